@@ -1,0 +1,82 @@
+//! From what the user named to a verified, unpacked source tree.
+//!
+//! The story: [`Request`] → resolve (cargo, in a package of ours) → download →
+//! verify → unpack, all or nothing → [`Acquired`]. Nothing of the subject's
+//! runs here, and cargo never runs inside a folder of the subject's.
+
+use std::path::PathBuf;
+
+use crate::evidence::line::{Fact, MacroName, PackageSource, Target};
+use crate::ids::{PackageId, Sha256Digest};
+
+/// Verified sources of a subject and of everything that its build can reach.
+#[derive(Debug)]
+pub struct Acquired {
+    /// What was asked for, made exact.
+    pub target: Target,
+    /// The packages whose sources are in place, the subject first.
+    pub packages: Vec<SourcePackage>,
+    /// The text of the `Cargo.lock` of the resolution. Its root package is [`crate::plan::CONSUMER_NAME`].
+    pub lock: String,
+    /// How the consumer names the subject.
+    pub subject: SubjectDependency,
+    /// The folder name that cargo uses for this registry below `registry/src`.
+    pub registry_dir: String,
+    /// Sources that must be replaced by the folder of verified sources: `crates-io` or a registry's URL
+    /// as cargo's `[source]` tables name it. Keys of `[source.KEY]`; the value is the `registry` URL, none for `crates-io`.
+    pub replaced_sources: Vec<(String, Option<String>)>,
+    /// What was seen on the way.
+    pub facts: Vec<Fact>,
+    /// Holds `registry/NAME-VERSION/` for every registry package (a cargo directory source; packages of
+    /// other platforms are stand-ins with a manifest only) and `local/…` for path sources. Removed on drop.
+    pub sources: tempfile::TempDir,
+}
+
+/// How the consumer's manifest names the subject.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct SubjectDependency {
+    /// The package's name as the registry or its manifest spells it.
+    pub name: String,
+    /// Registry releases: the exact version. Path sources: the folder below `local/`.
+    pub origin: SubjectOrigin,
+    /// Features to turn on.
+    pub features: Vec<String>,
+    /// Whether `default` is on.
+    pub default_features: bool,
+}
+
+/// Where the subject lies.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum SubjectOrigin {
+    /// In the directory source.
+    Registry {
+        /// The exact version.
+        version: String,
+    },
+    /// Below `local/`.
+    Local {
+        /// Path relative to `local/`.
+        dir: PathBuf,
+    },
+}
+
+/// One package whose source is in place.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct SourcePackage {
+    /// Name and version.
+    pub id: PackageId,
+    /// Where it came from.
+    pub source: PackageSource,
+    /// Of its `.crate` file.
+    pub checksum: Option<Sha256Digest>,
+    /// Its folder relative to [`Acquired::sources`]: `registry/NAME-VERSION` or `local/…`.
+    pub dir: PathBuf,
+    /// True for what the user asked about.
+    pub subject: bool,
+    /// True if it has a build script.
+    pub build_script: bool,
+    /// The macros that its library exports, if it is a proc-macro package.
+    pub proc_macro: Option<Vec<MacroName>>,
+    /// The name of its library target as Rust code writes it (`serde_derive`), if it has one.
+    pub lib_name: Option<String>,
+}

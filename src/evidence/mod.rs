@@ -1,0 +1,11 @@
+//! What happened, for good: the attempts of one run, in order, never edited.
+//!
+//! [`line`] holds the types of `evidence.jsonl`, [`log`] reads a file back.
+
+pub mod bytes;
+pub mod line;
+pub mod log;
+
+pub use bytes::Bytes;
+pub use line::{Attempt, Header, Kind, Line, Object};
+pub use log::EvidenceLog;

@@ -1,0 +1,1 @@
+//! Evidence and policy in, findings and a verdict out. Pure.

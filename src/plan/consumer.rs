@@ -1,0 +1,1 @@
+//! The generated project that uses the subject.

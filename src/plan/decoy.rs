@@ -1,0 +1,1 @@
+//! Fake credentials and the home that they lie in.

@@ -1,0 +1,7 @@
+//! What will run, decided before anything runs.
+
+pub mod consumer;
+pub mod decoy;
+
+/// The name of the generated package that uses the subject, as a lock file shows it.
+pub const CONSUMER_NAME: &str = "orders-service";

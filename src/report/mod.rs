@@ -1,0 +1,1 @@
+//! Tells a judgement to people and to programs.
