@@ -203,6 +203,8 @@ pub struct Layout {
     pub registry_src: String,
     /// The sysroot of the toolchain.
     pub toolchain: String,
+    /// The parent folder of path sources.
+    pub local_src: String,
     /// The generated project that uses the subject.
     pub consumer: String,
     /// The consumer's target directory.
@@ -634,6 +636,10 @@ pub mod note {
     pub const KILLED: &str = "killed";
     /// Evidence was lost; `text` says how.
     pub const EVIDENCE_LOST: &str = "evidence-lost";
+    /// A shim's request had not the shape that cargo gives it; `text` says what.
+    pub const UNIT_REFUSED: &str = "unit-refused";
+    /// The stub resolver was asked a name that no unit was seen to send; `text` is type and name.
+    pub const UNSEEN_QUERY: &str = "unseen-query";
     /// A unit's announcement and cargo's messages disagree.
     pub const ATTRIBUTION_MISMATCH: &str = "attribution-mismatch";
 }

@@ -1,10 +1,12 @@
 //! What happened, for good: the attempts of one run, in order, never edited.
 //!
-//! [`line`] holds the types of `evidence.jsonl`, [`log`] reads a file back.
+//! [`line`] holds the types of `evidence.jsonl`, [`log`] reads a file back,
+//! [`writer`] makes one.
 
 pub mod bytes;
 pub mod line;
 pub mod log;
+pub mod writer;
 
 pub use bytes::Bytes;
 pub use line::{Attempt, Header, Kind, Line, Object};

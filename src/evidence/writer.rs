@@ -1,0 +1,178 @@
+//! Writes `evidence.jsonl`: append only, one `write(2)` for each line, before
+//! the call that the line is about is answered.
+//!
+//! Identical attempts of a unit are one line; how often they came is counted
+//! in a shared mapping of a second file, indexed by `seq`, so that the counts
+//! survive the writer. Each class of calls of each unit has its own quota.
+
+use std::collections::{BTreeMap, HashMap};
+use std::fs::File;
+use std::hash::{DefaultHasher, Hash as _, Hasher as _};
+use std::io::{self, Write as _};
+
+use sha2::{Digest as _, Sha256};
+
+use super::line::{Attempt, Header, Integrity, Kind, Line, Totals};
+use crate::ids::{Sha256Digest, UnitId};
+use crate::sys::counters::Counters;
+
+/// How many attempts have a counter of their own (`seq` below this).
+pub const COUNTERS: usize = 1 << 20;
+
+/// The only writer of a log.
+#[derive(Debug)]
+pub struct EvidenceWriter {
+    file: File,
+    counters: Counters,
+    digest: Sha256,
+    totals: Totals,
+    /// Recorded attempts of each unit, by a hash of what makes two attempts identical.
+    seen: HashMap<UnitId, HashMap<u64, u64>>,
+    used: HashMap<(UnitId, Kind), u64>,
+    quota: u64,
+    repeated: Vec<u64>,
+    buffer: Vec<u8>,
+    /// Lines that came before the header: our own self-test's.
+    held: Option<Vec<u8>>,
+}
+
+impl EvidenceWriter {
+    /// Takes an empty file for lines and one for counters.
+    ///
+    /// # Errors
+    /// When the counters cannot be mapped.
+    pub fn new(file: File, counters: &File, quota: u64) -> io::Result<Self> {
+        Ok(Self {
+            file,
+            counters: Counters::create(counters, COUNTERS)?,
+            digest: Sha256::new(),
+            totals: Totals::default(),
+            seen: HashMap::new(),
+            used: HashMap::new(),
+            quota,
+            repeated: Vec::new(),
+            buffer: Vec::new(),
+            held: Some(Vec::new()),
+        })
+    }
+
+    /// Writes the header, which is the first line, and then what was held until it was known.
+    ///
+    /// # Errors
+    /// As [`Self::write`].
+    pub fn open(&mut self, header: Header) -> io::Result<()> {
+        let held = self.held.take().unwrap_or_default();
+        self.write(&Line::Header(Box::new(header)))?;
+        self.file.write_all(&held)?;
+        self.digest.update(&held);
+        Ok(())
+    }
+
+    /// Writes a line that is not an attempt.
+    ///
+    /// # Errors
+    /// When the file cannot take it, for example on a full disk. The run must not go on then.
+    pub fn write(&mut self, line: &Line) -> io::Result<()> {
+        self.buffer.clear();
+        serde_json::to_writer(&mut self.buffer, line)?;
+        self.buffer.push(b'\n');
+        if let Some(held) = &mut self.held {
+            held.extend_from_slice(&self.buffer);
+            return Ok(());
+        }
+        self.file.write_all(&self.buffer)?;
+        self.digest.update(&self.buffer);
+        Ok(())
+    }
+
+    /// Notes that the kernel delivered a notification. Each ends in exactly one of
+    /// [`Self::record`] and [`Self::count`] that is marked as its own.
+    pub fn received(&mut self) {
+        self.totals.received += 1;
+    }
+
+    /// Records an attempt, or counts it if an identical one stands already. `seq` is filled in.
+    ///
+    /// # Errors
+    /// As [`Self::write`].
+    pub fn record(&mut self, mut attempt: Attempt) -> io::Result<()> {
+        let key = identity(&attempt);
+        if attempt.arg_state == super::line::ArgState::Unreadable {
+            self.totals.unreadable += 1;
+        }
+        if let Some(seq) = self.seen.get(&attempt.unit).and_then(|unit| unit.get(&key)) {
+            self.totals.coalesced += 1;
+            self.repeat(*seq);
+            return Ok(());
+        }
+        let used = self.used.entry((attempt.unit, attempt.kind)).or_default();
+        if *used >= self.quota {
+            self.totals.dropped += 1;
+            return Ok(());
+        }
+        *used += 1;
+        self.totals.recorded += 1;
+        attempt.seq = self.totals.recorded;
+        self.seen.entry(attempt.unit).or_default().insert(key, attempt.seq);
+        self.repeat(attempt.seq);
+        self.write(&Line::Attempt(Box::new(attempt)))
+    }
+
+    /// Counts a dull attempt by zone.
+    pub fn count(&mut self, zone: &'static str) {
+        self.totals.counted += 1;
+        match self.totals.zones.get_mut(zone) {
+            Some(count) => *count += 1,
+            None => {
+                self.totals.zones.insert(zone.to_owned(), 1);
+            }
+        }
+    }
+
+    /// Lets go of what is only needed while a unit lives.
+    pub fn forget(&mut self, unit: UnitId) {
+        self.seen.remove(&unit);
+        self.used.retain(|(other, _), _| *other != unit);
+    }
+
+    /// Attempts that were dropped so far.
+    pub fn dropped(&self) -> u64 {
+        self.totals.dropped
+    }
+
+    /// Writes the closing line.
+    ///
+    /// # Errors
+    /// As [`Self::write`].
+    pub fn close(mut self) -> io::Result<()> {
+        let counts: BTreeMap<u64, u64> =
+            self.repeated.iter().map(|seq| (*seq, index(*seq).map_or(0, |at| self.counters.get(at)))).collect();
+        let integrity = if self.totals.dropped == 0 { Integrity::Complete } else { Integrity::Lossy };
+        let sha256 = Some(Sha256Digest(self.digest.clone().finalize().into()));
+        let totals = Totals { counts, integrity, sha256, ..self.totals.clone() };
+        self.write(&Line::Totals(totals))?;
+        self.file.sync_data()
+    }
+
+    fn repeat(&mut self, seq: u64) {
+        if let Some(at) = index(seq) {
+            if self.counters.get(at) == 1 {
+                self.repeated.push(seq);
+            }
+            self.counters.add(at);
+        }
+    }
+}
+
+fn index(seq: u64) -> Option<usize> {
+    usize::try_from(seq).ok().filter(|at| *at < COUNTERS)
+}
+
+/// What makes two attempts of a unit identical: everything but when, by which process and in which registers.
+fn identity(attempt: &Attempt) -> u64 {
+    let mut hasher = DefaultHasher::new();
+    (attempt.kind, &attempt.syscall, &attempt.exe, attempt.errno, &attempt.lineage).hash(&mut hasher);
+    // Debug forms are total and distinguish what the types distinguish.
+    format!("{:?}{:?}{:?}", attempt.outcome, attempt.arg_state, attempt.object).hash(&mut hasher);
+    hasher.finish()
+}

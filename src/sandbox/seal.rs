@@ -1,0 +1,139 @@
+//! The sealing process: enters the PID namespace, gives up all but two
+//! capabilities of the sandbox's own user namespace, installs filter K, lets
+//! the self-test run, and becomes cargo.
+
+use std::fs::File;
+use std::io::{self, Read as _, Write as _};
+use std::os::fd::{AsFd as _, OwnedFd};
+use std::os::unix::process::CommandExt as _;
+use std::process::Command;
+
+use nix::sched::{CloneFlags, setns};
+use nix::sys::resource::{Resource, setrlimit};
+use nix::sys::wait::{WaitStatus, waitpid};
+use nix::unistd::Pid;
+
+use super::filter::{FilterError, cargo_filter};
+use super::spec::SandboxSpec;
+use crate::shim::HANDOFF_FD;
+use crate::sys::capabilities::{self, Capability};
+use crate::sys::descriptors;
+use crate::sys::process::{Side, SingleThreaded, exit_now, fork};
+
+/// An error that occurred while sealing the process that becomes cargo.
+#[derive(Debug, thiserror::Error)]
+pub enum SealError {
+    /// Filter K cannot be made.
+    #[error(transparent)]
+    Filter(#[from] FilterError),
+    /// Filter K cannot be installed.
+    #[error("install filter K")]
+    Install(#[from] seccompiler::Error),
+    /// A system call failed.
+    #[error("{step}")]
+    Call {
+        /// What was being done.
+        step: &'static str,
+        /// Why it failed.
+        source: io::Error,
+    },
+}
+
+/// What the sealed process gets.
+#[derive(Debug)]
+pub struct Ends {
+    /// The shared hand-off socket.
+    pub handoff: OwnedFd,
+    /// Standard output of the self-test and of cargo.
+    pub stdout: OwnedFd,
+    /// Standard error of both.
+    pub stderr: OwnedFd,
+    /// Read once after the self-test: a byte means go.
+    pub go: OwnedFd,
+}
+
+/// The process between the supervisor and the sandbox: it enters the namespace, which only its
+/// children are then in, and ends like its child does. Returns the exit status.
+pub fn enter_and_seal(thread: &SingleThreaded, spec: &SandboxSpec, namespace: &OwnedFd, supervisor: Pid, ends: Ends) -> i32 {
+    let mut errors = File::from(match ends.stderr.try_clone() {
+        Ok(stderr) => stderr,
+        Err(_) => return 125,
+    });
+    let failed = |errors: &mut File, error: &SealError| {
+        let _ = writeln!(errors, "sandbox-check: failed to {}", crate::error_chain(error));
+        125
+    };
+    let entered = setns(namespace, CloneFlags::CLONE_NEWPID).map_err(call("enter the PID namespace"));
+    let forked = entered.and_then(|()| fork(thread, 0).map_err(call("start a process in the namespace")));
+    match forked {
+        Err(error) => failed(&mut errors, &error),
+        Ok(Side::Child) => {
+            let error = seal(spec, supervisor, ends);
+            exit_now(failed(&mut errors, &error))
+        }
+        Ok(Side::Parent(child)) => {
+            drop((ends, errors));
+            match waitpid(child, None) {
+                Ok(WaitStatus::Exited(_, code)) => code,
+                Ok(WaitStatus::Signaled(..)) => 128,
+                _ => 125,
+            }
+        }
+    }
+}
+
+/// Returns only when it cannot become cargo.
+fn seal(spec: &SandboxSpec, supervisor: Pid, ends: Ends) -> SealError {
+    match try_seal(spec, supervisor, ends) {
+        Ok(never) => match never {},
+        Err(error) => error,
+    }
+}
+
+fn try_seal(spec: &SandboxSpec, supervisor: Pid, ends: Ends) -> Result<std::convert::Infallible, SealError> {
+    nix::sys::prctl::set_pdeathsig(nix::sys::signal::Signal::SIGKILL).map_err(call("die with the parent"))?;
+    nix::unistd::setsid().map_err(call("leave the session"))?;
+    let null = File::open("/dev/null").map_err(call("open /dev/null"))?;
+    for (fd, number) in [(null.as_fd(), 0), (ends.stdout.as_fd(), 1), (ends.stderr.as_fd(), 2), (ends.handoff.as_fd(), HANDOFF_FD)] {
+        descriptors::place(fd, number).map_err(call("place the standard descriptors"))?;
+    }
+    descriptors::close_on_exec_all_but(HANDOFF_FD).map_err(call("close the other descriptors"))?;
+    let kept = [Capability::SysAdmin, Capability::SetPcap];
+    capabilities::keep_only(&kept, true).map_err(call("give up capabilities"))?;
+    for capability in kept {
+        capabilities::raise_ambient(capability).map_err(call("keep two capabilities over execve"))?;
+    }
+    limit(spec)?;
+    seccompiler::apply_filter(&cargo_filter()?)?;
+
+    let mut self_test = Command::new(spec.shim());
+    self_test.arg("self-test").args(spec.self_test_arguments(supervisor.as_raw())).env_clear().current_dir("/");
+    self_test.status().map_err(call("start the self-test"))?;
+    let mut go = [0];
+    File::from(ends.go).read_exact(&mut go).map_err(call("get the supervisor's word after the self-test"))?;
+
+    let (name, args) = spec.cargo.args.split_first().map_or(("cargo", [].as_slice()), |(name, args)| (name.as_str(), args));
+    let mut cargo = Command::new(&spec.cargo.program);
+    cargo.arg0(name).args(args).env_clear().current_dir(&spec.cargo.cwd);
+    cargo.envs(spec.cargo.env.iter().map(|(name, value)| (name, value)));
+    Err(call("start cargo")(cargo.exec()))
+}
+
+/// Limits of each process inside. `RLIMIT_NPROC` counts within the user namespace only because it is
+/// set inside of it.
+fn limit(spec: &SandboxSpec) -> Result<(), SealError> {
+    let limits = &spec.limits;
+    for (resource, value) in [
+        (Resource::RLIMIT_NPROC, limits.processes),
+        (Resource::RLIMIT_FSIZE, limits.file_size),
+        (Resource::RLIMIT_NOFILE, limits.open_files),
+        (Resource::RLIMIT_CORE, 0),
+    ] {
+        setrlimit(resource, value, value).map_err(call("set resource limits"))?;
+    }
+    Ok(())
+}
+
+fn call<E: Into<io::Error>>(step: &'static str) -> impl FnOnce(E) -> SealError {
+    move |error| SealError::Call { step, source: error.into() }
+}

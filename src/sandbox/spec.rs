@@ -1,0 +1,204 @@
+//! The whole sandbox as data, ready to be carried out.
+//!
+//! Built by `plan`, printed by `--print-plan`, sent to the launch helper as one
+//! line of JSON. Nothing here touches the system.
+
+use std::path::PathBuf;
+
+use serde::{Deserialize, Serialize};
+
+use crate::evidence::line::{DecoyClass, Fact, Header};
+
+/// Everything that the launch helper needs.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+pub struct SandboxSpec {
+    /// Who the code is outside the sandbox; the only id that is mapped inside.
+    pub identity: Identity,
+    /// An empty folder of the host's, where the private root is mounted (in our own mount namespace).
+    pub root: PathBuf,
+    /// Carried out in order.
+    pub mounts: Vec<MountOp>,
+    /// What runs below filter K.
+    pub cargo: CargoCommand,
+    /// The absolute path of rustc inside.
+    pub rustc: String,
+    /// Upper bounds.
+    pub limits: Limits,
+    /// What the self-test tries to reach.
+    pub self_test: SelfTestTargets,
+    /// The header of the evidence, complete but for the layers.
+    pub header: Header,
+    /// What acquisition saw; written after the header.
+    pub facts: Vec<Fact>,
+    /// Where evidence goes, on the host.
+    pub evidence: PathBuf,
+    /// Where counters go, on the host.
+    pub counters: PathBuf,
+}
+
+/// User and group id, in the host's numbers.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Identity {
+    /// Never 0.
+    pub uid: u32,
+    /// Never 0.
+    pub gid: u32,
+}
+
+/// One step of building the private root. Paths `at` are absolute inside it.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(tag = "op", rename_all = "kebab-case")]
+pub enum MountOp {
+    /// A fresh tmpfs.
+    Tmpfs {
+        /// Where.
+        at: String,
+        /// Its size in MiB.
+        size_mib: u64,
+        /// How many files and folders it may hold.
+        inodes: u64,
+    },
+    /// A folder, with its parents.
+    Dir {
+        /// Where.
+        at: String,
+        /// Permission bits.
+        mode: u32,
+    },
+    /// A file with contents.
+    File {
+        /// Where.
+        at: String,
+        /// What is in it.
+        contents: Contents,
+        /// Permission bits.
+        mode: u32,
+    },
+    /// A symbolic link.
+    Symlink {
+        /// Where.
+        at: String,
+        /// Its contents.
+        to: String,
+    },
+    /// A file or folder of the host's, read-only, without set-id bits and devices.
+    BindReadOnly {
+        /// On the host.
+        from: PathBuf,
+        /// Where.
+        at: String,
+    },
+    /// A device node of the host's.
+    Device {
+        /// `null`, `zero`, ….
+        name: String,
+    },
+    /// A folder of the host's below a writable layer in memory: writes are private and thrown away.
+    /// Where the kernel has no overlayfs for user namespaces, it is read-only.
+    PrivateView {
+        /// On the host.
+        from: PathBuf,
+        /// Where.
+        at: String,
+    },
+}
+
+/// The contents of a planted file.
+#[derive(Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(try_from = "String", into = "String")]
+pub struct Contents(pub Vec<u8>);
+
+impl From<Contents> for String {
+    fn from(contents: Contents) -> Self {
+        use base64::Engine as _;
+        base64::engine::general_purpose::STANDARD.encode(contents.0)
+    }
+}
+
+impl TryFrom<String> for Contents {
+    type Error = base64::DecodeError;
+
+    fn try_from(text: String) -> Result<Self, Self::Error> {
+        use base64::Engine as _;
+        base64::engine::general_purpose::STANDARD.decode(text).map(Self)
+    }
+}
+
+impl std::fmt::Debug for Contents {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        write!(f, "{} bytes", self.0.len())
+    }
+}
+
+/// A command of cargo's.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct CargoCommand {
+    /// Absolute path inside.
+    pub program: String,
+    /// All arguments, the program's name first.
+    pub args: Vec<String>,
+    /// The whole environment.
+    pub env: Vec<(String, String)>,
+    /// Working directory inside.
+    pub cwd: String,
+}
+
+/// Upper bounds. A hit limit is a note and makes the run incomplete.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Limits {
+    /// Seconds for the whole build.
+    pub wall_clock_s: u64,
+    /// Processes and threads.
+    pub processes: u64,
+    /// Bytes of one file.
+    pub file_size: u64,
+    /// Open descriptors of one process.
+    pub open_files: u64,
+    /// Attempts of one class that are recorded as lines of their own.
+    pub attempts_per_class: u64,
+}
+
+impl Default for Limits {
+    fn default() -> Self {
+        Self { wall_clock_s: 1800, processes: 4096, file_size: 4 << 30, open_files: 4096, attempts_per_class: 50_000 }
+    }
+}
+
+/// What the self-test tries to reach, and must not.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct SelfTestTargets {
+    /// A readable file of the host's that is not mounted.
+    pub host_file: PathBuf,
+    /// A listening unix socket of the host's.
+    pub host_socket: PathBuf,
+}
+
+impl SandboxSpec {
+    /// The static shim's path inside.
+    pub fn shim(&self) -> String {
+        format!("{}/shim", self.header.layout.tool)
+    }
+
+    /// The folder of a unit that does not exist, into which the self-test must not write.
+    pub fn neighbour(&self) -> String {
+        format!("{}/debug/deps", self.header.layout.target_dir)
+    }
+
+    /// The self-test's own folder.
+    pub fn self_test_dir(&self) -> String {
+        format!("{}/self-test", self.header.layout.tmp)
+    }
+
+    /// What the self-test's payload is told (`src/shim/payload.rs`).
+    pub fn self_test_arguments(&self, supervisor: i32) -> [String; 6] {
+        let decoy = self.header.layout.decoys.iter().find(|decoy| decoy.class == DecoyClass::Credential);
+        [
+            self.self_test.host_file.display().to_string(),
+            self.self_test.host_socket.display().to_string(),
+            supervisor.to_string(),
+            self.neighbour(),
+            decoy.map_or_else(String::new, |decoy| decoy.path.clone()),
+            self.self_test_dir(),
+        ]
+    }
+}

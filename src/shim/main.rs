@@ -1,0 +1,59 @@
+//! The static shim: one rustc or one build script as a unit of its own.
+//!
+//! cargo starts it in three ways: as `RUSTC_WRAPPER`, in the place of a build
+//! script, and, before any of that, for the self-test. It holds two
+//! capabilities of the sandbox's own user namespace, makes the unit with
+//! them, and gives them up in everything that runs foreign code. It obeys its
+//! arguments, its own path and the supervisor, and no environment variable.
+
+#![no_std]
+#![no_main]
+#![allow(clippy::indexing_slicing, clippy::as_conversions, reason = "numbers and descriptors at the kernel's border")]
+
+extern crate alloc;
+
+#[path = "../sys/bare/mod.rs"]
+mod bare;
+mod build_script;
+mod command_line;
+mod payload;
+#[allow(dead_code, reason = "the supervisor uses the other half")]
+mod protocol;
+mod rustc;
+mod unit;
+
+use alloc::vec::Vec;
+
+use bare::calls::{self, FileType};
+use bare::runtime::Start;
+
+/// Where cargo's descendants find the shared hand-off socket.
+const HANDOFF: usize = 200;
+
+/// Says why the shim cannot go on, on standard error, and is the exit status of that.
+fn fail(what: &[u8]) -> i32 {
+    calls::write_all(2, b"sandbox-check: ");
+    calls::write_all(2, what);
+    calls::write_all(2, b"\n");
+    125
+}
+
+fn run(start: Start) -> i32 {
+    let Ok(exe) = calls::readlink(b"/proc/self/exe") else {
+        return fail(b"cannot read own path");
+    };
+    if let Some(real) = build_script::real_program(&exe) {
+        return build_script::run(&exe, &real, start);
+    }
+    match start.args.get(1).map(Vec::as_slice) {
+        Some(b"self-test") => unit::self_test(&exe, start),
+        Some(b"self-test-payload") => payload::run(&start.args[2..]),
+        Some(_) => rustc::run(&exe, start),
+        None => fail(b"this program is started by sandbox-check only"),
+    }
+}
+
+/// True where the hand-off socket is: in cargo and its own children, not in a unit.
+fn has_handoff() -> bool {
+    calls::file_type_of_fd(HANDOFF) == Ok(FileType::Socket)
+}

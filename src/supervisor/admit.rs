@@ -1,0 +1,209 @@
+//! Decides what a shim's request is: which package, which kind, which folders.
+//!
+//! Only what cargo itself decides is believed: its own arguments and the place
+//! of the program. Everything has a closed shape; a request that does not fit
+//! is refused, and the compilation fails.
+
+use std::collections::{HashMap, HashSet};
+use std::fs;
+use std::io;
+use std::os::unix::ffi::OsStrExt as _;
+use std::os::unix::fs::DirBuilderExt as _;
+use std::path::{Path, PathBuf};
+
+use super::caller::normal;
+use crate::evidence::line::{Header, Layout, PackageSource, UnitKind};
+use crate::ids::{PackageId, UnitId};
+use crate::shim::protocol::{Request, Role};
+
+/// A unit that may run.
+#[derive(Debug)]
+pub(super) struct Admitted {
+    pub(super) kind: UnitKind,
+    pub(super) package: Option<PackageId>,
+    pub(super) name: String,
+    /// Folders that the unit may write.
+    pub(super) places: Vec<PathBuf>,
+    /// Folders that only units of this kind may read.
+    pub(super) reads: Vec<PathBuf>,
+    pub(super) private_out: Option<PathBuf>,
+    pub(super) tmp: PathBuf,
+}
+
+/// Why a request is refused.
+#[derive(Debug, thiserror::Error)]
+pub(super) enum AdmitError {
+    /// A name or a path has not the shape that cargo gives it.
+    #[error("cargo never asks for this: {0}")]
+    Shape(&'static str),
+    /// No package of the plan has this source.
+    #[error("no package of the plan has the source {}", .0.display())]
+    UnknownPackage(PathBuf),
+    /// A folder cannot be made.
+    #[error("make {}", .path.display())]
+    Make {
+        /// The folder.
+        path: PathBuf,
+        /// Why.
+        source: io::Error,
+    },
+}
+
+/// What is known of packages and of what was built of them.
+#[derive(Debug)]
+pub(super) struct Admission {
+    layout: Layout,
+    packages: Vec<(PathBuf, PackageId, PackageSource)>,
+    /// Folders below `build/` by the package whose build script was compiled there.
+    scripts: HashMap<PathBuf, PackageId>,
+    out_dirs: HashSet<PathBuf>,
+}
+
+impl Admission {
+    pub(super) fn new(header: &Header) -> Self {
+        let mut packages: Vec<_> =
+            header.packages.iter().map(|package| (package.dir.as_path().to_owned(), package.id.clone(), package.source)).collect();
+        // The innermost folder first: a path package may lie inside another.
+        packages.sort_by_key(|(dir, ..)| std::cmp::Reverse(dir.components().count()));
+        Self { layout: header.layout.clone(), packages, scripts: HashMap::new(), out_dirs: HashSet::new() }
+    }
+
+    /// Admits a request as unit `id` and makes its private folders.
+    pub(super) fn admit(&mut self, id: UnitId, request: &Request) -> Result<Admitted, AdmitError> {
+        let mut admitted = match request.role {
+            Role::Rustc => self.compile(request)?,
+            Role::BuildScript => self.run(request)?,
+            Role::SelfTest => self.self_test(),
+        };
+        if request.role != Role::SelfTest {
+            admitted.tmp = Path::new(&self.layout.tmp).join(format!("{id}"));
+        }
+        make_private(&admitted.tmp)?;
+        if let Some(out) = &admitted.private_out {
+            make_private(out)?;
+        }
+        admitted.places.push(admitted.tmp.clone());
+        Ok(admitted)
+    }
+
+    fn compile(&mut self, request: &Request) -> Result<Admitted, AdmitError> {
+        let crate_name = identifier(&request.crate_name)?;
+        let extra = identifier(&request.extra)?;
+        let out_dir = self.output_folder(&request.out_dir)?;
+        let source = normal(path(&request.source));
+        let (dir, package, origin) = self
+            .packages
+            .iter()
+            .find(|(dir, ..)| source.starts_with(dir))
+            .cloned()
+            .ok_or_else(|| AdmitError::UnknownPackage(source.clone()))?;
+        let build_script = request.crate_type == b"bin" && crate_name.starts_with("build_script_");
+        let kind = if build_script {
+            UnitKind::CompileBuildScript
+        } else if origin == PackageSource::Consumer {
+            UnitKind::CompileConsumer
+        } else if request.crate_type == b"proc-macro" {
+            UnitKind::CompileProcMacro
+        } else {
+            UnitKind::Compile
+        };
+        if build_script {
+            self.scripts.insert(out_dir.clone(), package.clone());
+        }
+        let private = out_dir.join(format!(".p-{crate_name}{extra}"));
+        // rustc itself reads the consumer's sources; the decoys beside them stay the supervisor's to hand over.
+        let reads = if origin == PackageSource::Consumer { vec![dir.join("src")] } else { vec![dir] };
+        Ok(Admitted {
+            kind,
+            package: Some(package),
+            name: format!("{crate_name}{extra}"),
+            places: vec![private.clone()],
+            reads,
+            private_out: Some(private),
+            tmp: PathBuf::new(),
+        })
+    }
+
+    fn run(&mut self, request: &Request) -> Result<Admitted, AdmitError> {
+        let exe = normal(path(&request.exe));
+        let folder = exe.parent().unwrap_or(Path::new("/"));
+        let package = self.scripts.get(folder).cloned().ok_or_else(|| AdmitError::UnknownPackage(exe.clone()))?;
+        let out_dir = path(&request.out_dir);
+        let build = Path::new(&self.layout.target_dir).join("debug/build");
+        // cargo: build/NAME-HASH/out, with the name of the package whose script it is.
+        let fits = out_dir == normal(out_dir)
+            && out_dir.file_name().is_some_and(|name| name == "out")
+            && out_dir.parent().and_then(Path::parent) == Some(&build)
+            && out_dir.parent().and_then(Path::file_name).is_some_and(|name| is_hashed(name.as_bytes(), &package.name));
+        if !fits {
+            return Err(AdmitError::Shape("OUT_DIR is not a folder of this package"));
+        }
+        if !fs::symlink_metadata(out_dir).is_ok_and(|meta| meta.is_dir()) {
+            return Err(AdmitError::Shape("OUT_DIR is not a folder"));
+        }
+        if !self.out_dirs.insert(out_dir.to_owned()) {
+            return Err(AdmitError::Shape("OUT_DIR is another unit's"));
+        }
+        let mut places = vec![out_dir.to_owned()];
+        places.extend(self.packages.iter().find(|(_, id, _)| *id == package).map(|(dir, ..)| dir.clone()));
+        let name = folder.file_name().map(|name| name.to_string_lossy().into_owned()).unwrap_or_default();
+        Ok(Admitted {
+            kind: UnitKind::RunBuildScript,
+            package: Some(package),
+            name,
+            places,
+            reads: Vec::new(),
+            private_out: None,
+            tmp: PathBuf::new(),
+        })
+    }
+
+    fn self_test(&self) -> Admitted {
+        Admitted {
+            kind: UnitKind::SelfTest,
+            package: None,
+            name: "self-test".to_owned(),
+            places: Vec::new(),
+            reads: Vec::new(),
+            private_out: None,
+            tmp: Path::new(&self.layout.tmp).join("self-test"),
+        }
+    }
+
+    /// `deps`, or a folder of its own for a build script: where cargo lets rustc write.
+    fn output_folder(&self, out_dir: &[u8]) -> Result<PathBuf, AdmitError> {
+        let out_dir = path(out_dir);
+        let debug = Path::new(&self.layout.target_dir).join("debug");
+        let deps = out_dir == debug.join("deps") || out_dir == debug.join("examples");
+        let script = out_dir.parent() == Some(&debug.join("build"));
+        if (deps || script) && out_dir == normal(out_dir) { Ok(out_dir.to_owned()) } else { Err(AdmitError::Shape("--out-dir")) }
+    }
+}
+
+/// `NAME-` and 16 hexadecimal digits.
+fn is_hashed(folder: &[u8], name: &str) -> bool {
+    folder
+        .strip_prefix(name.as_bytes())
+        .and_then(|rest| rest.strip_prefix(b"-"))
+        .is_some_and(|hash| hash.len() == 16 && hash.iter().all(u8::is_ascii_hexdigit))
+}
+
+fn path(bytes: &[u8]) -> &Path {
+    Path::new(std::ffi::OsStr::from_bytes(bytes))
+}
+
+/// A crate name or cargo's suffix to it: nothing that could lead to another folder.
+fn identifier(bytes: &[u8]) -> Result<&str, AdmitError> {
+    let text = std::str::from_utf8(bytes).map_err(|_| AdmitError::Shape("--crate-name"))?;
+    let fine = text.chars().all(|c| c.is_alphanumeric() || c == '_' || c == '-') && text.len() <= 200;
+    if fine { Ok(text) } else { Err(AdmitError::Shape("--crate-name")) }
+}
+
+/// An empty folder that only our uid may enter. What a killed build left there is removed.
+fn make_private(path: &Path) -> Result<(), AdmitError> {
+    let failed = |source| AdmitError::Make { path: path.to_owned(), source };
+    if fs::symlink_metadata(path).is_ok() {
+        fs::remove_dir_all(path).map_err(failed)?;
+    }
+    fs::DirBuilder::new().mode(0o700).create(path).map_err(failed)
+}

@@ -1,0 +1,226 @@
+//! What the supervisor may know about the thread behind a notification: its
+//! memory, and its `/proc` folder in the outer PID namespace.
+//!
+//! All of it is advisory but for bytes that the supervisor then acts on
+//! itself: another thread can change them, and a process id can be reused.
+//! [`crate::sys::seccomp::Listener::is_valid`] tells whether the caller still waited.
+
+use std::io::{self, IoSliceMut, Read as _};
+use std::os::fd::{AsFd, OwnedFd};
+use std::path::{Component, Path, PathBuf};
+
+use nix::errno::Errno;
+use nix::fcntl::{OFlag, openat, readlinkat};
+use nix::sys::stat::Mode;
+use nix::sys::uio::{RemoteIoVec, process_vm_readv};
+use nix::unistd::Pid;
+
+/// Bytes of a path, with its end: `PATH_MAX`.
+pub(super) const PATH_CAP: usize = 4096;
+
+/// The outer `/proc`, by descriptor: the path leads to another one inside.
+#[derive(Debug)]
+pub(super) struct Proc(OwnedFd);
+
+impl Proc {
+    pub(super) fn new(outer_proc: OwnedFd) -> Self {
+        Self(outer_proc)
+    }
+
+    /// The target of a link below `/proc`.
+    fn link(&self, path: &str) -> Option<PathBuf> {
+        readlinkat(&self.0, path).ok().map(PathBuf::from)
+    }
+
+    /// The program that the thread runs.
+    pub(super) fn exe(&self, tid: i32) -> Option<PathBuf> {
+        self.link(&format!("{tid}/exe"))
+    }
+
+    /// Where a descriptor of our own leads: the object's path, by the kernel.
+    pub(super) fn own_descriptor(&self, fd: impl AsFd) -> Option<PathBuf> {
+        use std::os::fd::AsRawFd as _;
+        self.link(&format!("self/fd/{}", fd.as_fd().as_raw_fd()))
+    }
+
+    /// The folder that a relative path of the caller's starts from, opened as `O_PATH`.
+    pub(super) fn open_base(&self, tid: i32, dirfd: Option<i32>) -> Result<OwnedFd, Errno> {
+        let path = base_link(tid, dirfd);
+        openat(&self.0, path.as_str(), OFlag::O_PATH | OFlag::O_CLOEXEC, Mode::empty())
+    }
+
+    /// Opens the object behind an `O_PATH` descriptor of our own with other flags.
+    pub(super) fn reopen(&self, object: impl AsFd, flags: OFlag) -> Result<OwnedFd, Errno> {
+        use std::os::fd::AsRawFd as _;
+        let path = format!("self/fd/{}", object.as_fd().as_raw_fd());
+        openat(&self.0, path.as_str(), flags | OFlag::O_CLOEXEC | OFlag::O_NOCTTY | OFlag::O_NONBLOCK, Mode::empty())
+    }
+
+    /// The absolute path that `path` means to the caller, by text: links are not followed.
+    pub(super) fn resolve(&self, tid: i32, dirfd: Option<i32>, path: &Path) -> PathBuf {
+        if path.is_absolute() {
+            return normal(path);
+        }
+        let base = self.link(&base_link(tid, dirfd)).unwrap_or_else(|| PathBuf::from("?"));
+        if path.as_os_str().is_empty() { base } else { normal(&base.join(path)) }
+    }
+
+    /// One line of `/proc/TID/status`.
+    pub(super) fn status(&self, tid: i32, field: &str) -> Option<String> {
+        let fd = openat(&self.0, format!("{tid}/status").as_str(), OFlag::O_RDONLY | OFlag::O_CLOEXEC, Mode::empty()).ok()?;
+        let mut text = String::new();
+        std::fs::File::from(fd).take(16 * 1024).read_to_string(&mut text).ok()?;
+        // The name of the process stands first and cannot hold a raw newline here.
+        text.lines().find_map(|line| line.strip_prefix(field)?.strip_prefix(':').map(|value| value.trim().to_owned()))
+    }
+
+    /// The caller's file mode creation mask.
+    pub(super) fn umask(&self, tid: i32) -> u32 {
+        self.status(tid, "Umask").and_then(|octal| u32::from_str_radix(&octal, 8).ok()).unwrap_or(0o077)
+    }
+
+    /// The caller's process id in this namespace.
+    pub(super) fn process(&self, tid: i32) -> Option<i32> {
+        self.status(tid, "Tgid")?.parse().ok()
+    }
+
+    /// The caller's process id in its own, innermost namespace.
+    pub(super) fn inner_process(&self, tid: i32) -> Option<i64> {
+        self.status(tid, "NStgid")?.split_whitespace().last()?.parse().ok()
+    }
+
+    /// The programs of the caller and its ancestors, nearest first, up to the one before `end`.
+    pub(super) fn lineage(&self, tid: i32, end: &Path) -> Vec<PathBuf> {
+        const DEEPEST: usize = 32;
+        let mut programs = Vec::new();
+        let mut process = tid;
+        while programs.len() < DEEPEST {
+            match self.exe(process) {
+                Some(exe) if exe != end => programs.push(exe),
+                _ => break,
+            }
+            match self.status(process, "PPid").and_then(|id| id.parse().ok()) {
+                Some(parent) if parent > 0 => process = parent,
+                _ => break,
+            }
+        }
+        programs
+    }
+}
+
+fn base_link(tid: i32, dirfd: Option<i32>) -> String {
+    match dirfd {
+        None | Some(libc::AT_FDCWD) => format!("{tid}/cwd"),
+        Some(fd) => format!("{tid}/fd/{fd}"),
+    }
+}
+
+/// `path` without `.`, `..`, and detours by `/proc/…/root`, by text alone.
+pub(super) fn normal(path: &Path) -> PathBuf {
+    let mut out = PathBuf::from("/");
+    for component in path.components() {
+        match component {
+            Component::Normal(name) => out.push(name),
+            Component::ParentDir => {
+                out.pop();
+            }
+            _ => {}
+        }
+        if component.as_os_str() == "root" && is_proc_root(&out) {
+            out = PathBuf::from("/");
+        }
+    }
+    out
+}
+
+/// `/proc/self/root`, `/proc/N/root`, `/proc/N/task/M/root`.
+fn is_proc_root(path: &Path) -> bool {
+    let Ok(rest) = path.strip_prefix("/proc") else { return false };
+    let names: Vec<_> = rest.iter().collect();
+    names.len() == 2 || (names.len() == 4 && names.get(1).is_some_and(|name| *name == "task"))
+}
+
+/// Reads up to `length` bytes of the caller's memory. Shorter if it ends before; an error if the first byte
+/// cannot be read.
+pub(super) fn read_memory(tid: i32, address: u64, length: usize) -> io::Result<Vec<u8>> {
+    let base = usize::try_from(address).map_err(|_| io::ErrorKind::InvalidInput)?;
+    let mut bytes = vec![0; length];
+    if length == 0 {
+        return Ok(bytes);
+    }
+    let read = process_vm_readv(Pid::from_raw(tid), &mut [IoSliceMut::new(&mut bytes)], &[RemoteIoVec { base, len: length }])?;
+    bytes.truncate(read);
+    Ok(bytes)
+}
+
+/// A zero-terminated string, and whether its end was found within `cap` bytes. Reads to the end of
+/// a page at a time, since the next one may not exist.
+pub(super) fn read_string(tid: i32, address: u64, cap: usize) -> io::Result<(Vec<u8>, bool)> {
+    const PAGE: u64 = 4096;
+    let mut text = Vec::new();
+    while text.len() < cap {
+        let at = address.checked_add(u64::try_from(text.len()).unwrap_or(u64::MAX)).ok_or(io::ErrorKind::InvalidInput)?;
+        let to_page_end = usize::try_from(PAGE - at % PAGE).unwrap_or(1);
+        let chunk = read_memory(tid, at, to_page_end.min(cap - text.len()))?;
+        if chunk.is_empty() {
+            return Err(io::ErrorKind::UnexpectedEof.into());
+        }
+        if let Some(end) = chunk.iter().position(|byte| *byte == 0) {
+            text.extend_from_slice(chunk.get(..end).unwrap_or_default());
+            return Ok((text, true));
+        }
+        text.extend_from_slice(&chunk);
+    }
+    Ok((text, false))
+}
+
+/// A little-endian integer at an offset of a structure that was read.
+pub(super) fn word64(bytes: &[u8], at: usize) -> Option<u64> {
+    Some(u64::from_le_bytes(bytes.get(at..at.checked_add(8)?)?.try_into().ok()?))
+}
+
+/// As [`word64`], of four bytes.
+pub(super) fn word32(bytes: &[u8], at: usize) -> Option<u32> {
+    Some(u32::from_le_bytes(bytes.get(at..at.checked_add(4)?)?.try_into().ok()?))
+}
+
+/// A register as the `int` that the kernel takes it for.
+pub(super) fn int(register: u64) -> i32 {
+    let [a, b, c, d, ..] = register.to_le_bytes();
+    i32::from_le_bytes([a, b, c, d])
+}
+
+/// A register as the `unsigned int` that the kernel takes it for.
+pub(super) fn uint(register: u64) -> u32 {
+    let [a, b, c, d, ..] = register.to_le_bytes();
+    u32::from_le_bytes([a, b, c, d])
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn paths_lose_their_dots_and_detours_by_proc() {
+        for (path, expected) in [
+            ("/a/./b/../c", "/a/c"),
+            ("/../../etc", "/etc"),
+            ("/proc/self/root/home/x", "/home/x"),
+            ("/proc/12/task/13/root/home", "/home"),
+            ("/proc/self/status", "/proc/self/status"),
+            ("/root/x", "/root/x"),
+        ] {
+            assert_eq!(normal(Path::new(path)), Path::new(expected), "{path}");
+        }
+    }
+
+    #[test]
+    fn a_string_of_our_own_is_read_to_its_end_and_no_further() {
+        let text = c"/etc/hostname";
+        let me = std::process::id().cast_signed();
+        let address = u64::try_from(text.as_ptr().addr()).unwrap();
+        assert_eq!(read_string(me, address, 4096).unwrap(), (b"/etc/hostname".to_vec(), true));
+        assert_eq!(read_string(me, address, 4).unwrap(), (b"/etc".to_vec(), false));
+        read_string(me, 8, 16).unwrap_err();
+    }
+}

@@ -1,0 +1,152 @@
+//! From registers and memory to a typed object, for every call but opens and
+//! metadata.
+
+use std::os::unix::ffi::OsStrExt as _;
+use std::path::Path;
+
+use super::caller::{self, PATH_CAP, Proc, int, uint};
+use super::open::{self, Unreadable};
+use super::sockets;
+use crate::evidence::Bytes;
+use crate::evidence::line::{ArgState, Object, PathObject};
+use crate::sandbox::table::Args;
+use crate::sys::seccomp::Notification;
+
+/// A decoded call.
+#[derive(Debug)]
+pub(super) struct Decoded {
+    pub(super) object: Object,
+    pub(super) state: ArgState,
+    /// For calls that send: what.
+    pub(super) messages: Vec<sockets::Message>,
+}
+
+impl Decoded {
+    fn new(object: Object, state: ArgState) -> Self {
+        Self { object, state, messages: Vec::new() }
+    }
+}
+
+/// Decodes a call.
+pub(super) fn decode(notification: &Notification, args: Args, procfs: &Proc) -> Result<Decoded, Unreadable> {
+    let register = |at: u8| notification.args.get(usize::from(at)).copied().unwrap_or_default();
+    let dirfd = |at: Option<u8>| at.map(|at| int(register(at)));
+    let tid = notification.tid;
+    let path = |dir: Option<u8>, at: u8| read_path(tid, dirfd(dir), register(at), procfs);
+    let snapshot = |object| Ok(Decoded::new(object, ArgState::Snapshot));
+    let exact = |object| Ok(Decoded::new(object, ArgState::Exact));
+    let unreadable = |_: std::io::Error| Unreadable::Memory;
+    match args {
+        Args::Path(dir, at) => snapshot(Object::Path(path(dir, at)?)),
+        Args::Paths(from_dir, from, to_dir, to) => {
+            snapshot(Object::Paths { from: path(from_dir, from)?, to: path(to_dir, to)? })
+        }
+        Args::Symlink(contents, dir, at) => {
+            let (text, _) = caller::read_string(tid, register(contents), PATH_CAP).map_err(unreadable)?;
+            let to = path(dir, at)?;
+            let parent = to.resolved.as_path().parent().unwrap_or(Path::new("/")).to_owned();
+            let target = caller::normal(&parent.join(std::ffi::OsStr::from_bytes(&text)));
+            let from = PathObject { path: Bytes(text), resolved: Bytes::from(target.as_path()), flags: Vec::new() };
+            snapshot(Object::Paths { from, to })
+        }
+        Args::Program(dir, at, argv) => program(notification, dirfd(dir), register(at), register(argv), procfs),
+        Args::Socket => exact(sockets::socket_object(notification)),
+        Args::Address => {
+            let address = sockets::read_address(tid, register(1), register(2)).map_err(unreadable)?;
+            snapshot(Object::Address(address))
+        }
+        Args::SendTo => messages(vec![sockets::read_sendto(notification).map_err(unreadable)?]),
+        Args::SendMessage => messages(sockets::read_sendmsg(notification).map_err(unreadable)?),
+        Args::SendMessages => messages(sockets::read_sendmmsg(notification).map_err(unreadable)?),
+        Args::Signal(target, signal) => {
+            exact(Object::Signal { signal: i64::from(int(register(signal))), target: i64::from(int(register(target))) })
+        }
+        Args::Operation(at) => exact(Object::Operation { names: vec![operation_name(notification, uint(register(at)))] }),
+        Args::CloneFlags(at) => exact(Object::Operation { names: namespace_names(uint(register(at))) }),
+        Args::Registers | Args::Open(..) | Args::OpenHow | Args::Metadata(_) => exact(Object::None),
+    }
+}
+
+/// A path argument, with the absolute path that it means by text.
+fn read_path(tid: i32, dirfd: Option<i32>, address: u64, procfs: &Proc) -> Result<PathObject, Unreadable> {
+    let (path, whole) = caller::read_string(tid, address, PATH_CAP).map_err(|_| Unreadable::Memory)?;
+    if !whole {
+        return Err(Unreadable::TooLong);
+    }
+    let resolved = procfs.resolve(tid, dirfd, Path::new(std::ffi::OsStr::from_bytes(&path)));
+    Ok(PathObject { path: Bytes(path), resolved: Bytes::from(resolved.as_path()), flags: Vec::new() })
+}
+
+/// A program start. The path is that of the file behind links, where there is one, so that a link
+/// named like a compiler is not taken for one.
+fn program(notification: &Notification, dirfd: Option<i32>, path: u64, argv: u64, procfs: &Proc) -> Result<Decoded, Unreadable> {
+    const ARGUMENTS_CAP: usize = 64;
+    const ARGUMENT_CAP: usize = 1024;
+    const COUNT_CAP: u64 = 1 << 20;
+    let tid = notification.tid;
+    let mut program = read_path(tid, dirfd, path, procfs)?;
+    let raw = program.path.0.as_slice();
+    let found = if raw.is_empty() {
+        procfs.open_base(tid, dirfd)
+    } else if raw.starts_with(b"/") {
+        open::object(raw, None, true)
+    } else {
+        procfs.open_base(tid, dirfd).and_then(|base| open::object(raw, Some(&base), true))
+    };
+    if let Some(real) = found.ok().and_then(|object| procfs.own_descriptor(object)) {
+        program.resolved = Bytes::from(real.as_path());
+    }
+    let (mut arguments, mut count, mut whole) = (Vec::new(), 0_u64, true);
+    while argv != 0 && count < COUNT_CAP {
+        let pointer = caller::read_memory(tid, argv.wrapping_add(count * 8), 8).map_err(|_| Unreadable::Memory)?;
+        let Some(pointer @ 1..) = caller::word64(&pointer, 0) else { break };
+        count += 1;
+        if arguments.len() < ARGUMENTS_CAP {
+            let (text, ended) = caller::read_string(tid, pointer, ARGUMENT_CAP).map_err(|_| Unreadable::Memory)?;
+            whole &= ended;
+            arguments.push(Bytes(text));
+        } else {
+            whole = false;
+        }
+    }
+    let state = if whole { ArgState::Snapshot } else { ArgState::Partial };
+    Ok(Decoded::new(Object::Program { program, argv: arguments, argc: count }, state))
+}
+
+fn messages(messages: Vec<sockets::Message>) -> Result<Decoded, Unreadable> {
+    let object = messages.iter().find_map(|message| message.to.clone()).map_or(Object::None, Object::Address);
+    Ok(Decoded { object, state: ArgState::Snapshot, messages })
+}
+
+/// Names of `prctl`, `ioctl` and `fcntl` operations that are notified.
+fn operation_name(notification: &Notification, operation: u32) -> String {
+    let argument = notification.args[1];
+    let name = match operation {
+        4 => return format!("PR_SET_DUMPABLE {argument}"),
+        22 => "PR_SET_SECCOMP",
+        35 => "PR_SET_MM",
+        0x5961_6d61 => "PR_SET_PTRACER",
+        0x5412 => "TIOCSTI",
+        0x541c => "TIOCLINUX",
+        0x5423 => "TIOCSETD",
+        8 => "F_SETOWN",
+        10 => "F_SETSIG",
+        15 => "F_SETOWN_EX",
+        1026 => "F_NOTIFY",
+        other => return format!("{other:#x}"),
+    };
+    name.to_owned()
+}
+
+fn namespace_names(flags: u32) -> Vec<String> {
+    const NAMES: [(u32, &str); 7] = [
+        (0x0002_0000, "CLONE_NEWNS"),
+        (0x0200_0000, "CLONE_NEWCGROUP"),
+        (0x0400_0000, "CLONE_NEWUTS"),
+        (0x0800_0000, "CLONE_NEWIPC"),
+        (0x1000_0000, "CLONE_NEWUSER"),
+        (0x2000_0000, "CLONE_NEWPID"),
+        (0x4000_0000, "CLONE_NEWNET"),
+    ];
+    NAMES.iter().filter(|(bit, _)| flags & bit != 0).map(|(_, name)| (*name).to_owned()).collect()
+}

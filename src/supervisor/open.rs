@@ -1,0 +1,279 @@
+//! Opens on behalf: who opens what, and with whose rights.
+//!
+//! | what | who opens | record |
+//! |---|---|---|
+//! | for reading, a decoy | the supervisor, after it saw which object it is | exact |
+//! | for reading, anything else | the caller itself (continued) | counted or snapshot |
+//! | for writing | the unit's opener thread, in the unit's domain | exact |
+//! | for writing, a decoy that exists | the supervisor, when the unit's domain lacks only the reading | exact |
+//! | procfs, sysfs, devices, FIFOs | the caller itself (continued) | snapshot |
+//!
+//! Nothing else in the supervisor opens a path of a caller's.
+
+use std::ffi::CString;
+use std::io;
+use std::os::fd::{AsFd as _, OwnedFd};
+use std::os::unix::ffi::OsStrExt as _;
+use std::path::{Path, PathBuf};
+
+use nix::errno::Errno;
+use nix::fcntl::{AT_FDCWD, FcntlArg, OFlag, OpenHow, ResolveFlag, fcntl, openat2};
+use nix::sys::stat::{Mode, SFlag, fstat};
+use nix::sys::statfs::{PROC_SUPER_MAGIC, fstatfs};
+
+use super::caller::{self, PATH_CAP, Proc};
+use super::opener::{Job, Opener};
+use super::zones::{Zone, Zones};
+use crate::evidence::line::UnitKind;
+use crate::sandbox::table::Args;
+use crate::sys::seccomp::Notification;
+
+/// A decoded open call.
+#[derive(Debug)]
+pub(super) struct OpenCall {
+    pub(super) dirfd: Option<i32>,
+    pub(super) path: Vec<u8>,
+    pub(super) flags: OFlag,
+    mode: Mode,
+    resolve: ResolveFlag,
+}
+
+/// Why a call cannot be decoded.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum Unreadable {
+    /// The memory cannot be read, by us or at all.
+    Memory,
+    /// There is no end within `PATH_MAX`: the kernel refuses it, too.
+    TooLong,
+    /// A structure of a size that we do not know.
+    Size,
+}
+
+/// What came of a call.
+#[derive(Debug)]
+pub(super) enum Opened {
+    /// Dull: counted by zone, continued.
+    Counted(&'static str),
+    /// Continued as a snapshot.
+    Continued,
+    /// Opened by us.
+    Done(OwnedFd),
+    /// Tried by us, without success.
+    Failed(Errno),
+}
+
+/// What is needed to know of the unit.
+#[derive(Clone, Copy, Debug)]
+pub(super) struct Unit<'a> {
+    pub(super) kind: UnitKind,
+    pub(super) places: &'a [PathBuf],
+    pub(super) opener: &'a Opener,
+}
+
+impl OpenCall {
+    /// Reads the arguments of an open call from registers and memory.
+    pub(super) fn read(notification: &Notification, args: Args) -> Result<Self, Unreadable> {
+        let register = |at: u8| notification.args.get(usize::from(at)).copied().unwrap_or_default();
+        let tid = notification.tid;
+        let (dirfd, path, flags, mode, resolve) = match args {
+            Args::Open(dirfd, path, flags, mode) => {
+                let creat = libc::O_CREAT | libc::O_WRONLY | libc::O_TRUNC;
+                let flags = flags.map_or(creat, |at| caller::int(register(at)));
+                (dirfd.map(|at| caller::int(register(at))), register(path), flags, caller::uint(register(mode)), 0)
+            }
+            _ => {
+                const OPEN_HOW: usize = 24;
+                if register(3) != 24 {
+                    return Err(Unreadable::Size);
+                }
+                let how = caller::read_memory(tid, register(2), OPEN_HOW).map_err(|_| Unreadable::Memory)?;
+                let word = |at| caller::word64(&how, at).ok_or(Unreadable::Memory);
+                (Some(caller::int(register(0))), register(1), caller::int(word(0)?), caller::uint(word(8)?), word(16)?)
+            }
+        };
+        let (path, whole) = caller::read_string(tid, path, PATH_CAP).map_err(|_| Unreadable::Memory)?;
+        if !whole {
+            return Err(Unreadable::TooLong);
+        }
+        let flags = OFlag::from_bits_truncate(flags);
+        // Mode bits without a file to make are ignored by open(2) and refused by openat2(2).
+        let mode = if makes(flags) { Mode::from_bits_truncate(mode & 0o7777) } else { Mode::empty() };
+        Ok(Self { dirfd, path, flags, mode, resolve: ResolveFlag::from_bits_truncate(resolve) })
+    }
+
+    /// True if the call can change anything.
+    pub(super) fn writes(&self) -> bool {
+        self.flags.intersects(OFlag::O_WRONLY | OFlag::O_RDWR | OFlag::O_TRUNC) || makes(self.flags)
+    }
+
+    /// The names of the flags.
+    pub(super) fn flag_names(&self) -> Vec<String> {
+        let mut names: Vec<String> = Vec::new();
+        if !self.flags.intersects(OFlag::O_WRONLY | OFlag::O_RDWR | OFlag::O_PATH) {
+            names.push("O_RDONLY".to_owned());
+        }
+        names.extend(self.flags.iter_names().map(|(name, _)| name).filter(|name| !matches!(*name, "O_RDONLY" | "O_LARGEFILE" | "O_NDELAY" | "O_RSYNC" | "O_FSYNC")).map(str::to_owned));
+        names
+    }
+}
+
+fn makes(flags: OFlag) -> bool {
+    flags.contains(OFlag::O_CREAT) || flags.contains(OFlag::O_TMPFILE)
+}
+
+/// Carries out the table at the top. Returns what came of it and the path of the object, or, where
+/// there is none, the path by text.
+pub(super) fn open(call: &OpenCall, tid: i32, unit: Unit<'_>, zones: &Zones, procfs: &Proc) -> (Opened, PathBuf) {
+    let by_text = procfs.resolve(tid, call.dirfd, Path::new(std::ffi::OsStr::from_bytes(&call.path)));
+    let zone = zones.of(&by_text, unit.kind, unit.places);
+    match zone {
+        Zone::Kernel => return (Opened::Continued, by_text),
+        Zone::Fixed(name) if !call.writes() => return (Opened::Counted(name), by_text),
+        Zone::Fixed("device") => return (Opened::Continued, by_text),
+        _ => {}
+    }
+    let Ok(path) = CString::new(call.path.clone()) else { return (Opened::Continued, by_text) };
+    let base = if call.path.starts_with(b"/") { None } else { procfs.open_base(tid, call.dirfd).ok() };
+    if base.is_none() && !call.path.starts_with(b"/") {
+        // A bad directory descriptor: the kernel says so.
+        return (Opened::Continued, by_text);
+    }
+    if call.writes() {
+        open_for_writing(call, tid, unit, zones, procfs, path, base, by_text)
+    } else {
+        open_for_reading(call, unit, zones, procfs, &path, base.as_ref(), (zone, by_text))
+    }
+}
+
+fn open_for_reading(
+    call: &OpenCall,
+    unit: Unit<'_>,
+    zones: &Zones,
+    procfs: &Proc,
+    path: &CString,
+    base: Option<&OwnedFd>,
+    (zone, by_text): (Zone, PathBuf),
+) -> (Opened, PathBuf) {
+    if let Zone::Dull(name) = zone
+        && !matches!(look(path, base, OFlag::empty(), ResolveFlag::RESOLVE_NO_SYMLINKS), Err(Errno::ELOOP))
+    {
+        return (Opened::Counted(name), by_text);
+    }
+    let follow = call.flags & OFlag::O_NOFOLLOW;
+    let Ok(object) = look(path, base, follow, call.resolve | ResolveFlag::RESOLVE_NO_MAGICLINKS) else {
+        return (Opened::Continued, by_text);
+    };
+    let Some(real) = procfs.own_descriptor(&object) else { return (Opened::Continued, by_text) };
+    if !zones.is_decoy(&real) {
+        return match zones.of(&real, unit.kind, unit.places) {
+            Zone::Fixed(name) | Zone::Dull(name) => (Opened::Counted(name), real),
+            _ => (Opened::Continued, real),
+        };
+    }
+    if call.flags.contains(OFlag::O_PATH) {
+        return (Opened::Continued, real);
+    }
+    (hand_over(call, procfs, &object), real)
+}
+
+/// Opens, as the supervisor, an object that was seen to be a decoy.
+fn hand_over(call: &OpenCall, procfs: &Proc, object: &OwnedFd) -> Opened {
+    let flags = call.flags & !(OFlag::O_CREAT | OFlag::O_EXCL | OFlag::O_NOFOLLOW);
+    match procfs.reopen(object, flags) {
+        Ok(fd) => finish(call, fd),
+        Err(errno) => Opened::Failed(errno),
+    }
+}
+
+#[expect(clippy::too_many_arguments, reason = "the parts of one call, each used once")]
+fn open_for_writing(
+    call: &OpenCall,
+    tid: i32,
+    unit: Unit<'_>,
+    zones: &Zones,
+    procfs: &Proc,
+    path: CString,
+    base: Option<OwnedFd>,
+    by_text: PathBuf,
+) -> (Opened, PathBuf) {
+    let umask = if makes(call.flags) { procfs.umask(tid) } else { 0 };
+    let again = base.as_ref().and_then(|base| base.try_clone().ok());
+    let job = Job {
+        base,
+        path: path.clone(),
+        flags: call.flags,
+        mode: call.mode,
+        resolve: call.resolve,
+        umask: Mode::from_bits_truncate(umask),
+    };
+    match unit.opener.open(job) {
+        Ok(fd) => {
+            let real = procfs.own_descriptor(&fd).unwrap_or(by_text);
+            if belongs_to_caller(&fd) { (Opened::Continued, real) } else { (finish(call, fd), real) }
+        }
+        // A link through /proc/self, which is somebody else for us; a FIFO that nobody reads.
+        Err(Errno::ELOOP | Errno::ENXIO) => (Opened::Continued, by_text),
+        Err(Errno::EACCES) => {
+            let object = look(&path, again.as_ref(), call.flags & OFlag::O_NOFOLLOW, ResolveFlag::RESOLVE_NO_MAGICLINKS);
+            let real = object.as_ref().ok().and_then(|object| procfs.own_descriptor(object));
+            match (object, real) {
+                (Ok(object), Some(real)) if real.starts_with(zones.home()) => (hand_over(call, procfs, &object), real),
+                (_, real) => (Opened::Failed(Errno::EACCES), real.unwrap_or(by_text)),
+            }
+        }
+        Err(errno) => (Opened::Failed(errno), by_text),
+    }
+}
+
+/// The object that a path leads to, without any right to it.
+fn look(path: &CString, base: Option<&OwnedFd>, flags: OFlag, resolve: ResolveFlag) -> Result<OwnedFd, Errno> {
+    let how = OpenHow::new().flags(flags | OFlag::O_PATH | OFlag::O_CLOEXEC).resolve(resolve);
+    match base {
+        Some(base) => openat2(base, path.as_c_str(), how),
+        None => openat2(AT_FDCWD, path.as_c_str(), how),
+    }
+}
+
+/// As [`look`], following links but no magic ones: for metadata on behalf, and to name programs.
+pub(super) fn object(path: &[u8], base: Option<&OwnedFd>, follow: bool) -> Result<OwnedFd, Errno> {
+    let path = CString::new(path).map_err(|_| Errno::EINVAL)?;
+    let flags = if follow { OFlag::empty() } else { OFlag::O_NOFOLLOW };
+    look(&path, base, flags, ResolveFlag::RESOLVE_NO_MAGICLINKS)
+}
+
+/// procfs, devices and FIFOs mean what they mean to the one who opens them.
+fn belongs_to_caller(fd: &OwnedFd) -> bool {
+    let special = |mode| {
+        let kind = SFlag::from_bits_truncate(mode) & SFlag::S_IFMT;
+        [SFlag::S_IFCHR, SFlag::S_IFBLK, SFlag::S_IFIFO].contains(&kind)
+    };
+    fstat(fd).is_ok_and(|stat| special(stat.st_mode)) || fstatfs(fd).is_ok_and(|fs| fs.filesystem_type() == PROC_SUPER_MAGIC)
+}
+
+/// Takes back the flag that kept us from waiting.
+fn finish(call: &OpenCall, fd: OwnedFd) -> Opened {
+    if !call.flags.contains(OFlag::O_NONBLOCK) {
+        let status = call.flags & (OFlag::O_APPEND | OFlag::O_NOATIME | OFlag::O_DIRECT | OFlag::O_ASYNC);
+        if fcntl(fd.as_fd(), FcntlArg::F_SETFL(status)).is_err() {
+            return Opened::Failed(Errno::EACCES);
+        }
+    }
+    Opened::Done(fd)
+}
+
+impl From<Unreadable> for io::Error {
+    fn from(unreadable: Unreadable) -> Self {
+        Self::from_raw_os_error(unreadable.errno())
+    }
+}
+
+impl Unreadable {
+    /// What the caller is answered.
+    pub(super) fn errno(self) -> i32 {
+        match self {
+            Self::Memory => libc::EFAULT,
+            Self::TooLong => libc::ENAMETOOLONG,
+            Self::Size => libc::E2BIG,
+        }
+    }
+}

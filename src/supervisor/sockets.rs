@@ -1,0 +1,165 @@
+//! Sockets: families by name, addresses, messages.
+
+use std::net::{IpAddr, Ipv4Addr, Ipv6Addr};
+
+use super::caller::{read_memory, uint, word32, word64};
+use crate::evidence::Bytes;
+use crate::evidence::line::{Address, Object};
+use crate::sys::seccomp::Notification;
+
+/// No socket address is longer (`struct sockaddr_storage`).
+const ADDRESS_CAP: usize = 128;
+/// Bytes of a message that are looked at: a DNS query over UDP has fewer.
+const MESSAGE_CAP: usize = 1500;
+/// Messages of one `sendmmsg` and pieces of one message that are looked at.
+const PARTS_CAP: u64 = 16;
+
+/// A message that a caller wants to send.
+#[derive(Debug)]
+pub(super) struct Message {
+    /// The destination, if the call names one.
+    pub(super) to: Option<Address>,
+    /// The first bytes.
+    pub(super) bytes: Vec<u8>,
+}
+
+/// The arguments of `socket(2)`.
+pub(super) fn socket_object(notification: &Notification) -> Object {
+    const TYPE_MASK: u32 = 0xf;
+    let [family, kind, protocol, ..] = notification.args;
+    Object::Socket {
+        family: family_name(uint(family)),
+        kind: match uint(kind) & TYPE_MASK {
+            1 => "SOCK_STREAM".to_owned(),
+            2 => "SOCK_DGRAM".to_owned(),
+            3 => "SOCK_RAW".to_owned(),
+            5 => "SOCK_SEQPACKET".to_owned(),
+            10 => "SOCK_PACKET".to_owned(),
+            other => other.to_string(),
+        },
+        protocol: i64::from(super::caller::int(protocol)),
+    }
+}
+
+/// The address at a pointer. An error if it cannot be read.
+pub(super) fn read_address(tid: i32, at: u64, length: u64) -> std::io::Result<Address> {
+    let length = usize::try_from(u64::from(uint(length))).unwrap_or(ADDRESS_CAP).min(ADDRESS_CAP);
+    Ok(decode_address(&read_memory(tid, at, length)?))
+}
+
+/// `sendto(2)`.
+pub(super) fn read_sendto(notification: &Notification) -> std::io::Result<Message> {
+    let [_, bytes, length, _, address, address_length] = notification.args;
+    let to = if address == 0 { None } else { Some(read_address(notification.tid, address, address_length)?) };
+    let length = usize::try_from(length).unwrap_or(MESSAGE_CAP).min(MESSAGE_CAP);
+    Ok(Message { to, bytes: read_memory(notification.tid, bytes, length)? })
+}
+
+/// `sendmsg(2)`.
+pub(super) fn read_sendmsg(notification: &Notification) -> std::io::Result<Vec<Message>> {
+    Ok(vec![read_message(notification.tid, notification.args[1])?])
+}
+
+/// `sendmmsg(2)`: the first messages.
+pub(super) fn read_sendmmsg(notification: &Notification) -> std::io::Result<Vec<Message>> {
+    /// `struct mmsghdr`: a `struct msghdr` and a length, padded.
+    const STRIDE: u64 = 64;
+    let [_, vector, count, ..] = notification.args;
+    let one = |i: u64| read_message(notification.tid, vector.wrapping_add(i * STRIDE));
+    (0..u64::from(uint(count)).min(PARTS_CAP)).map(one).collect()
+}
+
+/// `struct msghdr`: name, length, vector, count (64-bit layout).
+fn read_message(tid: i32, at: u64) -> std::io::Result<Message> {
+    const MSGHDR: usize = 56;
+    let header = read_memory(tid, at, MSGHDR)?;
+    let word = |at| word64(&header, at).ok_or(std::io::ErrorKind::UnexpectedEof);
+    let (name, vector, count) = (word(0)?, word(16)?, word(24)?);
+    let name_length = u64::from(word32(&header, 8).unwrap_or_default());
+    let to = if name == 0 || name_length == 0 { None } else { Some(read_address(tid, name, name_length)?) };
+    let mut bytes = Vec::new();
+    for i in 0..count.min(PARTS_CAP) {
+        let part = read_memory(tid, vector.wrapping_add(i * 16), 16)?;
+        let (Some(base), Some(length)) = (word64(&part, 0), word64(&part, 8)) else { break };
+        let room = MESSAGE_CAP - bytes.len().min(MESSAGE_CAP);
+        bytes.extend(read_memory(tid, base, usize::try_from(length).unwrap_or(room).min(room))?);
+    }
+    Ok(Message { to, bytes })
+}
+
+/// Decodes a `struct sockaddr` by its family and its length.
+pub(super) fn decode_address(raw: &[u8]) -> Address {
+    let family = raw.first_chunk().map(|family| u32::from(u16::from_ne_bytes(*family)));
+    let port = raw.get(2..4).and_then(|port| Some(u16::from_be_bytes(port.try_into().ok()?)));
+    let mut address = Address {
+        family: family.map_or_else(|| "none".to_owned(), family_name),
+        ip: None,
+        port: None,
+        path: None,
+        raw: Bytes::from(raw),
+    };
+    match family {
+        Some(1) => address.path = Some(unix_path(raw.get(2..).unwrap_or_default())),
+        Some(2) => {
+            address.port = port;
+            address.ip = raw.get(4..8).and_then(|ip| <[u8; 4]>::try_from(ip).ok()).map(|ip| IpAddr::V4(Ipv4Addr::from(ip)));
+        }
+        Some(10) => {
+            address.port = port;
+            let ip = raw.get(8..24).and_then(|ip| <[u8; 16]>::try_from(ip).ok()).map(Ipv6Addr::from);
+            // An IPv4-mapped address is the IPv4 address, whatever the socket's family.
+            address.ip = ip.map(|ip| ip.to_ipv4_mapped().map_or(IpAddr::V6(ip), IpAddr::V4));
+        }
+        _ => {}
+    }
+    address
+}
+
+/// A path ends at its first zero byte, an abstract name (it begins with one) at the length given.
+fn unix_path(bytes: &[u8]) -> Bytes {
+    match bytes.first() {
+        Some(0) => Bytes::from(bytes),
+        _ => Bytes::from(bytes.split(|byte| *byte == 0).next().unwrap_or_default()),
+    }
+}
+
+/// The name of an address family.
+fn family_name(family: u32) -> String {
+    let name = match family {
+        0 => "AF_UNSPEC",
+        1 => "AF_UNIX",
+        2 => "AF_INET",
+        10 => "AF_INET6",
+        15 => "AF_KEY",
+        16 => "AF_NETLINK",
+        17 => "AF_PACKET",
+        29 => "AF_CAN",
+        30 => "AF_TIPC",
+        31 => "AF_BLUETOOTH",
+        38 => "AF_ALG",
+        40 => "AF_VSOCK",
+        44 => "AF_XDP",
+        other => return other.to_string(),
+    };
+    name.to_owned()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn addresses_are_decoded_by_length() {
+        let inet = decode_address(&[2, 0, 0, 80, 192, 0, 2, 7, 0, 0, 0, 0, 0, 0, 0, 0]);
+        assert_eq!((inet.ip, inet.port), (Some("192.0.2.7".parse().unwrap()), Some(80)));
+        let short = decode_address(&[2, 0, 0]);
+        assert_eq!((short.ip, short.port), (None, None));
+        let named = decode_address(b"\x01\x00/run/x.sock\0garbage");
+        assert_eq!(named.path, Some(Bytes::from("/run/x.sock")));
+        let hidden = decode_address(b"\x01\x00\0name\0more");
+        assert_eq!(hidden.path, Some(Bytes::from(&b"\0name\0more"[..])));
+        let mut mapped = vec![10, 0, 1, 187, 0, 0, 0, 0];
+        mapped.extend([0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0xff, 0xff, 127, 0, 0, 1]);
+        assert_eq!(decode_address(&mapped).ip, Some("127.0.0.1".parse().unwrap()));
+    }
+}

@@ -1,0 +1,60 @@
+//! The units that live, from the knock of their shim to the end of their listener.
+
+use std::collections::HashMap;
+use std::os::fd::OwnedFd;
+use std::path::PathBuf;
+use std::time::Instant;
+
+use super::admit::Admitted;
+use super::opener::Opener;
+use crate::evidence::line::{Address, UnitKind};
+use crate::ids::{PackageId, UnitId};
+use crate::sys::seccomp::Listener;
+
+/// One unit.
+#[derive(Debug)]
+pub(super) struct Unit {
+    pub(super) id: UnitId,
+    pub(super) kind: UnitKind,
+    pub(super) package: Option<PackageId>,
+    pub(super) name: String,
+    pub(super) places: Vec<PathBuf>,
+    pub(super) started: Instant,
+    /// Present from admission until the listener came.
+    pub(super) ruleset: Option<OwnedFd>,
+    /// Present from the hand-off until the last task of the unit is gone.
+    pub(super) listener: Option<Listener>,
+    pub(super) opener: Option<Opener>,
+    /// Where datagram sockets of the unit are connected to, by descriptor number; advisory.
+    pub(super) connected: HashMap<i32, Address>,
+}
+
+impl Unit {
+    pub(super) fn new(id: UnitId, admitted: &Admitted, ruleset: OwnedFd) -> Self {
+        Self {
+            id,
+            kind: admitted.kind,
+            package: admitted.package.clone(),
+            name: admitted.name.clone(),
+            places: admitted.places.clone(),
+            started: Instant::now(),
+            ruleset: Some(ruleset),
+            listener: None,
+            opener: None,
+            connected: HashMap::new(),
+        }
+    }
+
+    /// For progress: what kind of work on which package.
+    pub(super) fn describe(&self) -> String {
+        let package = self.package.as_ref().map(ToString::to_string).unwrap_or_default();
+        let work = match self.kind {
+            UnitKind::Compile | UnitKind::CompileConsumer => "compiling",
+            UnitKind::CompileProcMacro => "compiling macros of",
+            UnitKind::CompileBuildScript => "compiling build script of",
+            UnitKind::RunBuildScript => "running build script of",
+            UnitKind::SelfTest => return "proving the sandbox".to_owned(),
+        };
+        format!("{work} {package}")
+    }
+}

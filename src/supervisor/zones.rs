@@ -1,0 +1,85 @@
+//! Where a path lies, as far as that decides who opens it and whether it is
+//! counted or recorded.
+
+use std::path::{Path, PathBuf};
+
+use crate::evidence::line::{Layout, UnitKind};
+
+/// Where a path lies.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum Zone {
+    /// Read-only for everyone and dull: counted under this name, whoever reads it.
+    Fixed(&'static str),
+    /// Dull for this unit, but somebody may have put a link there: counted if there is none on the way.
+    Dull(&'static str),
+    /// The decoy home, the decoys of `$CARGO_HOME`, the consumer's own files: handed over by the
+    /// supervisor alone, recorded exactly.
+    Decoy,
+    /// procfs, sysfs and devices, whose meaning depends on who opens them: never on behalf.
+    Kernel,
+    /// Everything else: recorded.
+    Other,
+}
+
+/// The layout, as paths.
+#[derive(Debug)]
+pub(super) struct Zones {
+    layout: Layout,
+    consumer_sources: PathBuf,
+    decoys_elsewhere: Vec<PathBuf>,
+}
+
+const SYSTEM: &[&str] = &["/usr", "/bin", "/sbin", "/lib", "/lib64", "/lib32", "/libx32"];
+const SYSTEM_FILES: &[&str] = &["/etc/ld.so.cache", "/etc/ld.so.preload", "/etc/localtime", "/etc/locale.alias", "/etc/nsswitch.conf", "/etc/passwd", "/etc/group", "/etc/host.conf", "/etc/resolv.conf", "/etc/hosts", "/etc/gai.conf"];
+const DULL_DEVICES: &[&str] = &["/dev/null", "/dev/zero", "/dev/full", "/dev/random", "/dev/urandom"];
+
+impl Zones {
+    pub(super) fn new(layout: Layout) -> Self {
+        let elsewhere = |path: &Path| !path.starts_with(&layout.home);
+        let decoys_elsewhere = layout.decoys.iter().map(|decoy| PathBuf::from(&decoy.path)).filter(|path| elsewhere(path)).collect();
+        Self { consumer_sources: Path::new(&layout.consumer).join("src"), decoys_elsewhere, layout }
+    }
+
+    /// The zone of an absolute, normalised path for a unit of this kind with these places.
+    pub(super) fn of(&self, path: &Path, kind: UnitKind, places: &[PathBuf]) -> Zone {
+        let below = |folder: &str| path.starts_with(folder);
+        let compiles = kind != UnitKind::RunBuildScript && kind != UnitKind::SelfTest;
+        if SYSTEM.iter().any(|folder| below(folder)) || SYSTEM_FILES.iter().any(|file| path == Path::new(file)) {
+            Zone::Fixed("system")
+        } else if below(&self.layout.toolchain) {
+            Zone::Fixed("toolchain")
+        } else if DULL_DEVICES.iter().any(|device| path == Path::new(device)) {
+            Zone::Fixed("device")
+        } else if below("/proc") || below("/sys") || below("/dev") {
+            Zone::Kernel
+        } else if places.iter().any(|place| path.starts_with(place)) {
+            Zone::Dull("own")
+        } else if compiles && below(&self.layout.target_dir) {
+            Zone::Dull("target")
+        } else if compiles && (below(&self.layout.registry_src) || below(&self.layout.local_src)) {
+            Zone::Dull("sources")
+        } else if kind == UnitKind::CompileConsumer && path.starts_with(&self.consumer_sources) {
+            Zone::Dull("consumer")
+        } else if self.is_decoy(path) {
+            Zone::Decoy
+        } else {
+            Zone::Other
+        }
+    }
+
+    /// True in the sources of packages.
+    pub(super) fn is_source(&self, path: &Path) -> bool {
+        path.starts_with(&self.layout.registry_src) || path.starts_with(&self.layout.local_src)
+    }
+
+    /// The decoy home.
+    pub(super) fn home(&self) -> &str {
+        &self.layout.home
+    }
+
+    /// True for what only the supervisor may hand over.
+    pub(super) fn is_decoy(&self, path: &Path) -> bool {
+        let consumer = path.starts_with(&self.layout.consumer) && !path.starts_with(&self.layout.target_dir);
+        path.starts_with(&self.layout.home) || consumer || self.decoys_elsewhere.iter().any(|decoy| path.starts_with(decoy))
+    }
+}

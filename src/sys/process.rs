@@ -1,0 +1,78 @@
+//! New processes, and what they inherit. For single-threaded callers only.
+
+use std::io;
+use std::marker::PhantomData;
+use std::os::fd::{FromRawFd as _, OwnedFd};
+
+use nix::unistd::Pid;
+
+use super::answer;
+
+/// On which side of a fork the caller is.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Side {
+    /// The new process.
+    Child,
+    /// The old one, with the child's process id.
+    Parent(Pid),
+}
+
+/// The proof that a process has one thread. It never leaves that thread, and whoever holds it
+/// starts no other while it forks.
+#[derive(Debug)]
+pub struct SingleThreaded(PhantomData<*const ()>);
+
+impl SingleThreaded {
+    /// Counts the threads of the calling process.
+    ///
+    /// # Errors
+    /// When there is a second one, or `/proc` cannot be read.
+    pub fn prove() -> io::Result<Self> {
+        match std::fs::read_dir("/proc/self/task")?.count() {
+            1 => Ok(Self(PhantomData)),
+            _ => Err(io::Error::new(io::ErrorKind::InvalidInput, "a process with threads must not fork")),
+        }
+    }
+}
+
+/// fork(2), optionally into new namespaces (`CLONE_NEW*` flags).
+///
+/// # Errors
+/// What `clone(2)` answers.
+pub fn fork(_: &SingleThreaded, namespaces: libc::c_int) -> io::Result<Side> {
+    let flags = libc::c_long::from(namespaces | libc::SIGCHLD);
+    // SAFETY: without CLONE_VM the child has a copy of the memory, and the process has one thread, so no
+    // lock is held by anyone who does not exist in the child.
+    match answer(unsafe { libc::syscall(libc::SYS_clone, flags, 0, 0, 0, 0) })? {
+        0 => Ok(Side::Child),
+        pid => Ok(Side::Parent(Pid::from_raw(pid as i32))),
+    }
+}
+
+/// Ends the calling process at once, without running anything that was registered for its exit.
+pub fn exit_now(code: i32) -> ! {
+    // SAFETY: `_exit` takes a value and does not return.
+    unsafe { libc::_exit(code) }
+}
+
+/// Children of the caller are reaped by the kernel from now on.
+///
+/// # Errors
+/// What `sigaction(2)` answers.
+pub fn reap_children_automatically() -> io::Result<()> {
+    use nix::sys::signal::{SigHandler, Signal, signal};
+    // SAFETY: ignoring a signal installs no handler, so nothing runs in signal context.
+    unsafe { signal(Signal::SIGCHLD, SigHandler::SigIgn) }?;
+    Ok(())
+}
+
+/// A descriptor that becomes readable when the process ends.
+///
+/// # Errors
+/// What `pidfd_open(2)` answers: ESRCH if it has ended and was reaped.
+pub fn pidfd(pid: Pid) -> io::Result<OwnedFd> {
+    // SAFETY: takes two values.
+    let fd = answer(unsafe { libc::syscall(libc::SYS_pidfd_open, pid.as_raw(), 0) })?;
+    // SAFETY: the kernel just made this descriptor for us; nobody else owns it.
+    Ok(unsafe { OwnedFd::from_raw_fd(fd as i32) })
+}
