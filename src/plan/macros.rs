@@ -73,8 +73,7 @@ fn source_files(dir: &Path) -> Vec<PathBuf> {
 
 fn read_bounded(path: &Path, budget: u64) -> Option<String> {
     // NONBLOCK: a FIFO that took the file's place must not hold us.
-    let file: File =
-        OpenOptions::new().read(true).custom_flags(libc::O_NOFOLLOW | libc::O_NONBLOCK).open(path).ok()?;
+    let file: File = OpenOptions::new().read(true).custom_flags(libc::O_NOFOLLOW | libc::O_NONBLOCK).open(path).ok()?;
     let meta = file.metadata().ok()?;
     if !meta.is_file() || meta.len() > MAX_FILE_BYTES.min(budget) {
         return None;
