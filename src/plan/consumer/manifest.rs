@@ -79,12 +79,19 @@ fn subject_dependency(
         value.insert("default-features".to_owned(), Value::Boolean(false));
     }
     let mut key = wanted.name.clone();
-    let mut crate_name = subject.lib_name.clone();
+    let mut crate_name = subject.lib_name.clone().filter(|name| is_identifier(name));
     if crate_name.as_deref().is_some_and(|name| TAKEN_CRATE_NAMES.contains(&name)) {
         value.insert("package".to_owned(), Value::String(std::mem::replace(&mut key, "subject".to_owned())));
         crate_name = Some(key.clone());
     }
     Ok(Dependency { id: subject.id.clone(), crate_name, key, value })
+}
+
+/// The name comes from the subject's manifest and goes into code of ours.
+fn is_identifier(name: &str) -> bool {
+    let mut chars = name.chars();
+    chars.next().is_some_and(|first| first.is_alphabetic() || first == '_')
+        && chars.all(|c| c.is_alphanumeric() || c == '_')
 }
 
 /// Exactly this version, from the registry that the lock file names.
@@ -114,8 +121,9 @@ pub(super) fn manifest(lock: &Lock, dependencies: &[Dependency], persona: &Perso
         lock.root_version,
     );
     for Dependency { key, value, .. } in dependencies {
-        text +=
-            &[&Value::String(key.clone()).to_string(), " = ", &Value::Table(value.clone()).to_string(), "\n"].concat();
+        let is_bare = key.chars().all(|c| c.is_ascii_alphanumeric() || matches!(c, '-' | '_'));
+        let key = if is_bare && !key.is_empty() { key.clone() } else { Value::String(key.clone()).to_string() };
+        text += &[&key, " = ", &Value::Table(value.clone()).to_string(), "\n"].concat();
     }
     // Without this table cargo would look for a workspace in the folders above.
     text + "\n[workspace]\n"
@@ -149,16 +157,14 @@ impl Lock {
         package.and_then(|(_, _, source)| source.as_deref())
     }
 
-    /// Adds packages to the project's own list of dependencies.
+    /// Makes these the project's own dependencies.
     pub(super) fn depend_on(&mut self, dependencies: &[Dependency]) {
-        let mut names: BTreeSet<_> = dependencies.iter().map(|dependency| self.name_of(&dependency.id)).collect();
+        let names: BTreeSet<_> = dependencies.iter().map(|dependency| self.name_of(&dependency.id)).collect();
         let packages = self.table.get_mut("package").and_then(Value::as_array_mut);
         let root = packages.into_iter().flatten().filter_map(Value::as_table_mut).find(|package| {
             package.get("name").and_then(Value::as_str) == Some(CONSUMER_NAME) && !package.contains_key("source")
         });
         let Some(root) = root else { return };
-        let known = root.get("dependencies").and_then(Value::as_array);
-        names.extend(known.into_iter().flatten().filter_map(Value::as_str).map(str::to_owned));
         root.insert("dependencies".to_owned(), Value::Array(names.into_iter().map(Value::String).collect()));
     }
 

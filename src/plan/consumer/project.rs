@@ -35,8 +35,8 @@ pub(super) fn dot_env(persona: &Persona, random: &mut Random) -> String {
 
 fn readme(persona: &Persona) -> String {
     format!(
-        "# orders-service\n\nTakes orders of {firm}'s shop, prices them and hands them to billing.\n\n## Run\n\n    cp \
-         .env.example .env\n    cargo run\n\nAsk {name} for access to the database.\n",
+        "# orders-service\n\nTakes orders of {firm}'s shop, prices them and hands them to billing.\n\n## Run\n\n    \
+         cargo run\n\nSecrets stand in `.env`, which is not checked in; ask {name} for them.\n",
         firm = persona.firm,
         name = persona.full_name,
     )

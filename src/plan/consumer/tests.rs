@@ -195,6 +195,7 @@ fn equal_names_in_two_versions_get_keys_of_their_own() {
     let mut acquired = acquired(tempfile::tempdir().unwrap(), packages, text);
     acquired.subject.origin = SubjectOrigin::Registry { version: "1.0.0+x".to_owned() };
     acquired.subject.features = vec!["std\"".to_owned()];
+    acquired.packages[0].lib_name = Some("a as _; fn injected() {} //".to_owned());
     let mut random = Random::from_seed([7; 32]);
     let persona = Persona::new("/home/dev", 1_790_000_000, &mut random);
     let paths = ConsumerPaths { project: "/workspace/orders-service", local: "/workspace/crates" };
@@ -204,6 +205,9 @@ fn equal_names_in_two_versions_get_keys_of_their_own() {
         let file = made.files.iter().find(|file| file.path == path).unwrap();
         String::from_utf8(file.contents.clone()).unwrap().parse::<toml::Table>().unwrap()
     };
+    for file in &made.files {
+        assert!(!String::from_utf8_lossy(&file.contents).contains("injected"), "{}", file.path);
+    }
     let manifest = read("Cargo.toml");
     assert_eq!(manifest["dependencies"]["a"]["version"].as_str(), Some("=1.0.0"));
     assert_eq!(manifest["dependencies"]["a"]["features"][0].as_str(), Some("std\""));
