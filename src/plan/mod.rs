@@ -2,6 +2,11 @@
 
 pub mod consumer;
 pub mod decoy;
+pub mod environment;
+pub mod git;
+pub mod macros;
+pub mod persona;
+pub mod random;
 
 /// The name of the generated package that uses the subject, as a lock file shows it.
 pub const CONSUMER_NAME: &str = "orders-service";

@@ -1,0 +1,195 @@
+//! The project's `Cargo.toml` and `Cargo.lock`.
+
+use std::collections::BTreeSet;
+use std::path::Path;
+
+use toml::{Table, Value};
+
+use super::super::CONSUMER_NAME;
+use super::super::persona::Persona;
+use super::ConsumerError;
+use crate::acquire::{Acquired, SourcePackage, SubjectOrigin};
+use crate::evidence::line::PackageSource;
+use crate::ids::PackageId;
+
+/// Library names that would shadow something of the project's or of Rust's own.
+const TAKEN_CRATE_NAMES: &[&str] = &["std", "core", "alloc", "proc_macro", "test", "orders_service"];
+
+/// One entry of `[dependencies]`.
+pub(super) struct Dependency {
+    /// The package.
+    pub id: PackageId,
+    /// How the project's code names the library; none if there is none.
+    pub crate_name: Option<String>,
+    /// The key below `[dependencies]`.
+    key: String,
+    /// The inline table of the entry.
+    value: Table,
+}
+
+/// The subject first, then every other macro library that the lock file knows.
+pub(super) fn dependencies(
+    acquired: &Acquired,
+    subject: &SourcePackage,
+    lock: &Lock,
+    local: &str,
+) -> Result<Vec<Dependency>, ConsumerError> {
+    let mut found = vec![subject_dependency(acquired, subject, lock, local)?];
+    let libraries = acquired
+        .packages
+        .iter()
+        .filter(|package| package.proc_macro.is_some() && package.id != subject.id && lock.has(&package.id));
+    for (number, package) in libraries.enumerate() {
+        let mut value = Table::new();
+        value.insert("package".to_owned(), Value::String(package.id.name.clone()));
+        if package.source == PackageSource::Registry {
+            pin(&mut value, &package.id, lock);
+        } else {
+            let below = package.dir.strip_prefix("local").unwrap_or(&package.dir);
+            value.insert("path".to_owned(), Value::String(join(local, below)?));
+        }
+        value.insert("default-features".to_owned(), Value::Boolean(false));
+        let key = format!("macro_lib_{number}");
+        found.push(Dependency { id: package.id.clone(), crate_name: Some(key.clone()), key, value });
+    }
+    Ok(found)
+}
+
+fn subject_dependency(
+    acquired: &Acquired,
+    subject: &SourcePackage,
+    lock: &Lock,
+    local: &str,
+) -> Result<Dependency, ConsumerError> {
+    let wanted = &acquired.subject;
+    let mut value = Table::new();
+    match &wanted.origin {
+        SubjectOrigin::Registry { version } => {
+            pin(&mut value, &PackageId::new(wanted.name.clone(), version.clone()), lock);
+        }
+        SubjectOrigin::Local { dir } => {
+            value.insert("path".to_owned(), Value::String(join(local, dir)?));
+        }
+    }
+    if !wanted.features.is_empty() {
+        let features = wanted.features.iter().cloned().map(Value::String).collect();
+        value.insert("features".to_owned(), Value::Array(features));
+    }
+    if !wanted.default_features {
+        value.insert("default-features".to_owned(), Value::Boolean(false));
+    }
+    let mut key = wanted.name.clone();
+    let mut crate_name = subject.lib_name.clone().filter(|name| is_identifier(name));
+    if crate_name.as_deref().is_some_and(|name| TAKEN_CRATE_NAMES.contains(&name)) {
+        value.insert("package".to_owned(), Value::String(std::mem::replace(&mut key, "subject".to_owned())));
+        crate_name = Some(key.clone());
+    }
+    Ok(Dependency { id: subject.id.clone(), crate_name, key, value })
+}
+
+/// The name comes from the subject's manifest and goes into code of ours.
+fn is_identifier(name: &str) -> bool {
+    let mut chars = name.chars();
+    chars.next().is_some_and(|first| first.is_alphabetic() || first == '_')
+        && chars.all(|c| c.is_alphanumeric() || c == '_')
+}
+
+/// Exactly this version, from the registry that the lock file names.
+fn pin(value: &mut Table, id: &PackageId, lock: &Lock) {
+    // A requirement says nothing about build metadata.
+    let version = id.version.split('+').next().unwrap_or_default();
+    value.insert("version".to_owned(), Value::String(format!("={version}")));
+    let source = lock.source(id).unwrap_or_default();
+    let index = source.strip_prefix("registry+").unwrap_or(source);
+    let crates_io = ["https://github.com/rust-lang/crates.io-index", "sparse+https://index.crates.io/"];
+    if !index.is_empty() && !crates_io.contains(&index) {
+        value.insert("registry-index".to_owned(), Value::String(index.to_owned()));
+    }
+}
+
+fn join(root: &str, below: &Path) -> Result<String, ConsumerError> {
+    let below = below.to_str().ok_or_else(|| ConsumerError::FolderName(below.to_path_buf()))?;
+    Ok(format!("{}/{below}", root.trim_end_matches('/')))
+}
+
+/// The text of `Cargo.toml`.
+pub(super) fn manifest(lock: &Lock, dependencies: &[Dependency], persona: &Persona) -> String {
+    let author = Value::String(format!("{} <{}>", persona.full_name, persona.email));
+    let mut text = format!(
+        "[package]\nname = \"{CONSUMER_NAME}\"\nversion = \"{}\"\nedition = \"2021\"\nauthors = [{author}]\npublish = \
+         false\n\n[dependencies]\n",
+        lock.root_version,
+    );
+    for Dependency { key, value, .. } in dependencies {
+        let is_bare = key.chars().all(|c| c.is_ascii_alphanumeric() || matches!(c, '-' | '_'));
+        let key = if is_bare && !key.is_empty() { key.clone() } else { Value::String(key.clone()).to_string() };
+        text += &[&key, " = ", &Value::Table(value.clone()).to_string(), "\n"].concat();
+    }
+    // Without this table cargo would look for a workspace in the folders above.
+    text + "\n[workspace]\n"
+}
+
+/// A lock file, as data.
+pub(super) struct Lock {
+    table: Table,
+    packages: BTreeSet<(String, String, Option<String>)>,
+    root_version: String,
+}
+
+impl Lock {
+    pub(super) fn parse(text: &str) -> Result<Self, ConsumerError> {
+        let table: Table = text.parse().map_err(|error| ConsumerError::ReadLock(Box::new(error)))?;
+        let packages: BTreeSet<_> = entries(&table).filter_map(identity).collect();
+        let root_version = packages
+            .iter()
+            .find(|(name, _, source)| name == CONSUMER_NAME && source.is_none())
+            .map(|(_, version, _)| version.clone())
+            .ok_or(ConsumerError::FindRoot)?;
+        Ok(Self { table, packages, root_version })
+    }
+
+    fn has(&self, id: &PackageId) -> bool {
+        self.packages.iter().any(|(name, version, _)| *name == id.name && *version == id.version)
+    }
+
+    fn source(&self, id: &PackageId) -> Option<&str> {
+        let package = self.packages.iter().find(|(name, version, _)| *name == id.name && *version == id.version);
+        package.and_then(|(_, _, source)| source.as_deref())
+    }
+
+    /// Makes these the project's own dependencies.
+    pub(super) fn depend_on(&mut self, dependencies: &[Dependency]) {
+        let names: BTreeSet<_> = dependencies.iter().map(|dependency| self.name_of(&dependency.id)).collect();
+        let packages = self.table.get_mut("package").and_then(Value::as_array_mut);
+        let root = packages.into_iter().flatten().filter_map(Value::as_table_mut).find(|package| {
+            package.get("name").and_then(Value::as_str) == Some(CONSUMER_NAME) && !package.contains_key("source")
+        });
+        let Some(root) = root else { return };
+        root.insert("dependencies".to_owned(), Value::Array(names.into_iter().map(Value::String).collect()));
+    }
+
+    /// As cargo names a package in a list of dependencies: no more than makes it clear.
+    fn name_of(&self, id: &PackageId) -> String {
+        let same_name = self.packages.iter().filter(|(name, ..)| *name == id.name);
+        let same_version = same_name.clone().filter(|(_, version, _)| *version == id.version);
+        match (same_name.count(), same_version.count(), self.source(id)) {
+            (0 | 1, ..) => id.name.clone(),
+            (_, 0 | 1, _) | (_, _, None) => format!("{} {}", id.name, id.version),
+            (_, _, Some(source)) => format!("{} {} ({source})", id.name, id.version),
+        }
+    }
+
+    pub(super) fn text(&self) -> String {
+        let header = "# This file is automatically @generated by Cargo.\n# It is not intended for manual editing.\n";
+        format!("{header}{}", self.table)
+    }
+}
+
+fn entries(table: &Table) -> impl Iterator<Item = &Table> {
+    table.get("package").and_then(Value::as_array).into_iter().flatten().filter_map(Value::as_table)
+}
+
+fn identity(package: &Table) -> Option<(String, String, Option<String>)> {
+    let text = |key| package.get(key).and_then(Value::as_str).map(str::to_owned);
+    Some((text("name")?, text("version")?, text("source")))
+}

@@ -1,0 +1,100 @@
+//! Runs the built program on every fixture and compares its report with `expected.toml`.
+//!
+//! `SANDBOX_CHECK_ONLY=NAME` runs the fixtures whose name contains `NAME`. The
+//! fixtures' README says how to add one; nothing here needs to change.
+
+mod support;
+
+use std::path::Path;
+use std::process::Command;
+use std::sync::Mutex;
+use std::thread;
+
+use support::report::{Report, differences};
+use support::{Fixture, fixtures};
+
+/// More at a time would only wait for each other.
+const AT_A_TIME: usize = 2;
+
+#[test]
+fn every_fixture_gets_the_report_that_it_expects() {
+    let only = std::env::var("SANDBOX_CHECK_ONLY").unwrap_or_default();
+    let fixtures: Vec<_> = fixtures().unwrap().into_iter().filter(|fixture| fixture.name.contains(&only)).collect();
+    assert!(!fixtures.is_empty(), "no fixture is called {only}");
+    let count = fixtures.len();
+    let queue = Mutex::new(fixtures.into_iter());
+    let failures = Mutex::new(Vec::new());
+    thread::scope(|scope| {
+        for _ in 0..AT_A_TIME {
+            scope.spawn(|| {
+                loop {
+                    let Some(fixture) = queue.lock().unwrap().next() else { break };
+                    let found = run(&fixture).map_or_else(|error| vec![error], |report| differences(&fixture, &report));
+                    if !found.is_empty() {
+                        failures.lock().unwrap().push(format!("{}\n    {}", fixture.name, found.join("\n    ")));
+                    }
+                }
+            });
+        }
+    });
+    let mut failures = failures.into_inner().unwrap();
+    failures.sort();
+    assert!(failures.is_empty(), "{} of {count} fixtures differ:\n\n{}\n", failures.len(), failures.join("\n\n"));
+}
+
+/// The report on one fixture, or why there is none.
+fn run(fixture: &Fixture) -> Result<Report, String> {
+    let default = ["--env".to_owned(), "SANDBOX_CHECK_FIXTURE=1".to_owned()];
+    let arguments = fixture.expected.args.as_deref().unwrap_or(&default);
+    let root = Path::new(env!("CARGO_MANIFEST_DIR"));
+    let dir = fixture.dir.strip_prefix(root).map_err(|error| error.to_string())?;
+    let output = Command::new(env!("CARGO_BIN_EXE_sandbox-check"))
+        .args(["--format", "json", "--offline"])
+        .args(arguments)
+        .arg(Path::new(".").join(dir))
+        .current_dir(root)
+        // The fixtures act on this variable; it reaches them through `--env` only.
+        .env_remove("SANDBOX_CHECK_FIXTURE")
+        .output()
+        .map_err(|error| format!("could not start the program: {error}"))?;
+    serde_json::from_slice(&output.stdout).map_err(|error| {
+        let tail = String::from_utf8_lossy(&output.stderr);
+        let tail: Vec<_> = tail.lines().rev().take(8).collect();
+        let tail: Vec<_> = tail.into_iter().rev().collect();
+        format!("{}, and no report ({error}); the last it said:\n      {}", output.status, tail.join("\n      "))
+    })
+}
+
+/// The comparison itself, on reports written by hand.
+#[test]
+fn a_report_is_compared_in_all_its_parts() {
+    let fixtures = fixtures().unwrap();
+    let fixture = fixtures.iter().find(|fixture| fixture.name == "reads-ssh-key").unwrap();
+    let report = |verdict: &str, code: &str, severity: &str, unit: &str, subject: &str| -> Report {
+        serde_json::from_value(serde_json::json!({
+            "verdict": verdict,
+            "completeness": {"status": "complete", "reasons": []},
+            "packages": [{
+                "id": "reads-ssh-key@0.1.0",
+                "units": [{"id": "u1", "kind": "compile-build-script"}, {"id": "u2", "kind": "run-build-script"}],
+                "findings": [{"code": code, "severity": severity, "unit": unit, "subject": subject}],
+            }],
+        }))
+        .unwrap()
+    };
+    let key = "~/.ssh/id_ed25519";
+    let good = report("fail", "credential-read", "high", "u2", key);
+    assert_eq!(differences(fixture, &good), Vec::<String>::new());
+    for wrong in [
+        report("pass", "credential-read", "high", "u2", key),
+        report("fail", "credential-read", "medium", "u2", key),
+        report("fail", "credential-read", "high", "u1", key),
+        report("fail", "credential-read", "high", "u2", "~/.ssh/id_rsa"),
+    ] {
+        assert_eq!(differences(fixture, &wrong).len(), 1, "{wrong:?}");
+    }
+    let other = report("fail", "dns-query", "medium", "u2", "a.invalid");
+    assert_eq!(differences(fixture, &other).len(), 2, "one is missing and one is not expected");
+    let harmless = report("fail", "source-write", "low", "u2", "src/lib.rs");
+    assert_eq!(differences(fixture, &harmless).len(), 1, "what is low is ignored");
+}
