@@ -17,6 +17,7 @@ pub mod report;
 pub mod sandbox;
 pub mod shim;
 pub mod supervisor;
+pub mod toolchain;
 #[expect(unsafe_code, reason = "the only module that may call the kernel directly")]
 pub mod sys;
 

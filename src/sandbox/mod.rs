@@ -10,6 +10,7 @@ pub mod filter;
 pub mod launch;
 pub mod mounts;
 pub mod ruleset;
+pub mod run;
 pub mod seal;
 pub mod spec;
 pub mod table;

@@ -179,9 +179,9 @@ impl SandboxSpec {
         format!("{}/shim", self.header.layout.tool)
     }
 
-    /// The folder of a unit that does not exist, into which the self-test must not write.
+    /// The folder below which all units have their outputs, into which the self-test must not write.
     pub fn neighbour(&self) -> String {
-        format!("{}/debug/deps", self.header.layout.target_dir)
+        self.header.layout.target_dir.clone()
     }
 
     /// The self-test's own folder.

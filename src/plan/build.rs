@@ -1,0 +1,179 @@
+//! Puts a plan together: from verified sources to a [`SandboxSpec`].
+
+use std::io;
+use std::path::PathBuf;
+
+use super::consumer::{Consumer, ConsumerError, ConsumerPaths, consumer};
+use super::decoy::{DecoyHome, decoys};
+use super::environment::environment;
+use super::layout::{HOME, layout};
+use super::persona::Persona;
+use super::random::Random;
+use super::{CONSUMER_NAME, root};
+use crate::acquire::Acquired;
+use crate::evidence::Bytes;
+use crate::evidence::line::{FORMAT, Header, Layout, Package, PackageSource, Tool, VERSION};
+use crate::ids::PackageId;
+use crate::sandbox::spec::{CargoCommand, Contents, Identity, Limits, MountOp, SandboxSpec, SelfTestTargets};
+use crate::toolchain::HostToolchain;
+
+/// What the user's settings and the machine decide about a run.
+#[derive(Clone, Debug)]
+pub struct RunSettings {
+    /// Who the code is outside.
+    pub identity: Identity,
+    /// A private folder of this run on the host, empty but for what is named below.
+    pub run_dir: PathBuf,
+    /// Variables that the user gives, with their values.
+    pub env: Vec<(String, String)>,
+    /// Files and folders of the host's that the user lets in, read-only, at the same path.
+    pub read: Vec<PathBuf>,
+    /// How many units run at a time.
+    pub jobs: usize,
+    /// Upper bounds.
+    pub limits: Limits,
+    /// Seconds since the Unix epoch.
+    pub now: u64,
+    /// `uname -r`.
+    pub kernel: String,
+}
+
+/// Why there is no plan.
+#[derive(Debug, thiserror::Error)]
+pub enum PlanError {
+    /// No randomness for the decoys.
+    #[error("read random bytes for the decoys")]
+    Random(#[source] io::Error),
+    /// No consumer.
+    #[error("generate the project that uses the subject")]
+    Consumer(#[from] ConsumerError),
+}
+
+/// Plans the whole run. Touches nothing but `/dev/urandom` and the links of the host's root.
+///
+/// # Errors
+/// See [`PlanError`].
+pub fn plan(acquired: &Acquired, toolchain: &HostToolchain, settings: &RunSettings) -> Result<SandboxSpec, PlanError> {
+    let mut random = Random::from_system().map_err(PlanError::Random)?;
+    let persona = Persona::new(HOME, settings.now, &mut random);
+    let mut layout = layout(&acquired.registry_dir, &toolchain.sysroot);
+    let home = decoys(&layout.home, &layout.cargo_home, &persona, &mut random);
+    let paths = ConsumerPaths { project: &layout.consumer, local: &layout.local_src };
+    let project = consumer(acquired, paths, &persona, &mut random)?;
+    layout.decoys = home.listing();
+    layout.decoys.extend(project.listing());
+
+    let mut variables = environment(&layout.home, &persona, &mut random);
+    variables.extend(build_variables(&layout));
+    variables.retain(|(name, _)| !settings.env.iter().any(|(given, _)| given == name));
+    variables.extend(settings.env.clone());
+
+    let identity = settings.identity;
+    let mut mounts = root::base(&layout, &toolchain.sysroot, (identity.uid, identity.gid));
+    mounts.extend(plant(&home));
+    mounts.extend(project_files(&project));
+    mounts.extend(root::build_folders(&layout, acquired.sources.path()));
+    mounts.extend(settings.read.iter().map(|path| MountOp::BindReadOnly { from: path.clone(), at: path.display().to_string() }));
+
+    let given = settings.env.iter().map(|(name, _)| format!("env {name}"));
+    let given = given.chain(settings.read.iter().map(|path| format!("read {}", path.display()))).collect();
+    let run = |name: &str| settings.run_dir.join(name);
+    Ok(SandboxSpec {
+        identity,
+        root: run("root"),
+        mounts,
+        cargo: cargo_command(acquired, &layout, variables, settings.jobs),
+        rustc: format!("{}/bin/rustc", layout.toolchain),
+        limits: settings.limits,
+        self_test: SelfTestTargets { host_file: run("host-file"), host_socket: run("host-socket") },
+        header: header(acquired, toolchain, settings, layout, given),
+        facts: acquired.facts.clone(),
+        evidence: run("evidence.jsonl"),
+        counters: run("counters"),
+    })
+}
+
+fn build_variables(layout: &Layout) -> Vec<(String, String)> {
+    let path = format!("{}/bin:/usr/local/bin:/usr/bin:/bin:/usr/local/sbin:/usr/sbin:/sbin", layout.toolchain);
+    [
+        ("HOME", layout.home.clone()),
+        ("CARGO_HOME", layout.cargo_home.clone()),
+        ("PATH", path),
+        ("TMPDIR", layout.tmp.clone()),
+        ("RUSTC", format!("{}/bin/rustc", layout.toolchain)),
+        ("CARGO_INCREMENTAL", "0".to_owned()),
+        ("CARGO_TERM_COLOR", "never".to_owned()),
+    ]
+    .map(|(name, value)| (name.to_owned(), value))
+    .to_vec()
+}
+
+fn plant(home: &DecoyHome) -> Vec<MountOp> {
+    let folders = home.folders.iter().map(|folder| MountOp::Dir { at: folder.path.clone(), mode: folder.mode });
+    let file = |file: &super::decoy::Decoy| MountOp::File { at: file.path.clone(), contents: Contents(file.contents.clone()), mode: file.mode };
+    folders.chain(home.files.iter().map(file)).collect()
+}
+
+fn project_files(project: &Consumer) -> Vec<MountOp> {
+    let file = |file: &super::consumer::ConsumerFile| MountOp::File { at: file.path.clone(), contents: Contents(file.contents.clone()), mode: file.mode };
+    project.files.iter().map(file).collect()
+}
+
+/// The one command. Sources are replaced and the shim is put in by `--config`, so that the
+/// configuration file that lies in `$CARGO_HOME` is a decoy.
+fn cargo_command(acquired: &Acquired, layout: &Layout, env: Vec<(String, String)>, jobs: usize) -> CargoCommand {
+    let mut args: Vec<String> = ["cargo", "check", "--offline", "--keep-going", "--lib", "--bins", "--message-format=json"].map(str::to_owned).into();
+    let mut config = |key: &str, value: &str| args.extend(["--config".to_owned(), format!("{key}={value:?}")]);
+    config("build.rustc-wrapper", &format!("{}/shim", layout.tool));
+    config("source.verified.directory", &layout.registry_src);
+    for (name, url) in &acquired.replaced_sources {
+        if let Some(url) = url {
+            config(&format!("source.{name:?}.registry"), url);
+        }
+        config(&format!("source.{name:?}.replace-with"), "verified");
+    }
+    args.extend(["--jobs".to_owned(), jobs.to_string()]);
+    CargoCommand { program: format!("{}/bin/cargo", layout.toolchain), args, env, cwd: layout.consumer.clone() }
+}
+
+fn header(acquired: &Acquired, toolchain: &HostToolchain, settings: &RunSettings, layout: Layout, given: Vec<String>) -> Header {
+    let inside = |dir: &std::path::Path| {
+        let (part, at) = if let Ok(rest) = dir.strip_prefix("registry") { (rest, &layout.registry_src) } else { (dir.strip_prefix("local").unwrap_or(dir), &layout.local_src) };
+        Bytes::from(std::path::Path::new(at).join(part).as_path())
+    };
+    let mut packages: Vec<Package> = acquired
+        .packages
+        .iter()
+        .map(|package| Package {
+            id: package.id.clone(),
+            source: package.source,
+            checksum: package.checksum,
+            dir: inside(&package.dir),
+            subject: package.subject,
+            build_script: package.build_script,
+            proc_macro: package.proc_macro.clone(),
+        })
+        .collect();
+    packages.push(Package {
+        id: PackageId::new(CONSUMER_NAME, "0.1.0"),
+        source: PackageSource::Consumer,
+        checksum: None,
+        dir: Bytes::from(layout.consumer.as_str()),
+        subject: false,
+        build_script: false,
+        proc_macro: None,
+    });
+    Header {
+        format: FORMAT.to_owned(),
+        version: VERSION,
+        tool: Tool { name: env!("CARGO_PKG_NAME").to_owned(), version: env!("CARGO_PKG_VERSION").to_owned() },
+        target: acquired.target.clone(),
+        packages,
+        toolchain: toolchain.record.clone(),
+        kernel: settings.kernel.clone(),
+        layers: Vec::new(),
+        layout,
+        started: settings.now,
+        given,
+    }
+}

@@ -1,0 +1,100 @@
+//! The private root as a mount plan.
+
+use std::fs;
+use std::path::{Path, PathBuf};
+
+use crate::evidence::line::Layout;
+use crate::sandbox::ruleset::{DEVICES, SYSTEM};
+use crate::sandbox::spec::{Contents, MountOp};
+
+/// Sizes of the folders in memory. They bound what a build can fill.
+const ROOT_MIB: u64 = 64;
+const HOME_MIB: u64 = 256;
+const TMP_MIB: u64 = 4096;
+const TARGET_MIB: u64 = 8192;
+const VIEWS_MIB: u64 = 1024;
+const INODES: u64 = 1 << 20;
+
+/// Files of the host's `/etc` without which programs of `/usr` do not run. None is secret.
+const SHARED_ETC: &[&str] = &["alternatives", "ld.so.cache", "ld.so.conf", "ld.so.conf.d", "ssl/certs", "ssl/openssl.cnf", "ca-certificates", "pki/tls/certs", "perl", "localtime"];
+
+/// The base system: what of the host's is seen, and what is made up.
+///
+/// Reads the host's root to see which folders are links.
+pub fn base(layout: &Layout, sysroot: &Path, user: (u32, u32)) -> Vec<MountOp> {
+    let mut plan = vec![tmpfs("/", ROOT_MIB)];
+    for path in SYSTEM {
+        match fs::read_link(path) {
+            Ok(to) => plan.push(MountOp::Symlink { at: (*path).to_owned(), to: to.display().to_string() }),
+            Err(_) if Path::new(path).is_dir() => plan.push(bind(PathBuf::from(path), path)),
+            Err(_) => {}
+        }
+    }
+    plan.extend(DEVICES.iter().filter(|name| Path::new("/dev").join(name).exists()).map(|name| MountOp::Device { name: (*name).to_owned() }));
+    for (at, to) in [("/dev/fd", "/proc/self/fd"), ("/dev/stdin", "/proc/self/fd/0"), ("/dev/stdout", "/proc/self/fd/1"), ("/dev/stderr", "/proc/self/fd/2"), ("/var/run", "/run")] {
+        plan.push(MountOp::Symlink { at: at.to_owned(), to: to.to_owned() });
+    }
+    for (at, mode) in [("/dev/shm", 0o755), ("/proc", 0o755), ("/run", 0o755), ("/var/tmp", 0o755), ("/var/lib", 0o755), ("/workspace", 0o755)] {
+        plan.push(MountOp::Dir { at: at.to_owned(), mode });
+    }
+    plan.extend(etc(user));
+    plan.push(tmpfs(&layout.home, HOME_MIB));
+    plan.push(tmpfs(&layout.tmp, TMP_MIB));
+    if layout.toolchain != sysroot.display().to_string() {
+        plan.push(bind(sysroot.to_owned(), &layout.toolchain));
+    }
+    plan.push(MountOp::File { at: format!("{}/shim", layout.tool), contents: Contents(crate::shim::PROGRAM.to_vec()), mode: 0o755 });
+    plan
+}
+
+/// The folders that hold sources and outputs. `sources` is [`crate::acquire::Acquired::sources`].
+pub fn build_folders(layout: &Layout, sources: &Path) -> Vec<MountOp> {
+    let mut plan = vec![tmpfs("/run/layers", VIEWS_MIB)];
+    for (part, at) in [("registry", &layout.registry_src), ("local", &layout.local_src)] {
+        let from = sources.join(part);
+        if from.is_dir() {
+            plan.push(MountOp::PrivateView { from, at: at.clone() });
+        } else {
+            plan.push(MountOp::Dir { at: at.clone(), mode: 0o755 });
+        }
+    }
+    plan.push(tmpfs(&layout.target_dir, TARGET_MIB));
+    plan
+}
+
+fn etc((uid, gid): (u32, u32)) -> Vec<MountOp> {
+    let home = super::layout::HOME;
+    let mut plan = Vec::new();
+    for (name, contents) in [
+        ("passwd", format!("root:x:0:0:root:/root:/bin/bash\ndev:x:{uid}:{gid}:,,,:{home}:/bin/bash\nnobody:x:65534:65534:nobody:/nonexistent:/usr/sbin/nologin\n")),
+        ("group", format!("root:x:0:\ndev:x:{gid}:\nnogroup:x:65534:\n")),
+        ("hosts", "127.0.0.1\tlocalhost workstation\n::1\tlocalhost\n".to_owned()),
+        ("hostname", "workstation\n".to_owned()),
+        ("host.conf", "multi on\n".to_owned()),
+        ("resolv.conf", "nameserver 127.0.0.1\noptions timeout:1 attempts:1\n".to_owned()),
+        ("nsswitch.conf", "passwd: files\ngroup: files\nshadow: files\nhosts: files dns\nnetworks: files\nprotocols: files\nservices: files\n".to_owned()),
+        ("shells", "/bin/sh\n/bin/bash\n".to_owned()),
+        ("timezone", "Etc/UTC\n".to_owned()),
+    ] {
+        plan.push(MountOp::File { at: format!("/etc/{name}"), contents: Contents(contents.into_bytes()), mode: 0o644 });
+    }
+    if Path::new("/usr/lib/os-release").exists() {
+        plan.push(MountOp::Symlink { at: "/etc/os-release".to_owned(), to: "../usr/lib/os-release".to_owned() });
+    }
+    for name in SHARED_ETC {
+        let from = Path::new("/etc").join(name);
+        // The file behind a link: what it points to may be outside of what is mounted.
+        if let Ok(real) = fs::canonicalize(&from) {
+            plan.push(bind(real, &format!("/etc/{name}")));
+        }
+    }
+    plan
+}
+
+fn tmpfs(at: &str, size_mib: u64) -> MountOp {
+    MountOp::Tmpfs { at: at.to_owned(), size_mib, inodes: INODES }
+}
+
+fn bind(from: PathBuf, at: &str) -> MountOp {
+    MountOp::BindReadOnly { from, at: at.to_owned() }
+}

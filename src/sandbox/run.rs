@@ -1,0 +1,172 @@
+//! The host's side of a run: starts the launch helper, maps its ids, listens, and stops it.
+
+use std::fs::{self, File};
+use std::io::{self, BufRead as _, BufReader, Write as _};
+use std::os::unix::fs::{OpenOptionsExt as _, PermissionsExt as _};
+use std::os::unix::net::UnixListener;
+use std::os::unix::process::CommandExt as _;
+use std::path::Path;
+use std::process::{Child, ChildStdin, Command, Stdio};
+
+use super::channel::{Event, Order};
+use super::spec::{Identity, SandboxSpec};
+
+/// Why a run did not end with a closed log.
+#[derive(Debug, thiserror::Error)]
+pub enum RunError {
+    /// A file of the run cannot be made.
+    #[error("prepare the run in {}", .path.display())]
+    Prepare {
+        /// The file.
+        path: std::path::PathBuf,
+        /// Why.
+        source: io::Error,
+    },
+    /// The launch helper cannot be started.
+    #[error("start the launch helper")]
+    Start(#[source] io::Error),
+    /// The helper's ids cannot be mapped.
+    #[error("map the sandbox's user")]
+    Map(#[source] io::Error),
+    /// A layer does not hold here.
+    #[error("{text}")]
+    Layer {
+        /// Its name.
+        layer: String,
+        /// What failed.
+        text: String,
+    },
+    /// The helper failed otherwise, or ended without a word.
+    #[error("{0}")]
+    Failed(String),
+}
+
+/// A started sandbox.
+#[derive(Debug)]
+pub struct RunningSandbox {
+    child: Child,
+    identity: Identity,
+    events: BufReader<std::process::ChildStdout>,
+}
+
+/// The way to stop a sandbox from another thread.
+#[derive(Debug)]
+pub struct Stopper(ChildStdin);
+
+impl Stopper {
+    /// Asks the supervisor to end everything and close the log.
+    pub fn stop(&mut self) {
+        let _ = send(&mut self.0, Order::Stop);
+    }
+
+    fn mapped(&mut self) -> io::Result<()> {
+        send(&mut self.0, Order::Mapped)
+    }
+}
+
+fn send(pipe: &mut ChildStdin, order: Order) -> io::Result<()> {
+    let mut line = serde_json::to_vec(&order)?;
+    line.push(b'\n');
+    pipe.write_all(&line)
+}
+
+/// Starts the launch helper with a spec. The helper is this very program.
+///
+/// # Errors
+/// When files of the run cannot be made or the helper does not start.
+pub fn spawn(spec: &SandboxSpec, run_dir: &Path) -> Result<(RunningSandbox, Stopper), RunError> {
+    let prepare = |path: &Path| {
+        let path = path.to_owned();
+        |source| RunError::Prepare { path, source }
+    };
+    fs::create_dir_all(&spec.root).map_err(prepare(&spec.root))?;
+    for path in [&spec.evidence, &spec.counters] {
+        private_file(path).map_err(prepare(path))?;
+    }
+    let spec_file = run_dir.join("spec.json");
+    let file = private_file(&spec_file).map_err(prepare(&spec_file))?;
+    serde_json::to_writer(io::BufWriter::new(file), spec).map_err(|error| prepare(&spec_file)(error.into()))?;
+
+    let program = std::env::current_exe().map_err(RunError::Start)?;
+    let mut command = Command::new(program);
+    command.arg("__launch").arg(&spec_file).stdin(Stdio::piped()).stdout(Stdio::piped()).stderr(Stdio::inherit());
+    // A Ctrl-C of the terminal is ours to handle; the helper gets an order.
+    command.process_group(0).env_clear().current_dir("/");
+    let mut child = command.spawn().map_err(RunError::Start)?;
+    let (Some(input), Some(output)) = (child.stdin.take(), child.stdout.take()) else {
+        return Err(RunError::Start(io::ErrorKind::BrokenPipe.into()));
+    };
+    let running = RunningSandbox { child, identity: spec.identity, events: BufReader::new(output) };
+    Ok((running, Stopper(input)))
+}
+
+/// What the self-test must not be able to reach. Dropped after the run.
+///
+/// # Errors
+/// When the socket cannot be bound or the file not be written.
+pub fn plant_self_test(spec: &SandboxSpec) -> Result<UnixListener, RunError> {
+    let targets = &spec.self_test;
+    let failed = |path: &Path| {
+        let path = path.to_owned();
+        |source| RunError::Prepare { path, source }
+    };
+    fs::write(&targets.host_file, "A file of the host's.\n").map_err(failed(&targets.host_file))?;
+    let socket = UnixListener::bind(&targets.host_socket).map_err(failed(&targets.host_socket))?;
+    fs::set_permissions(&targets.host_socket, fs::Permissions::from_mode(0o777)).map_err(failed(&targets.host_socket))?;
+    Ok(socket)
+}
+
+impl RunningSandbox {
+    /// Follows the run to its end. `handle` gets each event; `stopper` is lent for the mapping.
+    ///
+    /// # Errors
+    /// See [`RunError`]; with `Ok` the log is closed.
+    pub fn follow(mut self, with_stopper: impl Fn(&mut dyn FnMut(&mut Stopper)), mut handle: impl FnMut(&Event)) -> Result<(), RunError> {
+        let mut failure = None;
+        let mut line = String::new();
+        loop {
+            line.clear();
+            match self.events.read_line(&mut line) {
+                Ok(0) | Err(_) => break,
+                Ok(_) => {}
+            }
+            let Ok(event) = serde_json::from_str::<Event>(&line) else { continue };
+            match &event {
+                Event::NeedsMapping => {
+                    if let Err(error) = map_ids(self.child.id(), self.identity) {
+                        let _ = self.child.kill();
+                        let _ = self.child.wait();
+                        return Err(RunError::Map(error));
+                    }
+                    with_stopper(&mut |stopper| {
+                        let _ = stopper.mapped();
+                    });
+                }
+                Event::Failed { layer: Some(layer), text } => {
+                    failure = Some(RunError::Layer { layer: layer.clone(), text: text.clone() });
+                }
+                Event::Failed { layer: None, text } => failure = Some(RunError::Failed(text.clone())),
+                _ => {}
+            }
+            handle(&event);
+        }
+        let status = self.child.wait().map_err(RunError::Start)?;
+        match failure {
+            Some(error) => Err(error),
+            None if status.success() => Ok(()),
+            None => Err(RunError::Failed(format!("the supervisor ended with {status} before the log was closed"))),
+        }
+    }
+}
+
+/// Maps one user and one group, neither of them 0, and forbids a change of groups (user_namespaces(7)).
+fn map_ids(process: u32, identity: Identity) -> io::Result<()> {
+    let write = |file: &str, text: &str| fs::write(format!("/proc/{process}/{file}"), text);
+    write("setgroups", "deny")?;
+    write("uid_map", &format!("{0} {0} 1", identity.uid))?;
+    write("gid_map", &format!("{0} {0} 1", identity.gid))
+}
+
+fn private_file(path: &Path) -> io::Result<File> {
+    File::options().read(true).write(true).create_new(true).mode(0o600).open(path)
+}
