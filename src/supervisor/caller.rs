@@ -89,15 +89,18 @@ impl Proc {
         self.status(tid, "NStgid")?.split_whitespace().last()?.parse().ok()
     }
 
-    /// The programs of the caller and its ancestors, nearest first, up to the one before `end`.
-    pub(super) fn lineage(&self, tid: i32, end: &Path) -> Vec<PathBuf> {
+    /// The programs of the caller and its ancestors, nearest first, up to the unit's own program.
+    pub(super) fn lineage(&self, tid: i32) -> Vec<PathBuf> {
         const DEEPEST: usize = 32;
+        /// In the unit's PID namespace: the init is 1.
+        const UNIT_PROGRAM: i64 = 2;
         let mut programs = Vec::new();
         let mut process = tid;
         while programs.len() < DEEPEST {
-            match self.exe(process) {
-                Some(exe) if exe != end => programs.push(exe),
-                _ => break,
+            let Some(exe) = self.exe(process) else { break };
+            programs.push(exe);
+            if self.inner_process(process).is_none_or(|id| id <= UNIT_PROGRAM) {
+                break;
             }
             match self.status(process, "PPid").and_then(|id| id.parse().ok()) {
                 Some(parent) if parent > 0 => process = parent,

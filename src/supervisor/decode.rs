@@ -12,6 +12,9 @@ use crate::evidence::line::{ArgState, Object, PathObject};
 use crate::sandbox::table::Args;
 use crate::sys::seccomp::Notification;
 
+/// The flag of a program that was not there, as when a shell tries each folder of `PATH`.
+pub(super) const MISSING: &str = "missing";
+
 /// A decoded call.
 #[derive(Debug)]
 pub(super) struct Decoded {
@@ -93,8 +96,10 @@ fn program(notification: &Notification, dirfd: Option<i32>, path: u64, argv: u64
     } else {
         procfs.open_base(tid, dirfd).and_then(|base| open::object(raw, Some(&base), true))
     };
-    if let Some(real) = found.ok().and_then(|object| procfs.own_descriptor(object)) {
-        program.resolved = Bytes::from(real.as_path());
+    match found.map(|object| procfs.own_descriptor(object)) {
+        Ok(Some(real)) => program.resolved = Bytes::from(real.as_path()),
+        Err(nix::errno::Errno::ENOENT) => program.flags.push(MISSING.to_owned()),
+        _ => {}
     }
     let (mut arguments, mut count, mut whole) = (Vec::new(), 0_u64, true);
     while argv != 0 && count < COUNT_CAP {

@@ -6,7 +6,7 @@
 
 use std::net::UdpSocket;
 
-use simple_dns::{Packet, PacketFlag, RCODE};
+use simple_dns::{Packet, PacketFlag, QTYPE, RCODE};
 
 /// Name (bytes, no final dot) and type of each question of a query; none if it is no query.
 pub(super) fn questions(message: &[u8]) -> Vec<(Vec<u8>, String)> {
@@ -14,7 +14,14 @@ pub(super) fn questions(message: &[u8]) -> Vec<(Vec<u8>, String)> {
     if packet.has_flags(PacketFlag::RESPONSE) {
         return Vec::new();
     }
-    packet.questions.iter().map(|question| (question.qname.to_string().into_bytes(), format!("{:?}", question.qtype))).collect()
+    packet.questions.iter().map(|question| (question.qname.to_string().into_bytes(), type_name(question.qtype))).collect()
+}
+
+fn type_name(qtype: QTYPE) -> String {
+    match qtype {
+        QTYPE::TYPE(kind) => format!("{kind:?}"),
+        other => format!("{other:?}"),
+    }
 }
 
 /// Answers one waiting query and returns its questions.

@@ -8,7 +8,6 @@ use std::fs::File;
 use std::io::{self, Read as _, Write as _};
 use std::net::UdpSocket;
 use std::os::fd::{AsFd as _, BorrowedFd, OwnedFd};
-use std::path::PathBuf;
 use std::time::{Duration, Instant};
 
 use nix::fcntl::{FcntlArg, OFlag, fcntl};
@@ -105,7 +104,6 @@ pub(super) struct EventLoop<'a> {
     evidence: Option<EvidenceWriter>,
     procfs: Proc,
     zones: Zones,
-    shim_path: PathBuf,
     admission: Admission,
     filter: Vec<u8>,
     start: Instant,
@@ -144,7 +142,6 @@ impl<'a> EventLoop<'a> {
         }
         let this = Self {
             zones: Zones::new(spec.header.layout.clone()),
-            shim_path: PathBuf::from(spec.shim()),
             admission: Admission::new(&spec.header),
             filter: to_bytes(&unit_filter()?),
             evidence: Some(EvidenceWriter::new(evidence, &counters, spec.limits.attempts_per_class).map_err(SupervisorError::Evidence)?),
@@ -355,7 +352,7 @@ impl<'a> EventLoop<'a> {
     }
 
     fn read_listener(&mut self, number: u32, flags: EpollFlags) -> Result<()> {
-        let Self { shims, evidence, procfs, zones, shim_path, start, asked, opened_libraries, .. } = self;
+        let Self { shims, evidence, procfs, zones, start, asked, opened_libraries, .. } = self;
         let Some(unit) = shims.get_mut(&number).and_then(|shim| shim.unit.as_mut()) else { return Ok(()) };
         let (Some(listener), Some(evidence)) = (&unit.listener, evidence.as_mut()) else { return Ok(()) };
         if !flags.contains(EpollFlags::EPOLLIN) {
@@ -380,7 +377,7 @@ impl<'a> EventLoop<'a> {
             }
         }
         let mut handler =
-            Handler { evidence, procfs, zones, shim: shim_path, start: *start, asked, opened_libraries };
+            Handler { evidence, procfs, zones, start: *start, asked, opened_libraries };
         for notification in pending {
             handler.handle(unit, &notification).map_err(SupervisorError::Evidence)?;
         }

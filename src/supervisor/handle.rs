@@ -34,7 +34,6 @@ pub(super) struct Handler<'a> {
     pub(super) evidence: &'a mut EvidenceWriter,
     pub(super) procfs: &'a Proc,
     pub(super) zones: &'a Zones,
-    pub(super) shim: &'a Path,
     pub(super) start: Instant,
     /// Names that a unit was seen to ask the stub for.
     pub(super) asked: &'a mut Vec<Vec<u8>>,
@@ -100,6 +99,8 @@ impl Handler<'_> {
     fn pass_on(&mut self, unit: &mut Unit, notification: &Notification, row: Row, decoded: Decoded, layer: Layer) -> io::Result<Reply> {
         let reply = Reply::Continue(Continue(layer));
         match row.kind {
+            // The shim starts the unit's own program.
+            Kind::Exec if !std::mem::replace(&mut unit.runs, true) => self.evidence.count("unit-program"),
             Kind::ProcSignal if self.signals_itself(notification, &decoded.object) => self.evidence.count("own-signal"),
             Kind::NetConnect => {
                 if let Object::Address(address) = &decoded.object {
@@ -268,13 +269,16 @@ impl Handler<'_> {
     }
 
     fn record_allowed(&mut self, unit: &Unit, notification: &Notification, kind: Kind, state: ArgState, object: Object) -> io::Result<()> {
-        self.record(unit, notification, Finding { kind, outcome: Outcome::Allowed, errno: None, state, object })
+        // That a program is not there was seen when its links were followed.
+        let missing = matches!(&object, Object::Program { program, .. } if program.flags.iter().any(|flag| flag == decode::MISSING));
+        let errno = missing.then_some(libc::ENOENT);
+        self.record(unit, notification, Finding { kind, outcome: Outcome::Allowed, errno, state, object })
     }
 
     fn record(&mut self, unit: &Unit, notification: &Notification, finding: Finding) -> io::Result<()> {
         let tid = notification.tid;
         let exe = self.procfs.exe(tid).unwrap_or_default();
-        let lineage = if finding.kind == Kind::Exec { self.procfs.lineage(tid, self.shim) } else { Vec::new() };
+        let lineage = if finding.kind == Kind::Exec { self.procfs.lineage(tid) } else { Vec::new() };
         let process = self.procfs.process(tid).unwrap_or(0);
         // Read from a caller that is gone, these bytes could be another's: the call was never carried out.
         let gone = unit.listener.as_ref().is_some_and(|listener| !listener.is_valid(notification.id));

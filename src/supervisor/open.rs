@@ -23,7 +23,7 @@ use nix::sys::statfs::{PROC_SUPER_MAGIC, fstatfs};
 
 use super::caller::{self, PATH_CAP, Proc};
 use super::opener::{Job, Opener};
-use super::zones::{Zone, Zones};
+use super::zones::{DEVICE, OWN_DESCRIPTOR, Zone, Zones};
 use crate::evidence::line::UnitKind;
 use crate::sandbox::table::Args;
 use crate::sys::seccomp::Notification;
@@ -128,8 +128,7 @@ pub(super) fn open(call: &OpenCall, tid: i32, unit: Unit<'_>, zones: &Zones, pro
     let zone = zones.of(&by_text, unit.kind, unit.places);
     match zone {
         Zone::Kernel => return (Opened::Continued, by_text),
-        Zone::Fixed(name) if !call.writes() => return (Opened::Counted(name), by_text),
-        Zone::Fixed("device") => return (Opened::Continued, by_text),
+        Zone::Fixed(name) if !call.writes() || name == DEVICE || name == OWN_DESCRIPTOR => return (Opened::Counted(name), by_text),
         _ => {}
     }
     let Ok(path) = CString::new(call.path.clone()) else { return (Opened::Continued, by_text) };
@@ -160,8 +159,10 @@ fn open_for_reading(
         return (Opened::Counted(name), by_text);
     }
     let follow = call.flags & OFlag::O_NOFOLLOW;
-    let Ok(object) = look(path, base, follow, call.resolve | ResolveFlag::RESOLVE_NO_MAGICLINKS) else {
-        return (Opened::Continued, by_text);
+    let object = match look(path, base, follow, call.resolve | ResolveFlag::RESOLVE_NO_MAGICLINKS) {
+        Ok(object) => object,
+        Err(Errno::ENOENT) if zones.is_library_search(&by_text) => return (Opened::Counted("library-search"), by_text),
+        Err(_) => return (Opened::Continued, by_text),
     };
     let Some(real) = procfs.own_descriptor(&object) else { return (Opened::Continued, by_text) };
     if !zones.is_decoy(&real) {

@@ -20,6 +20,8 @@ pub(super) struct Unit {
     pub(super) name: String,
     pub(super) places: Vec<PathBuf>,
     pub(super) started: Instant,
+    /// True once the shim started the unit's program.
+    pub(super) runs: bool,
     /// Present from admission until the listener came.
     pub(super) ruleset: Option<OwnedFd>,
     /// Present from the hand-off until the last task of the unit is gone.
@@ -38,6 +40,7 @@ impl Unit {
             name: admitted.name.clone(),
             places: admitted.places.clone(),
             started: Instant::now(),
+            runs: false,
             ruleset: Some(ruleset),
             listener: None,
             opener: None,

@@ -21,6 +21,11 @@ pub(super) enum Zone {
     Other,
 }
 
+/// The zone of devices that everyone may write.
+pub(super) const DEVICE: &str = "device";
+/// The zone of descriptors by path, whatever they are open for.
+pub(super) const OWN_DESCRIPTOR: &str = "own-descriptor";
+
 /// The layout, as paths.
 #[derive(Debug)]
 pub(super) struct Zones {
@@ -31,7 +36,9 @@ pub(super) struct Zones {
 
 const SYSTEM: &[&str] = &["/usr", "/bin", "/sbin", "/lib", "/lib64", "/lib32", "/libx32"];
 const SYSTEM_FILES: &[&str] = &["/etc/ld.so.cache", "/etc/ld.so.preload", "/etc/localtime", "/etc/locale.alias", "/etc/nsswitch.conf", "/etc/passwd", "/etc/group", "/etc/host.conf", "/etc/resolv.conf", "/etc/hosts", "/etc/gai.conf"];
-const DULL_DEVICES: &[&str] = &["/dev/null", "/dev/zero", "/dev/full", "/dev/random", "/dev/urandom"];
+const DULL_DEVICES: &[&str] = &["/dev/null", "/dev/zero", "/dev/full", "/dev/random", "/dev/urandom", "/dev/tty"];
+/// The caller's own descriptors under another name.
+const OWN_DESCRIPTORS: &[&str] = &["/dev/fd", "/proc/self/fd", "/dev/stdin", "/dev/stdout", "/dev/stderr"];
 
 impl Zones {
     pub(super) fn new(layout: Layout) -> Self {
@@ -49,7 +56,9 @@ impl Zones {
         } else if below(&self.layout.toolchain) {
             Zone::Fixed("toolchain")
         } else if DULL_DEVICES.iter().any(|device| path == Path::new(device)) {
-            Zone::Fixed("device")
+            Zone::Fixed(DEVICE)
+        } else if OWN_DESCRIPTORS.iter().any(|folder| below(folder)) {
+            Zone::Fixed(OWN_DESCRIPTOR)
         } else if below("/proc") || below("/sys") || below("/dev") {
             Zone::Kernel
         } else if places.iter().any(|place| path.starts_with(place)) {
@@ -65,6 +74,13 @@ impl Zones {
         } else {
             Zone::Other
         }
+    }
+
+    /// True for a library that the dynamic linker looks for where cargo told it to (`LD_LIBRARY_PATH`).
+    pub(super) fn is_library_search(&self, path: &Path) -> bool {
+        use std::os::unix::ffi::OsStrExt as _;
+        let library = path.file_name().is_some_and(|name| name.as_bytes().windows(3).any(|part| part == b".so"));
+        library && path.starts_with(&self.layout.target_dir)
     }
 
     /// True in the sources of packages.
