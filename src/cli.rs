@@ -1,0 +1,152 @@
+//! What the user typed, and nothing more. Meaning is given to it by `settings`.
+
+use std::path::PathBuf;
+
+use clap::{Args, Parser, Subcommand, ValueEnum};
+
+/// The command line.
+#[derive(Debug, Parser)]
+#[command(
+    name = "sandbox-check",
+    version,
+    about = "Builds a crate's build scripts and proc macros in a sandbox without a network and reports what they tried to do",
+    long_about = None,
+    args_conflicts_with_subcommands = true,
+    subcommand_negates_reqs = true,
+    after_help = EXIT_CODES,
+    max_term_width = 100
+)]
+pub struct Cli {
+    /// A command instead of a target.
+    #[command(subcommand)]
+    pub command: Option<Command>,
+    /// What to check and how.
+    #[command(flatten)]
+    pub check: CheckArgs,
+}
+
+/// Commands beside the check itself.
+#[derive(Debug, Subcommand)]
+pub enum Command {
+    /// Tell what a finding means; without CODE, list all codes
+    Explain {
+        /// A finding's code, such as dns-query
+        code: Option<String>,
+    },
+    /// Prove which layers of the sandbox hold on this machine
+    Doctor {
+        /// How to print it
+        #[arg(long, value_enum, default_value_t = Format::Human)]
+        format: Format,
+    },
+}
+
+/// What to check and how.
+#[derive(Debug, Args)]
+pub struct CheckArgs {
+    /// name@version, name@1, name@latest, name, ./directory or file.crate
+    #[arg(required = true, value_name = "TARGET")]
+    pub target: Option<String>,
+
+    /// Features to turn on, separated by commas or spaces
+    #[arg(long, short = 'F', value_name = "FEATURES", value_delimiter = ',', help_heading = "Features")]
+    pub features: Vec<String>,
+    /// Turn on all features
+    #[arg(long, help_heading = "Features")]
+    pub all_features: bool,
+    /// Turn the default feature off
+    #[arg(long, help_heading = "Features")]
+    pub no_default_features: bool,
+
+    /// What goes to standard output
+    #[arg(long, value_enum, default_value_t = Format::Human, help_heading = "Reports")]
+    pub format: Format,
+    /// Write a report to a file, too; repeatable
+    #[arg(long, value_name = "FORMAT=FILE", help_heading = "Reports")]
+    pub output: Vec<String>,
+    /// Keep the evidence in this directory, whatever the verdict
+    #[arg(long, value_name = "DIR", help_heading = "Reports")]
+    pub evidence: Option<PathBuf>,
+    /// Judge by this policy instead of the default one
+    #[arg(long, value_name = "FILE", help_heading = "Reports")]
+    pub policy: Option<PathBuf>,
+    /// The lowest severity for which the exit code is not 0
+    #[arg(long, value_enum, value_name = "SEVERITY", default_value_t = FailOn::Medium, help_heading = "Reports")]
+    pub fail_on: FailOn,
+
+    /// Give the build a variable; without a value, ours; repeatable
+    #[arg(long, value_name = "NAME[=VALUE]", help_heading = "Sandbox")]
+    pub env: Vec<String>,
+    /// As --env, for names that look like secrets
+    #[arg(long, value_name = "NAME[=VALUE]", help_heading = "Sandbox")]
+    pub env_secret: Vec<String>,
+    /// Let the build read a file or directory of this machine; repeatable
+    #[arg(long, value_name = "PATH", help_heading = "Sandbox")]
+    pub read: Vec<PathBuf>,
+    /// The toolchain, as rustup names it
+    #[arg(long, value_name = "NAME", help_heading = "Sandbox")]
+    pub toolchain: Option<String>,
+    /// Seconds after which the build is ended
+    #[arg(long, value_name = "SECONDS", default_value_t = 1800, value_parser = clap::value_parser!(u64).range(1..), help_heading = "Sandbox")]
+    pub timeout: u64,
+    /// How many units run at a time; default: the number of CPUs
+    #[arg(long, short = 'j', value_name = "N", value_parser = clap::value_parser!(u16).range(1..), help_heading = "Sandbox")]
+    pub jobs: Option<u16>,
+    /// Print what would run, as JSON, and run nothing
+    #[arg(long, help_heading = "Sandbox")]
+    pub print_plan: bool,
+
+    /// Use no network; name what is missing
+    #[arg(long, help_heading = "General")]
+    pub offline: bool,
+    /// When to use colour
+    #[arg(long, value_enum, value_name = "WHEN", default_value_t = Color::Auto, help_heading = "General")]
+    pub color: Color,
+    /// No progress, no hints
+    #[arg(long, short, help_heading = "General")]
+    pub quiet: bool,
+    /// Log what we do to standard error; twice for more
+    #[arg(long, short, action = clap::ArgAction::Count, help_heading = "General")]
+    pub verbose: u8,
+}
+
+/// Forms of reports.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, ValueEnum)]
+pub enum Format {
+    /// For people; not stable
+    Human,
+    /// For programs; docs/report.schema.json
+    Json,
+}
+
+/// When to use colour.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, ValueEnum)]
+pub enum Color {
+    /// On a terminal, unless `NO_COLOR` is set
+    Auto,
+    /// Always
+    Always,
+    /// Never
+    Never,
+}
+
+/// A severity on the command line.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, ValueEnum)]
+pub enum FailOn {
+    /// Anything that is worth a line
+    Low,
+    /// What a person should look at
+    Medium,
+    /// What should stop a release
+    High,
+    /// What only an attack does
+    Critical,
+}
+
+const EXIT_CODES: &str = "\
+Exit codes (the first that applies):
+    2  usage or configuration          75  the registry did not answer; try again
+    4  a sandbox layer is missing       5  inconclusive: nothing found, not complete
+    1  internal error                   3  no such name, version or file
+   10  fail: a finding is high          0  pass
+   11  review: a finding is medium   130, 143  ended by a signal";
