@@ -123,16 +123,20 @@ fn nearest_versions(releases: &[Release], requirement: &Requirement) -> Vec<Stri
         },
         Requirement::Newest => Version::new(u64::MAX, 0, 0),
     };
-    let mut near: Vec<&Release> = releases.iter().filter(|release| !release.index.yanked).collect();
-    near.sort_by_key(|release| {
-        let version = &release.version;
-        let distance = (
-            version.major.abs_diff(wanted.major),
-            version.minor.abs_diff(wanted.minor),
-            version.patch.abs_diff(wanted.patch),
-        );
-        (distance, !version.pre.is_empty())
-    });
+    let mut fine: Vec<&Release> = releases.iter().filter(|release| !release.index.yanked).collect();
+    fine.sort_by(|one, other| one.version.cmp(&other.version));
+    let (below, above) = fine.split_at(fine.partition_point(|release| release.version < wanted));
+    // The next lower one, the next higher one, and so on outward.
+    let (mut below, mut above) = (below.iter().rev(), above.iter());
+    let mut near: Vec<&Release> = Vec::new();
+    while near.len() < SUGGESTIONS {
+        let before = near.len();
+        near.extend(below.next().copied());
+        near.extend(above.next().copied());
+        if near.len() == before {
+            break;
+        }
+    }
     near.into_iter().take(SUGGESTIONS).map(|release| release.id.version.clone()).collect()
 }
 
@@ -181,7 +185,7 @@ mod tests {
         let versions = [("0.9.0", false), ("1.0.200", false), ("1.0.228", false), ("1.0.229", true), ("2.0.0", false)];
         let error = chosen(&versions, "1.0.230").unwrap_err();
         let AcquireError::UnknownVersion { nearest, yanked, .. } = error else { panic!("{error:?}") };
-        assert_eq!(nearest, ["1.0.228", "1.0.200", "2.0.0", "0.9.0"]);
+        assert_eq!(nearest, ["1.0.228", "2.0.0", "1.0.200", "0.9.0"]);
         assert!(yanked.is_empty());
     }
 

@@ -4,6 +4,7 @@ use std::collections::BTreeMap;
 
 use semver::Version;
 use serde::Deserialize;
+use serde_json::Value;
 use tame_index::{IndexVersion, KrateName};
 
 use crate::ids::{PackageId, Sha256Digest};
@@ -36,7 +37,7 @@ impl Release {
         if form.v.is_some_and(|v| v > NEWEST_FORM) {
             return None;
         }
-        let index: IndexVersion = serde_json::from_slice(line).ok()?;
+        let index: IndexVersion = serde_json::from_slice(line).ok().or_else(|| without_nulls(line))?;
         let version = Version::parse(&index.version).ok()?;
         KrateName::try_from(index.name.as_str()).ok()?;
         let id = PackageId::new(index.name.as_str(), index.version.as_str());
@@ -63,6 +64,17 @@ impl Release {
     pub(crate) fn feature_names(&self) -> Vec<String> {
         feature_names(&self.features(), self.index.deps.iter().filter(|dep| dep.optional).map(|dep| dep.name.as_str()))
     }
+}
+
+/// Some registries write `null` where others leave a member out.
+fn without_nulls(line: &[u8]) -> Option<IndexVersion> {
+    let mut value: Value = serde_json::from_slice(line).ok()?;
+    let members = value.as_object_mut()?;
+    members.retain(|_, member| !member.is_null());
+    for dep in members.get_mut("deps").and_then(Value::as_array_mut).into_iter().flatten() {
+        dep.as_object_mut()?.retain(|_, member| !member.is_null());
+    }
+    serde_json::from_value(value).ok()
 }
 
 /// See [`Release::feature_names`].
@@ -108,6 +120,15 @@ pub(super) mod tests {
         ];
         let releases = Release::parse_lines(&lines.join(&b'\n'));
         assert_eq!(releases.iter().map(|r| r.id.version.as_str()).collect::<Vec<_>>(), ["1.0.0", "1.0.2"]);
+    }
+
+    #[test]
+    fn members_that_are_null_are_as_good_as_absent() {
+        let dep = r#"{"name":"b","req":"1","features":[],"optional":false,"default_features":true,"target":null,"kind":"normal","package":null}"#;
+        let text =
+            String::from_utf8(line("a", "1.0.0", r#","links":null,"features2":null,"rust_version":null"#)).unwrap();
+        let release = Release::parse(text.replace("\"deps\":[]", &format!("\"deps\":[{dep}]")).as_bytes()).unwrap();
+        assert_eq!(release.index.deps.first().map(|dep| dep.crate_name()), Some("b"));
     }
 
     #[test]

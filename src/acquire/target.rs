@@ -138,7 +138,7 @@ mod tests {
 
     #[test]
     fn names_that_no_registry_can_hold_are_usage_errors() {
-        for word in ["", "@1", "..%2f@1", "a b", "é", "a@", "a@x", &"a".repeat(65)] {
+        for word in ["", "@1", "..%2f@1", "a b", "é", "a@", "a@one", &"a".repeat(65)] {
             assert_eq!(word.parse::<Request>().unwrap_err().class(), ErrorClass::Usage, "{word:?}");
         }
     }
