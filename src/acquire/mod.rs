@@ -4,8 +4,44 @@
 //! verify → unpack, all or nothing → [`Acquired`]. Nothing of the subject's
 //! runs here, and cargo never runs inside a folder of the subject's.
 
+mod archive;
+mod choose;
+mod config;
+mod consumer;
+mod copy;
+mod dependency;
+mod download;
+mod embedded;
+mod error;
+pub mod facts;
+mod http;
+mod local;
+mod manifest;
+mod needed;
+mod offline;
+mod progress;
+mod registry;
+mod release;
+mod resolve;
+mod runs;
+mod settings;
+mod sources;
+mod stage;
+mod standin;
+mod target;
+mod vendored;
+
 use std::path::PathBuf;
 
+pub use self::archive::{Reason, Refusal};
+pub use self::config::ConfigError;
+pub use self::error::{AcquireError, ErrorClass};
+pub use self::http::HttpError;
+pub use self::progress::{Bar, Progress, Silent};
+pub use self::runs::RunGuard;
+pub use self::settings::{AcquireSettings, Environment, Limits};
+pub use self::stage::acquire;
+pub use self::target::{Request, Requirement};
 use crate::evidence::line::{Fact, MacroName, PackageSource, Target};
 use crate::ids::{PackageId, Sha256Digest};
 
@@ -30,6 +66,16 @@ pub struct Acquired {
     /// Holds `registry/NAME-VERSION/` for every registry package (a cargo directory source; packages of
     /// other platforms are stand-ins with a manifest only) and `local/…` for path sources. Removed on drop.
     pub sources: tempfile::TempDir,
+    /// Keeps other runs from removing `sources`; the last field, so that it is dropped last.
+    pub guard: RunGuard,
+}
+
+impl Acquired {
+    /// A package's source folder. [`Acquired::sources`] is not yet known where packages are found,
+    /// so each remembers its folder relative to it.
+    pub fn dir_of(&self, package: &SourcePackage) -> PathBuf {
+        self.sources.path().join(&package.dir)
+    }
 }
 
 /// How the consumer's manifest names the subject.
@@ -79,4 +125,27 @@ pub struct SourcePackage {
     pub proc_macro: Option<Vec<MacroName>>,
     /// The name of its library target as Rust code writes it (`serde_derive`), if it has one.
     pub lib_name: Option<String>,
+}
+
+impl SourcePackage {
+    fn new(
+        id: PackageId,
+        source: PackageSource,
+        checksum: Option<Sha256Digest>,
+        dir: PathBuf,
+        manifest: &manifest::Manifest,
+        subject: bool,
+    ) -> Self {
+        Self {
+            id,
+            source,
+            checksum,
+            dir,
+            subject,
+            build_script: manifest.build_script,
+            // The names are filled in once all sources are in place.
+            proc_macro: manifest.proc_macro.then(Vec::new),
+            lib_name: manifest.lib_name.clone(),
+        }
+    }
 }

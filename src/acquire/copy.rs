@@ -1,0 +1,140 @@
+//! Copies a folder that the user named, taking along nothing but plain files and folders.
+
+use std::collections::BTreeSet;
+use std::fs::{self, OpenOptions};
+use std::io::Read as _;
+use std::os::unix::ffi::OsStrExt as _;
+use std::os::unix::fs::{OpenOptionsExt as _, PermissionsExt as _};
+use std::path::{Path, PathBuf};
+
+use super::archive::{make_folders, write_new};
+use super::embedded;
+use super::error::AcquireError;
+use super::facts::{Found, SKIPPED_FILE};
+use super::settings::Limits;
+use crate::evidence::bytes::Bytes;
+
+/// More of a kind are counted, not listed.
+const LISTED: usize = 32;
+
+/// What a copy took along.
+#[derive(Debug, Default)]
+pub(crate) struct Copied {
+    /// Relative paths of all files.
+    pub(crate) files: BTreeSet<PathBuf>,
+    /// What is worth telling.
+    pub(crate) found: Vec<Found>,
+}
+
+/// Copies `from` to the new folder `to`, without version control and build outputs.
+pub(crate) fn tree(from: &Path, to: &Path, limits: &Limits) -> Result<Copied, AcquireError> {
+    let mut copied = Copied::default();
+    let mut skipped = 0_usize;
+    let mut bytes = 0_u64;
+    let mut folders = vec![PathBuf::new()];
+    make_folders(to, Path::new("")).map_err(AcquireError::file("create", to))?;
+    while let Some(folder) = folders.pop() {
+        let here = from.join(&folder);
+        let package = here.join("Cargo.toml").exists();
+        let mut entries: Vec<_> = fs::read_dir(&here)
+            .and_then(Iterator::collect::<Result<Vec<_>, _>>)
+            .map_err(AcquireError::file("list", &here))?;
+        entries.sort_by_key(fs::DirEntry::file_name);
+        for entry in entries {
+            let name = entry.file_name();
+            if name == ".git" || package && name == "target" {
+                continue;
+            }
+            let path = folder.join(&name);
+            let kind = entry.file_type().map_err(AcquireError::file("look at", &entry.path()))?;
+            if kind.is_dir() {
+                make_folders(to, &path).map_err(AcquireError::file("create", &to.join(&path)))?;
+                folders.push(path);
+            } else if kind.is_file() {
+                bytes =
+                    bytes.saturating_add(one(from, to, &path, limits.copied_bytes.saturating_sub(bytes), &mut copied)?);
+                copied.files.insert(path);
+            } else {
+                skipped += 1;
+                if skipped <= LISTED {
+                    copied.found.push(skip(&path, kind.is_symlink()));
+                }
+            }
+            let count = u64::try_from(copied.files.len()).unwrap_or(u64::MAX);
+            if count > limits.copied_files || bytes > limits.copied_bytes {
+                let reason = format!("it has more than {} files or {} bytes", limits.copied_files, limits.copied_bytes);
+                return Err(AcquireError::NoSuchTarget { path: from.to_owned(), reason });
+            }
+        }
+    }
+    Ok(copied)
+}
+
+/// Gives the number of copied bytes, at most one more than are left.
+fn one(from: &Path, to: &Path, path: &Path, left: u64, copied: &mut Copied) -> Result<u64, AcquireError> {
+    let (source, target) = (from.join(path), to.join(path));
+    let mut options = OpenOptions::new();
+    // What was a file a moment ago may be a link or a FIFO now.
+    options.read(true).custom_flags(libc::O_NOFOLLOW | libc::O_NONBLOCK);
+    let file = options.open(&source).map_err(AcquireError::file("read", &source))?;
+    let meta = file.metadata().map_err(AcquireError::file("read", &source))?;
+    if !meta.is_file() {
+        copied.found.push(skip(path, false));
+        return Ok(0);
+    }
+    let executable = meta.permissions().mode() & 0o111 != 0;
+    let mut contents = file.take(left.saturating_add(1));
+    write_new(&target, executable, &mut contents).map_err(AcquireError::file("write", &target))?;
+    if embedded::is_setting(path) {
+        let text = fs::read(&target).map_err(AcquireError::file("read", &target))?;
+        let limit = usize::try_from(embedded::READ).unwrap_or(usize::MAX);
+        copied.found.push(embedded::look(path, text.get(..limit).unwrap_or(&text)));
+    }
+    Ok(left.saturating_add(1).saturating_sub(contents.limit()))
+}
+
+fn skip(path: &Path, link: bool) -> Found {
+    let kind = if link { "a symbolic link" } else { "neither a file nor a folder" };
+    let bytes = path.as_os_str().as_bytes().to_vec();
+    let text = format!("`{}` is {kind} and was left out", Bytes(bytes.clone()));
+    Found { code: SKIPPED_FILE, text, path: Some(bytes) }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn plain_files_are_copied_and_everything_else_is_told() {
+        let from = tempfile::tempdir().unwrap();
+        let root = from.path();
+        for file in ["Cargo.toml", "src/lib.rs", "src/target/x", "target/debug/y", ".git/config", ".cargo/config.toml"]
+        {
+            fs::create_dir_all(root.join(file).parent().unwrap()).unwrap();
+            fs::write(root.join(file), "x = 1").unwrap();
+        }
+        fs::set_permissions(root.join("src/lib.rs"), fs::Permissions::from_mode(0o4777)).unwrap();
+        std::os::unix::fs::symlink("/etc/shadow", root.join("link")).unwrap();
+        nix::unistd::mkfifo(&root.join("fifo"), nix::sys::stat::Mode::S_IRWXU).unwrap();
+        let to = tempfile::tempdir().unwrap();
+        let to = to.path().join("copy");
+        let copied = tree(root, &to, &Limits::default()).unwrap();
+        let files: Vec<_> = copied.files.iter().map(|file| file.to_str().unwrap()).collect();
+        assert_eq!(files, [".cargo/config.toml", "Cargo.toml", "src/lib.rs", "src/target/x"]);
+        assert_eq!(fs::metadata(to.join("src/lib.rs")).unwrap().permissions().mode() & 0o7777, 0o755);
+        assert!(fs::symlink_metadata(to.join("link")).is_err() && fs::symlink_metadata(to.join("fifo")).is_err());
+        let mut codes: Vec<_> = copied.found.iter().map(|found| found.code).collect();
+        codes.sort_unstable();
+        assert_eq!(codes, ["embedded-cargo-config", SKIPPED_FILE, SKIPPED_FILE]);
+    }
+
+    #[test]
+    fn a_folder_beyond_the_limits_is_not_copied() {
+        let from = tempfile::tempdir().unwrap();
+        fs::write(from.path().join("a"), vec![0; 100]).unwrap();
+        let to = tempfile::tempdir().unwrap();
+        let limits = Limits { copied_bytes: 50, ..Limits::default() };
+        let error = tree(from.path(), &to.path().join("copy"), &limits).unwrap_err();
+        assert!(error.to_string().contains("50 bytes"), "{error}");
+    }
+}

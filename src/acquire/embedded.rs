@@ -1,0 +1,134 @@
+//! Configuration for cargo and rustup that a package brings along, and which programs it chooses.
+//!
+//! Nothing of it is ever used as a setting here. Cargo would obey it if
+//! somebody ran cargo inside the package's folder.
+
+use std::path::Path;
+
+use toml::{Table, Value};
+
+use super::facts::{EMBEDDED_CARGO_CONFIG, Found, NAMES_PROGRAM};
+
+/// How much of such a file is looked at.
+pub(crate) const READ: u64 = 256 * 1024;
+
+/// Keys whose value is a program that cargo or rustup starts, by their last part.
+const PROGRAM_KEYS: &[&str] = &[
+    "rustc",
+    "rustdoc",
+    "rustc-wrapper",
+    "rustc-workspace-wrapper",
+    "linker",
+    "runner",
+    "credential-provider",
+    "global-credential-providers",
+    "credential-process",
+    "browser",
+];
+
+/// True for the files that cargo and rustup read settings from, in any folder.
+pub(crate) fn is_setting(path: &Path) -> bool {
+    let name = path.file_name().and_then(|name| name.to_str());
+    let folder = path.parent().and_then(Path::file_name).and_then(|name| name.to_str());
+    match name {
+        Some("config" | "config.toml") => folder == Some(".cargo"),
+        Some("rust-toolchain" | "rust-toolchain.toml") => true,
+        _ => false,
+    }
+}
+
+/// What such a file sets.
+pub(crate) fn look(path: &Path, contents: &[u8]) -> Found {
+    let text = String::from_utf8_lossy(contents);
+    let says = match text.parse::<Table>() {
+        Ok(table) => {
+            let mut keys = Vec::new();
+            collect(&table, "", &mut keys);
+            let (programs, others): (Vec<_>, Vec<_>) = keys.into_iter().partition(|key| is_program(key));
+            match (programs.is_empty(), others.is_empty()) {
+                (true, true) => "sets nothing".to_owned(),
+                (true, false) => format!("sets {}", others.join(", ")),
+                (false, _) => {
+                    format!("{NAMES_PROGRAM} ({}) and sets {} other keys", programs.join(", "), others.len())
+                }
+            }
+        }
+        // The old form of a toolchain file is a bare channel.
+        Err(_) if path.file_name().is_some_and(|name| name == "rust-toolchain") => "names a toolchain".to_owned(),
+        Err(_) => "cannot be parsed".to_owned(),
+    };
+    Found {
+        code: EMBEDDED_CARGO_CONFIG,
+        text: format!("ships {} that {says}", path.display()),
+        path: Some(std::os::unix::ffi::OsStrExt::as_bytes(path.as_os_str()).to_vec()),
+    }
+}
+
+fn is_program(key: &str) -> bool {
+    let last = key.rsplit('.').next().unwrap_or(key);
+    PROGRAM_KEYS.contains(&last)
+        || key == "toolchain.path"
+        || key.starts_with("credential-alias.")
+        // Variables that make cargo or the compiler start or load something.
+        || key.strip_prefix("env.").is_some_and(|name| {
+            let name = name.split('.').next().unwrap_or(name);
+            name == "PATH" || name.starts_with("LD_") || name.starts_with("RUSTC") || name.starts_with("CARGO")
+        })
+}
+
+/// Dotted paths of all values, with odd characters of keys escaped.
+fn collect(table: &Table, prefix: &str, keys: &mut Vec<String>) {
+    for (key, value) in table {
+        let key: String = key.chars().flat_map(char::escape_debug).take(80).collect();
+        let path = if prefix.is_empty() { key } else { format!("{prefix}.{key}") };
+        match value {
+            Value::Table(inner) if keys.len() < 64 => collect(inner, &path, keys),
+            _ => keys.push(path),
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn says(path: &str, contents: &str) -> String {
+        look(Path::new(path), contents.as_bytes()).text
+    }
+
+    #[test]
+    fn only_files_that_cargo_or_rustup_read_are_settings() {
+        for path in [".cargo/config", "a/.cargo/config.toml", "rust-toolchain", "a/rust-toolchain.toml"] {
+            assert!(is_setting(Path::new(path)), "{path}");
+        }
+        for path in ["config.toml", ".cargo/other", "src/rust-toolchain.rs", ".cargo"] {
+            assert!(!is_setting(Path::new(path)), "{path}");
+        }
+    }
+
+    #[test]
+    fn a_wrapper_a_linker_a_runner_and_a_toolchain_path_are_programs() {
+        for (path, contents, key) in [
+            (".cargo/config", "[build]\nrustc-wrapper = 'x'", "build.rustc-wrapper"),
+            (".cargo/config.toml", "[target.x86_64-unknown-linux-gnu]\nlinker = 'x'", "linker"),
+            (".cargo/config.toml", "[target.'cfg(unix)']\nrunner = ['x']", "runner"),
+            (".cargo/config.toml", "[registry]\ncredential-provider = 'x'", "credential-provider"),
+            (".cargo/config.toml", "[env]\nLD_PRELOAD = { value = 'x', force = true }", "LD_PRELOAD"),
+            ("rust-toolchain.toml", "[toolchain]\npath = '/x'", "toolchain.path"),
+        ] {
+            let text = says(path, contents);
+            assert!(text.contains(NAMES_PROGRAM) && text.contains(key), "{text}");
+        }
+    }
+
+    #[test]
+    fn flags_and_a_channel_are_no_programs() {
+        assert!(!says(".cargo/config.toml", "[build]\nrustflags = ['-O']").contains(NAMES_PROGRAM));
+        assert!(!says("rust-toolchain", "stable\n").contains(NAMES_PROGRAM));
+    }
+
+    #[test]
+    fn keys_reach_the_text_without_control_characters() {
+        assert!(!says(".cargo/config.toml", "\"a\\u001b[2J\" = 1").contains('\u{1b}'));
+    }
+}

@@ -1,0 +1,230 @@
+//! One source of packages: its index, its `.crate` files, its place in cargo's home.
+
+use std::fs;
+use std::path::{Path, PathBuf};
+use std::sync::OnceLock;
+
+use tame_index::KrateName;
+use tame_index::index::IndexConfig;
+use tame_index::index::cache::ValidCacheEntry;
+
+use super::config::CargoConfig;
+use super::error::AcquireError;
+use super::http::{Client, HttpError};
+use super::release::Release;
+use super::settings::Limits;
+use super::sources::Source;
+use super::vendored;
+use crate::ids::{PackageId, Sha256Digest};
+
+/// Configuration files of registries are tiny.
+const CONFIG_BYTES: u64 = 64 * 1024;
+
+/// A source with what is needed to use it.
+#[derive(Debug)]
+pub(crate) struct Registry<'a> {
+    pub(crate) source: Source,
+    /// None when offline.
+    client: Option<&'a Client>,
+    home: &'a Path,
+    token: Option<String>,
+    limits: &'a Limits,
+    config: OnceLock<IndexConfig>,
+}
+
+impl<'a> Registry<'a> {
+    pub(crate) fn new(
+        source: Source,
+        config: &CargoConfig,
+        client: Option<&'a Client>,
+        home: &'a Path,
+        limits: &'a Limits,
+    ) -> Self {
+        let token = match &source {
+            Source::Sparse(url) => config.token(url),
+            Source::Directory(_) | Source::LocalRegistry(_) => None,
+        };
+        Self { source, client, home, token, limits, config: OnceLock::new() }
+    }
+
+    /// How people know it.
+    pub(crate) fn describe(&self) -> String {
+        match &self.source {
+            Source::Sparse(url) => url.trim_start_matches("sparse+").to_owned(),
+            Source::Directory(path) | Source::LocalRegistry(path) => path.display().to_string(),
+        }
+    }
+
+    /// The folder name that cargo uses for it below `registry/src`, `registry/cache` and `registry/index`.
+    pub(crate) fn folder(&self) -> String {
+        let url = match &self.source {
+            Source::Sparse(url) => url.as_str(),
+            // Cargo makes no such folder for these; any name that looks usual will do.
+            Source::Directory(_) | Source::LocalRegistry(_) => tame_index::CRATES_IO_HTTP_INDEX,
+        };
+        // `true`: the way of hashing since cargo 1.85. Folders of older ones are not found and not missed.
+        tame_index::utils::url_to_local_dir(url, true).map_or_else(|_| "registry".to_owned(), |dir| dir.dir_name)
+    }
+
+    fn index_folder(&self) -> PathBuf {
+        self.home.join("registry/index").join(self.folder())
+    }
+
+    /// Cargo's copy of a `.crate` file.
+    pub(crate) fn cached_crate(&self, id: &PackageId) -> PathBuf {
+        let file = format!("{}-{}.crate", id.name, id.version);
+        match &self.source {
+            Source::LocalRegistry(path) => path.join(file),
+            _ => self.home.join("registry/cache").join(self.folder()).join(file),
+        }
+    }
+
+    /// All versions of a name, as fresh as can be; none if the registry does not know it.
+    pub(crate) fn versions(&self, name: &str) -> Result<Option<Vec<Release>>, AcquireError> {
+        match (&self.source, self.client) {
+            (Source::Sparse(url), Some(client)) => self.fetch_versions(client, url, name),
+            _ => self.known_versions(name),
+        }
+    }
+
+    /// All versions of a name that this machine knows of.
+    pub(crate) fn known_versions(&self, name: &str) -> Result<Option<Vec<Release>>, AcquireError> {
+        let Ok(krate) = KrateName::try_from(name) else { return Ok(None) };
+        match &self.source {
+            Source::Sparse(_) => {
+                let path = self.index_folder().join(".cache").join(krate.relative_path(None));
+                // Read, not mapped: cargo may be writing the file.
+                Ok(read_bounded(&path, self.limits.index_bytes)?.map(|bytes| read_cache(&bytes)).filter(some))
+            }
+            Source::LocalRegistry(root) => {
+                let path = root.join("index").join(krate.relative_path(None));
+                let lines = read_bounded(&path, self.limits.index_bytes)?;
+                Ok(lines.map(|bytes| Release::parse_lines(&bytes)).filter(some))
+            }
+            Source::Directory(root) => Ok(Some(vendored::versions(root, name)?).filter(some)),
+        }
+    }
+
+    fn fetch_versions(&self, client: &Client, url: &str, name: &str) -> Result<Option<Vec<Release>>, AcquireError> {
+        let Ok(krate) = KrateName::try_from(name) else { return Ok(None) };
+        let url = format!("{}{}", url.trim_start_matches("sparse+"), krate.relative_path(Some('/')));
+        match self.get(client, &url, self.limits.index_bytes) {
+            Ok(lines) => Ok(Some(Release::parse_lines(&lines)).filter(some)),
+            Err(HttpError::NotFound { .. }) => Ok(None),
+            Err(error) => Err(error.into()),
+        }
+    }
+
+    /// Asks without a token first, unless the registry is known to want one: cargo does the same.
+    fn get(&self, client: &Client, url: &str, limit: u64) -> Result<Vec<u8>, HttpError> {
+        let known =
+            self.config.get().map(|config| config.auth_required).or_else(|| Some(self.stored_config()?.auth_required));
+        let token = self.token.as_deref();
+        if known == Some(true) && token.is_some() {
+            return client.get(url, token, limit);
+        }
+        match client.get(url, None, limit) {
+            Err(HttpError::Denied { .. }) if token.is_some() => client.get(url, token, limit),
+            outcome => outcome,
+        }
+    }
+
+    /// `config.json` as cargo left it.
+    fn stored_config(&self) -> Option<IndexConfig> {
+        let bytes = read_bounded(&self.index_folder().join("config.json"), CONFIG_BYTES).ok()??;
+        serde_json::from_slice(&bytes).ok()
+    }
+
+    fn config(&self, client: &Client) -> Result<&IndexConfig, AcquireError> {
+        if let Some(config) = self.config.get() {
+            return Ok(config);
+        }
+        let config = match (&self.source, self.stored_config()) {
+            // Cargo has just resolved with it, so it is fresh.
+            (_, Some(config)) => config,
+            (Source::Sparse(url), None) => {
+                let url = format!("{}config.json", url.trim_start_matches("sparse+"));
+                let bytes = self.get(client, &url, CONFIG_BYTES)?;
+                serde_json::from_slice(&bytes).map_err(|error| HttpError::Refused { url, reason: error.to_string() })?
+            }
+            (_, None) => return Err(AcquireError::Lock { reason: "a folder has no downloads".to_owned() }),
+        };
+        Ok(self.config.get_or_init(|| config))
+    }
+
+    /// Downloads a `.crate` file. The caller compares the checksum.
+    pub(crate) fn download(&self, id: &PackageId, checksum: Sha256Digest) -> Result<Vec<u8>, AcquireError> {
+        let Some(client) = self.client else {
+            return Err(AcquireError::OfflineMissing { missing: vec![id.to_string()] });
+        };
+        let config = self.config(client)?;
+        let Ok(krate) = KrateName::try_from(id.name.as_str()) else {
+            return Err(AcquireError::Lock { reason: format!("{:?} is not a package name", id.name) });
+        };
+        let url = download_url(config, krate, &id.version, checksum);
+        if !url.starts_with("https://") && !url.starts_with("http://") {
+            return Err(HttpError::Refused { url, reason: "only http and https are spoken".to_owned() }.into());
+        }
+        let token = self.token.as_deref().filter(|_| config.auth_required);
+        Ok(client.get(&url, token, self.limits.crate_bytes)?)
+    }
+}
+
+fn download_url(config: &IndexConfig, krate: KrateName<'_>, version: &str, checksum: Sha256Digest) -> String {
+    // `tame-index` knows all marks but this one, and then takes a URL with it alone for one without marks.
+    let dl = config.dl.replace("{sha256-checksum}", &checksum.hex());
+    if dl != config.dl && !dl.contains('{') {
+        return dl;
+    }
+    IndexConfig { dl, api: None, auth_required: config.auth_required }.download_url(krate, version)
+}
+
+#[expect(clippy::ptr_arg, reason = "the signature that Option::filter wants")]
+fn some(releases: &Vec<Release>) -> bool {
+    !releases.is_empty()
+}
+
+/// Cargo's index cache: the JSON of each version behind its number, all ended by NUL.
+fn read_cache(bytes: &[u8]) -> Vec<Release> {
+    let Ok(entry) = ValidCacheEntry::read(bytes) else { return Vec::new() };
+    entry.version_entries.split(|byte| *byte == 0).filter_map(Release::parse).collect()
+}
+
+/// A whole file; none if there is none.
+pub(crate) fn read_bounded(path: &Path, limit: u64) -> Result<Option<Vec<u8>>, AcquireError> {
+    match fs::metadata(path) {
+        Ok(meta) if !meta.is_file() => Ok(None),
+        Ok(meta) if meta.len() > limit => {
+            Err(AcquireError::file("read", path)(std::io::ErrorKind::FileTooLarge.into()))
+        }
+        Ok(_) => fs::read(path).map(Some).map_err(AcquireError::file("read", path)),
+        Err(error) if matches!(error.kind(), std::io::ErrorKind::NotFound | std::io::ErrorKind::NotADirectory) => {
+            Ok(None)
+        }
+        Err(error) => Err(AcquireError::file("read", path)(error)),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn url(dl: &str) -> String {
+        let config = IndexConfig { dl: dl.to_owned(), api: None, auth_required: false };
+        let checksum = Sha256Digest([0xab; 32]);
+        download_url(&config, KrateName::try_from("Serde").unwrap(), "1.0.0", checksum)
+    }
+
+    #[test]
+    fn every_mark_of_a_download_url_is_filled_in() {
+        assert_eq!(url("http://h/{crate}/{version}"), "http://h/Serde/1.0.0");
+        assert_eq!(url("http://h/{prefix}/{lowerprefix}/x"), "http://h/Se/rd/se/rd/x");
+        assert_eq!(url("http://h/{crate}?{sha256-checksum}"), format!("http://h/Serde?{}", "ab".repeat(32)));
+        assert_eq!(url("http://h/{sha256-checksum}"), format!("http://h/{}", "ab".repeat(32)));
+    }
+
+    #[test]
+    fn a_download_url_without_marks_gets_the_usual_ending() {
+        assert_eq!(url("http://h/dl"), "http://h/dl/Serde/1.0.0/download");
+    }
+}

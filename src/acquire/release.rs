@@ -1,0 +1,139 @@
+//! One version of a package, as an index describes it.
+
+use std::collections::BTreeMap;
+
+use semver::Version;
+use serde::Deserialize;
+use serde_json::Value;
+use tame_index::{IndexVersion, KrateName};
+
+use crate::ids::{PackageId, Sha256Digest};
+
+/// The newest form of index lines that we understand; cargo too ignores lines of a newer one.
+const NEWEST_FORM: u32 = 2;
+
+/// One line of an index, checked.
+#[derive(Clone, Debug)]
+pub(crate) struct Release {
+    /// Name and version; both are safe to make paths and URLs of.
+    pub(crate) id: PackageId,
+    /// The version, to compare.
+    pub(crate) version: Version,
+    /// Everything that the index says.
+    pub(crate) index: IndexVersion,
+    /// The line itself. A copy of the line keeps what `IndexVersion` does not know.
+    pub(crate) line: Box<[u8]>,
+}
+
+#[derive(Deserialize)]
+struct Form {
+    v: Option<u32>,
+}
+
+impl Release {
+    /// Reads a line; none if it is not one that cargo would use.
+    pub(crate) fn parse(line: &[u8]) -> Option<Self> {
+        let form: Form = serde_json::from_slice(line).ok()?;
+        if form.v.is_some_and(|v| v > NEWEST_FORM) {
+            return None;
+        }
+        let index: IndexVersion = serde_json::from_slice(line).ok().or_else(|| without_nulls(line))?;
+        let version = Version::parse(&index.version).ok()?;
+        KrateName::try_from(index.name.as_str()).ok()?;
+        let id = PackageId::new(index.name.as_str(), index.version.as_str());
+        Some(Self { id, version, index, line: line.into() })
+    }
+
+    /// All usable lines of an index entry.
+    pub(crate) fn parse_lines(text: &[u8]) -> Vec<Self> {
+        text.split(|byte| *byte == b'\n').filter_map(Self::parse).collect()
+    }
+
+    /// The checksum of its `.crate` file.
+    pub(crate) fn checksum(&self) -> Sha256Digest {
+        Sha256Digest(*self.index.checksum())
+    }
+
+    /// Its features with what each turns on.
+    pub(crate) fn features(&self) -> BTreeMap<String, Vec<String>> {
+        self.index.features().map(|(name, turns_on)| (name.clone(), turns_on.clone())).collect()
+    }
+
+    /// The names of all features that a user can turn on: those of the table, and optional
+    /// dependencies that the table does not mention as `dep:NAME`.
+    pub(crate) fn feature_names(&self) -> Vec<String> {
+        feature_names(&self.features(), self.index.deps.iter().filter(|dep| dep.optional).map(|dep| dep.name.as_str()))
+    }
+}
+
+/// Some registries write `null` where others leave a member out.
+fn without_nulls(line: &[u8]) -> Option<IndexVersion> {
+    let mut value: Value = serde_json::from_slice(line).ok()?;
+    let members = value.as_object_mut()?;
+    members.retain(|_, member| !member.is_null());
+    for dep in members.get_mut("deps").and_then(Value::as_array_mut).into_iter().flatten() {
+        dep.as_object_mut()?.retain(|_, member| !member.is_null());
+    }
+    serde_json::from_value(value).ok()
+}
+
+/// See [`Release::feature_names`].
+pub(crate) fn feature_names<'a>(
+    table: &BTreeMap<String, Vec<String>>,
+    optional: impl Iterator<Item = &'a str>,
+) -> Vec<String> {
+    let mentioned: std::collections::BTreeSet<&str> =
+        table.values().flatten().filter_map(|word| word.strip_prefix("dep:")).collect();
+    let implied = optional.filter(|name| !mentioned.contains(name)).map(str::to_owned);
+    let names: std::collections::BTreeSet<String> = table.keys().cloned().chain(implied).collect();
+    names.into_iter().collect()
+}
+
+/// Lines for tests.
+#[cfg(test)]
+pub(super) mod tests {
+    use super::*;
+
+    /// A line with a name, a version and further JSON members (each beginning with a comma).
+    pub(in crate::acquire) fn line(name: &str, version: &str, more: &str) -> Vec<u8> {
+        format!(
+            r#"{{"name":"{name}","vers":"{version}","deps":[],"cksum":"{}","features":{{}},"yanked":false{more}}}"#,
+            "0".repeat(64)
+        )
+        .into_bytes()
+    }
+
+    pub(in crate::acquire) fn release(name: &str, version: &str, yanked: bool) -> Release {
+        let text = String::from_utf8(line(name, version, "")).unwrap();
+        Release::parse(text.replace("\"yanked\":false", &format!("\"yanked\":{yanked}")).as_bytes()).unwrap()
+    }
+
+    #[test]
+    fn lines_that_cargo_would_not_use_are_left_out() {
+        let lines = [
+            line("a", "1.0.0", ""),
+            b"{".to_vec(),
+            line("a", "not a version", ""),
+            line("../a", "1.0.0", ""),
+            line("a", "1.0.1", r#","v":3"#),
+            line("a", "1.0.2", r#","v":2"#),
+        ];
+        let releases = Release::parse_lines(&lines.join(&b'\n'));
+        assert_eq!(releases.iter().map(|r| r.id.version.as_str()).collect::<Vec<_>>(), ["1.0.0", "1.0.2"]);
+    }
+
+    #[test]
+    fn members_that_are_null_are_as_good_as_absent() {
+        let dep = r#"{"name":"b","req":"1","features":[],"optional":false,"default_features":true,"target":null,"kind":"normal","package":null}"#;
+        let text =
+            String::from_utf8(line("a", "1.0.0", r#","links":null,"features2":null,"rust_version":null"#)).unwrap();
+        let release = Release::parse(text.replace("\"deps\":[]", &format!("\"deps\":[{dep}]")).as_bytes()).unwrap();
+        assert_eq!(release.index.deps.first().map(|dep| dep.crate_name()), Some("b"));
+    }
+
+    #[test]
+    fn optional_dependencies_are_features_unless_the_table_mentions_them() {
+        let table = BTreeMap::from([("std".to_owned(), vec!["dep:libc".to_owned(), "other".to_owned()])]);
+        assert_eq!(feature_names(&table, ["libc", "other"].into_iter()), ["other", "std"]);
+    }
+}

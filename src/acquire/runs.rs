@@ -1,0 +1,106 @@
+//! One folder for each run, so that runs side by side do not disturb each other.
+//!
+//! `runs/NAME/` holds everything that a run makes; `runs/NAME.lock` is locked as
+//! long as the run lives. The kernel drops that lock however the run ends, so
+//! a folder whose lock is free is a dead run's and is removed by the next one.
+
+use std::fs::{self, DirBuilder, File, OpenOptions};
+use std::os::unix::fs::{DirBuilderExt as _, OpenOptionsExt as _};
+use std::path::{Path, PathBuf};
+
+use super::error::AcquireError;
+
+/// Keeps a run's folder from being taken for a dead run's.
+#[derive(Debug)]
+pub struct RunGuard {
+    path: PathBuf,
+    _lock: File,
+}
+
+impl Drop for RunGuard {
+    fn drop(&mut self) {
+        let _ = fs::remove_file(&self.path);
+    }
+}
+
+/// Makes the folder of a new run and removes those of dead ones.
+pub(crate) fn begin(cache: &Path) -> Result<(tempfile::TempDir, RunGuard), AcquireError> {
+    let runs = cache.join("runs");
+    DirBuilder::new().recursive(true).mode(0o700).create(&runs).map_err(AcquireError::file("create", &runs))?;
+    // Held while folders come and go: a folder without a lock file is then a dead run's, not a newborn's.
+    let door = runs.join("door");
+    let door_lock = open(&door)?;
+    door_lock.lock().map_err(AcquireError::file("lock", &door))?;
+    remove_dead(&runs);
+    let folder =
+        tempfile::Builder::new().prefix("run-").tempdir_in(&runs).map_err(AcquireError::file("create", &runs))?;
+    let path = lock_of(folder.path());
+    let lock = open(&path)?;
+    lock.lock().map_err(AcquireError::file("lock", &path))?;
+    Ok((folder, RunGuard { path, _lock: lock }))
+}
+
+fn open(path: &Path) -> Result<File, AcquireError> {
+    let mut options = OpenOptions::new();
+    options.read(true).write(true).create(true).truncate(false).mode(0o600);
+    options.open(path).map_err(AcquireError::file("open", path))
+}
+
+fn lock_of(folder: &Path) -> PathBuf {
+    folder.with_extension("lock")
+}
+
+/// What cannot be removed now is left to a later run.
+fn remove_dead(runs: &Path) {
+    let Ok(entries) = fs::read_dir(runs) else { return };
+    for entry in entries.flatten() {
+        let path = entry.path();
+        if !entry.file_name().as_encoded_bytes().starts_with(b"run-") {
+            continue;
+        }
+        if path.extension().is_some_and(|extension| extension == "lock") {
+            if !path.with_extension("").exists() && is_free(&path) {
+                let _ = fs::remove_file(&path);
+            }
+        } else if is_free(&lock_of(&path)) {
+            let _ = fs::remove_dir_all(&path);
+            let _ = fs::remove_file(lock_of(&path));
+        }
+    }
+}
+
+fn is_free(lock: &Path) -> bool {
+    match OpenOptions::new().read(true).open(lock) {
+        Ok(file) => file.try_lock().is_ok(),
+        Err(error) => error.kind() == std::io::ErrorKind::NotFound,
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_dead_run_is_removed_and_a_living_one_is_not() {
+        let cache = tempfile::tempdir().unwrap();
+        let (living, _guard) = begin(cache.path()).unwrap();
+        let (dead, guard) = begin(cache.path()).unwrap();
+        let dead = dead.keep();
+        let lock = guard.path.clone();
+        drop(guard);
+        fs::write(&lock, "").unwrap();
+        let newborn_without_lock = cache.path().join("runs/run-x");
+        fs::create_dir(&newborn_without_lock).unwrap();
+        let (_new, _new_guard) = begin(cache.path()).unwrap();
+        assert!(living.path().exists());
+        assert!(!dead.exists() && !lock.exists() && !newborn_without_lock.exists());
+    }
+
+    #[test]
+    fn nothing_but_the_door_is_left_of_a_run_that_ended() {
+        let cache = tempfile::tempdir().unwrap();
+        drop(begin(cache.path()).unwrap());
+        let left: Vec<_> = fs::read_dir(cache.path().join("runs")).unwrap().flatten().map(|e| e.file_name()).collect();
+        assert_eq!(left, ["door"]);
+    }
+}

@@ -1,0 +1,381 @@
+//! The stage itself: request → subject → versions → files → unpacked sources.
+
+use std::collections::{BTreeMap, BTreeSet};
+use std::path::{Path, PathBuf};
+
+use cargo_lock::Lockfile;
+
+use super::config::CargoConfig;
+use super::download::{self, Placed, Store, Wanted};
+use super::error::AcquireError;
+use super::facts::{Found, YANKED};
+use super::http::Client;
+use super::local::{self, LocalPackage};
+use super::needed::{self, Key};
+use super::progress::Progress;
+use super::registry::Registry;
+use super::release::Release;
+use super::resolve::{Resolution, resolve};
+use super::runs;
+use super::settings::AcquireSettings;
+use super::sources::{DEFAULT, Source, is_default};
+use super::target::{Request, Requirement};
+use super::{Acquired, SourcePackage, SubjectDependency, SubjectOrigin, choose, consumer, offline, standin};
+use crate::evidence::line::{Fact, PackageSource, Target, TargetKind};
+use crate::ids::{PackageId, Sha256Digest};
+use crate::plan::CONSUMER_NAME;
+
+/// A checksum for index lines that are never held against a file.
+const NO_CHECKSUM: Sha256Digest = Sha256Digest([0; 32]);
+
+/// Brings verified sources of the request and of all that its build can reach.
+///
+/// Nothing of the subject's runs. On failure nothing is left but downloaded
+/// `.crate` files with the right checksum.
+pub fn acquire(
+    request: &Request,
+    settings: &AcquireSettings,
+    progress: &dyn Progress,
+) -> Result<Acquired, AcquireError> {
+    let outcome = acquire_in_new_run(request, settings, progress);
+    progress.finished();
+    outcome
+}
+
+fn acquire_in_new_run(
+    request: &Request,
+    settings: &AcquireSettings,
+    progress: &dyn Progress,
+) -> Result<Acquired, AcquireError> {
+    let (sources, guard) = runs::begin(&settings.cache_dir)?;
+    let config = CargoConfig::load(sources.path(), &settings.cargo_home, &settings.environment)?;
+    let offline = settings.offline || config.offline();
+    let client = if offline { None } else { Some(Client::new(config.transport()?, &settings.limits)?) };
+    let stage = Stage { settings, config: &config, client: client.as_ref(), offline, run: sources.path(), progress };
+    let parts = stage.work(request)?;
+    Ok(Acquired {
+        target: parts.target,
+        packages: parts.packages,
+        lock: parts.lock,
+        subject: parts.subject,
+        registry_dir: parts.registry_dir,
+        replaced_sources: parts.replaced_sources,
+        facts: parts.facts,
+        sources,
+        guard,
+    })
+}
+
+struct Stage<'a> {
+    settings: &'a AcquireSettings,
+    config: &'a CargoConfig,
+    client: Option<&'a Client>,
+    offline: bool,
+    run: &'a Path,
+    progress: &'a dyn Progress,
+}
+
+/// The subject, before versions of its dependencies are chosen.
+struct Subject {
+    target: Target,
+    dependency: SubjectDependency,
+    locals: Vec<LocalPackage>,
+    /// A registry release.
+    release: Option<Release>,
+}
+
+struct Parts {
+    target: Target,
+    packages: Vec<SourcePackage>,
+    lock: String,
+    subject: SubjectDependency,
+    registry_dir: String,
+    replaced_sources: Vec<(String, Option<String>)>,
+    facts: Vec<Fact>,
+}
+
+impl Stage<'_> {
+    fn work(&self, request: &Request) -> Result<Parts, AcquireError> {
+        let default = self.registry(tame_index::CRATES_IO_INDEX)?;
+        let store = Store::new(&self.settings.cache_dir, self.run, &self.settings.limits)?;
+        self.progress.step("looking up");
+        let subject = self.subject(request, &default, &store)?;
+        self.progress.step("resolving");
+        let text = self.resolve(&subject, &default, &store)?;
+        let lock: Lockfile = text.parse().map_err(|error: cargo_lock::Error| lock_error(error.to_string()))?;
+        let mut registries = BTreeMap::new();
+        for source in lock.packages.iter().filter_map(|package| package.source.as_ref()) {
+            let source = source.to_string();
+            if !registries.contains_key(&source) {
+                registries.insert(source.clone(), self.registry(&source)?);
+            }
+        }
+        let releases = self.releases(&lock, &registries, &subject)?;
+        let needed = needed::on_host(&lock, &releases, &self.settings.host)?;
+        let placed = self.place(&lock, &registries, &releases, &needed, &store)?;
+        let mut facts = Vec::new();
+        let mut packages = packages(&subject, placed, &mut facts);
+        if !packages.iter().any(|package| package.subject) {
+            return Err(lock_error("the subject is not in it".to_owned()));
+        }
+        for package in &mut packages {
+            if let Some(macros) = &mut package.proc_macro {
+                *macros = crate::plan::macros::scan(&self.run.join(&package.dir));
+            }
+        }
+        let registry_dir = default.folder();
+        let replaced_sources = replaced(registries.keys());
+        let Subject { target, dependency: subject, .. } = subject;
+        Ok(Parts { target, packages, lock: text, subject, registry_dir, replaced_sources, facts })
+    }
+
+    fn registry(&self, source: &str) -> Result<Registry<'_>, AcquireError> {
+        if source.starts_with("git+") {
+            return Err(AcquireError::Unsupported {
+                what: format!("the source {source}"),
+                instead: "use packages of a registry".to_owned(),
+            });
+        }
+        let settings = self.settings;
+        let source = self.config.source_of(source)?;
+        Ok(Registry::new(source, self.config, self.client, &settings.cargo_home, &settings.limits))
+    }
+
+    fn subject(&self, request: &Request, default: &Registry<'_>, store: &Store<'_>) -> Result<Subject, AcquireError> {
+        let limits = &self.settings.limits;
+        let local = self.run.join("local");
+        match request {
+            Request::Release { name, version } => self.released(name, version, default, store),
+            Request::Directory(path) => self.local(local::directory(path, &local, limits)?, TargetKind::Directory),
+            Request::Archive(path) => self.local(vec![local::archive(path, &local, limits)?], TargetKind::Archive),
+        }
+    }
+
+    fn released(
+        &self,
+        name: &str,
+        version: &Requirement,
+        registry: &Registry<'_>,
+        store: &Store<'_>,
+    ) -> Result<Subject, AcquireError> {
+        let releases = match choose::find(registry, name) {
+            // Offline, an unknown name says only that this machine has not met it.
+            Err(AcquireError::UnknownName { .. }) if self.offline && matches!(registry.source, Source::Sparse(_)) => {
+                return Err(AcquireError::OfflineMissing { missing: vec![format!("the index entry of `{name}`")] });
+            }
+            other => other?,
+        };
+        let here = |release: &Release| !self.offline || store.has(registry, &release.id, release.checksum());
+        let release = choose::choose(&releases, version, here)?.clone();
+        let origin = SubjectOrigin::Registry { version: release.id.version.clone() };
+        Ok(Subject {
+            target: target(TargetKind::Release, &release.id, Some(release.checksum())),
+            dependency: self.dependency(&release.id, origin, release.feature_names())?,
+            locals: Vec::new(),
+            release: Some(release),
+        })
+    }
+
+    fn local(&self, locals: Vec<LocalPackage>, kind: TargetKind) -> Result<Subject, AcquireError> {
+        let first = locals.first().ok_or_else(|| lock_error("no package was copied".to_owned()))?;
+        let id = first.manifest.id();
+        let features =
+            first.manifest.as_release(NO_CHECKSUM).map(|release| release.feature_names()).unwrap_or_default();
+        let origin = SubjectOrigin::Local { dir: first.dir.clone() };
+        let dependency = self.dependency(&id, origin, features)?;
+        Ok(Subject { target: target(kind, &id, first.checksum), dependency, locals, release: None })
+    }
+
+    fn dependency(
+        &self,
+        id: &PackageId,
+        origin: SubjectOrigin,
+        known: Vec<String>,
+    ) -> Result<SubjectDependency, AcquireError> {
+        let settings = self.settings;
+        // `package/feature` and `dep?/feature` are for cargo to judge.
+        let unknown = |name: &&String| !name.contains('/') && !known.contains(name);
+        if let Some(name) = settings.features.iter().find(unknown) {
+            let hint = match known.is_empty() {
+                true => "it has no features".to_owned(),
+                false => format!("it has {}", known.join(", ")),
+            };
+            return Err(AcquireError::Usage { message: format!("{id} has no feature {name:?}"), hint: Some(hint) });
+        }
+        let features = if settings.all_features { known } else { settings.features.clone() };
+        // `default` is a matter of its own.
+        let features = features.into_iter().filter(|name| name != "default").collect();
+        Ok(SubjectDependency {
+            name: id.name.clone(),
+            origin,
+            features,
+            default_features: settings.all_features || !settings.no_default_features,
+        })
+    }
+
+    fn resolve(&self, subject: &Subject, default: &Registry<'_>, store: &Store<'_>) -> Result<String, AcquireError> {
+        let folder = self.run.join("consumer");
+        consumer::write(&folder, &subject.dependency)?;
+        let yanked = subject.release.as_ref().filter(|release| release.index.yanked);
+        if let Some(release) = yanked {
+            consumer::write_lock(&folder, &release.id.name, &release.id.version, release.checksum())?;
+        }
+        let mut config = Vec::new();
+        if self.offline && matches!(default.source, Source::Sparse(_)) {
+            let local = subject.locals.iter().flat_map(|package| &package.manifest.dependencies);
+            let names = local.map(|dependency| dependency.package.as_ref().unwrap_or(&dependency.alias).clone());
+            let names = names.chain(subject.release.iter().map(|release| release.id.name.clone()));
+            config = offline::registry(&self.run.join("offline"), default, store, names)?;
+        }
+        let resolution = Resolution { folder: &folder, locked: yanked.is_some(), offline: self.offline, config };
+        resolve(&resolution, self.settings)
+    }
+
+    /// What the index says about each locked package, held against the lock file.
+    fn releases(
+        &self,
+        lock: &Lockfile,
+        registries: &BTreeMap<String, Registry<'_>>,
+        subject: &Subject,
+    ) -> Result<BTreeMap<Key, Release>, AcquireError> {
+        let mut releases = BTreeMap::new();
+        let mut entries: BTreeMap<(String, String), Vec<Release>> = BTreeMap::new();
+        for package in &lock.packages {
+            let key = needed::key(package);
+            let (name, version, source) = key.clone();
+            let Some(source) = source else {
+                let local = subject.locals.iter().find(|local| local.manifest.name == name);
+                match local.and_then(|local| local.manifest.as_release(NO_CHECKSUM)) {
+                    Some(release) => drop(releases.insert(key, release)),
+                    None if name == CONSUMER_NAME => {}
+                    None => {
+                        return Err(lock_error(format!(
+                            "{name} has no source: is it patched by cargo's configuration?"
+                        )));
+                    }
+                }
+                continue;
+            };
+            let registry = registries.get(&source).ok_or_else(|| lock_error(format!("{name} has an odd source")))?;
+            let entry = entries.entry((source, name.clone())).or_default();
+            let find = |entry: &[Release]| entry.iter().find(|release| release.id.version == version).cloned();
+            if entry.is_empty() {
+                *entry = registry.known_versions(&name)?.unwrap_or_default();
+            }
+            if find(entry).is_none() {
+                *entry = registry.versions(&name)?.unwrap_or_default();
+            }
+            let release = find(entry).ok_or_else(|| lock_error(format!("{name} {version} is not in the index")))?;
+            check_lock(package, &release)?;
+            releases.insert(key, release);
+        }
+        Ok(releases)
+    }
+
+    fn place(
+        &self,
+        lock: &Lockfile,
+        registries: &BTreeMap<String, Registry<'_>>,
+        releases: &BTreeMap<Key, Release>,
+        needed: &BTreeSet<Key>,
+        store: &Store<'_>,
+    ) -> Result<Vec<Placed>, AcquireError> {
+        let to = self.run.join("registry");
+        super::archive::make_folders(&to, Path::new("")).map_err(AcquireError::file("create", &to))?;
+        let mut wanted = Vec::new();
+        let mut folders = BTreeSet::new();
+        for (key, release) in releases {
+            let Some(registry) = key.2.as_ref().and_then(|source| registries.get(source)) else { continue };
+            if !folders.insert(release.id.clone()) {
+                return Err(AcquireError::Unsupported {
+                    what: format!("{} from two registries in one build", release.id),
+                    instead: "examine it alone".to_owned(),
+                });
+            }
+            let next = Wanted { id: release.id.clone(), checksum: release.checksum(), registry };
+            if needed.contains(key) || matches!(registry.source, Source::Directory(_)) {
+                wanted.push(next);
+            } else {
+                self.stand_in(lock, key, release, &to)?;
+            }
+        }
+        if self.offline {
+            let missing = wanted.iter().filter(|wanted| !store.has(wanted.registry, &wanted.id, wanted.checksum));
+            let missing: Vec<String> = missing.map(|wanted| wanted.id.to_string()).collect();
+            if !missing.is_empty() {
+                return Err(AcquireError::OfflineMissing { missing });
+            }
+        }
+        download::place_all(wanted, &to, store, self.progress)
+    }
+
+    fn stand_in(&self, lock: &Lockfile, key: &Key, release: &Release, to: &Path) -> Result<(), AcquireError> {
+        let package = lock.packages.iter().find(|package| needed::key(package) == *key);
+        let registry_of = |name: &str| {
+            let edge = package?.dependencies.iter().find(|edge| edge.name.as_str() == name)?;
+            let source = edge.source.as_ref()?.to_string();
+            (!is_default(&source)).then(|| source.trim_start_matches("registry+").to_owned())
+        };
+        let folder = to.join(format!("{}-{}", release.id.name, release.id.version));
+        standin::write(release, release.checksum(), &folder, &registry_of)
+    }
+}
+
+fn lock_error(reason: String) -> AcquireError {
+    AcquireError::Lock { reason }
+}
+
+fn target(kind: TargetKind, id: &PackageId, checksum: Option<Sha256Digest>) -> Target {
+    Target { kind, name: id.name.clone(), version: id.version.clone(), checksum }
+}
+
+/// The index and the lock file must agree, wherever the two come from.
+fn check_lock(package: &cargo_lock::Package, release: &Release) -> Result<(), AcquireError> {
+    let expected = release.checksum();
+    match package.checksum.as_ref().map(cargo_lock::Checksum::as_sha256) {
+        Some(Some(found)) if Sha256Digest(found) == expected => Ok(()),
+        Some(Some(found)) => Err(AcquireError::ChecksumMismatch {
+            package: release.id.clone(),
+            expected,
+            found: Sha256Digest(found),
+            origin: "the lock file against the index".to_owned(),
+        }),
+        _ => Err(lock_error(format!("{} has no checksum", release.id))),
+    }
+}
+
+/// All packages with their facts, the subject first.
+fn packages(subject: &Subject, placed: Vec<Placed>, facts: &mut Vec<Fact>) -> Vec<SourcePackage> {
+    let mut packages = Vec::new();
+    let mut tell = |id: &PackageId, found: &[Found]| facts.extend(found.iter().cloned().map(|found| found.of(id)));
+    for (index, local) in subject.locals.iter().enumerate() {
+        let id = local.manifest.id();
+        tell(&id, &local.found);
+        let dir = PathBuf::from("local").join(&local.dir);
+        packages.push(SourcePackage::new(id, local.source, local.checksum, dir, &local.manifest, index == 0));
+    }
+    for package in placed {
+        let is_subject = subject.release.as_ref().is_some_and(|release| release.id == package.id);
+        if is_subject && subject.release.as_ref().is_some_and(|release| release.index.yanked) {
+            let text = format!("version {} was yanked", package.id.version);
+            tell(&package.id, &[Found { code: YANKED, text, path: None }]);
+        }
+        tell(&package.id, &package.found);
+        let dir = PathBuf::from("registry").join(format!("{}-{}", package.id.name, package.id.version));
+        let checksum = Some(package.checksum);
+        let source = PackageSource::Registry;
+        packages.push(SourcePackage::new(package.id, source, checksum, dir, &package.manifest, is_subject));
+    }
+    packages.sort_by_key(|package| !package.subject);
+    packages
+}
+
+/// The keys of `[source]` that an offline cargo must find replaced.
+fn replaced<'a>(sources: impl Iterator<Item = &'a String>) -> Vec<(String, Option<String>)> {
+    let mut all = vec![(DEFAULT.to_owned(), None)];
+    for (index, source) in sources.filter(|source| !is_default(source)).enumerate() {
+        let url = source.strip_prefix("registry+").unwrap_or(source);
+        all.push((format!("registry-{}", index + 1), Some(url.to_owned())));
+    }
+    all
+}

@@ -1,0 +1,86 @@
+//! Stands in for packages of other platforms: a manifest that resolves like the real one, and no code.
+//!
+//! An offline cargo reads the manifest of every locked package, whichever
+//! platform it is for. The stand-in has the dependencies and features that the
+//! index gives, so that the lock file stays as it is.
+
+use std::collections::BTreeMap;
+use std::path::Path;
+
+use tame_index::krate::{DependencyKind, IndexDependency};
+use toml::{Table, Value};
+
+use super::archive::{make_folders, write_checksum_file, write_new};
+use super::error::AcquireError;
+use super::release::Release;
+use crate::ids::Sha256Digest;
+
+/// Writes the stand-in to the new folder `to`. `registry_of` gives the `registry-index` of a
+/// dependency by its package name, none for the default registry.
+pub(crate) fn write(
+    release: &Release,
+    checksum: Sha256Digest,
+    to: &Path,
+    registry_of: &dyn Fn(&str) -> Option<String>,
+) -> Result<(), AcquireError> {
+    let manifest = manifest(release, registry_of).to_string();
+    let put = || {
+        make_folders(to, Path::new("src"))?;
+        write_new(&to.join("Cargo.toml"), false, &mut manifest.as_bytes())?;
+        write_new(&to.join("src/lib.rs"), false, &mut std::io::empty())?;
+        write_checksum_file(to, checksum)
+    };
+    put().map_err(AcquireError::file("write", to))
+}
+
+fn manifest(release: &Release, registry_of: &dyn Fn(&str) -> Option<String>) -> Table {
+    let package = Table::from_iter([
+        ("name".to_owned(), text(&release.id.name)),
+        ("version".to_owned(), text(&release.id.version)),
+        ("edition".to_owned(), text("2021")),
+        ("build".to_owned(), Value::Boolean(false)),
+    ]);
+    let mut manifest = Table::from_iter([("package".to_owned(), Value::Table(package))]);
+    let mut targets: BTreeMap<&str, Table> = BTreeMap::new();
+    for dep in release.index.deps.iter().filter(|dep| dep.kind != DependencyKind::Dev) {
+        let section = if dep.kind == DependencyKind::Build { "build-dependencies" } else { "dependencies" };
+        let table = match &dep.target {
+            Some(platform) => targets.entry(platform.as_str()).or_default(),
+            None => &mut manifest,
+        };
+        let section = table.entry(section).or_insert_with(|| Value::Table(Table::new()));
+        if let Value::Table(section) = section {
+            section.insert(dep.name.to_string(), dependency(dep, registry_of));
+        }
+    }
+    if !targets.is_empty() {
+        let targets = targets.into_iter().map(|(platform, table)| (platform.to_owned(), Value::Table(table)));
+        manifest.insert("target".to_owned(), Value::Table(targets.collect()));
+    }
+    let features = release
+        .features()
+        .into_iter()
+        .map(|(name, turns_on)| (name, Value::Array(turns_on.into_iter().map(Value::String).collect())));
+    manifest.insert("features".to_owned(), Value::Table(features.collect()));
+    manifest
+}
+
+fn dependency(dep: &IndexDependency, registry_of: &dyn Fn(&str) -> Option<String>) -> Value {
+    let mut table = Table::from_iter([
+        ("version".to_owned(), text(&dep.req)),
+        ("default-features".to_owned(), Value::Boolean(dep.default_features)),
+        ("optional".to_owned(), Value::Boolean(dep.optional)),
+        ("features".to_owned(), Value::Array(dep.features().iter().map(|name| text(name)).collect())),
+    ]);
+    if let Some(package) = dep.package() {
+        table.insert("package".to_owned(), text(package));
+    }
+    if let Some(registry) = registry_of(dep.crate_name()) {
+        table.insert("registry-index".to_owned(), Value::String(registry));
+    }
+    Value::Table(table)
+}
+
+fn text(text: &str) -> Value {
+    Value::String(text.to_owned())
+}
