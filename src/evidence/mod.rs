@@ -5,6 +5,8 @@
 pub mod bytes;
 pub mod line;
 pub mod log;
+#[cfg(test)]
+pub mod testing;
 
 pub use bytes::Bytes;
 pub use line::{Attempt, Header, Kind, Line, Object};
