@@ -3,6 +3,7 @@
 
 pub mod acquire;
 pub mod evidence;
+pub mod exit;
 pub mod ids;
 pub mod judge;
 pub mod plan;

@@ -686,13 +686,22 @@ pub struct Totals {
     /// Whether anything is missing.
     pub integrity: Integrity,
     /// By `seq`: how often the attempt was made, where more than once.
-    #[serde(default)]
+    #[serde(default, deserialize_with = "numbered")]
     pub counts: BTreeMap<u64, u64>,
     /// By zone: reads that were counted only.
     #[serde(default)]
     pub zones: BTreeMap<String, u64>,
     /// Of all bytes of the file before this line.
     pub sha256: Option<Sha256Digest>,
+}
+
+/// JSON has only text as keys, and a line is read into a buffer before its kind
+/// is known, where serde does not turn text into numbers by itself.
+fn numbered<'de, D: serde::Deserializer<'de>>(deserializer: D) -> Result<BTreeMap<u64, u64>, D::Error> {
+    BTreeMap::<String, u64>::deserialize(deserializer)?
+        .into_iter()
+        .map(|(key, value)| Ok((key.parse().map_err(serde::de::Error::custom)?, value)))
+        .collect()
 }
 
 /// Whether a log is whole.

@@ -11,6 +11,7 @@ use crate::ids::{PackageId, Sha256Digest, UnitId};
 pub(crate) const HOME: &str = "/home/dev";
 pub(crate) const CARGO_HOME: &str = "/home/dev/.cargo";
 pub(crate) const REGISTRY: &str = "/home/dev/.cargo/registry/src/index.crates.io-1949cf8c6b5b557f";
+pub(crate) const TOOLCHAIN: &str = "/home/dev/.rustup/toolchains/stable-x86_64-unknown-linux-gnu";
 pub(crate) const RUSTC: &str = "/home/dev/.rustup/toolchains/stable-x86_64-unknown-linux-gnu/bin/rustc";
 pub(crate) const CONSUMER: &str = "/home/dev/orders-service";
 pub(crate) const DEPS: &str = "/home/dev/orders-service/target/debug/deps";

@@ -34,7 +34,7 @@ enum Reason {
 fn rule(cx: &Context<'_>, out: &mut Vec<Draft>) {
     for tried in &cx.tried {
         let Some((object, argv, file)) = program(tried) else { continue };
-        if tried.is_first {
+        if tried.is_first || super::fileless_exec::is_fileless(tried) {
             continue;
         }
         let name = file_name(&object.path.0);
