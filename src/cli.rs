@@ -33,12 +33,6 @@ pub enum Command {
         /// A finding's code, such as dns-query
         code: Option<String>,
     },
-    /// Prove which layers of the sandbox hold on this machine
-    Doctor {
-        /// How to print it
-        #[arg(long, value_enum, default_value_t = Format::Human)]
-        format: Format,
-    },
 }
 
 /// What to check and how.

@@ -7,15 +7,23 @@ compile_error!("sandbox-check runs on Linux on x86-64 only: its system call tabl
 extern crate alloc;
 
 pub mod acquire;
+pub mod app;
+pub mod cli;
+
 pub mod evidence;
+pub mod exit;
 pub mod handoff;
 pub mod ids;
 pub mod judge;
 pub mod plan;
 pub mod policy;
+pub mod progress;
+pub mod remedy;
 pub mod report;
 pub mod sandbox;
+pub mod settings;
 pub mod shim;
+pub mod signals;
 pub mod supervisor;
 pub mod toolchain;
 #[expect(unsafe_code, reason = "the only module that may call the kernel directly")]

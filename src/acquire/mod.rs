@@ -38,7 +38,7 @@ pub use self::config::ConfigError;
 pub use self::error::{AcquireError, ErrorClass};
 pub use self::http::HttpError;
 pub use self::progress::{Bar, Progress, Silent};
-pub use self::runs::RunGuard;
+pub use self::runs::{RunGuard, abandon};
 pub use self::settings::{AcquireSettings, Environment, Limits};
 pub use self::stage::acquire;
 pub use self::target::{Request, Requirement};

@@ -7,6 +7,7 @@
 use std::fs::{self, DirBuilder, File, OpenOptions};
 use std::os::unix::fs::{DirBuilderExt as _, OpenOptionsExt as _};
 use std::path::{Path, PathBuf};
+use std::sync::{Mutex, MutexGuard, PoisonError};
 
 use super::error::AcquireError;
 
@@ -20,6 +21,22 @@ pub struct RunGuard {
 impl Drop for RunGuard {
     fn drop(&mut self) {
         let _ = fs::remove_file(&self.path);
+        own().retain(|path| *path != self.path);
+    }
+}
+
+/// The lock files of this process's runs.
+static OWN: Mutex<Vec<PathBuf>> = Mutex::new(Vec::new());
+
+fn own() -> MutexGuard<'static, Vec<PathBuf>> {
+    OWN.lock().unwrap_or_else(PoisonError::into_inner)
+}
+
+/// Removes the folders of this process's runs. For the moment before a signal ends it.
+pub fn abandon() {
+    for lock in own().drain(..) {
+        let _ = fs::remove_dir_all(lock.with_extension(""));
+        let _ = fs::remove_file(lock);
     }
 }
 
@@ -37,6 +54,7 @@ pub(crate) fn begin(cache: &Path) -> Result<(tempfile::TempDir, RunGuard), Acqui
     let path = lock_of(folder.path());
     let lock = open(&path)?;
     lock.lock().map_err(AcquireError::file("lock", &path))?;
+    own().push(path.clone());
     Ok((folder, RunGuard { path, _lock: lock }))
 }
 

@@ -292,6 +292,9 @@ pub struct UnitEnd {
     pub duration_ms: u64,
     /// Processes that were alive when its first process had ended, and that we killed.
     pub left_running: u32,
+    /// Those of them that had a session of their own or a parent that had ended.
+    #[serde(default)]
+    pub left_detached: u32,
     /// Files in its output folder that cargo did not ask for; not published.
     #[serde(default)]
     pub refused_outputs: Vec<Bytes>,
@@ -490,6 +493,9 @@ pub enum Object {
         argv: Vec<Bytes>,
         /// How many arguments there were.
         argc: u64,
+        /// What the file was when the call was recorded.
+        #[serde(default, skip_serializing_if = "ProgramFile::is_unknown")]
+        file: ProgramFile,
     },
     /// A socket's creation.
     Socket {
@@ -525,6 +531,30 @@ pub enum Object {
     },
     /// Nothing to decode beyond the registers.
     None,
+}
+
+/// What a file to run was when its start was recorded.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "kebab-case")]
+pub enum ProgramFile {
+    /// Machine code.
+    Elf,
+    /// Begins with `#!`.
+    Script,
+    /// Something else.
+    Other,
+    /// There was no such file, as while `execvp` walks over `PATH`.
+    Absent,
+    /// Nobody looked.
+    #[default]
+    Unknown,
+}
+
+impl ProgramFile {
+    #[expect(clippy::trivially_copy_pass_by_ref, reason = "serde's skip_serializing_if passes a reference")]
+    fn is_unknown(&self) -> bool {
+        *self == Self::Unknown
+    }
 }
 
 /// One path of a call.
@@ -662,13 +692,22 @@ pub struct Totals {
     /// Whether anything is missing.
     pub integrity: Integrity,
     /// By `seq`: how often the attempt was made, where more than once.
-    #[serde(default)]
+    #[serde(default, deserialize_with = "numbered")]
     pub counts: BTreeMap<u64, u64>,
     /// By zone: reads that were counted only.
     #[serde(default)]
     pub zones: BTreeMap<String, u64>,
     /// Of all bytes of the file before this line.
     pub sha256: Option<Sha256Digest>,
+}
+
+/// JSON has only text as keys, and a line is read into a buffer before its kind
+/// is known, where serde does not turn text into numbers by itself.
+fn numbered<'de, D: serde::Deserializer<'de>>(deserializer: D) -> Result<BTreeMap<u64, u64>, D::Error> {
+    BTreeMap::<String, u64>::deserialize(deserializer)?
+        .into_iter()
+        .map(|(key, value)| Ok((key.parse().map_err(serde::de::Error::custom)?, value)))
+        .collect()
 }
 
 /// Whether a log is whole.

@@ -6,6 +6,8 @@
 pub mod bytes;
 pub mod line;
 pub mod log;
+#[cfg(test)]
+pub mod testing;
 pub mod writer;
 
 pub use bytes::Bytes;

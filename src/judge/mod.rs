@@ -1,1 +1,146 @@
-//! Evidence and policy in, findings and a verdict out. Pure.
+//! Evidence and policy in, findings and a verdict out.
+//!
+//! Pure: no files, clocks or environment. The algorithm is described in
+//! `docs/verdicts.md`; the entry point is [`judge`].
+
+mod access;
+mod chains;
+pub mod codes;
+mod completeness;
+mod context;
+mod coverage;
+mod diagnosis;
+mod finding;
+mod paths;
+mod shell;
+mod verdict;
+
+#[cfg(test)]
+mod honest;
+
+use std::collections::BTreeMap;
+
+pub use completeness::{Completeness, Reason, Status};
+pub use coverage::{BuildScripts, Coverage, MacroLibraries};
+pub use finding::Finding;
+pub use verdict::Verdict;
+
+pub use crate::policy::Severity;
+
+use crate::evidence::EvidenceLog;
+use crate::evidence::line::{PackageSource, UnitKind, UnitOutcome};
+use crate::ids::{PackageId, Sha256Digest, UnitId};
+use crate::policy::Policy;
+use context::{Context, Units};
+
+/// What a log comes to under a policy.
+#[derive(Clone, Debug, PartialEq)]
+pub struct Judgement {
+    /// Of the whole run.
+    pub verdict: Verdict,
+    /// Whether everything happened that should have happened.
+    pub completeness: Completeness,
+    /// What was exercised.
+    pub coverage: Coverage,
+    /// Every package, the subject first, then by name.
+    pub packages: Vec<JudgedPackage>,
+}
+
+impl Judgement {
+    /// The worst finding, if there is one.
+    pub fn worst(&self) -> Option<Severity> {
+        self.packages.iter().flat_map(|package| &package.findings).map(|finding| finding.severity).max()
+    }
+}
+
+/// What a log comes to for one package.
+#[derive(Clone, Debug, PartialEq)]
+pub struct JudgedPackage {
+    /// Name and version.
+    pub id: PackageId,
+    /// Where its source came from.
+    pub source: PackageSource,
+    /// Of its `.crate` file.
+    pub checksum: Option<Sha256Digest>,
+    /// True for what the user asked about.
+    pub subject: bool,
+    /// Of this package alone.
+    pub verdict: Verdict,
+    /// What ran of it, in the order of start.
+    pub units: Vec<JudgedUnit>,
+    /// The worst first.
+    pub findings: Vec<Finding>,
+}
+
+/// A unit, for the report.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct JudgedUnit {
+    /// Its number.
+    pub id: UnitId,
+    /// What kind of work it was.
+    pub kind: UnitKind,
+    /// How it ended, if it did.
+    pub outcome: Option<UnitOutcome>,
+    /// Wall time.
+    pub duration_ms: Option<u64>,
+}
+
+/// Judges a log.
+pub fn judge(log: &EvidenceLog, policy: &Policy) -> Judgement {
+    let units = Units::new(log);
+    let cx = Context::new(log, policy, &units);
+    let mut drafts = Vec::new();
+    for code in codes::ALL {
+        (code.rule)(&cx, &mut drafts);
+    }
+    chains::raise(&cx, &mut drafts);
+    let findings = finding::group(&cx, drafts);
+    let completeness = completeness::of(&cx);
+    let packages = packages(&cx, findings, &completeness);
+    let worst = packages.iter().flat_map(|p| &p.findings).map(|f| f.severity).max();
+    Judgement {
+        verdict: Verdict::of(worst, completeness.is_complete()),
+        coverage: coverage::of(&cx),
+        completeness,
+        packages,
+    }
+}
+
+fn packages(cx: &Context<'_>, findings: Vec<Finding>, completeness: &Completeness) -> Vec<JudgedPackage> {
+    let mut all: BTreeMap<PackageId, JudgedPackage> = BTreeMap::new();
+    let empty = |id: &PackageId| {
+        let known = cx.package(id);
+        JudgedPackage {
+            id: id.clone(),
+            source: known.map_or(PackageSource::Registry, |p| p.source),
+            checksum: known.and_then(|p| p.checksum),
+            subject: known.is_some_and(|p| p.subject),
+            verdict: Verdict::Pass,
+            units: Vec::new(),
+            findings: Vec::new(),
+        }
+    };
+    for package in &cx.log.header.packages {
+        all.insert(package.id.clone(), empty(&package.id));
+    }
+    for unit in cx.units.0.values() {
+        let Some(id) = unit.package.as_ref().or(cx.subject()) else { continue };
+        all.entry(id.clone()).or_insert_with(|| empty(id)).units.push(JudgedUnit {
+            id: unit.id(),
+            kind: unit.kind(),
+            outcome: unit.end.map(|end| end.outcome),
+            duration_ms: unit.end.map(|end| end.duration_ms),
+        });
+    }
+    for finding in findings {
+        let id = finding.package.clone();
+        all.entry(id.clone()).or_insert_with(|| empty(&id)).findings.push(finding);
+    }
+    for package in all.values_mut() {
+        let worst = package.findings.iter().map(|finding| finding.severity).max();
+        package.verdict = Verdict::of(worst, completeness.is_complete_for(&package.id));
+    }
+    let mut packages: Vec<_> = all.into_values().collect();
+    packages.sort_by_key(|package| !package.subject);
+    packages
+}

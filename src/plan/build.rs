@@ -84,6 +84,7 @@ pub fn plan(acquired: &Acquired, toolchain: &HostToolchain, settings: &RunSettin
         mounts,
         cargo: cargo_command(acquired, &layout, variables, settings.jobs),
         rustc: format!("{}/bin/rustc", layout.toolchain),
+        reads: settings.read.clone(),
         limits: settings.limits,
         self_test: SelfTestTargets { host_file: run("host-file"), host_socket: run("host-socket") },
         header: header(acquired, toolchain, settings, layout, given),

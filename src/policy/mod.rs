@@ -1,1 +1,70 @@
-//! What is expected of a unit, and why.
+//! What a build may do without a finding, and what makes the rest worse.
+//!
+//! A policy is a TOML file, read strictly: unknown keys, unknown variables,
+//! double names and rules without a reason are errors that name the place.
+//! `policies/README.md` describes the file.
+
+mod bound;
+mod file;
+mod pattern;
+mod severity;
+
+pub use bound::{BoundPolicy, Place, Writer};
+pub use file::{
+    ConfigRule, DirectiveRule, ExceptionRule, HostRule, Policy, PolicyError, ProgramRule, Role, SecretRule, SocketRule,
+    StartupRule, Sweeps, WriteRule,
+};
+pub use pattern::{BoundPath, NamePattern, PathPattern, PatternError, SuffixPattern, VARIABLES};
+pub use severity::Severity;
+
+/// The policy that is used when the user names none.
+pub const DEFAULT: &str = include_str!("../../policies/default.toml");
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn the_shipped_policy_is_valid() {
+        let policy = Policy::shipped();
+        assert_eq!(policy.name, "default");
+        assert!(policy.programs.len() > 5);
+    }
+
+    #[test]
+    fn an_unknown_key_is_an_error_that_shows_its_line() {
+        let text = DEFAULT.replacen("[[program]]", "[[program]]\nallow_all = true", 1);
+        let error = Policy::parse(&text).unwrap_err().to_string();
+        assert!(error.contains("allow_all") && error.contains("line"), "{error}");
+    }
+
+    #[test]
+    fn a_rule_without_a_reason_is_refused() {
+        let text = "format = \"sandbox-check-policy\"\nversion = 1\nname = \"x\"\n[[write]]\npaths = [\"/dev/null\"]\n";
+        let error = Policy::parse(text).unwrap_err().to_string();
+        assert!(error.contains("why"), "{error}");
+        let text = format!("{text}why = \"  \"\n");
+        let error = Policy::parse(&text).unwrap_err().to_string();
+        assert!(error.contains("reason"), "{error}");
+    }
+
+    #[test]
+    fn a_program_named_twice_is_refused_with_both_lines() {
+        let text = format!("{DEFAULT}\n[[program]]\nrole = \"utility\"\nnames = [\"rustc\"]\nwhy = \"again\"\n");
+        let error = Policy::parse(&text).unwrap_err().to_string();
+        assert!(error.contains("rustc") && error.contains("line"), "{error}");
+    }
+
+    #[test]
+    fn a_wide_pattern_is_an_error_with_its_place() {
+        let text = format!("{DEFAULT}\n[[write]]\npaths = [\"/usr/**\"]\nwhy = \"x\"\n");
+        let error = Policy::parse(&text).unwrap_err().to_string();
+        assert!(error.contains("one level") && error.contains("line"), "{error}");
+    }
+
+    #[test]
+    fn another_format_or_version_is_refused() {
+        let text = DEFAULT.replacen("version = 1", "version = 2", 1);
+        assert!(Policy::parse(&text).unwrap_err().to_string().contains("version"));
+    }
+}

@@ -1,1 +1,275 @@
 //! Tells a judgement to people and to programs.
+//!
+//! [`Report`] is a function of log, policy and the place of the evidence. The
+//! renderers write it to whatever they are given and do nothing else. Text that
+//! a package chose is escaped before it stands in a report, once more in each
+//! medium where that medium obeys more than control characters.
+
+mod explain;
+mod human;
+mod json;
+
+pub use explain::{ExplainError, explain, explain_all};
+pub use human::{HumanOptions, human, human_error};
+pub use json::{SCHEMA, json, json_error};
+
+use serde::Serialize;
+
+use crate::evidence::EvidenceLog;
+use crate::evidence::line::{Integrity, LayerStatus, PackageSource, Target, Tool, Toolchain, UnitKind, UnitOutcome};
+use crate::ids::Sha256Digest;
+use crate::judge::{Completeness, Coverage, Finding, Judgement, Verdict, judge};
+use crate::policy::{Policy, Severity};
+
+/// A judged run, ready to be told.
+#[derive(Clone, Debug, PartialEq, Serialize)]
+pub struct Report {
+    format: &'static str,
+    version: u32,
+    /// The program that judges, which may be newer than the one that recorded.
+    pub tool: Tool,
+    /// What the user asked for.
+    pub target: Target,
+    /// Of the run.
+    pub verdict: Verdict,
+    /// Beside it, always.
+    pub completeness: Completeness,
+    /// Which layers held.
+    pub enforcement: Enforcement,
+    /// What was exercised.
+    pub coverage: Coverage,
+    /// Which policy it was judged under.
+    pub policy: String,
+    /// What the packages were built with.
+    pub toolchain: Toolchain,
+    /// What the user let in.
+    pub given: Vec<String>,
+    /// The subject first.
+    pub packages: Vec<ReportPackage>,
+    /// Where the evidence lies and whether it is whole.
+    pub evidence: ReportEvidence,
+    /// Present when the exit code says more than the verdict.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub error: Option<ReportError>,
+}
+
+/// Which layers held.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize)]
+pub struct Enforcement {
+    /// In one word.
+    pub status: EnforcementStatus,
+    /// One by one.
+    pub layers: Vec<ReportLayer>,
+}
+
+/// All layers in one word.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize)]
+#[serde(rename_all = "kebab-case")]
+pub enum EnforcementStatus {
+    /// All were in full force.
+    Full,
+    /// At least one was waived or missing.
+    Degraded,
+    /// Nothing ran, so none was needed.
+    None,
+}
+
+/// One layer.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize)]
+pub struct ReportLayer {
+    /// `landlock`, `seccomp`, …
+    pub name: String,
+    /// What held.
+    pub status: LayerStatus,
+    /// For people.
+    pub detail: String,
+}
+
+/// One package.
+#[derive(Clone, Debug, PartialEq, Serialize)]
+pub struct ReportPackage {
+    /// `name@version`.
+    pub id: String,
+    /// Where its source came from.
+    pub source: PackageSource,
+    /// Of its `.crate` file.
+    pub checksum: Option<Sha256Digest>,
+    /// Of this package alone.
+    pub verdict: Verdict,
+    /// What ran of it.
+    pub units: Vec<ReportUnit>,
+    /// The worst first.
+    pub findings: Vec<ReportFinding>,
+}
+
+/// One unit.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize)]
+pub struct ReportUnit {
+    /// As `u0`.
+    pub id: String,
+    /// What kind of work it was.
+    pub kind: UnitKind,
+    /// How it ended; null if it did not.
+    pub outcome: Option<UnitOutcome>,
+    /// Wall time; null if it did not end.
+    pub duration_ms: Option<u64>,
+}
+
+/// One finding.
+#[derive(Clone, Debug, PartialEq, Serialize)]
+pub struct ReportFinding {
+    /// See `sandbox-check explain`.
+    pub code: &'static str,
+    /// How bad it is.
+    pub severity: Severity,
+    /// The same for the same code, package name and subject, in every version and run.
+    pub fingerprint: String,
+    /// As `u0`; null for what is known without running anything.
+    pub unit: Option<String>,
+    /// What it is about, escaped.
+    pub subject: String,
+    /// The same for programs.
+    pub object: serde_json::Value,
+    /// A sentence.
+    pub summary: String,
+    /// ATT&CK techniques.
+    pub attack: Vec<String>,
+    /// By number in the evidence.
+    pub attempts: Vec<u64>,
+    /// How often it was tried.
+    pub count: u64,
+}
+
+impl From<Finding> for ReportFinding {
+    fn from(finding: Finding) -> Self {
+        Self {
+            code: finding.code,
+            severity: finding.severity,
+            fingerprint: finding.fingerprint,
+            unit: finding.unit.map(|unit| unit.to_string()),
+            subject: finding.subject,
+            object: finding.object,
+            summary: finding.summary,
+            attack: finding.attack,
+            attempts: finding.attempts,
+            count: finding.count,
+        }
+    }
+}
+
+/// Where the evidence lies and whether it is whole.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize)]
+pub struct ReportEvidence {
+    /// Null when it was not kept.
+    pub path: Option<String>,
+    /// Of the whole file; null when it was not read from one.
+    pub sha256: Option<Sha256Digest>,
+    /// Calls that were notified.
+    pub received: u64,
+    /// Attempts with a line of their own.
+    pub recorded: u64,
+    /// Repeats.
+    pub coalesced: u64,
+    /// Dull reads, counted only.
+    pub counted: u64,
+    /// Lost beyond a quota.
+    pub dropped: u64,
+    /// In one word.
+    pub integrity: Integrity,
+}
+
+/// Why the program ended with another code than the verdict's.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize)]
+pub struct ReportError {
+    /// The name of the exit code.
+    pub code: String,
+    /// A sentence.
+    pub message: String,
+    /// What to do; null when nothing is known.
+    pub hint: Option<String>,
+}
+
+impl Report {
+    /// Judges a log and puts the result into the order in which it is told.
+    /// `evidence_path` is where a reader finds the file.
+    pub fn new(log: &EvidenceLog, policy: &Policy, evidence_path: Option<&str>) -> Self {
+        Self::of(log, policy, judge(log, policy), evidence_path)
+    }
+
+    fn of(log: &EvidenceLog, policy: &Policy, judgement: Judgement, evidence_path: Option<&str>) -> Self {
+        let header = &log.header;
+        let layers: Vec<_> = header
+            .layers
+            .iter()
+            .map(|l| ReportLayer { name: l.name.clone(), status: l.status, detail: l.detail.clone() })
+            .collect();
+        let status = if layers.is_empty() {
+            EnforcementStatus::None
+        } else if layers.iter().all(|layer| layer.status == LayerStatus::Full) {
+            EnforcementStatus::Full
+        } else {
+            EnforcementStatus::Degraded
+        };
+        let packages = judgement.packages.into_iter().map(|package| ReportPackage {
+            id: package.id.to_string(),
+            source: package.source,
+            checksum: package.checksum,
+            verdict: package.verdict,
+            units: package
+                .units
+                .iter()
+                .map(|unit| ReportUnit {
+                    id: unit.id.to_string(),
+                    kind: unit.kind,
+                    outcome: unit.outcome,
+                    duration_ms: unit.duration_ms,
+                })
+                .collect(),
+            findings: package.findings.into_iter().map(Into::into).collect(),
+        });
+        let totals = &log.totals;
+        Self {
+            format: json::FORMAT,
+            version: json::VERSION,
+            tool: this_tool(),
+            target: header.target.clone(),
+            verdict: judgement.verdict,
+            completeness: judgement.completeness,
+            enforcement: Enforcement { status, layers },
+            coverage: judgement.coverage,
+            policy: policy.name.clone(),
+            toolchain: header.toolchain.clone(),
+            given: header.given.clone(),
+            packages: packages.collect(),
+            evidence: ReportEvidence {
+                path: evidence_path.map(ToOwned::to_owned),
+                sha256: log.sha256,
+                received: totals.received,
+                recorded: totals.recorded,
+                coalesced: totals.coalesced,
+                counted: totals.counted,
+                dropped: totals.dropped,
+                integrity: totals.integrity,
+            },
+            error: None,
+        }
+    }
+
+    /// The worst finding, for the exit code.
+    pub fn worst(&self) -> Option<Severity> {
+        self.packages.iter().flat_map(|package| &package.findings).map(|finding| finding.severity).max()
+    }
+
+    /// True if nothing is missing.
+    pub fn is_complete(&self) -> bool {
+        self.completeness.is_complete()
+    }
+}
+
+/// This program, as reports name it.
+fn this_tool() -> Tool {
+    Tool { name: "sandbox-check".to_owned(), version: env!("CARGO_PKG_VERSION").to_owned() }
+}
+
+#[cfg(test)]
+mod tests;

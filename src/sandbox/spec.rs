@@ -22,6 +22,8 @@ pub struct SandboxSpec {
     pub cargo: CargoCommand,
     /// The absolute path of rustc inside.
     pub rustc: String,
+    /// Paths that the user let in; every unit may read them.
+    pub reads: Vec<PathBuf>,
     /// Upper bounds.
     pub limits: Limits,
     /// What the self-test tries to reach.

@@ -73,9 +73,9 @@ pub(crate) fn run(exe: &[u8], real: &[u8], start: Start) -> i32 {
         Err(what) => return fail(what),
     };
     calls::close(crate::HANDOFF);
-    let (status, left) = unit::wait(&running);
+    let unit::Report { status, left, detached } = unit::wait(&running);
     crate::rustc::remove_tree(&granted.plan.tmp);
-    unit::tell_end(&granted, &End { status, left, refused: Vec::new() });
+    unit::tell_end(&granted, &End { status, left, detached, refused: Vec::new() });
     unit::leave(status)
 }
 

@@ -84,8 +84,10 @@ pub struct Plan {
 pub struct End {
     /// Its wait status (wait(2)).
     pub status: i32,
-    /// Processes that were still alive and were killed.
+    /// Processes that were still alive a second later and were killed.
     pub left: u32,
+    /// Those of them that had a session of their own.
+    pub detached: u32,
     /// File names in the private folder that cargo did not ask for.
     pub refused: Vec<Vec<u8>>,
 }
@@ -172,6 +174,7 @@ impl End {
         let mut out = Writer(Vec::new());
         out.number(u32::from_le_bytes(self.status.to_le_bytes()));
         out.number(self.left);
+        out.number(self.detached);
         for name in &self.refused {
             out.bytes(name);
         }
@@ -183,11 +186,12 @@ impl End {
         let mut input = Reader(datagram);
         let status = i32::from_le_bytes(input.number()?.to_le_bytes());
         let left = input.number()?;
+        let detached = input.number()?;
         let mut refused = Vec::new();
         while !input.0.is_empty() {
             refused.push(input.bytes()?);
         }
-        Some(Self { status, left, refused })
+        Some(Self { status, left, detached, refused })
     }
 }
 
@@ -253,7 +257,7 @@ mod tests {
         assert_eq!(Request::decode(&request.encode()), Some(request));
         let plan = Plan { program: b"p".to_vec(), private_out: Vec::new(), tmp: b"t".to_vec(), filter: [7; 16].to_vec(), filter_flags: 8 };
         assert_eq!(Reply::decode(&Reply::Plan(plan.clone()).encode()), Some(Reply::Plan(plan)));
-        let end = End { status: -1, left: 2, refused: [b"a".to_vec(), Vec::new()].to_vec() };
+        let end = End { status: -1, left: 2, detached: 1, refused: [b"a".to_vec(), Vec::new()].to_vec() };
         assert_eq!(End::decode(&end.encode()), Some(end));
     }
 

@@ -70,7 +70,7 @@ fn compile(exe: &[u8], start: Start, line: &CommandLine, granted: &Granted) -> R
     calls::close(stderr_writer);
     calls::close(HANDOFF);
     let held = pass_messages(stderr, private, &line.out_dir);
-    let (mut status, left) = unit::wait(&running);
+    let unit::Report { mut status, left, detached } = unit::wait(&running);
     let (published, refused) = publish(private, line);
     if status == 0 && published == 0 {
         // A macro may end rustc with status 0 before it wrote anything.
@@ -81,7 +81,7 @@ fn compile(exe: &[u8], start: Start, line: &CommandLine, granted: &Granted) -> R
         build_script::swap(exe, line)?;
     }
     remove_tree(&granted.plan.tmp);
-    unit::tell_end(granted, &End { status, left, refused });
+    unit::tell_end(granted, &End { status, left, detached, refused });
     for message in held {
         calls::write_all(2, &message);
     }

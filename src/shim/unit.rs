@@ -66,20 +66,31 @@ pub(crate) fn start(granted: &Granted, program: &Program<'_>) -> Result<Running,
     Ok(Running { init, status })
 }
 
-/// Waits for the end of everything in the unit: wait status of the program, number of processes killed.
-pub(crate) fn wait(running: &Running) -> (i32, u32) {
+/// What the mini-init reports.
+pub(crate) struct Report {
+    /// Wait status of the program.
+    pub(crate) status: i32,
+    /// Processes killed.
+    pub(crate) left: u32,
+    /// Of them in a session of their own.
+    pub(crate) detached: u32,
+}
+
+/// Waits for the end of everything in the unit.
+pub(crate) fn wait(running: &Running) -> Report {
     const FAILED: i32 = 125 << 8;
-    let mut report = [0_u8; 8];
+    let mut report = [0_u8; 12];
     let got = calls::read(running.status, &mut report);
     let init = calls::wait(running.init);
     match (got, init) {
-        (Ok(8), _) => {
+        (Ok(12), _) => {
             let word = |at: usize| [report[at], report[at + 1], report[at + 2], report[at + 3]];
-            (i32::from_le_bytes(word(0)), u32::from_le_bytes(word(4)))
+            let (left, detached) = (u32::from_le_bytes(word(4)), u32::from_le_bytes(word(8)));
+            Report { status: i32::from_le_bytes(word(0)), left, detached }
         }
         // The init was killed: its namespace died with it.
-        (_, Ok((_, status))) if status & 0x7f != 0 => (status, 0),
-        _ => (FAILED, 0),
+        (_, Ok((_, status))) if status & 0x7f != 0 => Report { status, left: 0, detached: 0 },
+        _ => Report { status: FAILED, left: 0, detached: 0 },
     }
 }
 
@@ -174,17 +185,49 @@ fn mini_init(granted: &Granted, program: &Program<'_>, jobserver: Option<(usize,
             Err(_) => break 125 << 8,
         }
     };
-    let mut left = 0_u32;
+    let (left, detached) = end_the_rest();
+    let mut report = [0_u8; 12];
+    report[..4].copy_from_slice(&status.to_le_bytes());
+    report[4..8].copy_from_slice(&left.to_le_bytes());
+    report[8..].copy_from_slice(&detached.to_le_bytes());
+    calls::write_all(status_writer, &report);
+    0
+}
+
+/// Gives what the program left behind a second to end by itself, then kills it: how many processes,
+/// and how many of them in a session of their own.
+fn end_the_rest() -> (u32, u32) {
+    const GRACE_MS: usize = 1000;
+    const STEP_MS: usize = 10;
+    let mut waited = 0;
+    while let Ok(ended) = calls::wait_without_blocking() {
+        if ended == 0 {
+            if waited >= GRACE_MS {
+                break;
+            }
+            calls::sleep(STEP_MS);
+            waited += STEP_MS;
+        }
+    }
+    if waited < GRACE_MS {
+        return (0, 0);
+    }
+    let detached = count_sessions();
+    let mut left = 0;
     if calls::kill(usize::MAX, calls::SIGKILL).is_ok() {
         while calls::wait(usize::MAX).is_ok() {
             left += 1;
         }
     }
-    let mut report = [0_u8; 8];
-    report[..4].copy_from_slice(&status.to_le_bytes());
-    report[4..].copy_from_slice(&left.to_le_bytes());
-    calls::write_all(status_writer, &report);
-    0
+    (left, detached)
+}
+
+/// Processes in a session that was made in the unit. The session that the unit inherited has its
+/// leader outside of the PID namespace and reads as 0.
+fn count_sessions() -> u32 {
+    const HIGHEST_PID: usize = 1 << 16;
+    let in_own_session = |pid: &usize| matches!(calls::plain(nr::GETSID, [*pid, 0, 0, 0, 0, 0]), Ok(1..));
+    (2..HIGHEST_PID).filter(in_own_session).count() as u32
 }
 
 /// Process 2 of the unit. The helper shares the descriptor table and is made before the filter, so
@@ -269,7 +312,7 @@ pub(crate) fn self_test(exe: &[u8], start: Start) -> i32 {
         Err(what) => return fail(what),
     };
     calls::close(HANDOFF);
-    let (status, left) = wait(&running);
-    tell_end(&granted, &End { status, left, refused: Vec::new() });
+    let Report { status, left, detached } = wait(&running);
+    tell_end(&granted, &End { status, left, detached, refused: Vec::new() });
     leave(status)
 }

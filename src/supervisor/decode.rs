@@ -8,12 +8,9 @@ use super::caller::{self, PATH_CAP, Proc, int, uint};
 use super::open::{self, Unreadable};
 use super::sockets;
 use crate::evidence::Bytes;
-use crate::evidence::line::{ArgState, Object, PathObject};
+use crate::evidence::line::{ArgState, Object, PathObject, ProgramFile};
 use crate::sandbox::table::Args;
 use crate::sys::seccomp::Notification;
-
-/// The flag of a program that was not there, as when a shell tries each folder of `PATH`.
-pub(super) const MISSING: &str = "missing";
 
 /// A decoded call.
 #[derive(Debug)]
@@ -96,10 +93,13 @@ fn program(notification: &Notification, dirfd: Option<i32>, path: u64, argv: u64
     } else {
         procfs.open_base(tid, dirfd).and_then(|base| open::object(raw, Some(&base), true))
     };
-    match found.map(|object| procfs.own_descriptor(object)) {
-        Ok(Some(real)) => program.resolved = Bytes::from(real.as_path()),
-        Err(nix::errno::Errno::ENOENT) => program.flags.push(MISSING.to_owned()),
-        _ => {}
+    let file = match &found {
+        Ok(object) => open::program_file(object, procfs),
+        Err(nix::errno::Errno::ENOENT) => ProgramFile::Absent,
+        Err(_) => ProgramFile::Unknown,
+    };
+    if let Some(real) = found.ok().and_then(|object| procfs.own_descriptor(object)) {
+        program.resolved = Bytes::from(real.as_path());
     }
     let (mut arguments, mut count, mut whole) = (Vec::new(), 0_u64, true);
     while argv != 0 && count < COUNT_CAP {
@@ -115,7 +115,7 @@ fn program(notification: &Notification, dirfd: Option<i32>, path: u64, argv: u64
         }
     }
     let state = if whole { ArgState::Snapshot } else { ArgState::Partial };
-    Ok(Decoded::new(Object::Program { program, argv: arguments, argc: count }, state))
+    Ok(Decoded::new(Object::Program { program, file, argv: arguments, argc: count }, state))
 }
 
 fn messages(messages: Vec<sockets::Message>) -> Result<Decoded, Unreadable> {

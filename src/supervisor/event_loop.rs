@@ -141,7 +141,7 @@ impl<'a> EventLoop<'a> {
             fcntl(pipe.as_fd(), FcntlArg::F_SETFL(OFlag::O_NONBLOCK)).map_err(watch("read cargo's output"))?;
         }
         let this = Self {
-            zones: Zones::new(spec.header.layout.clone()),
+            zones: Zones::new(spec.header.layout.clone(), spec.reads.clone()),
             admission: Admission::new(&spec.header),
             filter: to_bytes(&unit_filter()?),
             evidence: Some(EvidenceWriter::new(evidence, &counters, spec.limits.attempts_per_class).map_err(SupervisorError::Evidence)?),
@@ -283,7 +283,8 @@ impl<'a> EventLoop<'a> {
             Some(request) => self.admission.admit(id, &request).map_err(|error| crate::error_chain(&error)),
             None => Err("the request makes no sense".to_owned()),
         };
-        let ready = admitted.and_then(|admitted| {
+        let ready = admitted.and_then(|mut admitted| {
+            admitted.reads.extend(self.spec.reads.iter().cloned());
             let domain = ruleset::unit(&self.spec.header.layout, &admitted.places, &admitted.reads);
             domain.map(|domain| (admitted, domain)).map_err(|error| crate::error_chain(&error))
         });
@@ -408,7 +409,7 @@ impl<'a> EventLoop<'a> {
                 let (outcome, code) = outcome_of(end.status);
                 (outcome, code, end)
             }
-            _ => (UnitOutcome::Killed, None, End { status: 0, left: 0, refused: Vec::new() }),
+            _ => (UnitOutcome::Killed, None, End { status: 0, left: 0, detached: 0, refused: Vec::new() }),
         };
         let line = UnitEnd {
             unit: unit.id,
@@ -417,6 +418,7 @@ impl<'a> EventLoop<'a> {
             code,
             duration_ms: u64::try_from(unit.started.elapsed().as_millis()).unwrap_or(u64::MAX),
             left_running: end.left,
+            left_detached: end.detached,
             refused_outputs: end.refused.into_iter().map(Bytes).collect(),
         };
         if let Some(evidence) = &mut self.evidence {

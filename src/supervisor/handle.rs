@@ -19,7 +19,7 @@ use super::units::Unit;
 use super::zones::Zones;
 use super::{dns, open as opens};
 use crate::evidence::Bytes;
-use crate::evidence::line::{Address, ArgState, Attempt, Kind, Object, Outcome, PathObject, UnitKind, Via};
+use crate::evidence::line::{Address, ArgState, Attempt, Kind, Object, Outcome, PathObject, ProgramFile, UnitKind, Via};
 use crate::evidence::writer::EvidenceWriter;
 use crate::sandbox::table::{self, Answer, Args, Class, Layer, Metadata, Row};
 use crate::sys::seccomp::Notification;
@@ -270,7 +270,7 @@ impl Handler<'_> {
 
     fn record_allowed(&mut self, unit: &Unit, notification: &Notification, kind: Kind, state: ArgState, object: Object) -> io::Result<()> {
         // That a program is not there was seen when its links were followed.
-        let missing = matches!(&object, Object::Program { program, .. } if program.flags.iter().any(|flag| flag == decode::MISSING));
+        let missing = matches!(object, Object::Program { file: ProgramFile::Absent, .. });
         let errno = missing.then_some(libc::ENOENT);
         self.record(unit, notification, Finding { kind, outcome: Outcome::Allowed, errno, state, object })
     }

@@ -24,7 +24,7 @@ use nix::sys::statfs::{PROC_SUPER_MAGIC, fstatfs};
 use super::caller::{self, PATH_CAP, Proc};
 use super::opener::{Job, Opener};
 use super::zones::{DEVICE, OWN_DESCRIPTOR, Zone, Zones};
-use crate::evidence::line::UnitKind;
+use crate::evidence::line::{ProgramFile, UnitKind};
 use crate::sandbox::table::Args;
 use crate::sys::seccomp::Notification;
 
@@ -240,6 +240,19 @@ pub(super) fn object(path: &[u8], base: Option<&OwnedFd>, follow: bool) -> Resul
     let path = CString::new(path).map_err(|_| Errno::EINVAL)?;
     let flags = if follow { OFlag::empty() } else { OFlag::O_NOFOLLOW };
     look(&path, base, flags, ResolveFlag::RESOLVE_NO_MAGICLINKS)
+}
+
+/// What a file to run is, by its first bytes.
+pub(super) fn program_file(object: &OwnedFd, procfs: &Proc) -> ProgramFile {
+    let regular = fstat(object).is_ok_and(|stat| SFlag::from_bits_truncate(stat.st_mode) & SFlag::S_IFMT == SFlag::S_IFREG);
+    let mut first = [0; 4];
+    let read = regular.then(|| procfs.reopen(object, OFlag::O_RDONLY).ok()).flatten().map(|fd| io::Read::read(&mut std::fs::File::from(fd), &mut first));
+    match (read, &first) {
+        (Some(Ok(4)), b"\x7fELF") => ProgramFile::Elf,
+        (Some(Ok(2..)), [b'#', b'!', ..]) => ProgramFile::Script,
+        (Some(Ok(_)), _) => ProgramFile::Other,
+        _ => ProgramFile::Unknown,
+    }
 }
 
 /// procfs, devices and FIFOs mean what they mean to the one who opens them.

@@ -32,6 +32,7 @@ pub(super) struct Zones {
     layout: Layout,
     consumer_sources: PathBuf,
     decoys_elsewhere: Vec<PathBuf>,
+    given: Vec<PathBuf>,
 }
 
 const SYSTEM: &[&str] = &["/usr", "/bin", "/sbin", "/lib", "/lib64", "/lib32", "/libx32"];
@@ -41,10 +42,10 @@ const DULL_DEVICES: &[&str] = &["/dev/null", "/dev/zero", "/dev/full", "/dev/ran
 const OWN_DESCRIPTORS: &[&str] = &["/dev/fd", "/proc/self/fd", "/dev/stdin", "/dev/stdout", "/dev/stderr"];
 
 impl Zones {
-    pub(super) fn new(layout: Layout) -> Self {
+    pub(super) fn new(layout: Layout, given: Vec<PathBuf>) -> Self {
         let elsewhere = |path: &Path| !path.starts_with(&layout.home);
         let decoys_elsewhere = layout.decoys.iter().map(|decoy| PathBuf::from(&decoy.path)).filter(|path| elsewhere(path)).collect();
-        Self { consumer_sources: Path::new(&layout.consumer).join("src"), decoys_elsewhere, layout }
+        Self { consumer_sources: Path::new(&layout.consumer).join("src"), decoys_elsewhere, given, layout }
     }
 
     /// The zone of an absolute, normalised path for a unit of this kind with these places.
@@ -55,6 +56,8 @@ impl Zones {
             Zone::Fixed("system")
         } else if below(&self.layout.toolchain) {
             Zone::Fixed("toolchain")
+        } else if self.given.iter().any(|given| path.starts_with(given)) {
+            Zone::Fixed("given")
         } else if DULL_DEVICES.iter().any(|device| path == Path::new(device)) {
             Zone::Fixed(DEVICE)
         } else if OWN_DESCRIPTORS.iter().any(|folder| below(folder)) {

@@ -23,6 +23,7 @@ pub mod nr {
     pub const CLOSE: usize = 3;
     pub const FSTAT: usize = 5;
     pub const LSTAT: usize = 6;
+    pub const POLL: usize = 7;
     pub const MMAP: usize = 9;
     pub const MUNMAP: usize = 11;
     pub const DUP2: usize = 33;
@@ -46,6 +47,7 @@ pub mod nr {
     pub const UNLINK: usize = 87;
     pub const PTRACE: usize = 101;
     pub const GETPPID: usize = 110;
+    pub const GETSID: usize = 124;
     pub const CAPSET: usize = 126;
     pub const PRCTL: usize = 157;
     pub const SETRLIMIT: usize = 160;
@@ -425,6 +427,17 @@ pub fn wait(child: usize) -> Answer<(usize, i32)> {
             Ok(id) => return Ok((id, unsafe { core::ptr::read_volatile(&raw const status) })),
         }
     }
+}
+
+/// As [`wait`] for any child, but at once: the id is 0 when none has ended yet.
+pub fn wait_without_blocking() -> Answer {
+    const WNOHANG: usize = 1;
+    plain(nr::WAIT4, [usize::MAX, 0, WNOHANG, 0, 0, 0])
+}
+
+/// Sleeps: poll(2) of nothing.
+pub fn sleep(milliseconds: usize) {
+    let _ = plain(nr::POLL, [0, 0, milliseconds, 0, 0, 0]);
 }
 
 /// `kill(2)`.

@@ -1,0 +1,194 @@
+//! Where a read or a write goes, seen from the unit that tried it.
+
+use super::context::{Context, Tried, layout_path};
+use super::paths::{file_name, is_below};
+use crate::evidence::line::{Kind, Object};
+use crate::policy::{Role, Severity};
+
+/// What a change does to the name that it is made at.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Touch {
+    /// It only makes sense on something that is there.
+    Existing,
+    /// It makes the thing, or replaces it.
+    Maybe,
+    /// It fails where something is there.
+    New,
+}
+
+/// One change of one name.
+#[derive(Clone, Copy, Debug)]
+pub(crate) struct Change<'t> {
+    pub(crate) path: &'t [u8],
+    pub(crate) touch: Touch,
+    /// True if the name holds the caller's bytes afterwards.
+    pub(crate) plants: bool,
+}
+
+/// Where a change goes.
+#[derive(Clone, Copy, Debug, PartialEq)]
+pub(crate) enum Zone<'p> {
+    /// A place of the unit's own, or one that the policy lets everybody write.
+    Own,
+    /// Its own package's source.
+    Source,
+    /// The policy knows it and wants it said.
+    Known(Severity),
+    /// Something starts from there later.
+    Startup(&'p str, &'p str),
+    /// Made by another unit, by cargo, or part of the toolchain.
+    Foreign,
+    /// Anywhere else.
+    Outside,
+}
+
+/// The names that an attempt would change.
+pub(crate) fn changes<'t>(tried: &'t Tried<'_>) -> Vec<Change<'t>> {
+    if tried.path.is_empty() {
+        return Vec::new();
+    }
+    let at = |touch, plants| Change { path: &tried.path, touch, plants };
+    match tried.attempt.kind {
+        Kind::FsWrite => vec![at(touch_of(tried), true)],
+        Kind::FsMeta | Kind::FsRemove => vec![at(Touch::Existing, false)],
+        Kind::FsMount => vec![at(Touch::Existing, true)],
+        Kind::FsLink if tried.is_rename() => {
+            vec![at(Touch::Maybe, true), Change { path: &tried.from, touch: Touch::Existing, plants: false }]
+        }
+        Kind::FsLink => vec![at(Touch::New, true)],
+        _ => Vec::new(),
+    }
+}
+
+fn flags<'t>(tried: &'t Tried<'_>) -> &'t [String] {
+    match &tried.attempt.object {
+        Object::Path(object) => &object.flags,
+        _ => &[],
+    }
+}
+
+/// True if a call has this flag.
+pub(crate) fn has_flag(tried: &Tried<'_>, name: &str) -> bool {
+    flags(tried).iter().any(|flag| flag == name)
+}
+
+fn is_folder_made(tried: &Tried<'_>) -> bool {
+    tried.attempt.syscall.starts_with("mkdir")
+}
+
+fn touch_of(tried: &Tried<'_>) -> Touch {
+    let syscall = tried.attempt.syscall.as_str();
+    if is_folder_made(tried) || syscall.starts_with("mknod") || syscall.starts_with("symlink") {
+        Touch::New
+    } else if syscall == "creat" {
+        Touch::Maybe
+    } else if has_flag(tried, "O_EXCL") || has_flag(tried, "O_TMPFILE") {
+        Touch::New
+    } else if has_flag(tried, "O_CREAT") {
+        Touch::Maybe
+    } else {
+        Touch::Existing
+    }
+}
+
+/// Where a change goes. The order is that of `docs/verdicts.md`.
+pub(crate) fn zone<'a>(cx: &Context<'a>, tried: &Tried<'_>, change: &Change<'_>) -> Zone<'a> {
+    let Change { path, touch, plants } = *change;
+    let unit = tried.unit;
+    if unit.owns(path) || makes_way(tried, path) {
+        return Zone::Own;
+    }
+    if let Some(rule) = cx.policy.write(path, tried.role()) {
+        return rule.severity.map_or(Zone::Own, Zone::Known);
+    }
+    if unit.in_source(path) && !unit.is_consumer {
+        return Zone::Source;
+    }
+    if plants && let Some(rule) = cx.policy.startup(path) {
+        return Zone::Startup(&rule.class, &rule.attack);
+    }
+    if plants && cx.decoy(path) == Some(crate::evidence::line::DecoyClass::Startup) {
+        return Zone::Startup("shell", "T1546");
+    }
+    if is_foreign(cx, tried, path, touch) { Zone::Foreign } else { Zone::Outside }
+}
+
+/// `mkdir -p` names every folder on the way to a place of the unit's own.
+fn makes_way(tried: &Tried<'_>, path: &[u8]) -> bool {
+    is_folder_made(tried)
+        && (path == b"/" || is_below(&tried.unit.source, path) || tried.unit.places.iter().any(|p| is_below(p, path)))
+}
+
+fn is_foreign(cx: &Context<'_>, tried: &Tried<'_>, path: &[u8], touch: Touch) -> bool {
+    let layout = cx.layout();
+    let replaces = touch != Touch::New;
+    if is_below(path, layout_path(&layout.toolchain)) {
+        return true;
+    }
+    let is_other_place = |place: &Vec<u8>| is_below(path, place);
+    if cx.units.0.values().any(|unit| unit.id() != tried.unit.id() && unit.places.iter().any(is_other_place)) {
+        return true;
+    }
+    let registry = layout_path(&layout.registry_src);
+    if cx.in_sources(path) {
+        // A name directly in the shared folder of all sources may be new; below that it is another package's.
+        let is_top = path.rsplitn(2, |&b| b == b'/').nth(1) == Some(registry);
+        return !is_top || replaces;
+    }
+    if is_below(path, &[layout_path(&layout.cargo_home), b"/registry"].concat()) {
+        return replaces && tried.role() != Some(Role::Cargo);
+    }
+    if cx.in_target(path) {
+        return touch == Touch::Existing
+            || (replaces && is_output(cx, tried, path))
+            || is_named_output(cx, tried, path);
+    }
+    if cx.in_consumer(path) {
+        let is_known = matches!(file_name(path), b"Cargo.lock" | b"Cargo.toml") || cx.decoy(path).is_some();
+        return touch == Touch::Existing || (replaces && is_known);
+    }
+    false
+}
+
+/// True for names that rustc loads, and for what another unit was seen to write.
+fn is_output(cx: &Context<'_>, tried: &Tried<'_>, path: &[u8]) -> bool {
+    let name = file_name(path);
+    let is_library = name.starts_with(b"lib") && [&b".rlib"[..], b".rmeta", b".so"].iter().any(|e| name.ends_with(e));
+    is_library || cx.writers(path).any(|writer| writer.unit.id() != tried.unit.id())
+}
+
+/// True for the output names of another unit: crate name and cargo's hash.
+fn is_named_output(cx: &Context<'_>, tried: &Tried<'_>, path: &[u8]) -> bool {
+    let name = file_name(path);
+    let name = name.strip_prefix(b"lib").unwrap_or(name);
+    cx.units.0.values().any(|unit| {
+        let own = unit.start.name.as_bytes();
+        unit.id() != tried.unit.id() && own.len() > 16 && name.starts_with(own)
+    })
+}
+
+/// The path that an attempt would read, if it would.
+pub(crate) fn read_path<'t>(tried: &'t Tried<'_>) -> Option<&'t [u8]> {
+    let path = match tried.attempt.kind {
+        Kind::FsOpen if !has_flag(tried, "O_PATH") => &tried.path,
+        Kind::FsWrite if has_flag(tried, "O_RDWR") => &tried.path,
+        // Another name for a file is as good as its contents.
+        Kind::FsLink if tried.is_hard_link() || tried.is_rename() => &tried.from,
+        _ => return None,
+    };
+    (!path.is_empty()).then_some(path)
+}
+
+/// True for reads that are nobody else's business: own places, own source, and for
+/// the consumer's units the consumer's sources, which rustc has to read.
+pub(crate) fn is_own_read(cx: &Context<'_>, tried: &Tried<'_>, path: &[u8]) -> bool {
+    let unit = tried.unit;
+    if unit.owns(path) {
+        return true;
+    }
+    let is_private = path.split(|&b| b == b'/').any(|name| name == b".git" || name.starts_with(b".env"));
+    if unit.is_consumer && cx.in_consumer(path) {
+        return !is_private;
+    }
+    unit.in_source(path)
+}

@@ -1,0 +1,112 @@
+//! `credential-read`: a key, a token or a wallet was opened.
+
+use super::{Code, push};
+use crate::evidence::line::DecoyClass;
+use crate::judge::access::{has_flag, is_own_read, read_path};
+use crate::judge::context::{Context, Tried};
+use crate::judge::finding::{Draft, actor, short};
+use crate::policy::{Role, SecretRule, Severity};
+
+pub(crate) const CODE: Code = Code {
+    name: "credential-read",
+    severity: "high",
+    attack: &["T1552.001"],
+    meaning: "Code that runs at build time opened a key, a token, a wallet, a browser profile or the shell's history. \
+              In the sandbox these are decoys; on a real machine they would have been the user's own.",
+    honest: "None that we know: cargo itself reads its token, but not below a build script or a macro.",
+    action: "Do not build this package outside a sandbox. If it was built already, replace the keys that it asked for.",
+    rule,
+};
+
+/// Something secret that an attempt would open.
+pub(super) struct Secret<'t, 'a> {
+    pub(super) path: &'t [u8],
+    /// None for a decoy that the policy does not list.
+    pub(super) rule: Option<&'a SecretRule>,
+    /// True for the folder of secrets and not one of them.
+    pub(super) is_folder: bool,
+}
+
+/// What an attempt would open, if that is a secret.
+pub(super) fn secret<'t, 'a>(cx: &Context<'a>, tried: &'t Tried<'_>) -> Option<Secret<'t, 'a>> {
+    let path = read_path(tried)?;
+    let listed = cx.policy.secret(path);
+    let is_decoy = cx.decoy(path) == Some(DecoyClass::Credential);
+    if (listed.is_none() && !is_decoy) || is_own_read(cx, tried, path) {
+        return None;
+    }
+    let (rule, is_folder) = listed.map_or((None, false), |(rule, is_folder)| (Some(rule), is_folder));
+    if tried.role() == Some(Role::Cargo) && rule.is_some_and(|rule| rule.class == "cargo") {
+        return None;
+    }
+    Some(Secret { path, rule, is_folder: (is_folder || has_flag(tried, "O_DIRECTORY")) && !is_decoy })
+}
+
+fn rule(cx: &Context<'_>, out: &mut Vec<Draft>) {
+    for tried in &cx.tried {
+        let Some(secret) = secret(cx, tried).filter(|s| !s.is_folder) else { continue };
+        let (class, attack) = secret.rule.map_or(("decoy", "T1552.001"), |r| (r.class.as_str(), r.attack.as_str()));
+        let draft = Draft::new(cx, tried, CODE.name, Severity::High).map(|draft| {
+            draft
+                .at(cx, secret.path)
+                .with("class", class.into())
+                .says(format!("{} tried to open {}", actor(tried), short(cx, secret.path)))
+                .attack(&[attack])
+        });
+        push(out, draft);
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use crate::evidence::line::UnitKind;
+    use crate::evidence::testing::{HOME, LogBuilder, OUT, SOURCE, TOOLCHAIN};
+    use crate::judge::codes::testing::{found, script};
+
+    const KEY: &str = "/home/dev/.ssh/id_ed25519";
+
+    #[test]
+    fn opening_a_key_is_a_finding_whoever_opens_it() {
+        let expected = ["credential-read high ~/.ssh/id_ed25519"];
+        assert_eq!(script(|u| u.open(KEY)), expected);
+        assert_eq!(script(|u| u.open(format!("{OUT}/../../../../../../.ssh/id_ed25519").as_str())), expected);
+        assert_eq!(script(|u| u.by("/usr/bin/cat").open(KEY)), expected);
+        let log = LogBuilder::new().proc_macro(&["D"]).rustc(UnitKind::CompileConsumer, |u| u.open(KEY)).log();
+        assert!(found(&log).contains(&expected[0].to_owned()));
+    }
+
+    #[test]
+    fn a_second_name_for_a_key_is_as_good_as_reading_it() {
+        let copy = format!("{OUT}/copy");
+        assert_eq!(script(|u| u.link("linkat", KEY, &copy)), ["credential-read high ~/.ssh/id_ed25519"]);
+    }
+
+    #[test]
+    fn a_decoy_counts_also_where_no_list_names_it() {
+        let wallet = format!("{HOME}/coins.dat");
+        let log = LogBuilder::new()
+            .header(|h| {
+                h.layout.decoys.push(crate::evidence::line::DecoyPath {
+                    path: wallet.clone(),
+                    class: crate::evidence::line::DecoyClass::Credential,
+                });
+            })
+            .build_script("u", |u| u.open(wallet.as_str()))
+            .log();
+        assert_eq!(found(&log), ["credential-read high ~/coins.dat"]);
+    }
+
+    #[test]
+    fn a_nested_cargo_may_read_its_own_token_and_a_crate_its_own_files() {
+        let own = format!("{SOURCE}/.ssh/id_ed25519");
+        assert!(
+            script(|u| {
+                u.open(own.as_str())
+                    .open("/home/dev/notes.txt")
+                    .by(&format!("{TOOLCHAIN}/bin/cargo"))
+                    .open("/home/dev/.cargo/credentials.toml")
+            })
+            .is_empty()
+        );
+    }
+}

@@ -1,0 +1,51 @@
+//! `embedded-cargo-config`: a package ships settings for cargo or rustup.
+
+use super::{Code, from_facts};
+use crate::judge::context::Context;
+use crate::judge::finding::Draft;
+use crate::policy::Severity;
+
+pub(crate) const CODE: Code = Code {
+    name: "embedded-cargo-config",
+    severity: "info; naming a wrapper, linker, runner, credential provider or toolchain path medium",
+    attack: &["T1574"],
+    meaning: "The package ships .cargo/config.toml or a toolchain file. Whoever runs cargo inside its folder obeys \
+              them; with a wrapper, linker or runner in them that starts a program of the package's choice.",
+    honest: "Projects pack the settings of their own development by accident.",
+    action: "Do not run cargo inside the unpacked folder. sandbox-check never does.",
+    rule,
+};
+
+/// Keys that name a program or what selects one. The fact's text writes them in backquotes.
+const KEYS: [&str; 9] = [
+    "rustc-wrapper", "rustc-workspace-wrapper", "rustc", "rustdoc", "linker", "runner", "credential-provider",
+    "global-credential-providers", "path",
+];
+
+fn rule(cx: &Context<'_>, out: &mut Vec<Draft>) {
+    from_facts(cx, &CODE, severity, out);
+}
+
+fn severity(text: &str) -> Severity {
+    let names_program = text.split('`').skip(1).step_by(2).any(|quoted| {
+        let last = quoted.rsplit('.').next().unwrap_or(quoted);
+        KEYS.contains(&last)
+    });
+    if names_program { Severity::Medium } else { Severity::Info }
+}
+
+#[cfg(test)]
+mod tests {
+    use crate::evidence::testing::LogBuilder;
+    use crate::judge::codes::testing::found;
+
+    #[test]
+    fn settings_are_info_and_settings_that_start_a_program_medium() {
+        let fact = |text: &str| found(&LogBuilder::new().fact("embedded-cargo-config", text).log());
+        assert_eq!(
+            fact("ships `.cargo/config.toml`, which sets `build.rustc-wrapper`"),
+            ["embedded-cargo-config medium subject@1.0.0"]
+        );
+        assert_eq!(fact("ships `.cargo/config.toml`"), ["embedded-cargo-config info subject@1.0.0"]);
+    }
+}

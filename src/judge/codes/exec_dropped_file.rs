@@ -1,0 +1,159 @@
+//! `exec-dropped-file`: a program that did not come with the build was to run.
+
+use serde_json::json;
+
+use super::{Code, push};
+use crate::evidence::Bytes;
+use crate::evidence::line::ProgramFile;
+use crate::judge::context::{Context, Tried, program};
+use crate::judge::finding::{Draft, actor, short};
+use crate::judge::paths::{is_below, normalise};
+use crate::judge::shell;
+use crate::policy::{Role, Severity};
+
+pub(crate) const CODE: Code = Code {
+    name: "exec-dropped-file",
+    severity: "high",
+    attack: &["T1105", "T1036.005"],
+    meaning: "Code that runs at build time tried to run machine code that no compiler of this build made, or \
+              anything at all in a temporary folder, in the home or in shared memory. Droppers do this.",
+    honest: "Crates that fetch a prebuilt tool and run it. Tests compiled by configure and scripts in OUT_DIR do not \
+             count, nor do files of the verified archive.",
+    action: "Find out where the file came from; the evidence shows who wrote it.",
+    rule,
+};
+
+fn rule(cx: &Context<'_>, out: &mut Vec<Draft>) {
+    for tried in &cx.tried {
+        let Some((_, argv, file)) = program(tried) else { continue };
+        if tried.is_first || super::fileless_exec::is_fileless(tried) {
+            continue;
+        }
+        if is_dropped(cx, tried, &tried.path, file) {
+            push(out, draft(cx, tried, &tried.path, argv));
+        }
+        if let Some(script) = script_of(cx, tried, argv)
+            && is_dropped(cx, tried, &script, ProgramFile::Script)
+        {
+            push(out, draft(cx, tried, &script, argv));
+        }
+    }
+}
+
+fn draft(cx: &Context<'_>, tried: &Tried<'_>, path: &[u8], argv: &[Bytes]) -> Option<Draft> {
+    let subject = short(cx, path);
+    let says = format!("{} tried to run {subject}, which did not come with the build", actor(tried));
+    let shown: Vec<_> = argv.iter().take(16).cloned().collect();
+    Draft::new(cx, tried, CODE.name, Severity::High).map(|draft| {
+        draft
+            .about(subject, json!({"program": Bytes::from(path), "argv": shown}))
+            .says(says)
+            .attack(CODE.attack)
+            .with("written_by", cx.writers(path).map(|w| w.attempt.seq).take(8).collect())
+    })
+}
+
+fn is_dropped(cx: &Context<'_>, tried: &Tried<'_>, path: &[u8], file: ProgramFile) -> bool {
+    if cx.policy.is_system(path) || cx.in_sources(path) || file == ProgramFile::Absent {
+        return false;
+    }
+    let was_written = cx.writers(path).next().is_some();
+    if tried.unit.owns(path) || cx.in_target(path) {
+        return file == ProgramFile::Elf && !cx.is_compiled(path, 0);
+    }
+    if cx.is_compiled(path, 0) {
+        return false;
+    }
+    if cx.in_tmp(path) {
+        return true;
+    }
+    // A search over PATH asks for known names also where nothing is.
+    let is_searched = !was_written && file == ProgramFile::Unknown && is_in_path(cx, path);
+    (cx.in_home(path) || is_below(path, b"/root")) && !is_searched
+}
+
+fn is_in_path(cx: &Context<'_>, path: &[u8]) -> bool {
+    let layout = cx.layout();
+    is_below(path, format!("{}/bin", layout.cargo_home).as_bytes())
+        || is_below(path, format!("{}/.local/bin", layout.home).as_bytes())
+}
+
+/// The file that a shell or interpreter is to run, if its path is absolute.
+fn script_of(cx: &Context<'_>, tried: &Tried<'_>, argv: &[Bytes]) -> Option<Vec<u8>> {
+    if !matches!(cx.program_role(tried), Some(Role::Shell | Role::Interpreter)) || shell::inline_text(argv).is_some() {
+        return None;
+    }
+    let script = argv.iter().skip(1).find(|argument| !argument.0.starts_with(b"-"))?;
+    script.0.starts_with(b"/").then(|| normalise(&script.0))
+}
+
+#[cfg(test)]
+mod tests {
+    use crate::evidence::line::ProgramFile;
+    use crate::evidence::testing::{OUT, SCRIPT, SOURCE};
+    use crate::judge::codes::testing::script;
+
+    fn codes(found: &[String]) -> Vec<&str> {
+        found.iter().filter_map(|f| f.split(' ').next()).collect()
+    }
+
+    #[test]
+    fn anything_under_tmp_home_or_shm_is_a_dropped_file() {
+        for path in ["/tmp/rust-setup", "/dev/shm/x", "/home/dev/.x"] {
+            let found = script(|u| u.exec(ProgramFile::Script, &[path], &[]));
+            assert_eq!(codes(&found), ["exec-dropped-file"], "{path}");
+        }
+        let found = script(|u| u.exec(ProgramFile::Elf, &["/bin/sh", "/tmp/x.sh"], &[]));
+        assert_eq!(codes(&found), ["exec-dropped-file"]);
+    }
+
+    #[test]
+    fn machine_code_in_out_dir_that_the_script_wrote_itself_is_dropped() {
+        let payload = format!("{OUT}/payload");
+        let found = script(|u| u.write(payload.as_str()).run(&[payload.as_str()]));
+        assert_eq!(codes(&found), ["exec-dropped-file"]);
+    }
+
+    #[test]
+    fn a_rename_does_not_wash_it() {
+        let (a, b) = (format!("{OUT}/a"), format!("{OUT}/b"));
+        let found = script(|u| u.write(a.as_str()).link("rename", &a, &b).run(&[b.as_str()]));
+        assert_eq!(codes(&found), ["exec-dropped-file"]);
+    }
+
+    #[test]
+    fn what_a_linker_made_may_run_also_under_another_name() {
+        let (a, b) = (format!("{OUT}/conftest.tmp"), format!("{OUT}/conftest"));
+        assert!(
+            script(|u| {
+                u.by("/usr/bin/x86_64-linux-gnu-ld.bfd").write(a.as_str()).by(SCRIPT).link("rename", &a, &b).run(&[b.as_str()])
+            })
+            .is_empty()
+        );
+    }
+
+    #[test]
+    fn what_make_install_copied_may_run() {
+        let tool = format!("{OUT}/bin/protoc");
+        assert!(
+            script(|u| {
+                u.run(&["/usr/bin/make", "install"]).by("/usr/bin/install").write(tool.as_str()).by(SCRIPT).run(&[tool.as_str()])
+            })
+            .is_empty()
+        );
+    }
+
+    #[test]
+    fn scripts_in_out_dir_and_files_of_the_archive_may_run() {
+        let (status, shipped) = (format!("{OUT}/config.status"), format!("{SOURCE}/tools/gen"));
+        assert!(
+            script(|u| u.write(status.as_str()).exec(ProgramFile::Script, &[status.as_str()], &[]).run(&[shipped.as_str()])).is_empty()
+        );
+    }
+
+    #[test]
+    fn a_name_that_path_led_to_and_that_is_not_there_is_nothing() {
+        assert!(script(|u| u.exec(ProgramFile::Absent, &["/home/dev/.cargo/bin/cc"], &[])).is_empty());
+        assert!(script(|u| u.exec(ProgramFile::Unknown, &["/home/dev/.cargo/bin/cc"], &[])).is_empty());
+    }
+}

@@ -1,0 +1,96 @@
+//! `forbidden-syscall`: a facility of the kernel that no build needs.
+
+use serde_json::json;
+
+use super::{Code, push};
+use crate::evidence::line::{Kind, Object};
+use crate::judge::context::{Context, Tried, Who};
+use crate::judge::finding::{Draft, actor};
+use crate::policy::{Role, Severity};
+
+pub(crate) const CODE: Code = Code {
+    name: "forbidden-syscall",
+    severity: "high; io_uring asked for by a program of the system and not used info",
+    attack: &["T1106", "T1068"],
+    meaning: "Code that runs at build time asked the kernel for something that builds have no use for: namespaces, \
+              mounts, io_uring, bpf, performance counters, keyrings. Much of it is a way around a sandbox or to root.",
+    honest: "Programs on libuv, such as cmake and node, ask for io_uring once and go on without it.",
+    action: "Treat the package as hostile until its authors explain it.",
+    rule,
+};
+
+fn rule(cx: &Context<'_>, out: &mut Vec<Draft>) {
+    for tried in &cx.tried {
+        if !matches!(tried.attempt.kind, Kind::KernelSurface | Kind::NsCreate | Kind::FsMount) {
+            continue;
+        }
+        let names = match &tried.attempt.object {
+            Object::Operation { names } => names.as_slice(),
+            _ => &[],
+        };
+        let syscall = tried.attempt.syscall.as_str();
+        let subject = [&[syscall.to_owned()], names].concat().join(" ");
+        let says = format!("{} tried to use {subject}", actor(tried));
+        let draft = Draft::new(cx, tried, CODE.name, severity(cx, tried)).map(|draft| {
+            draft.about(subject, json!({"call": syscall, "names": names})).says(says).attack(CODE.attack)
+        });
+        push(out, draft);
+    }
+}
+
+fn severity(cx: &Context<'_>, tried: &Tried<'_>) -> Severity {
+    let syscall = tried.attempt.syscall.as_str();
+    if let Some(rule) = cx.policy.exception(CODE.name, &tried.attempt.exe.0, syscall) {
+        return rule.severity;
+    }
+    // rustc runs macros, so its calls may be theirs.
+    let is_system = !matches!(tried.who, Who::Subject | Who::Known(Role::Rustc));
+    let went_on = || {
+        cx.tried.iter().any(|t| {
+            t.attempt.pid == tried.attempt.pid
+                && matches!(t.attempt.syscall.as_str(), "io_uring_enter" | "io_uring_register")
+        })
+    };
+    if is_system && syscall == "io_uring_setup" && !went_on() { Severity::Info } else { Severity::High }
+}
+
+#[cfg(test)]
+mod tests {
+    use crate::evidence::line::Kind;
+    use crate::evidence::testing::OUT;
+    use crate::judge::codes::testing::script;
+
+    #[test]
+    fn io_uring_namespaces_and_bpf_are_findings() {
+        assert_eq!(
+            script(|u| {
+                u.operation(Kind::KernelSurface, "io_uring_setup", &[])
+                    .operation(Kind::NsCreate, "unshare", &["CLONE_NEWUSER"])
+                    .operation(Kind::KernelSurface, "bpf", &[])
+            }),
+            [
+                "forbidden-syscall high io_uring_setup",
+                "forbidden-syscall high unshare CLONE_NEWUSER",
+                "forbidden-syscall high bpf",
+            ]
+        );
+    }
+
+    #[test]
+    fn cmakes_probe_is_info_unless_it_takes_a_second_step() {
+        let probe = |second: bool| {
+            script(|u| {
+                let u = u.by("/usr/bin/cmake").operation(Kind::KernelSurface, "io_uring_setup", &[]).denied(38);
+                if second { u.operation(Kind::KernelSurface, "io_uring_enter", &[]) } else { u }
+            })
+        };
+        assert_eq!(probe(false), ["forbidden-syscall info io_uring_setup"]);
+        assert!(probe(true).contains(&"forbidden-syscall high io_uring_setup".to_owned()));
+    }
+
+    #[test]
+    fn a_program_that_calls_itself_cmake_is_not_cmake() {
+        let found = script(|u| u.by(&format!("{OUT}/cmake")).operation(Kind::KernelSurface, "io_uring_setup", &[]));
+        assert_eq!(found, ["forbidden-syscall high io_uring_setup"]);
+    }
+}

@@ -1,0 +1,80 @@
+//! `persistence-write`: something was to start later.
+
+use super::{Code, push};
+use crate::judge::access::{Zone, changes, zone};
+use crate::judge::context::Context;
+use crate::judge::finding::{Draft, actor, short};
+use crate::policy::Severity;
+
+pub(crate) const CODE: Code = Code {
+    name: "persistence-write",
+    severity: "critical",
+    attack: &["T1546"],
+    meaning: "Code that runs at build time tried to write where something starts later by itself: shell start files, \
+              cron, systemd, git hooks, cargo's settings, authorized keys, autostart. A rename, a link or a mount \
+              onto such a place counts like a write.",
+    honest: "None in a library. A few installers did it and were asked to stop.",
+    action: "Do not build this package outside a sandbox. If it was built already, inspect the file that it named.",
+    rule,
+};
+
+fn rule(cx: &Context<'_>, out: &mut Vec<Draft>) {
+    for tried in &cx.tried {
+        for change in changes(tried) {
+            let Zone::Startup(class, attack) = zone(cx, tried, &change) else { continue };
+            let draft = Draft::new(cx, tried, CODE.name, Severity::Critical).map(|draft| {
+                draft
+                    .at(cx, change.path)
+                    .with("class", class.into())
+                    .says(format!("{} tried to write {}", actor(tried), short(cx, change.path)))
+                    .attack(&[attack])
+            });
+            push(out, draft);
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use crate::evidence::line::{Kind, Object, PathObject};
+    use crate::evidence::testing::{CONSUMER, OUT};
+    use crate::judge::codes::testing::script;
+
+    #[test]
+    fn a_write_a_rename_a_link_and_a_mount_count_alike() {
+        let bashrc = "/home/dev/.bashrc";
+        let new = format!("{OUT}/new");
+        let expected = "persistence-write critical ~/.bashrc".to_owned();
+        assert_eq!(script(|u| u.change(bashrc)), [expected.clone()]);
+        assert_eq!(script(|u| u.link("rename", &new, bashrc)), [expected.clone()]);
+        assert_eq!(script(|u| u.link("symlinkat", &new, bashrc)), [expected.clone()]);
+        let object = |p: &str| PathObject { path: p.into(), resolved: p.into(), flags: Vec::new() };
+        let mount = Object::Paths { from: object(&new), to: object(bashrc) };
+        assert!(script(|u| u.attempt(Kind::FsMount, "mount", mount)).contains(&expected));
+    }
+
+    #[test]
+    fn hooks_and_cargo_settings_count_wherever_they_lie() {
+        for path in [
+            format!("{CONSUMER}/.git/hooks/post-checkout"),
+            "/tmp/.cargo/config.toml".to_owned(),
+            "/home/dev/.config/systemd/user/x.service".to_owned(),
+            "/home/dev/.cargo/bin/cargo-hello".to_owned(),
+        ] {
+            let found = script(|u| u.write(path.as_str()));
+            assert!(found.len() == 1 && found[0].starts_with("persistence-write critical"), "{path} {found:?}");
+        }
+    }
+
+    #[test]
+    fn a_repository_that_git_makes_in_out_dir_is_its_own() {
+        assert!(
+            script(|u| {
+                u.by("/usr/bin/git")
+                    .mkdir(&format!("{OUT}/src/.git/hooks"))
+                    .write(format!("{OUT}/src/.git/hooks/pre-commit.sample").as_str())
+            })
+            .is_empty()
+        );
+    }
+}

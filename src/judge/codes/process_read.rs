@@ -1,0 +1,89 @@
+//! `process-read`: the memory or environment of another process was opened.
+
+use super::{Code, push};
+use crate::evidence::Bytes;
+use crate::evidence::line::Object;
+use crate::judge::access::read_path;
+use crate::judge::context::{Context, Tried};
+use crate::judge::finding::{Draft, actor};
+use crate::judge::paths::normalise;
+use crate::policy::Severity;
+
+pub(crate) const CODE: Code = Code {
+    name: "process-read",
+    severity: "high",
+    attack: &["T1003.007"],
+    meaning: "Code that runs at build time tried to open the environment, the memory or the descriptors of another \
+              process through /proc. Tokens of the surrounding build live there.",
+    honest: "None that we know; asking for one's own process is not this.",
+    action: "Treat it as an attempt to take secrets from the shell or the CI runner that started the build.",
+    rule,
+};
+
+fn rule(cx: &Context<'_>, out: &mut Vec<Draft>) {
+    for tried in &cx.tried {
+        let Some(path) = read_path(tried) else { continue };
+        let Some(what) = foreign(tried, path) else { continue };
+        let what = Bytes(what.to_vec());
+        let draft = Draft::new(cx, tried, CODE.name, Severity::High).map(|draft| {
+            // The number differs from run to run, so it is no part of the subject.
+            draft
+                .about(format!("/proc/PID/{what}"), serde_json::json!({"path": Bytes::from(path)}))
+                .says(format!("{} tried to open {what} of another process", actor(tried)))
+                .attack(CODE.attack)
+        });
+        push(out, draft);
+    }
+}
+
+/// What of another process would be opened.
+fn foreign<'t>(tried: &Tried<'_>, path: &'t [u8]) -> Option<&'t [u8]> {
+    let rest = path.strip_prefix(b"/proc/")?;
+    let mut names = rest.split(|&b| b == b'/');
+    let pid: i32 = std::str::from_utf8(names.next()?).ok()?.parse().ok()?;
+    let mut what = names.next()?;
+    if what == b"task" {
+        names.next()?;
+        what = names.next()?;
+    }
+    let is_private = matches!(
+        what,
+        b"environ" | b"maps" | b"mem" | b"smaps" | b"smaps_rollup" | b"numa_maps" | b"pagemap" | b"map_files" | b"auxv"
+            | b"stack" | b"syscall" | b"fd" | b"fdinfo" | b"root" | b"cwd"
+    );
+    (is_private && !is_itself(tried, pid)).then_some(what)
+}
+
+/// `/proc/self`, as it was written or as it resolves to.
+fn is_itself(tried: &Tried<'_>, pid: i32) -> bool {
+    let Object::Path(object) = &tried.attempt.object else { return false };
+    let written = normalise(&object.path.0);
+    let by_name = [&b"/proc/self/"[..], b"/proc/thread-self/", b"/dev/fd/"].iter().any(|p| written.starts_with(p));
+    by_name || pid == tried.attempt.pid || pid == tried.attempt.tid
+}
+
+#[cfg(test)]
+mod tests {
+    use crate::evidence::line::Object;
+    use crate::judge::codes::testing::script;
+
+    #[test]
+    fn the_environment_of_another_process_is_a_finding() {
+        assert_eq!(script(|u| u.open("/proc/1/environ")), ["process-read high /proc/PID/environ"]);
+        assert_eq!(script(|u| u.open("/proc/7/task/7/mem")), ["process-read high /proc/PID/mem"]);
+    }
+
+    #[test]
+    fn ones_own_process_is_nobodys_business() {
+        assert!(
+            script(|u| {
+                u.open("/proc/self/maps").open("/proc/cpuinfo").open("/proc/meminfo").open("/proc/100/maps").open("/proc/55/maps").with(|a| {
+                    if let Object::Path(object) = &mut a.object {
+                        object.path = "/proc/self/maps".into();
+                    }
+                })
+            })
+            .is_empty()
+        );
+    }
+}

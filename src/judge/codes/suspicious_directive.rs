@@ -1,0 +1,100 @@
+//! `suspicious-directive`: a build script told cargo something that steers other programs.
+
+use serde_json::json;
+
+use super::Code;
+use crate::evidence::Bytes;
+use crate::evidence::line::{Directive, Line};
+use crate::judge::context::Context;
+use crate::judge::finding::{Draft, short};
+use crate::judge::paths::{contains, normalise};
+use crate::policy::Severity;
+
+pub(crate) const CODE: Code = Code {
+    name: "suspicious-directive",
+    severity: "high; other link arguments info",
+    attack: &["T1574.006", "T1127"],
+    meaning: "A build script told cargo to set a variable that loaders, compilers or cargo obey, to link by a program \
+              of its choice, or to search libraries in a folder that anybody can write.",
+    honest: "Version texts under names like RUSTC_VERSION are known to the policy. Few crates choose a linker.",
+    action: "Look at the value. Nothing in a library needs LD_PRELOAD, PATH or a compiler of its own for rustc.",
+    rule,
+};
+
+fn rule(cx: &Context<'_>, out: &mut Vec<Draft>) {
+    for line in &cx.log.lines {
+        let Line::Directive(directive) = line else { continue };
+        let Some((severity, subject)) = judged(cx, directive) else { continue };
+        out.push(
+            Draft::of_package(&directive.package, CODE.name, severity)
+                .about(subject, json!({"directive": directive.kind, "value": directive.value}))
+                .says(format!("its build script tried to set {} {}", directive.kind, directive.value))
+                .attack(CODE.attack),
+        );
+    }
+}
+
+fn judged(cx: &Context<'_>, directive: &Directive) -> Option<(Severity, Bytes)> {
+    let value = directive.value.0.as_slice();
+    match directive.kind.as_str() {
+        "env" => {
+            let name = value.split(|&b| b == b'=').next().unwrap_or(value);
+            let severity = cx.policy.directive("env", name)?.severity?;
+            Some((severity, Bytes([b"env ", name].concat())))
+        }
+        "linked-path" => {
+            let path = value.iter().position(|&b| b == b'=').and_then(|i| value.get(i + 1..)).unwrap_or(value);
+            let path = normalise(path);
+            let is_own = cx.in_target(&path) || cx.in_sources(&path) || cx.units.0.values().any(|u| u.owns(&path));
+            let is_writable = (cx.in_tmp(&path) || cx.in_home(&path)) && !is_own;
+            is_writable.then(|| (Severity::High, Bytes([b"search path ", short(cx, &path).0.as_slice()].concat())))
+        }
+        kind if kind.contains("link-arg") => {
+            let severity = cx.policy.directive("link-arg", value)?.severity?;
+            let severity = if contains(value, b"--version-script") { Severity::Info } else { severity };
+            Some((severity, Bytes([b"link argument ", value].concat())))
+        }
+        _ => None,
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use crate::evidence::testing::{LogBuilder, OUT};
+    use crate::judge::codes::testing::found;
+
+    fn directive(kind: &str, value: &str) -> Vec<String> {
+        found(&LogBuilder::new().directive(kind, value).log())
+    }
+
+    #[test]
+    fn variables_that_others_obey_are_high() {
+        assert_eq!(directive("env", "LD_PRELOAD=/x/evil.so"), ["suspicious-directive high env LD_PRELOAD"]);
+        assert_eq!(directive("env", "RUSTC_WRAPPER=/x"), ["suspicious-directive high env RUSTC_WRAPPER"]);
+        assert_eq!(directive("env", "CC=/x/cc"), ["suspicious-directive high env CC"]);
+    }
+
+    #[test]
+    fn texts_for_the_program_itself_are_nothing() {
+        for value in ["GIT_HASH=abc", "VERGEN_RUSTC_SEMVER=1.95.0", "RUSTC_VERSION=1.95.0", "CARGO_PKG_VERSION=1.0.0-dev"] {
+            assert!(directive("env", value).is_empty(), "{value}");
+        }
+        assert!(directive("linked-lib", "static=z").is_empty() && directive("cfg", "has_i128").is_empty());
+    }
+
+    #[test]
+    fn where_libraries_are_searched_matters() {
+        assert!(directive("linked-path", &format!("native={OUT}")).is_empty());
+        assert!(directive("linked-path", "native=/usr/lib/x86_64-linux-gnu").is_empty());
+        assert_eq!(directive("linked-path", "native=/tmp/x"), ["suspicious-directive high search path /tmp/x"]);
+    }
+
+    #[test]
+    fn a_chosen_linker_is_high_and_an_ordinary_argument_info() {
+        assert_eq!(directive("link-arg", "-fuse-ld=/x/ld"), ["suspicious-directive high link argument -fuse-ld=/x/ld"]);
+        assert_eq!(
+            directive("link-arg", "-Wl,--as-needed"),
+            ["suspicious-directive info link argument -Wl,--as-needed"]
+        );
+    }
+}

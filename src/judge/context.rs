@@ -1,0 +1,362 @@
+//! What the rules look at: the attempts of a log with their units, packages and actors.
+
+use std::collections::{BTreeMap, BTreeSet};
+
+use super::paths::{file_name, is_below, normalise};
+use crate::evidence::line::{
+    Attempt, DecoyClass, Header, Kind, Layout, Line, Object, Package, PackageSource, PathObject, ProgramFile, UnitEnd,
+    UnitKind, UnitStart, note,
+};
+use crate::evidence::{Bytes, EvidenceLog};
+use crate::ids::{PackageId, UnitId};
+use crate::policy::{BoundPolicy, Policy, Role};
+
+/// A unit of the run with what is known about it.
+#[derive(Debug)]
+pub(crate) struct Unit<'a> {
+    pub(crate) start: &'a UnitStart,
+    pub(crate) end: Option<&'a UnitEnd>,
+    /// The package whose code is judged by it.
+    pub(crate) package: Option<PackageId>,
+    /// True for the generated consumer, where the subject's macros run.
+    pub(crate) is_consumer: bool,
+    /// The folders that it may write, without its package's source.
+    pub(crate) places: Vec<Vec<u8>>,
+    /// Its package's source.
+    pub(crate) source: Vec<u8>,
+}
+
+impl Unit<'_> {
+    pub(crate) fn id(&self) -> UnitId {
+        self.start.unit
+    }
+
+    pub(crate) fn kind(&self) -> UnitKind {
+        self.start.kind
+    }
+
+    /// True for a place of its own that is not its package's source.
+    pub(crate) fn owns(&self, path: &[u8]) -> bool {
+        self.places.iter().any(|place| is_below(path, place))
+    }
+
+    pub(crate) fn in_source(&self, path: &[u8]) -> bool {
+        is_below(path, &self.source)
+    }
+}
+
+/// Who made a call, as far as `/proc/PID/exe` tells.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Who {
+    /// A program that the policy knows, in a folder that nothing in the sandbox can write.
+    Known(Role),
+    /// Another program in such a folder.
+    System,
+    /// The build script, a program that it made, or anything else.
+    Subject,
+}
+
+/// An attempt with its surroundings.
+#[derive(Debug)]
+pub(crate) struct Tried<'a> {
+    pub(crate) attempt: &'a Attempt,
+    pub(crate) unit: &'a Unit<'a>,
+    pub(crate) who: Who,
+    /// The path of the call, the new one where there are two; normalised. Empty when there is none.
+    pub(crate) path: Vec<u8>,
+    /// The existing path of a rename or link; normalised.
+    pub(crate) from: Vec<u8>,
+    /// True for the start of the unit's own program by ours.
+    pub(crate) is_first: bool,
+}
+
+impl Tried<'_> {
+    pub(crate) fn role(&self) -> Option<Role> {
+        match self.who {
+            Who::Known(role) => Some(role),
+            Who::System | Who::Subject => None,
+        }
+    }
+
+    pub(crate) fn is_rename(&self) -> bool {
+        self.attempt.syscall.starts_with("rename")
+    }
+
+    pub(crate) fn is_hard_link(&self) -> bool {
+        self.attempt.syscall.starts_with("link")
+    }
+
+    /// The name of the program that made the call, for people.
+    pub(crate) fn program_name(&self) -> String {
+        Bytes(file_name(&self.attempt.exe.0).to_vec()).to_string()
+    }
+}
+
+/// The units of a log. Built first, because attempts point into it.
+#[derive(Debug)]
+pub(crate) struct Units<'a>(pub(crate) BTreeMap<UnitId, Unit<'a>>);
+
+impl<'a> Units<'a> {
+    pub(crate) fn new(log: &'a EvidenceLog) -> Self {
+        let mut units = BTreeMap::new();
+        for line in &log.lines {
+            match line {
+                // Our own proof that the layers hold is not judged.
+                Line::UnitStart(start) if start.kind != UnitKind::SelfTest => {
+                    units.insert(start.unit, unit(&log.header, start));
+                }
+                Line::UnitEnd(end) => {
+                    if let Some(unit) = units.get_mut(&end.unit) {
+                        unit.end = Some(end);
+                    }
+                }
+                _ => {}
+            }
+        }
+        attribute_consumer(log, &mut units);
+        Self(units)
+    }
+}
+
+fn unit<'a>(header: &'a Header, start: &'a UnitStart) -> Unit<'a> {
+    let package = start.package.as_ref().and_then(|id| header.packages.iter().find(|p| p.id == *id));
+    let source = package.map(|p| normalise(&p.dir.0)).unwrap_or_default();
+    let mut places: Vec<_> = start.places.iter().map(|place| normalise(&place.0)).collect();
+    places.retain(|place| *place != source);
+    let is_consumer =
+        start.kind == UnitKind::CompileConsumer || package.is_some_and(|p| p.source == PackageSource::Consumer);
+    Unit { start, end: None, package: start.package.clone(), is_consumer, places, source }
+}
+
+/// What runs in the consumer's units is the subject's macros, so they are judged as the subject's.
+fn attribute_consumer(log: &EvidenceLog, units: &mut BTreeMap<UnitId, Unit<'_>>) {
+    let mut loaded: BTreeMap<UnitId, BTreeSet<&PackageId>> = BTreeMap::new();
+    for line in &log.lines {
+        if let Line::Note(note) = line
+            && note.code == note::MACRO_LOADED
+            && let (Some(unit), Some(package)) = (note.unit, &note.package)
+        {
+            loaded.entry(unit).or_default().insert(package);
+        }
+    }
+    let subject = log.header.packages.iter().find(|p| p.subject).map(|p| &p.id);
+    for unit in units.values_mut().filter(|u| u.is_consumer) {
+        let is_consumers = unit
+            .package
+            .as_ref()
+            .is_none_or(|id| log.header.packages.iter().any(|p| p.id == *id && p.source == PackageSource::Consumer));
+        if is_consumers {
+            let only = loaded.get(&unit.id()).filter(|set| set.len() == 1).and_then(|set| set.first().copied());
+            unit.package = only.or(subject).cloned().or_else(|| unit.package.take());
+        }
+    }
+}
+
+/// Everything that a rule may look at.
+#[derive(Debug)]
+pub(crate) struct Context<'a> {
+    pub(crate) log: &'a EvidenceLog,
+    pub(crate) policy: BoundPolicy<'a>,
+    pub(crate) units: &'a Units<'a>,
+    pub(crate) tried: Vec<Tried<'a>>,
+    /// By path: the attempts (positions in `tried`) that wrote or made it.
+    writers: BTreeMap<Vec<u8>, Vec<usize>>,
+    /// Units that ran a compiler, linker or build description.
+    compiled: BTreeSet<UnitId>,
+    /// By unit: the number of the first start of a configure script.
+    configured: BTreeMap<UnitId, u64>,
+    decoys: BTreeMap<&'a [u8], DecoyClass>,
+}
+
+impl<'a> Context<'a> {
+    pub(crate) fn new(log: &'a EvidenceLog, policy: &'a Policy, units: &'a Units<'a>) -> Self {
+        let policy = BoundPolicy::new(policy, &log.header.layout);
+        let decoys = log.header.layout.decoys.iter().map(|d| (d.path.as_bytes(), d.class)).collect();
+        let mut context = Self {
+            log,
+            policy,
+            units,
+            tried: Vec::new(),
+            writers: BTreeMap::new(),
+            compiled: BTreeSet::new(),
+            configured: BTreeMap::new(),
+            decoys,
+        };
+        let mut started = BTreeSet::new();
+        for attempt in log.attempts() {
+            let Some(unit) = units.0.get(&attempt.unit) else { continue };
+            let mut tried = context.tried(attempt, unit);
+            if attempt.kind == Kind::Exec {
+                tried.is_first = started.insert(attempt.unit) && context.is_own_start(&tried);
+            }
+            context.remember(&tried);
+            context.tried.push(tried);
+        }
+        context
+    }
+
+    fn tried(&self, attempt: &'a Attempt, unit: &'a Unit<'a>) -> Tried<'a> {
+        let (path, from) = match &attempt.object {
+            Object::Path(object) => (place(object), Vec::new()),
+            Object::Paths { from, to } => (place(to), place(from)),
+            Object::Program { program, .. } => (place(program), Vec::new()),
+            _ => (Vec::new(), Vec::new()),
+        };
+        Tried { attempt, unit, who: self.who(&attempt.exe.0), path, from, is_first: false }
+    }
+
+    /// True for what our shim starts: rustc, or a build script where cargo's own unit put it.
+    /// Nothing of the subject runs in a unit before that.
+    fn is_own_start(&self, tried: &Tried<'_>) -> bool {
+        match tried.unit.kind() {
+            UnitKind::RunBuildScript => {
+                let ours = is_below(&tried.path, layout_path(&self.layout().tool));
+                (ours || self.in_target(&tried.path)) && !tried.unit.owns(&tried.path)
+            }
+            _ => self.program_role(tried) == Some(Role::Rustc),
+        }
+    }
+
+    /// Notes what later rules ask for: who wrote what, and who compiles.
+    fn remember(&mut self, tried: &Tried<'a>) {
+        let position = self.tried.len();
+        match tried.attempt.kind {
+            Kind::FsWrite | Kind::FsLink => self.writers.entry(tried.path.clone()).or_default().push(position),
+            Kind::Exec => {
+                let role = self.program_role(tried);
+                if matches!(role, Some(Role::Compiler | Role::Linker | Role::Driver | Role::Rustc)) && !tried.is_first {
+                    self.compiled.insert(tried.unit.id());
+                }
+                if let Object::Program { argv, .. } = &tried.attempt.object
+                    && is_configure(argv, &tried.path)
+                {
+                    self.configured.entry(tried.unit.id()).or_insert(tried.attempt.seq);
+                }
+            }
+            _ => {}
+        }
+    }
+
+    pub(crate) fn layout(&self) -> &'a Layout {
+        &self.log.header.layout
+    }
+
+    pub(crate) fn who(&self, exe: &[u8]) -> Who {
+        match self.policy.role(exe) {
+            Some(role) => Who::Known(role),
+            None if self.policy.is_system(exe) => Who::System,
+            None => Who::Subject,
+        }
+    }
+
+    /// What the program of a start is for: by the file that it leads to, else by the name that was used.
+    pub(crate) fn program_role(&self, tried: &Tried<'_>) -> Option<Role> {
+        let Object::Program { program, .. } = &tried.attempt.object else { return None };
+        if !self.policy.is_system(&tried.path) {
+            return None;
+        }
+        self.policy.role(&tried.path).or_else(|| self.policy.program_named(file_name(&program.path.0)).map(|(r, _)| r))
+    }
+
+    pub(crate) fn decoy(&self, path: &[u8]) -> Option<DecoyClass> {
+        self.decoys.get(path).copied()
+    }
+
+    pub(crate) fn package(&self, id: &PackageId) -> Option<&'a Package> {
+        self.log.header.packages.iter().find(|p| p.id == *id)
+    }
+
+    /// The user's subject, to which belongs what names no package.
+    pub(crate) fn subject(&self) -> Option<&'a PackageId> {
+        self.log.header.packages.iter().find(|p| p.subject).map(|p| &p.id)
+    }
+
+    pub(crate) fn in_home(&self, path: &[u8]) -> bool {
+        is_below(path, layout_path(&self.layout().home)) && !self.policy.is_system(path)
+    }
+
+    pub(crate) fn in_consumer(&self, path: &[u8]) -> bool {
+        is_below(path, layout_path(&self.layout().consumer)) && !self.in_target(path)
+    }
+
+    pub(crate) fn in_target(&self, path: &[u8]) -> bool {
+        is_below(path, layout_path(&self.layout().target_dir))
+    }
+
+    pub(crate) fn in_sources(&self, path: &[u8]) -> bool {
+        is_below(path, layout_path(&self.layout().registry_src))
+            || self.log.header.packages.iter().any(|p| p.source != PackageSource::Consumer && is_below(path, &p.dir.0))
+    }
+
+    /// Shared folders for temporary files, where a unit has only its own corner.
+    pub(crate) fn in_tmp(&self, path: &[u8]) -> bool {
+        let tmp = layout_path(&self.layout().tmp);
+        is_below(path, tmp) || [&b"/tmp"[..], b"/var/tmp", b"/dev/shm"].iter().any(|t| is_below(path, t))
+    }
+
+    /// The attempts that wrote, made or renamed to this path.
+    pub(crate) fn writers(&self, path: &[u8]) -> impl Iterator<Item = &Tried<'a>> {
+        self.writers.get(path).into_iter().flatten().filter_map(|&i| self.tried.get(i))
+    }
+
+    pub(crate) fn compiles(&self, unit: UnitId) -> bool {
+        self.compiled.contains(&unit)
+    }
+
+    /// True if a compiler or linker made this file, perhaps under another name.
+    pub(crate) fn is_compiled(&self, path: &[u8], depth: u8) -> bool {
+        self.writers(path).any(|writer| match writer.role() {
+            Some(Role::Rustc | Role::Compiler | Role::Linker | Role::Driver | Role::Cargo) => true,
+            Some(Role::Copier) => self.compiles(writer.unit.id()),
+            _ => {
+                writer.attempt.kind == Kind::FsLink
+                    && depth < 4
+                    && writer.from != path
+                    && self.is_compiled(&writer.from, depth + 1)
+            }
+        })
+    }
+
+    /// True below make, ninja, cmake or a configure script: their starts are the build description's.
+    pub(crate) fn is_below_driver(&self, tried: &Tried<'_>) -> bool {
+        let roles = || tried.attempt.lineage.iter().filter_map(|exe| self.policy.role(&exe.0));
+        let configured = self.configured.get(&tried.unit.id()).is_some_and(|&seq| seq < tried.attempt.seq);
+        roles().any(|role| role == Role::Driver || (configured && matches!(role, Role::Shell | Role::Interpreter)))
+    }
+}
+
+/// The path that a call is judged by.
+fn place(object: &PathObject) -> Vec<u8> {
+    let path = if object.resolved.0.is_empty() { &object.path } else { &object.resolved };
+    if path.0.is_empty() { Vec::new() } else { normalise(&path.0) }
+}
+
+/// A path of the layout without a `/` at its end.
+pub(crate) fn layout_path(path: &str) -> &[u8] {
+    path.trim_end_matches('/').as_bytes()
+}
+
+/// True for the scripts that autotools and their relatives ship.
+fn is_configure(argv: &[Bytes], path: &[u8]) -> bool {
+    const NAMES: [&[u8]; 9] = [
+        b"configure",
+        b"Configure",
+        b"config",
+        b"config.status",
+        b"autogen.sh",
+        b"bootstrap",
+        b"config.guess",
+        b"config.sub",
+        b"configure.gnu",
+    ];
+    let named = |path: &[u8]| NAMES.contains(&file_name(path));
+    named(path) || argv.iter().skip(1).take(2).any(|arg| named(&arg.0))
+}
+
+/// The start's details, for the rules about programs.
+pub(crate) fn program<'t>(tried: &'t Tried<'_>) -> Option<(&'t PathObject, &'t [Bytes], ProgramFile)> {
+    match &tried.attempt.object {
+        Object::Program { program, argv, file, .. } => Some((program, argv, *file)),
+        _ => None,
+    }
+}

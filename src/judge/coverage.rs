@@ -1,0 +1,198 @@
+//! What was exercised, and what was not.
+
+use std::collections::BTreeSet;
+
+use serde::Serialize;
+
+use super::context::Context;
+use super::paths::contains;
+use crate::evidence::line::{Line, MacroKind, MacroName, UnitKind, UnitOutcome, note};
+use crate::ids::{PackageId, UnitId};
+
+/// What was exercised.
+#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize)]
+pub struct Coverage {
+    /// Of the whole build.
+    pub build_scripts: BuildScripts,
+    /// Of the whole build.
+    pub macro_libraries: MacroLibraries,
+}
+
+/// Build scripts of the build.
+#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize)]
+pub struct BuildScripts {
+    /// Packages that have one.
+    pub found: u64,
+    /// Packages whose script ran to an end, good or bad.
+    pub run: u64,
+}
+
+/// Macro libraries of the build.
+#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize)]
+pub struct MacroLibraries {
+    /// Packages that are one.
+    pub found: u64,
+    /// Those that some rustc loaded, so that their constructors ran.
+    pub loaded: u64,
+    /// Those that the consumer loaded to use their macros.
+    pub driven: u64,
+    /// Macros that the driven libraries export, as found by reading their sources.
+    pub macros: u64,
+    /// Those of them that rustc found when the consumer used them; none when that is not known.
+    pub expanded: Option<u64>,
+}
+
+pub(super) fn of(cx: &Context<'_>) -> Coverage {
+    let mut coverage = Coverage::default();
+    let consumers: BTreeSet<_> = cx
+        .units
+        .0
+        .values()
+        .filter(|unit| unit.kind() == UnitKind::CompileConsumer && unit.end.is_some())
+        .map(super::context::Unit::id)
+        .collect();
+    let mut driven_macros: Vec<&MacroName> = Vec::new();
+    for package in &cx.log.header.packages {
+        if package.build_script {
+            coverage.build_scripts.found += 1;
+            coverage.build_scripts.run += u64::from(has_run(cx, &package.id));
+        }
+        if let Some(macros) = &package.proc_macro {
+            coverage.macro_libraries.found += 1;
+            coverage.macro_libraries.loaded += u64::from(is_loaded(cx, &package.id));
+            if is_driven(cx, &package.id, &consumers) {
+                coverage.macro_libraries.driven += 1;
+                driven_macros.extend(macros);
+            }
+        }
+    }
+    coverage.macro_libraries.macros = count(driven_macros.len());
+    coverage.macro_libraries.expanded = expanded(cx, &consumers, &driven_macros);
+    coverage
+}
+
+fn count(n: usize) -> u64 {
+    u64::try_from(n).unwrap_or(u64::MAX)
+}
+
+fn has_run(cx: &Context<'_>, package: &PackageId) -> bool {
+    cx.units.0.values().any(|unit| {
+        unit.kind() == UnitKind::RunBuildScript && unit.package.as_ref() == Some(package) && unit.end.is_some()
+    })
+}
+
+fn loads<'a>(cx: &'a Context<'_>, package: &'a PackageId) -> impl Iterator<Item = Option<UnitId>> + 'a {
+    cx.log.lines.iter().filter_map(move |line| match line {
+        Line::Note(said) if said.code == note::MACRO_LOADED && said.package.as_ref() == Some(package) => {
+            Some(said.unit)
+        }
+        _ => None,
+    })
+}
+
+/// True if some rustc opened the package's macro library.
+pub(super) fn is_loaded(cx: &Context<'_>, package: &PackageId) -> bool {
+    loads(cx, package).next().is_some()
+}
+
+/// True if the consumer's own rustc did. A note without a unit counts when a consumer ran.
+fn is_driven(cx: &Context<'_>, package: &PackageId, consumers: &BTreeSet<UnitId>) -> bool {
+    !consumers.is_empty() && loads(cx, package).any(|unit| unit.is_none_or(|unit| consumers.contains(&unit)))
+}
+
+/// Macros minus those that rustc said it could not find. Unknown when a consumer did not end by itself.
+fn expanded(cx: &Context<'_>, consumers: &BTreeSet<UnitId>, macros: &[&MacroName]) -> Option<u64> {
+    let is_clean = consumers
+        .iter()
+        .filter_map(|id| cx.units.0.get(id)?.end)
+        .all(|end| matches!(end.outcome, UnitOutcome::Ok | UnitOutcome::Failed));
+    if consumers.is_empty() || !is_clean {
+        return None;
+    }
+    let has_failed =
+        consumers.iter().filter_map(|id| cx.units.0.get(id)?.end).any(|end| end.outcome == UnitOutcome::Failed);
+    let said: Vec<_> = cx
+        .log
+        .lines
+        .iter()
+        .filter_map(|line| match line {
+            Line::Output(output) if output.unit.is_some_and(|unit| consumers.contains(&unit)) => Some(&output.tail.0),
+            _ => None,
+        })
+        .collect();
+    // A failure whose words were not kept says nothing about any macro.
+    if has_failed && said.is_empty() {
+        return None;
+    }
+    let is_found = |name: &MacroName| !said.iter().any(|text| contains(text, not_found(name).as_bytes()));
+    Some(count(macros.iter().filter(|name| is_found(name)).count()))
+}
+
+/// rustc's words for a macro that it cannot find.
+fn not_found(name: &MacroName) -> String {
+    let kind = match name.kind {
+        MacroKind::Function => "macro",
+        MacroKind::Attribute => "attribute",
+        MacroKind::Derive => "derive macro",
+    };
+    format!("cannot find {kind} `{}`", name.name)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::evidence::EvidenceLog;
+    use crate::evidence::testing::LogBuilder;
+    use crate::judge::judge;
+    use crate::policy::Policy;
+
+    fn coverage(log: &EvidenceLog) -> Coverage {
+        judge(log, &Policy::shipped()).coverage
+    }
+
+    #[test]
+    fn found_and_run_are_counted_for_the_whole_build() {
+        let log = LogBuilder::new().dependency("other", true).build_script("u", |u| u).log();
+        assert_eq!(coverage(&log).build_scripts, BuildScripts { found: 2, run: 1 });
+    }
+
+    #[test]
+    fn a_driven_library_counts_its_macros_but_for_those_that_rustc_did_not_find() {
+        let log = LogBuilder::new()
+            .proc_macro(&["A", "B"])
+            .driven()
+            .rustc(UnitKind::CompileConsumer, |u| u.failed("error: cannot find derive macro `B` in this scope"))
+            .log();
+        let libraries = coverage(&log).macro_libraries;
+        assert_eq!(libraries, MacroLibraries { found: 1, loaded: 1, driven: 1, macros: 2, expanded: Some(1) });
+    }
+
+    #[test]
+    fn what_is_not_known_is_not_claimed() {
+        let log = LogBuilder::new().proc_macro(&["A"]).log();
+        assert_eq!(coverage(&log).macro_libraries, MacroLibraries { found: 1, ..MacroLibraries::default() });
+        let log = LogBuilder::new()
+            .proc_macro(&["A"])
+            .driven()
+            .rustc(UnitKind::CompileConsumer, |u| u.end(|e| e.outcome = UnitOutcome::Signalled))
+            .log();
+        assert_eq!(coverage(&log).macro_libraries.expanded, None);
+    }
+
+    #[test]
+    fn a_library_that_only_a_dependent_loaded_is_not_driven() {
+        let log = LogBuilder::new()
+            .proc_macro(&["A"])
+            .rustc(UnitKind::Compile, |u| u)
+            .line(Line::Note(crate::evidence::line::Note {
+                code: note::MACRO_LOADED.to_owned(),
+                package: Some(crate::evidence::testing::subject()),
+                unit: Some(UnitId(0)),
+                text: String::new(),
+            }))
+            .rustc(UnitKind::CompileConsumer, |u| u)
+            .log();
+        let libraries = coverage(&log).macro_libraries;
+        assert_eq!((libraries.loaded, libraries.driven), (1, 0));
+    }
+}

@@ -1,0 +1,290 @@
+//! A named conclusion about some attempts.
+
+use std::collections::BTreeMap;
+
+use serde::Serialize;
+use serde_json::{Value, json};
+use sha2::{Digest as _, Sha256};
+
+use super::context::{Context, Tried, layout_path};
+use super::paths::is_below;
+use crate::evidence::Bytes;
+use crate::evidence::line::UnitKind;
+use crate::ids::{PackageId, UnitId};
+use crate::policy::Severity;
+
+/// The most attempts that one finding lists by number; `count` has them all.
+const MAX_ATTEMPTS: usize = 64;
+/// The most subjects of one code in one unit that are findings of their own.
+const MAX_SUBJECTS: usize = 40;
+
+/// A named conclusion about some attempts.
+#[derive(Clone, Debug, PartialEq, Serialize)]
+pub struct Finding {
+    /// One of the codes of [`super::codes::ALL`].
+    pub code: &'static str,
+    /// How bad it is here.
+    pub severity: Severity,
+    /// The same for the same code, package name and subject, in every version and run.
+    pub fingerprint: String,
+    /// Whose code tried it.
+    #[serde(skip)]
+    pub package: PackageId,
+    /// The unit; none for what is known without running anything.
+    pub unit: Option<UnitId>,
+    /// What it is about, escaped for a reader.
+    pub subject: String,
+    /// The same for programs.
+    pub object: Value,
+    /// A sentence that says what was tried.
+    pub summary: String,
+    /// ATT&CK techniques.
+    pub attack: Vec<String>,
+    /// The attempts behind it, by number.
+    pub attempts: Vec<u64>,
+    /// How often it was tried.
+    pub count: u64,
+}
+
+/// What a rule hands in; drafts about the same become one finding.
+#[derive(Clone, Debug)]
+pub(crate) struct Draft {
+    pub(crate) code: &'static str,
+    pub(crate) severity: Severity,
+    pub(crate) package: PackageId,
+    pub(crate) unit: Option<UnitId>,
+    pub(crate) subject: Bytes,
+    pub(crate) object: Value,
+    pub(crate) summary: String,
+    pub(crate) attack: Vec<String>,
+    pub(crate) attempts: Vec<u64>,
+    pub(crate) count: u64,
+    /// Part of a chain: it sends, or asks for something outside.
+    pub(crate) is_egress: bool,
+}
+
+impl Draft {
+    /// A draft about one attempt.
+    pub(crate) fn new(cx: &Context<'_>, tried: &Tried<'_>, code: &'static str, severity: Severity) -> Option<Self> {
+        let package = tried.unit.package.clone().or_else(|| cx.subject().cloned())?;
+        Some(Self {
+            code,
+            severity,
+            package,
+            unit: Some(tried.unit.id()),
+            subject: Bytes::default(),
+            object: Value::Null,
+            summary: String::new(),
+            attack: Vec::new(),
+            attempts: vec![tried.attempt.seq],
+            count: tried.attempt.count,
+            is_egress: false,
+        })
+    }
+
+    /// A draft that no attempt is behind.
+    pub(crate) fn of_package(package: &PackageId, code: &'static str, severity: Severity) -> Self {
+        Self {
+            code,
+            severity,
+            package: package.clone(),
+            unit: None,
+            subject: Bytes::default(),
+            object: json!({}),
+            summary: String::new(),
+            attack: Vec::new(),
+            attempts: Vec::new(),
+            count: 1,
+            is_egress: false,
+        }
+    }
+
+    pub(crate) fn about(mut self, subject: impl Into<Bytes>, object: Value) -> Self {
+        self.subject = subject.into();
+        self.object = object;
+        self
+    }
+
+    /// About a path.
+    pub(crate) fn at(self, cx: &Context<'_>, path: &[u8]) -> Self {
+        let subject = short(cx, path);
+        self.about(subject, json!({"path": Bytes::from(path)}))
+    }
+
+    pub(crate) fn says(mut self, summary: impl Into<String>) -> Self {
+        self.summary = summary.into();
+        self
+    }
+
+    pub(crate) fn attack(mut self, ids: &[&str]) -> Self {
+        self.attack = ids.iter().map(|id| (*id).to_owned()).collect();
+        self
+    }
+
+    pub(crate) fn egress(mut self) -> Self {
+        self.is_egress = true;
+        self
+    }
+
+    /// Adds a field to the object.
+    pub(crate) fn with(mut self, key: &str, value: Value) -> Self {
+        if let Value::Object(map) = &mut self.object {
+            map.insert(key.to_owned(), value);
+        }
+        self
+    }
+}
+
+/// Who is meant, in a sentence.
+pub(crate) fn actor(tried: &Tried<'_>) -> String {
+    let unit = match tried.unit.kind() {
+        UnitKind::RunBuildScript => "its build script",
+        UnitKind::CompileConsumer => "a macro, or rustc while it used the macros,",
+        UnitKind::Compile | UnitKind::CompileProcMacro | UnitKind::CompileBuildScript | UnitKind::SelfTest => {
+            "rustc, or a macro inside it,"
+        }
+    };
+    match tried.who {
+        super::context::Who::Subject => unit.to_owned(),
+        super::context::Who::Known(crate::policy::Role::Rustc) if tried.unit.kind() != UnitKind::RunBuildScript => {
+            unit.to_owned()
+        }
+        _ if tried.unit.kind() == UnitKind::RunBuildScript => {
+            format!("{} below its build script", tried.program_name())
+        }
+        _ => format!("{} below rustc", tried.program_name()),
+    }
+}
+
+/// A path as people know it: `~` for the home.
+pub(crate) fn short(cx: &Context<'_>, path: &[u8]) -> Bytes {
+    let home = layout_path(&cx.layout().home);
+    match path.strip_prefix(home) {
+        Some(rest) if is_below(path, home) => Bytes([b"~", rest].concat()),
+        _ => Bytes::from(path),
+    }
+}
+
+/// Makes one finding of all drafts of the same code, unit and subject.
+pub(crate) fn group(cx: &Context<'_>, drafts: Vec<Draft>) -> Vec<Finding> {
+    let mut merged: BTreeMap<(PackageId, Option<UnitId>, &'static str, Bytes), Draft> = BTreeMap::new();
+    for draft in drafts {
+        let key = (draft.package.clone(), draft.unit, draft.code, draft.subject.clone());
+        match merged.get_mut(&key) {
+            Some(first) => merge(first, draft),
+            None => {
+                merged.insert(key, draft);
+            }
+        }
+    }
+    let mut findings: Vec<_> = fold(merged.into_values()).into_iter().map(|draft| finish(cx, draft)).collect();
+    findings.sort_by(|a, b| {
+        (&a.package, b.severity, a.unit, a.code, a.attempts.first(), &a.subject).cmp(&(
+            &b.package,
+            a.severity,
+            b.unit,
+            b.code,
+            b.attempts.first(),
+            &b.subject,
+        ))
+    });
+    findings
+}
+
+fn merge(into: &mut Draft, draft: Draft) {
+    if draft.severity > into.severity {
+        into.summary = draft.summary;
+        into.object = draft.object;
+        into.severity = draft.severity;
+    }
+    into.count = into.count.saturating_add(draft.count);
+    into.attempts.extend(draft.attempts);
+    into.is_egress |= draft.is_egress;
+}
+
+/// A unit that tried ten thousand paths makes forty findings, and one about the rest.
+fn fold(drafts: impl Iterator<Item = Draft>) -> Vec<Draft> {
+    let mut kept: Vec<Draft> = Vec::new();
+    let mut seen: BTreeMap<(PackageId, Option<UnitId>, &'static str), (usize, Option<Draft>)> = BTreeMap::new();
+    for draft in drafts {
+        let (count, rest) = seen.entry((draft.package.clone(), draft.unit, draft.code)).or_default();
+        *count += 1;
+        if *count <= MAX_SUBJECTS {
+            kept.push(draft);
+        } else if let Some(rest) = rest {
+            merge(rest, draft);
+        } else {
+            *rest = Some(draft);
+        }
+    }
+    for (count, rest) in seen.into_values() {
+        if let Some(mut rest) = rest {
+            let others = count - MAX_SUBJECTS;
+            rest.subject = format!("{others} more").into();
+            rest.object = json!({"subjects": others});
+            rest.summary = format!("{others} more of the same kind were tried; the evidence lists them");
+            kept.push(rest);
+        }
+    }
+    kept
+}
+
+fn finish(cx: &Context<'_>, mut draft: Draft) -> Finding {
+    draft.attempts.sort_unstable();
+    draft.attempts.dedup();
+    draft.attempts.truncate(MAX_ATTEMPTS);
+    Finding {
+        code: draft.code,
+        severity: draft.severity,
+        fingerprint: fingerprint(cx, &draft),
+        package: draft.package,
+        unit: draft.unit,
+        subject: draft.subject.to_string(),
+        object: draft.object,
+        summary: draft.summary,
+        attack: draft.attack,
+        attempts: draft.attempts,
+        count: draft.count,
+    }
+}
+
+fn fingerprint(cx: &Context<'_>, draft: &Draft) -> String {
+    let mut hasher = Sha256::new();
+    hasher.update(draft.code);
+    hasher.update([0]);
+    hasher.update(&draft.package.name);
+    hasher.update([0]);
+    hasher.update(stable(cx, &draft.package, &draft.subject.0));
+    let digest = crate::ids::Sha256Digest(hasher.finalize().into()).hex();
+    digest.chars().take(16).collect()
+}
+
+/// The subject without what differs between versions and runs: the package's version and cargo's hashes.
+fn stable(cx: &Context<'_>, package: &PackageId, subject: &[u8]) -> Vec<u8> {
+    let mut text = subject.to_vec();
+    for place in cx.log.header.packages.iter().map(|p| short(cx, &p.dir.0)) {
+        if is_below(&text, &place.0) {
+            let name = place.0.strip_suffix(format!("-{}", package.version).as_bytes()).unwrap_or(&place.0).to_vec();
+            let rest = text.get(place.0.len()..).unwrap_or_default().to_vec();
+            text = [name, rest].concat();
+            break;
+        }
+    }
+    let mut out = Vec::with_capacity(text.len());
+    let mut run: Vec<u8> = Vec::new();
+    for byte in text.into_iter().chain([b'/']) {
+        if byte.is_ascii_hexdigit() {
+            run.push(byte);
+            continue;
+        }
+        // cargo's hashes have sixteen digits; shorter runs are words and numbers.
+        if run.len() >= 16 {
+            out.push(b'#');
+        } else {
+            out.extend_from_slice(&run);
+        }
+        run.clear();
+        out.push(byte);
+    }
+    out
+}

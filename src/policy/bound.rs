@@ -1,0 +1,154 @@
+//! A policy with the places of one run put in.
+
+use super::file::{
+    ConfigRule, DirectiveRule, ExceptionRule, HostRule, Policy, Role, SecretRule, SocketRule, StartupRule, Sweeps,
+    WriteRule,
+};
+use super::pattern::{BoundPath, NamePattern, PathPattern, SuffixPattern};
+use crate::evidence::line::{Layout, UnitKind};
+
+/// Answers questions about the paths of one run.
+#[derive(Debug)]
+pub struct BoundPolicy<'p> {
+    policy: &'p Policy,
+    systems: Vec<BoundPath>,
+    writes: Vec<(Place<'p>, &'p WriteRule)>,
+    secrets: Vec<(Place<'p>, &'p SecretRule)>,
+    configs: Vec<(Place<'p>, &'p ConfigRule)>,
+    startups: Vec<(Place<'p>, &'p StartupRule)>,
+    hosts: Vec<(Place<'p>, &'p HostRule)>,
+    sockets: Vec<(Place<'p>, &'p SocketRule)>,
+}
+
+/// The patterns of one rule.
+#[derive(Debug)]
+pub struct Place<'p> {
+    paths: Vec<BoundPath>,
+    below: Vec<BoundPath>,
+    suffix: &'p [SuffixPattern],
+}
+
+impl<'p> Place<'p> {
+    fn new(layout: &Layout, paths: &[PathPattern], below: &[PathPattern], suffix: &'p [SuffixPattern]) -> Self {
+        let bind = |patterns: &[PathPattern]| patterns.iter().map(|p| p.bind(layout)).collect();
+        Self { paths: bind(paths), below: bind(below), suffix }
+    }
+
+    fn matches(&self, path: &[u8]) -> bool {
+        self.paths.iter().any(|p| p.is(path))
+            || self.below.iter().any(|p| p.contains(path))
+            || self.suffix.iter().any(|p| p.ends(path))
+    }
+}
+
+/// Who writes: the role of a program of the system, none for everything else.
+pub type Writer = Option<Role>;
+
+impl<'p> BoundPolicy<'p> {
+    /// Puts the places of a run in.
+    pub fn new(policy: &'p Policy, layout: &Layout) -> Self {
+        Self {
+            policy,
+            systems: policy.systems.iter().flat_map(|r| &r.below).map(|p| p.bind(layout)).collect(),
+            writes: policy.writes.iter().map(|r| (Place::new(layout, &r.paths, &r.below, &r.suffix), r)).collect(),
+            secrets: policy.secrets.iter().map(|r| (Place::new(layout, &r.paths, &r.below, &[]), r)).collect(),
+            configs: policy.configs.iter().map(|r| (Place::new(layout, &r.paths, &[], &r.suffix), r)).collect(),
+            startups: policy.startups.iter().map(|r| (Place::new(layout, &r.paths, &r.below, &r.suffix), r)).collect(),
+            hosts: policy.hosts.iter().map(|r| (Place::new(layout, &r.paths, &r.below, &[]), r)).collect(),
+            sockets: policy.sockets.iter().map(|r| (Place::new(layout, &r.paths, &[], &r.suffix), r)).collect(),
+        }
+    }
+
+    /// When many become a sweep.
+    pub fn sweeps(&self) -> Sweeps {
+        self.policy.sweeps
+    }
+
+    /// True for programs that nothing in the sandbox can have changed.
+    pub fn is_system(&self, path: &[u8]) -> bool {
+        self.systems.iter().any(|p| p.contains(path))
+    }
+
+    /// What a program of this file name is for, and the units that may start it (all when empty).
+    pub fn program_named(&self, name: &[u8]) -> Option<(Role, &'p [UnitKind])> {
+        self.policy
+            .programs
+            .iter()
+            .find(|rule| rule.names.iter().any(|n| n.get_ref().matches(name)))
+            .map(|rule| (rule.role, rule.units.as_slice()))
+    }
+
+    /// What a program is for, if it is a known one in a folder of the system.
+    pub fn role(&self, path: &[u8]) -> Option<Role> {
+        self.is_system(path).then(|| self.program_named(file_name(path))).flatten().map(|(role, _)| role)
+    }
+
+    /// The rule that speaks of this write.
+    pub fn write(&self, path: &[u8], writer: Writer) -> Option<&'p WriteRule> {
+        self.writes
+            .iter()
+            .find(|(place, rule)| {
+                (rule.roles.is_empty() || writer.is_some_and(|role| rule.roles.contains(&role))) && place.matches(path)
+            })
+            .map(|(_, rule)| *rule)
+    }
+
+    /// The secret at this path, and whether the path is the folder of it.
+    pub fn secret(&self, path: &[u8]) -> Option<(&'p SecretRule, bool)> {
+        self.secrets.iter().find_map(|(place, rule)| {
+            place.matches(path).then(|| (*rule, place.below.iter().any(|folder| folder.is(path))))
+        })
+    }
+
+    /// The settings at this path.
+    pub fn config(&self, path: &[u8]) -> Option<&'p ConfigRule> {
+        first(&self.configs, path)
+    }
+
+    /// What would start from this path.
+    pub fn startup(&self, path: &[u8]) -> Option<&'p StartupRule> {
+        first(&self.startups, path)
+    }
+
+    /// What this path tells of the machine.
+    pub fn host(&self, path: &[u8]) -> Option<&'p HostRule> {
+        first(&self.hosts, path)
+    }
+
+    /// Who listens at this path.
+    pub fn socket(&self, path: &[u8]) -> Option<&'p SocketRule> {
+        first(&self.sockets, path)
+    }
+
+    /// Who listens under this abstract name.
+    pub fn abstract_socket(&self, name: &[u8]) -> Option<&'p SocketRule> {
+        let matches = |pattern: &String| super::pattern::glob_text(pattern, name);
+        self.policy.sockets.iter().find(|rule| rule.abstract_names.iter().any(matches))
+    }
+
+    /// The exception for a call of a program of the system.
+    pub fn exception(&self, code: &str, program: &[u8], syscall: &str) -> Option<&'p ExceptionRule> {
+        let named = |patterns: &[NamePattern]| patterns.iter().any(|p| p.matches(file_name(program)));
+        self.policy.exceptions.iter().find(|rule| {
+            rule.code == code
+                && rule.syscalls.iter().any(|s| s == syscall)
+                && self.is_system(program)
+                && named(&rule.programs)
+        })
+    }
+
+    /// The first rule that matches a directive's value, or an environment variable's name.
+    pub fn directive(&self, kind: &str, value: &[u8]) -> Option<&'p DirectiveRule> {
+        let matches = |pattern: &String| super::pattern::glob_text(pattern, value);
+        self.policy.directives.iter().find(|rule| rule.kind == kind && rule.values.iter().any(matches))
+    }
+}
+
+fn first<'p, R>(rules: &[(Place<'p>, &'p R)], path: &[u8]) -> Option<&'p R> {
+    rules.iter().find(|(place, _)| place.matches(path)).map(|(_, rule)| *rule)
+}
+
+/// The part after the last `/`.
+fn file_name(path: &[u8]) -> &[u8] {
+    path.rsplit(|&b| b == b'/').next().unwrap_or(path)
+}

@@ -1,0 +1,352 @@
+//! The shape of a policy file, and its strict reading.
+
+use std::collections::BTreeMap;
+
+use serde::Deserialize;
+use toml::Spanned;
+
+use super::DEFAULT;
+use super::pattern::{NamePattern, PathPattern, SuffixPattern};
+use super::severity::Severity;
+use crate::evidence::line::UnitKind;
+
+const FORMAT: &str = "sandbox-check-policy";
+const VERSION: u32 = 1;
+
+/// A policy, as its file says it.
+#[derive(Clone, Debug, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct Policy {
+    format: String,
+    version: u32,
+    /// Stands in the report.
+    pub name: String,
+    /// When many reads or removals become a sweep.
+    #[serde(default)]
+    pub sweeps: Sweeps,
+    /// Folders whose programs are the system's or the toolchain's: nothing in the sandbox can write them.
+    #[serde(default, rename = "system")]
+    pub systems: Vec<SystemRule>,
+    /// The programs that builds are known to start.
+    #[serde(default, rename = "program")]
+    pub programs: Vec<ProgramRule>,
+    /// Where writing is ordinary outside a unit's own places.
+    #[serde(default, rename = "write")]
+    pub writes: Vec<WriteRule>,
+    /// Keys, tokens, wallets.
+    #[serde(default, rename = "secret")]
+    pub secrets: Vec<SecretRule>,
+    /// Settings that a tool reads for itself.
+    #[serde(default, rename = "config")]
+    pub configs: Vec<ConfigRule>,
+    /// Files from which something starts later.
+    #[serde(default, rename = "startup")]
+    pub startups: Vec<StartupRule>,
+    /// What identifies the machine or the sandbox.
+    #[serde(default, rename = "host")]
+    pub hosts: Vec<HostRule>,
+    /// Sockets of daemons.
+    #[serde(default, rename = "socket")]
+    pub sockets: Vec<SocketRule>,
+    /// Calls of well-known programs that would look bad from others.
+    #[serde(default, rename = "exception")]
+    pub exceptions: Vec<ExceptionRule>,
+    /// What build scripts tell cargo.
+    #[serde(default, rename = "directive")]
+    pub directives: Vec<DirectiveRule>,
+}
+
+/// When many become a sweep. Distinct paths outside a unit's own places.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct Sweeps {
+    /// So many distinct paths opened by one unit.
+    pub reads: usize,
+    /// So many distinct paths removed by one unit.
+    pub removals: usize,
+}
+
+impl Default for Sweeps {
+    fn default() -> Self {
+        Self { reads: 24, removals: 10 }
+    }
+}
+
+/// Folders of the system.
+#[derive(Clone, Debug, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct SystemRule {
+    /// The folders.
+    pub below: Vec<PathPattern>,
+    /// The reason.
+    pub why: Spanned<String>,
+}
+
+/// What a known program is for.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Deserialize)]
+#[serde(rename_all = "kebab-case")]
+pub enum Role {
+    /// rustc and rustdoc. Macros run inside, so its reads are judged.
+    Rustc,
+    /// cargo.
+    Cargo,
+    /// Compiles C and the like.
+    Compiler,
+    /// Links, archives, edits objects.
+    Linker,
+    /// Runs other programs by a description: make, ninja, cmake.
+    Driver,
+    /// A shell.
+    Shell,
+    /// Runs scripts: python, perl.
+    Interpreter,
+    /// git.
+    Git,
+    /// Copies files as they are.
+    Copier,
+    /// Everything that only computes or asks.
+    Utility,
+    /// Fetches from a network.
+    Download,
+}
+
+/// Programs that builds are known to start, found in a folder of the system.
+#[derive(Clone, Debug, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct ProgramRule {
+    /// What they are for.
+    pub role: Role,
+    /// File names.
+    pub names: Vec<Spanned<NamePattern>>,
+    /// The units that may start them without a finding; all when absent.
+    #[serde(default)]
+    pub units: Vec<UnitKind>,
+    /// The reason.
+    pub why: Spanned<String>,
+}
+
+/// Where writing is ordinary.
+#[derive(Clone, Debug, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct WriteRule {
+    /// Exactly these.
+    #[serde(default)]
+    pub paths: Vec<PathPattern>,
+    /// These folders and all below.
+    #[serde(default)]
+    pub below: Vec<PathPattern>,
+    /// At any depth; only together with `roles`.
+    #[serde(default)]
+    pub suffix: Vec<SuffixPattern>,
+    /// Only by programs of these roles; by all when absent.
+    #[serde(default)]
+    pub roles: Vec<Role>,
+    /// A finding of this severity all the same; none when absent.
+    pub severity: Option<Severity>,
+    /// The reason.
+    pub why: Spanned<String>,
+}
+
+/// Keys, tokens, wallets.
+#[derive(Clone, Debug, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct SecretRule {
+    /// `ssh`, `cloud`, `wallet`, …
+    pub class: String,
+    /// Exactly these.
+    #[serde(default)]
+    pub paths: Vec<PathPattern>,
+    /// All below these folders; opening one of the folders is a probe.
+    #[serde(default)]
+    pub below: Vec<PathPattern>,
+    /// How bad it is to open a folder of them.
+    pub probe: Severity,
+    /// ATT&CK technique.
+    pub attack: String,
+    /// The reason.
+    pub why: Spanned<String>,
+}
+
+/// Settings that a tool reads for itself.
+#[derive(Clone, Debug, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct ConfigRule {
+    /// Exactly these.
+    #[serde(default)]
+    pub paths: Vec<PathPattern>,
+    /// At any depth outside the own places.
+    #[serde(default)]
+    pub suffix: Vec<SuffixPattern>,
+    /// The programs whose settings they are, by file name.
+    #[serde(default)]
+    pub tools: Vec<NamePattern>,
+    /// The reason.
+    pub why: Spanned<String>,
+}
+
+/// Files from which something starts later.
+#[derive(Clone, Debug, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct StartupRule {
+    /// `shell`, `cron`, `systemd`, …
+    pub class: String,
+    /// Exactly these.
+    #[serde(default)]
+    pub paths: Vec<PathPattern>,
+    /// All below these folders.
+    #[serde(default)]
+    pub below: Vec<PathPattern>,
+    /// At any depth outside the own places.
+    #[serde(default)]
+    pub suffix: Vec<SuffixPattern>,
+    /// ATT&CK technique.
+    pub attack: String,
+    /// The reason.
+    pub why: Spanned<String>,
+}
+
+/// What identifies the machine or the sandbox.
+#[derive(Clone, Debug, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct HostRule {
+    /// Exactly these.
+    #[serde(default)]
+    pub paths: Vec<PathPattern>,
+    /// All below these folders.
+    #[serde(default)]
+    pub below: Vec<PathPattern>,
+    /// ATT&CK technique.
+    pub attack: String,
+    /// The reason.
+    pub why: Spanned<String>,
+}
+
+/// Sockets of daemons.
+#[derive(Clone, Debug, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct SocketRule {
+    /// Who listens there; absent for sockets that every program asks for and whose absence is ordinary.
+    pub service: Option<String>,
+    /// Exactly these.
+    #[serde(default)]
+    pub paths: Vec<PathPattern>,
+    /// At any depth.
+    #[serde(default)]
+    pub suffix: Vec<SuffixPattern>,
+    /// Abstract names, without the NUL in front; `*` may match a `/`.
+    #[serde(default, rename = "abstract")]
+    pub abstract_names: Vec<String>,
+    /// The reason.
+    pub why: Spanned<String>,
+}
+
+/// A call that is ordinary for a program of the system.
+#[derive(Clone, Debug, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct ExceptionRule {
+    /// The finding code that would come.
+    pub code: String,
+    /// File names of programs in a folder of the system.
+    pub programs: Vec<NamePattern>,
+    /// The calls by name.
+    pub syscalls: Vec<String>,
+    /// The severity in place of the code's own.
+    pub severity: Severity,
+    /// The reason.
+    pub why: Spanned<String>,
+}
+
+/// What a build script tells cargo.
+#[derive(Clone, Debug, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct DirectiveRule {
+    /// `env` (matched against the name) or `link-arg` (against the whole argument).
+    pub kind: String,
+    /// Patterns; the first rule that matches decides. `*` may match a `/`.
+    pub values: Vec<String>,
+    /// No finding when absent.
+    pub severity: Option<Severity>,
+    /// The reason.
+    pub why: Spanned<String>,
+}
+
+/// Why a policy cannot be used.
+#[derive(Debug, thiserror::Error)]
+pub enum PolicyError {
+    /// The file is not what a policy looks like.
+    #[error("read the policy: {0}")]
+    Syntax(#[from] toml::de::Error),
+    /// It is of another format or version.
+    #[error(
+        "read the policy: it is of the format {format:?} version {version}; this program knows {FORMAT:?} version {VERSION}"
+    )]
+    Format {
+        /// As the file says.
+        format: String,
+        /// As the file says.
+        version: u32,
+    },
+    /// Something that the shape alone does not show.
+    #[error("read the policy: line {line}: {what}")]
+    Rule {
+        /// Where.
+        line: usize,
+        /// What is wrong.
+        what: String,
+    },
+}
+
+impl Policy {
+    /// The policy of this release.
+    #[expect(clippy::panic, reason = "a broken shipped policy is a bug that the tests of this folder find")]
+    pub fn shipped() -> Self {
+        match Self::parse(DEFAULT) {
+            Ok(policy) => policy,
+            Err(error) => panic!("the shipped policy is broken: {error}"),
+        }
+    }
+
+    /// Reads a policy file.
+    pub fn parse(text: &str) -> Result<Self, PolicyError> {
+        let policy: Self = toml::from_str(text)?;
+        if policy.format != FORMAT || policy.version != VERSION {
+            return Err(PolicyError::Format { format: policy.format, version: policy.version });
+        }
+        policy.check(text)?;
+        Ok(policy)
+    }
+
+    fn check(&self, text: &str) -> Result<(), PolicyError> {
+        let line_of = |offset: usize| text.bytes().take(offset).filter(|&b| b == b'\n').count() + 1;
+        for why in self.reasons() {
+            if why.get_ref().trim().is_empty() {
+                let what = "a rule needs a reason in `why`".to_owned();
+                return Err(PolicyError::Rule { line: line_of(why.span().start), what });
+            }
+        }
+        let mut seen = BTreeMap::new();
+        for name in self.programs.iter().flat_map(|rule| &rule.names) {
+            let line = line_of(name.span().start);
+            if let Some(first) = seen.insert(name.get_ref().as_str(), line) {
+                let what = format!("the program `{}` stands in line {first} already", name.get_ref().as_str());
+                return Err(PolicyError::Rule { line, what });
+            }
+        }
+        for rule in &self.writes {
+            if !rule.suffix.is_empty() && rule.roles.is_empty() {
+                let what = "`suffix` allows at any depth, so it needs `roles`".to_owned();
+                return Err(PolicyError::Rule { line: line_of(rule.why.span().start), what });
+            }
+        }
+        Ok(())
+    }
+
+    fn reasons(&self) -> impl Iterator<Item = &Spanned<String>> {
+        let own = self.systems.iter().map(|r| &r.why).chain(self.programs.iter().map(|r| &r.why));
+        let files = self.writes.iter().map(|r| &r.why).chain(self.secrets.iter().map(|r| &r.why));
+        let more = self.configs.iter().map(|r| &r.why).chain(self.startups.iter().map(|r| &r.why));
+        let rest = self.hosts.iter().map(|r| &r.why).chain(self.sockets.iter().map(|r| &r.why));
+        let last = self.exceptions.iter().map(|r| &r.why).chain(self.directives.iter().map(|r| &r.why));
+        own.chain(files).chain(more).chain(rest).chain(last)
+    }
+}

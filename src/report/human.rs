@@ -1,0 +1,318 @@
+//! The report for people at a terminal.
+//!
+//! The shape is not a contract; programs read JSON. Nothing in it depends on
+//! colour, and every text that a package chose is escaped.
+
+use std::fmt::Write as _;
+use std::io::{self, Write};
+
+use anstyle::{AnsiColor, Style};
+
+use super::{EnforcementStatus, Report, ReportError, ReportFinding, ReportPackage};
+use crate::evidence::Bytes;
+use crate::evidence::line::{Integrity, LayerStatus, UnitKind};
+use crate::judge::Verdict;
+use crate::policy::Severity;
+
+/// How it is written.
+#[derive(Clone, Copy, Debug)]
+pub struct HumanOptions {
+    /// Columns of the terminal; kept between 60 and 120.
+    pub width: usize,
+    /// Colours; whether the writer shows them is the caller's business (`anstream`).
+    pub color: bool,
+}
+
+impl Default for HumanOptions {
+    fn default() -> Self {
+        Self { width: 80, color: false }
+    }
+}
+
+struct Page {
+    text: String,
+    width: usize,
+    color: bool,
+}
+
+/// Writes a report for people.
+pub fn human(report: &Report, options: HumanOptions, writer: &mut impl Write) -> io::Result<()> {
+    let mut page = Page { text: String::new(), width: options.width.clamp(60, 120), color: options.color };
+    page.headline(report);
+    page.enforcement(report);
+    for package in report.packages.iter().filter(|package| !package.findings.is_empty()) {
+        page.package(report, package);
+    }
+    page.not_exercised(report);
+    page.coverage(report);
+    page.evidence(report);
+    writer.write_all(page.text.as_bytes())
+}
+
+/// Writes why there is no report.
+pub fn human_error(error: &ReportError, options: HumanOptions, writer: &mut impl Write) -> io::Result<()> {
+    let mut page = Page { text: String::new(), width: options.width.clamp(60, 120), color: options.color };
+    let word = page.paint("error", Style::new().bold().fg_color(Some(AnsiColor::Red.into())));
+    page.paragraph(&format!("{word}: {}", safe(&error.message)), 2);
+    if let Some(hint) = &error.hint {
+        page.paragraph(&format!("hint: {}", safe(hint)), 2);
+    }
+    writer.write_all(page.text.as_bytes())
+}
+
+/// Text that may come from a package, on one line and without controls.
+fn safe(text: &str) -> String {
+    Bytes::from(text).to_string()
+}
+
+fn verdict_style(verdict: Verdict) -> Style {
+    let color = match verdict {
+        Verdict::Pass => AnsiColor::Green,
+        Verdict::Inconclusive => AnsiColor::Cyan,
+        Verdict::Review => AnsiColor::Yellow,
+        Verdict::Fail => AnsiColor::Red,
+    };
+    Style::new().bold().fg_color(Some(color.into()))
+}
+
+fn severity_style(severity: Severity) -> Style {
+    match severity {
+        Severity::Critical | Severity::High => Style::new().bold().fg_color(Some(AnsiColor::Red.into())),
+        Severity::Medium => Style::new().fg_color(Some(AnsiColor::Yellow.into())),
+        Severity::Low | Severity::Info => Style::new().dimmed(),
+    }
+}
+
+/// `n thing` or `n things`.
+fn counted(n: u64, one: &str, many: &str) -> String {
+    format!("{n} {}", if n == 1 { one } else { many })
+}
+
+fn len(n: usize) -> u64 {
+    u64::try_from(n).unwrap_or(u64::MAX)
+}
+
+impl Page {
+    fn paint(&self, text: &str, style: Style) -> String {
+        if self.color { format!("{style}{text}{style:#}") } else { text.to_owned() }
+    }
+
+    fn line(&mut self, text: &str) {
+        self.text.push_str(text);
+        self.text.push('\n');
+    }
+
+    fn paragraph(&mut self, text: &str, indent: usize) {
+        let wrapped = wrap(text, self.width, indent);
+        self.line(&wrapped);
+    }
+
+    fn headline(&mut self, report: &Report) {
+        let target = safe(&format!("{} {}", report.target.name, report.target.version));
+        let findings = report.packages.iter().map(|p| len(p.findings.len())).sum();
+        let word = report.verdict.as_str().to_uppercase();
+        let word = self.paint(&word, verdict_style(report.verdict));
+        let says = match report.verdict {
+            Verdict::Pass => "nothing unexpected attempted at build time; no function called".to_owned(),
+            Verdict::Inconclusive => "nothing at medium or above was seen, but not everything was seen".to_owned(),
+            Verdict::Review | Verdict::Fail => {
+                let worst = report.worst().map_or("", Severity::as_str);
+                format!("{}, the worst {worst}", counted(findings, "finding", "findings"))
+            }
+        };
+        self.paragraph(&format!("{word}  {target}: {says}"), 2);
+        if report.verdict == Verdict::Pass && findings > 0 {
+            self.paragraph(&format!("{} at low or info", counted(findings, "note", "notes")), 2);
+        }
+        if report.verdict != Verdict::Inconclusive && !report.is_complete() {
+            self.paragraph("The run is incomplete; see below what was not seen.", 2);
+        }
+    }
+
+    fn enforcement(&mut self, report: &Report) {
+        let all = len(report.enforcement.layers.len());
+        let full = len(report.enforcement.layers.iter().filter(|l| l.status == LayerStatus::Full).count());
+        let tool = format!("{} {}", report.tool.name, report.tool.version);
+        let status = match report.enforcement.status {
+            EnforcementStatus::Full => format!("full ({full} of {all} layers)"),
+            EnforcementStatus::Degraded => format!("DEGRADED ({full} of {all} layers)"),
+            EnforcementStatus::None => "none; nothing was run".to_owned(),
+        };
+        self.paragraph(&format!("{tool} · policy {} · enforcement {status}", safe(&report.policy)), 2);
+        for layer in report.enforcement.layers.iter().filter(|l| l.status != LayerStatus::Full) {
+            let word = if layer.status == LayerStatus::Waived { "WAIVED" } else { "MISSING" };
+            let word = self.paint(word, severity_style(Severity::High));
+            self.paragraph(&format!("{word}  layer {}: {}", safe(&layer.name), safe(&layer.detail)), 2);
+        }
+        for given in &report.given {
+            self.paragraph(&format!("given by you: {}", safe(given)), 2);
+        }
+    }
+
+    fn package(&mut self, report: &Report, package: &ReportPackage) {
+        self.line("");
+        let role =
+            if report.packages.first().is_some_and(|first| first.id == package.id) { "" } else { " (a dependency)" };
+        let name = self.paint(&safe(&package.id), Style::new().bold());
+        self.paragraph(&format!("{name}{role}: {}", package.verdict), 2);
+        let mut unit = None;
+        let mut findings: Vec<_> = package.findings.iter().collect();
+        findings.sort_by_key(|finding| finding.unit.clone());
+        for finding in findings {
+            if unit != Some(&finding.unit) {
+                unit = Some(&finding.unit);
+                let title = unit_title(package, finding.unit.as_deref());
+                self.paragraph(&format!("  {title}"), 4);
+            }
+            self.finding(finding);
+        }
+    }
+
+    fn finding(&mut self, finding: &ReportFinding) {
+        let severity = self.paint(&format!("{:8}", finding.severity), severity_style(finding.severity));
+        let mut text = format!("    {severity}  {}: {}", finding.code, safe(&finding.summary));
+        match finding.attempts.as_slice() {
+            [] => {}
+            [only] => _ = write!(text, " [attempt {only}{}]", times(finding.count)),
+            [first, .., last] => {
+                _ = write!(text, " [attempts {first} to {last}{}]", times(finding.count));
+            }
+        }
+        self.paragraph(&text, 14);
+    }
+
+    fn not_exercised(&mut self, report: &Report) {
+        if report.is_complete() {
+            return;
+        }
+        self.line("");
+        let title = self.paint("Incomplete", Style::new().bold());
+        self.paragraph(&format!("{title}: what was not seen, and why"), 2);
+        for reason in &report.completeness.reasons {
+            let who = reason.package.as_ref().map_or(String::new(), |package| format!("{}: ", safe(package)));
+            self.paragraph(&format!("  {}  {who}{}", reason.code, safe(&reason.text)), 4);
+            // Three lines say why; the evidence has all.
+            let tail: Vec<_> = reason.log_tail.iter().flat_map(|tail| tail.lines()).collect();
+            let skipped = tail.len().saturating_sub(3);
+            for line in tail.iter().skip(skipped) {
+                let shown: String = safe(line).chars().take(self.width.saturating_sub(6)).collect();
+                self.line(&format!("    | {shown}"));
+            }
+        }
+    }
+
+    fn coverage(&mut self, report: &Report) {
+        let scripts = &report.coverage.build_scripts;
+        let libraries = &report.coverage.macro_libraries;
+        self.line("");
+        self.paragraph(&format!("build scripts    {} of {} run", scripts.run, scripts.found), 17);
+        let expanded = match libraries.expanded {
+            Some(expanded) => {
+                format!("{expanded} of {}", counted(libraries.macros, "macro expanded", "macros expanded"))
+            }
+            None if libraries.found == 0 => "no macros".to_owned(),
+            None => "not known how many macros expanded".to_owned(),
+        };
+        self.paragraph(
+            &format!(
+                "macro libraries  {} of {} loaded, {} driven; {expanded}",
+                libraries.loaded, libraries.found, libraries.driven
+            ),
+            17,
+        );
+        self.paragraph("functions        none called: code that acts when the program runs is not seen here", 17);
+    }
+
+    fn evidence(&mut self, report: &Report) {
+        let evidence = &report.evidence;
+        let integrity = match evidence.integrity {
+            Integrity::Complete => "complete",
+            Integrity::Lossy => "LOSSY",
+            Integrity::Killed => "CUT OFF",
+        };
+        let calls = counted(evidence.received, "call", "calls");
+        let mut text = format!(
+            "evidence         {calls} seen, {} recorded, {} repeats, {} counted, {} dropped; {integrity}",
+            evidence.recorded, evidence.coalesced, evidence.counted, evidence.dropped
+        );
+        if let Some(path) = &evidence.path {
+            _ = write!(text, "; {}", safe(path));
+        }
+        self.paragraph(&text, 17);
+        let worst = report.packages.iter().flat_map(|p| &p.findings).max_by_key(|finding| finding.severity);
+        if let Some(worst) = worst {
+            self.paragraph(&format!("hint             sandbox-check explain {}", worst.code), 17);
+        }
+    }
+}
+
+fn times(count: u64) -> String {
+    if count > 1 { format!(", {count} times") } else { String::new() }
+}
+
+fn unit_title(package: &ReportPackage, unit: Option<&str>) -> String {
+    let Some(id) = unit else { return "known without running it".to_owned() };
+    let kind = package.units.iter().find(|u| u.id == id).map(|u| match u.kind {
+        UnitKind::RunBuildScript => "build script",
+        UnitKind::Compile => "compiling the library",
+        UnitKind::CompileProcMacro => "compiling the macro library",
+        UnitKind::CompileBuildScript => "compiling the build script",
+        UnitKind::CompileConsumer => "using the macros",
+        UnitKind::SelfTest => "self-test",
+    });
+    format!("{} ({id})", kind.unwrap_or("unit"))
+}
+
+/// Breaks a text between words; lines after the first are indented. Longer words are broken as well.
+pub(super) fn wrap(text: &str, width: usize, indent: usize) -> String {
+    let mut out = String::new();
+    let mut column = 0;
+    let leading = text.chars().take_while(|&c| c == ' ').count();
+    out.extend(std::iter::repeat_n(' ', leading));
+    column += leading;
+    let mut is_first = true;
+    for word in text.trim_start().split(' ') {
+        let needed = visible(word);
+        if !is_first {
+            if column + 1 + needed > width && column > indent {
+                out.push('\n');
+                out.extend(std::iter::repeat_n(' ', indent));
+                column = indent;
+            } else {
+                out.push(' ');
+                column += 1;
+            }
+        }
+        is_first = false;
+        if column + needed <= width || word.contains('\x1b') {
+            out.push_str(word);
+            column += needed;
+            continue;
+        }
+        for c in word.chars() {
+            if column >= width {
+                out.push('\n');
+                out.extend(std::iter::repeat_n(' ', indent));
+                column = indent;
+            }
+            out.push(c);
+            column += 1;
+        }
+    }
+    out
+}
+
+/// The columns of a word without our own colours. Escaped text has no escape characters.
+fn visible(word: &str) -> usize {
+    let mut columns = 0;
+    let mut is_escape = false;
+    for c in word.chars() {
+        match c {
+            '\x1b' => is_escape = true,
+            'm' if is_escape => is_escape = false,
+            _ if is_escape => {}
+            _ => columns += 1,
+        }
+    }
+    columns
+}
