@@ -17,6 +17,10 @@ use crate::ids::PackageId;
 use crate::sandbox::spec::{CargoCommand, Contents, Identity, Limits, MountOp, SandboxSpec, SelfTestTargets};
 use crate::toolchain::HostToolchain;
 
+/// The folder of the host's that the private root is mounted over, in our own mount namespace. It must
+/// be one that every user can enter: the run's folder lies in a home.
+const ROOT: &str = "/tmp";
+
 /// What the user's settings and the machine decide about a run.
 #[derive(Clone, Debug)]
 pub struct RunSettings {
@@ -80,7 +84,7 @@ pub fn plan(acquired: &Acquired, toolchain: &HostToolchain, settings: &RunSettin
     let run = |name: &str| settings.run_dir.join(name);
     Ok(SandboxSpec {
         identity,
-        root: run("root"),
+        root: PathBuf::from(ROOT),
         mounts,
         cargo: cargo_command(acquired, &layout, variables, settings.jobs),
         rustc: format!("{}/bin/rustc", layout.toolchain),

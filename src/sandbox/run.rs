@@ -79,7 +79,6 @@ pub fn spawn(spec: &SandboxSpec, run_dir: &Path) -> Result<(RunningSandbox, Stop
         let path = path.to_owned();
         |source| RunError::Prepare { path, source }
     };
-    fs::create_dir_all(&spec.root).map_err(prepare(&spec.root))?;
     for path in [&spec.evidence, &spec.counters] {
         private_file(path).map_err(prepare(path))?;
     }

@@ -14,7 +14,8 @@ use crate::evidence::line::{DecoyClass, Fact, Header};
 pub struct SandboxSpec {
     /// Who the code is outside the sandbox; the only id that is mapped inside.
     pub identity: Identity,
-    /// An empty folder of the host's, where the private root is mounted (in our own mount namespace).
+    /// A folder of the host's that everyone can enter; the private root is mounted over it, in our own
+    /// mount namespace.
     pub root: PathBuf,
     /// Carried out in order.
     pub mounts: Vec<MountOp>,
