@@ -335,7 +335,7 @@ fn check_lock(package: &cargo_lock::Package, release: &Release) -> Result<(), Ac
     match package.checksum.as_ref().map(cargo_lock::Checksum::as_sha256) {
         Some(Some(found)) if Sha256Digest(found) == expected => Ok(()),
         Some(Some(found)) => Err(AcquireError::ChecksumMismatch {
-            package: release.id.clone(),
+            package: Box::new(release.id.clone()),
             expected,
             found: Sha256Digest(found),
             origin: "the lock file against the index".to_owned(),
