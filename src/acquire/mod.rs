@@ -16,6 +16,7 @@ mod error;
 pub mod facts;
 mod http;
 mod local;
+mod locked;
 mod manifest;
 mod needed;
 mod offline;

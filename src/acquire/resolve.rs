@@ -49,10 +49,11 @@ pub(crate) fn resolve(resolution: &Resolution<'_>, settings: &AcquireSettings) -
 
 fn command(resolution: &Resolution<'_>, settings: &AcquireSettings) -> Command {
     let mut command = Command::new(&settings.cargo);
-    match resolution.locked {
-        true => command.args(["update", "--workspace"]),
-        false => command.arg("generate-lockfile"),
-    };
+    if resolution.locked {
+        command.args(["update", "--workspace"]);
+    } else {
+        command.arg("generate-lockfile");
+    }
     command.args(["--color", "never"]);
     if resolution.offline {
         command.arg("--offline");

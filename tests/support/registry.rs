@@ -1,5 +1,7 @@
 //! A small package registry on loopback: a sparse index, downloads, and bad manners on demand.
 
+#![expect(clippy::unwrap_used, clippy::indexing_slicing, reason = "a test whose registry fails should end at once")]
+
 use std::collections::BTreeMap;
 use std::io::{BufRead as _, BufReader, Write as _};
 use std::net::{TcpListener, TcpStream};
@@ -258,8 +260,7 @@ impl Package {
             r#"{{"name":"{name}","req":"{requirement}","features":[],"optional":false,"default_features":true,"target":{quoted},"kind":"normal"}}"#
         ));
         let table = target.map_or("dependencies".to_owned(), |target| format!("target.'{target}'.dependencies"));
-        self.manifest.push_str(&format!("[{table}.{name}]\nversion = \"{requirement}\"\n"));
-        self
+        self.manifest(&format!("[{table}.{name}]\nversion = \"{requirement}\"\n"))
     }
 
     /// The `.crate` file.
