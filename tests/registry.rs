@@ -273,7 +273,8 @@ fn offline_what_was_fetched_before_is_enough() {
     let online = get("subject", &registry.settings()).unwrap();
     // Known to the index, not fetched: not what an offline run may choose.
     registry.publish(&Package::new("subject", "1.0.1").needs("depend", "^1"));
-    drop(get("depend", &registry.settings()).unwrap());
+    registry.publish(&Package::new("depend", "1.0.1"));
+    drop(get("depend@1.0.0", &registry.settings()).unwrap());
     let before = registry.seen().len();
     let mut settings = registry.settings();
     settings.offline = true;
