@@ -149,9 +149,7 @@ mod tests {
         let releases: Vec<Release> = versions.iter().map(|(version, yanked)| release("a", version, *yanked)).collect();
         let requirement = match requirement {
             "latest" => Requirement::Newest,
-            text => {
-                text.parse().map(Requirement::Exact).unwrap_or_else(|_| Requirement::Matching(text.parse().unwrap()))
-            }
+            text => text.parse().map_or_else(|_| Requirement::Matching(text.parse().unwrap()), Requirement::Exact),
         };
         choose(&releases, &requirement, |_| true).map(|release| release.id.version.clone())
     }

@@ -4,6 +4,7 @@
 //! from the run's folder upward and those of `CARGO_HOME`. Nothing of the
 //! subject's is among them, since the run's folder lies in our own cache.
 
+use std::fmt;
 use std::path::{Path, PathBuf};
 use std::time::Duration;
 
@@ -62,11 +63,17 @@ impl ConfigError {
 }
 
 /// The merged configuration.
-#[derive(Debug)]
 pub(crate) struct CargoConfig {
     pub(super) merged: Table,
     pub(super) credentials: Table,
     pub(super) environment: Environment,
+}
+
+/// Nothing of it is shown: it holds tokens.
+impl fmt::Debug for CargoConfig {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("CargoConfig").finish_non_exhaustive()
+    }
 }
 
 impl CargoConfig {
@@ -182,11 +189,11 @@ pub(super) mod tests {
     use super::*;
 
     /// The configuration of a cargo home with one file.
-    pub(in crate::acquire) fn config(text: &str, credentials: &str, environment: Environment) -> CargoConfig {
+    pub(in crate::acquire) fn config(text: &str, credentials: &str, environment: &Environment) -> CargoConfig {
         let home = tempfile::tempdir().unwrap();
         std::fs::write(home.path().join("config.toml"), text).unwrap();
         std::fs::write(home.path().join("credentials.toml"), credentials).unwrap();
-        CargoConfig::load(Path::new("/"), home.path(), &environment).unwrap()
+        CargoConfig::load(Path::new("/"), home.path(), environment).unwrap()
     }
 
     #[test]
@@ -210,7 +217,7 @@ pub(super) mod tests {
             .with("CARGO_HTTP_PROXY", "v")
             .with("CARGO_HTTP_TIMEOUT", "7")
             .with("CARGO_NET_OFFLINE", "false");
-        let config = config("[http]\nproxy = 'f'\ntimeout = 1\n[net]\noffline = true", "", environment);
+        let config = config("[http]\nproxy = 'f'\ntimeout = 1\n[net]\noffline = true", "", &environment);
         let transport = config.transport().unwrap();
         assert_eq!((transport.proxy.as_deref(), transport.stall), (Some("v"), Some(Duration::from_secs(7))));
         assert!(!config.offline());

@@ -46,27 +46,26 @@ impl<'a> Store<'a> {
             || self.place(checksum).is_file()
     }
 
-    /// The `.crate` file with exactly this checksum: cargo's copy, ours, or a fresh one.
-    fn fetch(&self, wanted: &Wanted<'_>) -> Result<Vec<u8>, AcquireError> {
+    /// The `.crate` file with exactly this checksum: cargo's copy, ours, or a fresh one (then true).
+    fn fetch(&self, wanted: &Wanted<'_>) -> Result<(Vec<u8>, bool), AcquireError> {
         let ours = self.place(wanted.checksum);
         for path in [wanted.registry.cached_crate(&wanted.id), ours.clone()] {
             // A file that cannot be read or has other contents is as good as none.
             if let Ok(Some(bytes)) = read_bounded(&path, self.limits.crate_bytes)
                 && digest(&bytes) == wanted.checksum
             {
-                return Ok(bytes);
+                return Ok((bytes, false));
             }
         }
         if let Source::LocalRegistry(_) = wanted.registry.source {
-            return self.from_local_registry(wanted);
+            return Ok((self.read_local_registry(wanted)?, false));
         }
         let bytes = wanted.registry.download(&wanted.id, wanted.checksum)?;
         wanted.check(&bytes, "the downloaded file against the index")?;
-        self.keep(&bytes, &ours)?;
-        Ok(bytes)
+        Ok((bytes, true))
     }
 
-    fn from_local_registry(&self, wanted: &Wanted<'_>) -> Result<Vec<u8>, AcquireError> {
+    fn read_local_registry(&self, wanted: &Wanted<'_>) -> Result<Vec<u8>, AcquireError> {
         let path = wanted.registry.cached_crate(&wanted.id);
         let missing = || AcquireError::OfflineMissing { missing: vec![path.display().to_string()] };
         let bytes = read_bounded(&path, self.limits.crate_bytes)?.ok_or_else(missing)?;
@@ -98,7 +97,7 @@ impl Wanted<'_> {
         if found == self.checksum {
             return Ok(());
         }
-        let (package, expected, origin) = (self.id.clone(), self.checksum, origin.to_owned());
+        let (package, expected, origin) = (Box::new(self.id.clone()), self.checksum, origin.to_owned());
         Err(AcquireError::ChecksumMismatch { package, expected, found, origin })
     }
 }
@@ -162,8 +161,13 @@ fn place(wanted: &Wanted<'_>, to: &Path, store: &Store<'_>) -> Result<Placed, Ac
     let found = if let Source::Directory(root) = &wanted.registry.source {
         vendored::place(root, &wanted.id, &folder, store.limits)?.found
     } else {
-        let packed = store.fetch(wanted)?;
-        archive::unpack(&packed, &wanted.id, wanted.checksum, &folder, store.limits)?
+        let (packed, fresh) = store.fetch(wanted)?;
+        let found = archive::unpack(&packed, &wanted.id, wanted.checksum, &folder, store.limits)?;
+        // A refused archive leaves no file, not even itself.
+        if fresh {
+            store.keep(&packed, &store.place(wanted.checksum))?;
+        }
+        found
     };
     let manifest = local::read_unpacked(&folder, &wanted.id)?;
     Ok(Placed { id: wanted.id.clone(), checksum: wanted.checksum, manifest, found })

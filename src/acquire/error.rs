@@ -114,7 +114,7 @@ pub enum AcquireError {
     #[error("{package}: checksum mismatch: expected {expected}, found {found} ({origin})")]
     ChecksumMismatch {
         /// The package.
-        package: PackageId,
+        package: Box<PackageId>,
         /// What the index or the lock file says.
         expected: Sha256Digest,
         /// What there was.
@@ -197,10 +197,10 @@ impl AcquireError {
             Self::UnsafeArchive { package, refusal } => {
                 (package, refusal.entry.as_ref().map(|name| Bytes(name.clone())))
             }
-            Self::ChecksumMismatch { package, .. } => (package, None),
+            Self::ChecksumMismatch { package, .. } => (&**package, None),
             _ => return None,
         };
-        Some(Fact { code: self.code().to_owned(), package: package.clone(), text: self.to_string(), path })
+        Some(Fact { code: self.code().to_owned(), package: PackageId::clone(package), text: self.to_string(), path })
     }
 
     /// What a person can do about it.

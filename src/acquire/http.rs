@@ -234,12 +234,16 @@ fn length(bytes: &[u8]) -> u64 {
 fn failure(url: &str, error: &CallError) -> Failure {
     let refused = |reason: String| Failure::Final(HttpError::Refused { url: url.to_owned(), reason });
     match error {
-        CallError::BadUri(_) | CallError::Http(_) | CallError::InvalidProxyUrl => refused(error.to_string()),
         CallError::TooManyRedirects => refused(format!("more than {REDIRECTS} redirects")),
         CallError::RequireHttpsOnly(_) => refused("it was redirected from https to something else".to_owned()),
         CallError::RedirectFailed => refused("a redirect that cannot be followed".to_owned()),
-        // A wrong certificate is not a passing trouble.
-        CallError::Rustls(_) | CallError::Tls(_) | CallError::Pem(_) => refused(error.to_string()),
+        // Neither a wrong address nor a wrong certificate is a passing trouble.
+        CallError::BadUri(_)
+        | CallError::Http(_)
+        | CallError::InvalidProxyUrl
+        | CallError::Rustls(_)
+        | CallError::Tls(_)
+        | CallError::Pem(_) => refused(error.to_string()),
         other => Failure::Again(other.to_string()),
     }
 }

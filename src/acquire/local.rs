@@ -170,19 +170,15 @@ impl Graph {
                 return Err(AcquireError::NoSuchTarget { path: graph.subject, reason });
             }
             let table = read_table(&folder)?;
-            let root = match inherits(&Value::Table(table.clone())) {
-                true => Some(workspace_of(&folder, &table)?),
-                false => None,
-            };
+            let root = if inherits(&Value::Table(table.clone())) { Some(workspace_of(&folder, &table)?) } else { None };
             let workspace = root.as_ref().map(|(_, workspace)| workspace);
             let manifest = Manifest::parse(&folder, &table, workspace)?;
             no_git(&manifest)?;
             for dependency in &manifest.dependencies {
                 let next = match (&dependency.path, &root) {
-                    (None, _) => continue,
                     (Some(PathSource::Package(path)), _) => normal(&folder, path)?,
                     (Some(PathSource::Workspace(path)), Some((root, _))) => normal(root, path)?,
-                    (Some(PathSource::Workspace(_)), None) => continue,
+                    (None, _) | (Some(PathSource::Workspace(_)), None) => continue,
                 };
                 todo.push(next);
             }

@@ -16,6 +16,7 @@ mod error;
 pub mod facts;
 mod http;
 mod local;
+mod locked;
 mod manifest;
 mod needed;
 mod offline;
@@ -71,8 +72,7 @@ pub struct Acquired {
 }
 
 impl Acquired {
-    /// A package's source folder. [`Acquired::sources`] is not yet known where packages are found,
-    /// so each remembers its folder relative to it.
+    /// The absolute path of a package's source folder.
     pub fn dir_of(&self, package: &SourcePackage) -> PathBuf {
         self.sources.path().join(&package.dir)
     }

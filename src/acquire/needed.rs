@@ -17,11 +17,7 @@ pub(crate) type Key = (String, String, Option<String>);
 
 /// The key of a package.
 pub(crate) fn key(package: &Package) -> Key {
-    (
-        package.name.as_str().to_owned(),
-        package.version.to_string(),
-        package.source.as_ref().map(|source| source.to_string()),
-    )
+    (package.name.as_str().to_owned(), package.version.to_string(), package.source.as_ref().map(ToString::to_string))
 }
 
 /// Walks from the consumer along normal and build dependencies whose platform may be the host.

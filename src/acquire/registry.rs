@@ -1,5 +1,6 @@
 //! One source of packages: its index, its `.crate` files, its place in cargo's home.
 
+use std::fmt;
 use std::fs;
 use std::path::{Path, PathBuf};
 use std::sync::OnceLock;
@@ -21,7 +22,6 @@ use crate::ids::{PackageId, Sha256Digest};
 const CONFIG_BYTES: u64 = 64 * 1024;
 
 /// A source with what is needed to use it.
-#[derive(Debug)]
 pub(crate) struct Registry<'a> {
     pub(crate) source: Source,
     /// None when offline.
@@ -30,6 +30,13 @@ pub(crate) struct Registry<'a> {
     token: Option<String>,
     limits: &'a Limits,
     config: OnceLock<IndexConfig>,
+}
+
+/// Without the token.
+impl fmt::Debug for Registry<'_> {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("Registry").field("source", &self.source).finish_non_exhaustive()
+    }
 }
 
 impl<'a> Registry<'a> {
@@ -165,7 +172,9 @@ impl<'a> Registry<'a> {
         if !url.starts_with("https://") && !url.starts_with("http://") {
             return Err(HttpError::Refused { url, reason: "only http and https are spoken".to_owned() }.into());
         }
-        let token = self.token.as_deref().filter(|_| config.auth_required);
+        // A token that came over a secure line goes over no other.
+        let downgraded = self.describe().starts_with("https:") && !url.starts_with("https:");
+        let token = self.token.as_deref().filter(|_| config.auth_required && !downgraded);
         Ok(client.get(&url, token, self.limits.crate_bytes)?)
     }
 }

@@ -128,7 +128,7 @@ pub(super) mod tests {
         let text =
             String::from_utf8(line("a", "1.0.0", r#","links":null,"features2":null,"rust_version":null"#)).unwrap();
         let release = Release::parse(text.replace("\"deps\":[]", &format!("\"deps\":[{dep}]")).as_bytes()).unwrap();
-        assert_eq!(release.index.deps.first().map(|dep| dep.crate_name()), Some("b"));
+        assert_eq!(release.index.deps.first().map(tame_index::IndexDependency::crate_name), Some("b"));
     }
 
     #[test]

@@ -49,10 +49,11 @@ pub(crate) fn resolve(resolution: &Resolution<'_>, settings: &AcquireSettings) -
 
 fn command(resolution: &Resolution<'_>, settings: &AcquireSettings) -> Command {
     let mut command = Command::new(&settings.cargo);
-    match resolution.locked {
-        true => command.args(["update", "--workspace"]),
-        false => command.arg("generate-lockfile"),
-    };
+    if resolution.locked {
+        command.args(["update", "--workspace"]);
+    } else {
+        command.arg("generate-lockfile");
+    }
     command.args(["--color", "never"]);
     if resolution.offline {
         command.arg("--offline");
@@ -146,6 +147,14 @@ fn explain(output: &str, offline: bool) -> AcquireError {
         let missing = message.lines().next().unwrap_or("a package's index entry").to_owned();
         return AcquireError::OfflineMissing { missing: vec![missing] };
     }
+    if ["credential-provider", "no token found", "token rejected", "credential provider"]
+        .iter()
+        .any(|words| message.contains(words))
+    {
+        let hint = "give cargo a token for this registry, and `registry.global-credential-providers`".to_owned();
+        let message = format!("cargo was not let in by the registry: {message}");
+        return AcquireError::Usage { message, hint: Some(hint) };
+    }
     let answer_is_final = message.contains("no matching package") || message.contains("failed to select a version");
     if !answer_is_final && NETWORK.iter().any(|words| message.contains(words)) {
         AcquireError::ResolveNetwork { message }
@@ -213,6 +222,7 @@ mod tests {
         assert_eq!(explain("error: [6] Could not resolve hostname", false).class(), ErrorClass::Temporary);
         assert_eq!(explain("error: failed to select a version for `a`", false).class(), ErrorClass::NotFound);
         assert_eq!(explain("error: no matching package named `a` found", true).class(), ErrorClass::NotFound);
+        assert_eq!(explain("error: no token found for `a`", false).class(), ErrorClass::Usage);
     }
 
     #[test]

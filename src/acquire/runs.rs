@@ -42,7 +42,7 @@ pub fn abandon() {
 
 /// Makes the folder of a new run and removes those of dead ones.
 pub(crate) fn begin(cache: &Path) -> Result<(tempfile::TempDir, RunGuard), AcquireError> {
-    let runs = cache.join("runs");
+    let runs = std::path::absolute(cache).map_err(AcquireError::file("find", cache))?.join("runs");
     DirBuilder::new().recursive(true).mode(0o700).create(&runs).map_err(AcquireError::file("create", &runs))?;
     // Held while folders come and go: a folder without a lock file is then a dead run's, not a newborn's.
     let door = runs.join("door");

@@ -2,12 +2,20 @@
 
 use std::collections::BTreeMap;
 use std::ffi::{OsStr, OsString};
+use std::fmt;
 use std::path::PathBuf;
 use std::time::Duration;
 
 /// A copy of an environment. The stage never asks the process for a variable of cargo's.
-#[derive(Clone, Debug, Default)]
+#[derive(Clone, Default)]
 pub struct Environment(BTreeMap<OsString, OsString>);
+
+/// Names only: values may be tokens.
+impl fmt::Debug for Environment {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_set().entries(self.0.keys()).finish()
+    }
+}
 
 impl Environment {
     /// The environment of this process.
@@ -135,6 +143,8 @@ impl AcquireSettings {
                 .unwrap_or_else(|| PathBuf::from("/root"))
                 .join(".cargo"),
         };
+        // Cargo itself would take a relative one from its own working directory.
+        let cargo_home = std::path::absolute(&cargo_home).unwrap_or(cargo_home);
         Self {
             cache_dir: cache_dir.into(),
             cargo_home,
@@ -148,5 +158,25 @@ impl AcquireSettings {
             environment,
             limits: Limits::default(),
         }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn values_of_variables_are_never_shown() {
+        let environment = Environment::default().with("CARGO_REGISTRY_TOKEN", "secret-word");
+        let shown = format!("{:?}", AcquireSettings::in_environment("/c", environment));
+        assert!(shown.contains("CARGO_REGISTRY_TOKEN") && !shown.contains("secret-word"), "{shown}");
+    }
+
+    #[test]
+    fn cargo_s_home_is_absolute() {
+        let environment = Environment::default().with("CARGO_HOME", "relative");
+        assert!(AcquireSettings::in_environment("/c", environment).cargo_home.is_absolute());
+        let environment = Environment::default().with("HOME", "/home/u");
+        assert_eq!(AcquireSettings::in_environment("/c", environment).cargo_home, PathBuf::from("/home/u/.cargo"));
     }
 }

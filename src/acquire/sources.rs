@@ -47,7 +47,7 @@ impl CargoConfig {
             }
             let text = |key: &str| self.at(&["source", &name, key]).and_then(Value::as_str);
             if let Some(next) = text("replace-with") {
-                name = next.to_owned();
+                next.clone_into(&mut name);
             } else if let Some(path) = text("directory") {
                 return Ok(Source::Directory(path.into()));
             } else if let Some(path) = text("local-registry") {
@@ -138,7 +138,7 @@ mod tests {
     use super::*;
 
     fn default_source(text: &str) -> Result<Source, ConfigError> {
-        config(text, "", Environment::default()).source_of(&format!("registry+{}", tame_index::CRATES_IO_INDEX))
+        config(text, "", &Environment::default()).source_of(&format!("registry+{}", tame_index::CRATES_IO_INDEX))
     }
 
     #[test]
@@ -182,11 +182,11 @@ mod tests {
         let index = "sparse+http://mirror.example/";
         let text = "[registries.my-mirror]\nindex = 'sparse+http://mirror.example'";
         let credentials = "[registries.my-mirror]\ntoken = 'file'\n[registry]\ntoken = 'default'";
-        let with_file = config(text, credentials, Environment::default());
+        let with_file = config(text, credentials, &Environment::default());
         assert_eq!(with_file.token(index).as_deref(), Some("file"));
         assert_eq!(with_file.token("sparse+http://other.example/"), None);
         assert_eq!(with_file.token(tame_index::CRATES_IO_HTTP_INDEX).as_deref(), Some("default"));
         let environment = Environment::default().with("CARGO_REGISTRIES_MY_MIRROR_TOKEN", "variable");
-        assert_eq!(config(text, credentials, environment).token(index).as_deref(), Some("variable"));
+        assert_eq!(config(text, credentials, &environment).token(index).as_deref(), Some("variable"));
     }
 }

@@ -1,17 +1,17 @@
 //! The stage itself: request → subject → versions → files → unpacked sources.
 
-use std::collections::{BTreeMap, BTreeSet};
+use std::collections::BTreeMap;
 use std::path::{Path, PathBuf};
 
 use cargo_lock::Lockfile;
 
 use super::config::CargoConfig;
-use super::download::{self, Placed, Store, Wanted};
+use super::download::{self, Placed, Store};
 use super::error::AcquireError;
 use super::facts::{Found, YANKED};
 use super::http::Client;
 use super::local::{self, LocalPackage};
-use super::needed::{self, Key};
+use super::needed;
 use super::progress::Progress;
 use super::registry::Registry;
 use super::release::Release;
@@ -20,13 +20,12 @@ use super::runs;
 use super::settings::AcquireSettings;
 use super::sources::{DEFAULT, Source, is_default};
 use super::target::{Request, Requirement};
-use super::{Acquired, SourcePackage, SubjectDependency, SubjectOrigin, choose, consumer, offline, standin};
+use super::{Acquired, SourcePackage, SubjectDependency, SubjectOrigin, choose, consumer, locked, offline};
 use crate::evidence::line::{Fact, PackageSource, Target, TargetKind};
 use crate::ids::{PackageId, Sha256Digest};
-use crate::plan::CONSUMER_NAME;
 
 /// A checksum for index lines that are never held against a file.
-const NO_CHECKSUM: Sha256Digest = Sha256Digest([0; 32]);
+pub(super) const NO_CHECKSUM: Sha256Digest = Sha256Digest([0; 32]);
 
 /// Brings verified sources of the request and of all that its build can reach.
 ///
@@ -110,9 +109,15 @@ impl Stage<'_> {
                 registries.insert(source.clone(), self.registry(&source)?);
             }
         }
-        let releases = self.releases(&lock, &registries, &subject)?;
+        let releases = locked::releases(&lock, &registries, &subject.locals)?;
         let needed = needed::on_host(&lock, &releases, &self.settings.host)?;
-        let placed = self.place(&lock, &registries, &releases, &needed, &store)?;
+        let to = self.run.join("registry");
+        let sources = locked::Locked { lock: &lock, registries: &registries, releases: &releases, needed: &needed };
+        let wanted = sources.prepare(&to)?;
+        if self.offline {
+            locked::check_present(&wanted, &store)?;
+        }
+        let placed = download::place_all(wanted, &to, &store, self.progress)?;
         let mut facts = Vec::new();
         let mut packages = packages(&subject, placed, &mut facts);
         if !packages.iter().any(|package| package.subject) {
@@ -196,10 +201,8 @@ impl Stage<'_> {
         // `package/feature` and `dep?/feature` are for cargo to judge.
         let unknown = |name: &&String| !name.contains('/') && !known.contains(name);
         if let Some(name) = settings.features.iter().find(unknown) {
-            let hint = match known.is_empty() {
-                true => "it has no features".to_owned(),
-                false => format!("it has {}", known.join(", ")),
-            };
+            let hint =
+                if known.is_empty() { "it has no features".to_owned() } else { format!("it has {}", known.join(", ")) };
             return Err(AcquireError::Usage { message: format!("{id} has no feature {name:?}"), hint: Some(hint) });
         }
         let features = if settings.all_features { known } else { settings.features.clone() };
@@ -230,118 +233,14 @@ impl Stage<'_> {
         let resolution = Resolution { folder: &folder, locked: yanked.is_some(), offline: self.offline, config };
         resolve(&resolution, self.settings)
     }
-
-    /// What the index says about each locked package, held against the lock file.
-    fn releases(
-        &self,
-        lock: &Lockfile,
-        registries: &BTreeMap<String, Registry<'_>>,
-        subject: &Subject,
-    ) -> Result<BTreeMap<Key, Release>, AcquireError> {
-        let mut releases = BTreeMap::new();
-        let mut entries: BTreeMap<(String, String), Vec<Release>> = BTreeMap::new();
-        for package in &lock.packages {
-            let key = needed::key(package);
-            let (name, version, source) = key.clone();
-            let Some(source) = source else {
-                let local = subject.locals.iter().find(|local| local.manifest.name == name);
-                match local.and_then(|local| local.manifest.as_release(NO_CHECKSUM)) {
-                    Some(release) => drop(releases.insert(key, release)),
-                    None if name == CONSUMER_NAME => {}
-                    None => {
-                        return Err(lock_error(format!(
-                            "{name} has no source: is it patched by cargo's configuration?"
-                        )));
-                    }
-                }
-                continue;
-            };
-            let registry = registries.get(&source).ok_or_else(|| lock_error(format!("{name} has an odd source")))?;
-            let entry = entries.entry((source, name.clone())).or_default();
-            let find = |entry: &[Release]| entry.iter().find(|release| release.id.version == version).cloned();
-            if entry.is_empty() {
-                *entry = registry.known_versions(&name)?.unwrap_or_default();
-            }
-            if find(entry).is_none() {
-                *entry = registry.versions(&name)?.unwrap_or_default();
-            }
-            let release = find(entry).ok_or_else(|| lock_error(format!("{name} {version} is not in the index")))?;
-            check_lock(package, &release)?;
-            releases.insert(key, release);
-        }
-        Ok(releases)
-    }
-
-    fn place(
-        &self,
-        lock: &Lockfile,
-        registries: &BTreeMap<String, Registry<'_>>,
-        releases: &BTreeMap<Key, Release>,
-        needed: &BTreeSet<Key>,
-        store: &Store<'_>,
-    ) -> Result<Vec<Placed>, AcquireError> {
-        let to = self.run.join("registry");
-        super::archive::make_folders(&to, Path::new("")).map_err(AcquireError::file("create", &to))?;
-        let mut wanted = Vec::new();
-        let mut folders = BTreeSet::new();
-        for (key, release) in releases {
-            let Some(registry) = key.2.as_ref().and_then(|source| registries.get(source)) else { continue };
-            if !folders.insert(release.id.clone()) {
-                return Err(AcquireError::Unsupported {
-                    what: format!("{} from two registries in one build", release.id),
-                    instead: "examine it alone".to_owned(),
-                });
-            }
-            let next = Wanted { id: release.id.clone(), checksum: release.checksum(), registry };
-            if needed.contains(key) || matches!(registry.source, Source::Directory(_)) {
-                wanted.push(next);
-            } else {
-                self.stand_in(lock, key, release, &to)?;
-            }
-        }
-        if self.offline {
-            let missing = wanted.iter().filter(|wanted| !store.has(wanted.registry, &wanted.id, wanted.checksum));
-            let missing: Vec<String> = missing.map(|wanted| wanted.id.to_string()).collect();
-            if !missing.is_empty() {
-                return Err(AcquireError::OfflineMissing { missing });
-            }
-        }
-        download::place_all(wanted, &to, store, self.progress)
-    }
-
-    fn stand_in(&self, lock: &Lockfile, key: &Key, release: &Release, to: &Path) -> Result<(), AcquireError> {
-        let package = lock.packages.iter().find(|package| needed::key(package) == *key);
-        let registry_of = |name: &str| {
-            let edge = package?.dependencies.iter().find(|edge| edge.name.as_str() == name)?;
-            let source = edge.source.as_ref()?.to_string();
-            (!is_default(&source)).then(|| source.trim_start_matches("registry+").to_owned())
-        };
-        let folder = to.join(format!("{}-{}", release.id.name, release.id.version));
-        standin::write(release, release.checksum(), &folder, &registry_of)
-    }
 }
 
-fn lock_error(reason: String) -> AcquireError {
+pub(super) fn lock_error(reason: String) -> AcquireError {
     AcquireError::Lock { reason }
 }
 
 fn target(kind: TargetKind, id: &PackageId, checksum: Option<Sha256Digest>) -> Target {
     Target { kind, name: id.name.clone(), version: id.version.clone(), checksum }
-}
-
-/// The index and the lock file must agree, wherever the two come from.
-fn check_lock(package: &cargo_lock::Package, release: &Release) -> Result<(), AcquireError> {
-    let expected = release.checksum();
-    match package.checksum.as_ref().map(cargo_lock::Checksum::as_sha256) {
-        Some(Some(found)) if Sha256Digest(found) == expected => Ok(()),
-        Some(Some(found)) => Err(AcquireError::ChecksumMismatch {
-            package: release.id.clone(),
-            expected,
-            found: Sha256Digest(found),
-            origin: "the lock file against the index".to_owned(),
-        }),
-        _ => Err(lock_error(format!("{} has no checksum", release.id))),
-    }
 }
 
 /// All packages with their facts, the subject first.

@@ -84,3 +84,42 @@ fn dependency(dep: &IndexDependency, registry_of: &dyn Fn(&str) -> Option<String
 fn text(text: &str) -> Value {
     Value::String(text.to_owned())
 }
+
+#[cfg(test)]
+mod tests {
+    use super::super::manifest::Manifest;
+    use super::*;
+
+    #[test]
+    fn a_stand_in_resolves_like_the_package_it_stands_for() {
+        let dep = |more: &str| format!(r#"{{"features":["f"],"default_features":false,{more}}}"#);
+        let deps = [
+            dep(r#""name":"plain","req":"^1","optional":false,"target":null,"kind":"normal""#),
+            dep(r#""name":"alias","req":"2","optional":true,"target":"cfg(windows)","kind":"normal","package":"real""#),
+            dep(r#""name":"tool","req":"=3.0.0","optional":false,"target":null,"kind":"build""#),
+            dep(r#""name":"test-only","req":"1","optional":false,"target":null,"kind":"dev""#),
+        ];
+        let line = format!(
+            r#"{{"name":"winny","vers":"1.0.0","cksum":"{}","yanked":false,"deps":[{}],"v":2,"links":"win",
+               "features":{{"default":["a"],"a":[]}},"features2":{{"b":["dep:alias","plain/f"]}}}}"#,
+            "0".repeat(64),
+            deps.join(",")
+        );
+        let release = Release::parse(line.as_bytes()).unwrap();
+        let root = tempfile::tempdir().unwrap();
+        let to = root.path().join("winny-1.0.0");
+        let checksum = Sha256Digest([9; 32]);
+        write(&release, checksum, &to, &|name| (name == "real").then(|| "sparse+http://r.example/".to_owned()))
+            .unwrap();
+        let read = Manifest::read(&to, None).unwrap().as_release(checksum).unwrap();
+        assert_eq!(read.id, release.id);
+        assert_eq!(read.features(), release.features());
+        let mut expected: Vec<_> = release.index.deps.iter().filter(|dep| dep.kind != DependencyKind::Dev).collect();
+        let mut found: Vec<_> = read.index.deps.iter().collect();
+        expected.sort_by_key(|dep| dep.name.clone());
+        found.sort_by_key(|dep| dep.name.clone());
+        assert_eq!(found, expected);
+        let text = std::fs::read_to_string(to.join("Cargo.toml")).unwrap();
+        assert_eq!(text.matches("registry-index = \"sparse+http://r.example/\"").count(), 1, "{text}");
+    }
+}

@@ -50,7 +50,7 @@ pub(crate) fn place(root: &Path, id: &PackageId, to: &Path, limits: &Limits) -> 
             Ok(expected) if found == expected => {}
             Ok(expected) => {
                 let origin = format!("file {file:?} of the vendored folder against its checksum file");
-                return Err(AcquireError::ChecksumMismatch { package: id.clone(), expected, found, origin });
+                return Err(AcquireError::ChecksumMismatch { package: Box::new(id.clone()), expected, found, origin });
             }
             Err(_) => return Err(AcquireError::Manifest { path: folder, reason: "a checksum is none".to_owned() }),
         }

@@ -10,6 +10,7 @@ mod names;
 mod refusal;
 mod walk;
 
+use std::collections::BTreeSet;
 use std::fs::{self, DirBuilder, OpenOptions, Permissions};
 use std::io::{self, Read, Write as _};
 use std::os::unix::fs::{DirBuilderExt as _, OpenOptionsExt as _, PermissionsExt as _};
@@ -44,7 +45,7 @@ pub(crate) fn unpack(
         WalkError::Visitor(source) => AcquireError::File { doing: "unpack to", path: to.to_owned(), source },
     };
     let names = walk(packed, Some(&top), bounds, &mut Scan).map_err(refused)?;
-    let mut writer = Writer { root: to, found: Vec::new() };
+    let mut writer = Writer { root: to, made: BTreeSet::new(), found: Vec::new() };
     let written = writer.make_folder(Path::new("")).map_err(WalkError::Visitor);
     let written = written.and_then(|()| walk(packed, Some(&top), bounds, &mut writer).map(|_| ()));
     let written = written.and_then(|()| writer.checksum_file(checksum).map_err(WalkError::Visitor));
@@ -92,12 +93,18 @@ impl Visitor for Scan {
 /// Writes what the walk found good.
 struct Writer<'a> {
     root: &'a Path,
+    /// Folders that are there already; most files have the same few.
+    made: BTreeSet<PathBuf>,
     found: Vec<Found>,
 }
 
 impl Writer<'_> {
-    fn make_folder(&self, path: &Path) -> io::Result<()> {
-        make_folders(self.root, path)
+    fn make_folder(&mut self, path: &Path) -> io::Result<()> {
+        if !self.made.contains(path) {
+            make_folders(self.root, path)?;
+            self.made.insert(path.to_owned());
+        }
+        Ok(())
     }
 
     fn checksum_file(&self, checksum: Sha256Digest) -> io::Result<()> {

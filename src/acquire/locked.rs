@@ -1,0 +1,146 @@
+//! The packages of a lock file: what the index says about them, and which are to be fetched.
+
+use std::collections::{BTreeMap, BTreeSet};
+use std::path::Path;
+
+use cargo_lock::Lockfile;
+
+use super::archive::make_folders;
+use super::download::{Store, Wanted};
+use super::error::AcquireError;
+use super::local::LocalPackage;
+use super::needed::{self, Key};
+use super::registry::Registry;
+use super::release::Release;
+use super::sources::{Source, is_default};
+use super::stage::{NO_CHECKSUM, lock_error};
+use super::standin;
+use crate::ids::Sha256Digest;
+use crate::plan::CONSUMER_NAME;
+
+/// What the index says about each locked package, held against the lock file.
+pub(crate) fn releases(
+    lock: &Lockfile,
+    registries: &BTreeMap<String, Registry<'_>>,
+    locals: &[LocalPackage],
+) -> Result<BTreeMap<Key, Release>, AcquireError> {
+    let mut releases = BTreeMap::new();
+    let mut entries: BTreeMap<(String, String), Vec<Release>> = BTreeMap::new();
+    for package in &lock.packages {
+        let key = needed::key(package);
+        let (name, version, source) = key.clone();
+        let Some(source) = source else {
+            let local = locals.iter().find(|local| local.manifest.name == name && local.manifest.version == version);
+            match local.and_then(|local| local.manifest.as_release(NO_CHECKSUM)) {
+                Some(release) => drop(releases.insert(key, release)),
+                None if name == CONSUMER_NAME => {}
+                None => {
+                    return Err(lock_error(format!("{name} has no source: is it patched by cargo's configuration?")));
+                }
+            }
+            continue;
+        };
+        let registry = registries.get(&source).ok_or_else(|| lock_error(format!("{name} has an odd source")))?;
+        let entry = entries.entry((source, name.clone())).or_default();
+        let find = |entry: &[Release]| entry.iter().find(|release| release.id.version == version).cloned();
+        if entry.is_empty() {
+            *entry = registry.known_versions(&name)?.unwrap_or_default();
+        }
+        if find(entry).is_none() {
+            *entry = registry.versions(&name)?.unwrap_or_default();
+        }
+        let release = find(entry).ok_or_else(|| lock_error(format!("{name} {version} is not in the index")))?;
+        check_lock(package, &release)?;
+        releases.insert(key, release);
+    }
+    Ok(releases)
+}
+
+/// The index and the lock file must agree, wherever the two come from.
+fn check_lock(package: &cargo_lock::Package, release: &Release) -> Result<(), AcquireError> {
+    let expected = release.checksum();
+    match package.checksum.as_ref().map(cargo_lock::Checksum::as_sha256) {
+        Some(Some(found)) if Sha256Digest(found) == expected => Ok(()),
+        Some(Some(found)) => Err(AcquireError::ChecksumMismatch {
+            package: Box::new(release.id.clone()),
+            expected,
+            found: Sha256Digest(found),
+            origin: "the lock file against the index".to_owned(),
+        }),
+        _ => Err(lock_error(format!("{} has no checksum", release.id))),
+    }
+}
+
+/// A lock file with what is known about its packages.
+#[derive(Debug)]
+pub(crate) struct Locked<'a> {
+    pub(crate) lock: &'a Lockfile,
+    pub(crate) registries: &'a BTreeMap<String, Registry<'a>>,
+    pub(crate) releases: &'a BTreeMap<Key, Release>,
+    pub(crate) needed: &'a BTreeSet<Key>,
+}
+
+impl<'a> Locked<'a> {
+    /// Makes the folder of sources with the stand-ins; gives the packages that are still to be fetched.
+    pub(crate) fn prepare(&self, to: &Path) -> Result<Vec<Wanted<'a>>, AcquireError> {
+        make_folders(to, Path::new("")).map_err(AcquireError::file("create", to))?;
+        let mut wanted = Vec::new();
+        let mut folders = BTreeSet::new();
+        for (key, release) in self.releases {
+            let Some(registry) = key.2.as_ref().and_then(|source| self.registries.get(source)) else { continue };
+            if !folders.insert(release.id.clone()) {
+                return Err(AcquireError::Unsupported {
+                    what: format!("{} from two registries in one build", release.id),
+                    instead: "examine it alone".to_owned(),
+                });
+            }
+            if self.needed.contains(key) || matches!(registry.source, Source::Directory(_)) {
+                wanted.push(Wanted { id: release.id.clone(), checksum: release.checksum(), registry });
+            } else {
+                self.stand_in(key, release, to)?;
+            }
+        }
+        Ok(wanted)
+    }
+
+    fn stand_in(&self, key: &Key, release: &Release, to: &Path) -> Result<(), AcquireError> {
+        let package = self.lock.packages.iter().find(|package| needed::key(package) == *key);
+        let registry_of = |name: &str| {
+            let edge = package?.dependencies.iter().find(|edge| edge.name.as_str() == name)?;
+            let source = edge.source.as_ref()?.to_string();
+            (!is_default(&source)).then(|| source.trim_start_matches("registry+").to_owned())
+        };
+        let folder = to.join(format!("{}-{}", release.id.name, release.id.version));
+        standin::write(release, release.checksum(), &folder, &registry_of)
+    }
+}
+
+/// Names everything that an offline run lacks, not only the first of it.
+pub(crate) fn check_present(wanted: &[Wanted<'_>], store: &Store<'_>) -> Result<(), AcquireError> {
+    let missing = wanted.iter().filter(|wanted| !store.has(wanted.registry, &wanted.id, wanted.checksum));
+    let missing: Vec<String> = missing.map(|wanted| wanted.id.to_string()).collect();
+    if missing.is_empty() { Ok(()) } else { Err(AcquireError::OfflineMissing { missing }) }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::super::release::tests::release;
+    use super::*;
+    use crate::acquire::ErrorClass;
+
+    #[test]
+    fn a_lock_file_that_disagrees_with_the_index_is_refused() {
+        let entry = |checksum: &str| {
+            let source = tame_index::CRATES_IO_INDEX;
+            let text = format!(
+                "version = 4\n[[package]]\nname = \"a\"\nversion = \"1.0.0\"\nsource = \"registry+{source}\"\n{checksum}"
+            );
+            let lock: Lockfile = text.parse().unwrap();
+            check_lock(&lock.packages[0], &release("a", "1.0.0", false))
+        };
+        entry(&format!("checksum = \"{}\"", "0".repeat(64))).unwrap();
+        let other = entry(&format!("checksum = \"{}\"", "1".repeat(64))).unwrap_err();
+        assert_eq!((other.class(), other.code()), (ErrorClass::Refused, "checksum-mismatch"));
+        assert_eq!(entry("").unwrap_err().class(), ErrorClass::Internal);
+    }
+}
