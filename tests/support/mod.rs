@@ -3,6 +3,7 @@
 #![allow(dead_code, unreachable_pub, reason = "each test program uses a part of this module")]
 
 pub mod report;
+pub mod sandboxed;
 
 use std::fs;
 use std::path::{Path, PathBuf};

@@ -1,0 +1,15 @@
+//! What the sandbox promises, tried by payloads inside it and looked at from outside.
+//!
+//! Each test runs the built program on a small crate whose code attacks one
+//! guarantee, and holds four things against each other: the errno that the
+//! code met, that the same works where nothing forbids it, that there was no
+//! effect outside, and the record. A test that cannot run here says so and
+//! passes, unless `SANDBOX_CHECK_MUST_RUN=1`.
+
+#![cfg(target_arch = "x86_64")]
+
+mod support;
+
+mod sandbox {
+    mod kernel;
+}
