@@ -12,4 +12,5 @@ mod support;
 
 mod sandbox {
     mod kernel;
+    mod shim;
 }
