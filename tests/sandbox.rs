@@ -11,6 +11,10 @@
 mod support;
 
 mod sandbox {
+    mod decoys;
+    mod files;
+    mod identity;
     mod kernel;
+    mod network;
     mod shim;
 }
