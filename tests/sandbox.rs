@@ -12,9 +12,13 @@ mod support;
 
 mod sandbox {
     mod decoys;
+    mod ends;
     mod files;
+    mod graph;
+    mod host;
     mod identity;
     mod kernel;
     mod network;
+    mod ordinary_user;
     mod shim;
 }

@@ -178,6 +178,30 @@ fn links_pipes_and_folders_in_the_place_of_outputs_are_neither_followed_nor_publ
     assert_ne!(run.report["completeness"]["status"], "complete");
 }
 
+/// The first process of a unit reports how it ended; its program must not be able to do so before.
+#[test]
+fn a_program_cannot_report_its_own_end() {
+    let main = r#"
+        let stat = fs::read_to_string("/proc/self/stat").unwrap();
+        let parent = stat.rsplit_once(')').unwrap().1.split_whitespace().nth(1).unwrap().to_owned();
+        tell("parent-known", parent != "0");
+        let opened: Vec<_> = (0..64)
+            .filter_map(|fd| OpenOptions::new().write(true).open(format!("/proc/{parent}/fd/{fd}")).ok())
+            .map(|mut pipe| pipe.write_all(&[0; 12]))
+            .collect();
+        tell("pipes-written", opened.iter().filter(|written| written.is_ok()).count());
+        tell("parents-memory", File::open(format!("/proc/{parent}/mem")).is_ok());
+        std::process::Command::new("setsid").args(["sleep", "60"]).spawn().unwrap();
+        std::process::exit(3);
+    "#;
+    let run = subject("reports-itself", main).run();
+    let end = run.end_of(run.unit("run-build-script", "reports-itself"));
+    assert_eq!((&end["outcome"], &end["code"]), (&"failed".into(), &3.into()), "{end}");
+    assert_eq!((&end["left_running"], &end["left_detached"]), (&1.into(), &1.into()), "{end}");
+    assert_eq!(run.value("pipes-written"), "0");
+    assert_eq!(run.value("parents-memory"), "false");
+}
+
 /// cargo passes on what a compiler prints on standard output, beside its own messages.
 #[test]
 fn a_macro_cannot_forge_cargos_messages() {

@@ -2,6 +2,7 @@
 
 #![allow(dead_code, unreachable_pub, reason = "each test program uses a part of this module")]
 
+pub mod processes;
 pub mod report;
 pub mod sandboxed;
 
