@@ -21,7 +21,8 @@ fn count(attempt: &Value) -> u64 {
 
 fn exact(path: impl Fn(&str) -> bool) -> u64 {
     let lines = RUN.of("attempt").filter(|line| line["arg_state"] == "exact" && line["outcome"] == "emulated");
-    let of_key = lines.filter(|line| line["object"]["resolved"] == KEY && path(line["object"]["path"].as_str().unwrap()));
+    let of_key =
+        lines.filter(|line| line["object"]["resolved"] == KEY && path(line["object"]["path"].as_str().unwrap()));
     of_key.map(count).sum()
 }
 
@@ -30,10 +31,13 @@ fn a_decoy_is_read_and_recorded_exactly() {
     RUN.met("by-name", 0);
     assert_eq!(RUN.value("is-a-key"), "true");
     let unit = RUN.unit("run-build-script", "wants-keys");
-    for (name, path) in [("by-symlink", "to-key"), ("by-folder", ".ssh/id_ed25519"), ("by-working-folder", "id_ed25519")] {
+    for (name, path) in
+        [("by-symlink", "to-key"), ("by-folder", ".ssh/id_ed25519"), ("by-working-folder", "id_ed25519")]
+    {
         RUN.met(name, 0);
         assert_eq!(RUN.value(&format!("{name}-key")), "true", "{name}");
-        let is_read = |attempt: &Attempt| attempt.path.ends_with(path) && attempt.state == "exact" && attempt.resolved == KEY;
+        let is_read =
+            |attempt: &Attempt| attempt.path.ends_with(path) && attempt.state == "exact" && attempt.resolved == KEY;
         let reads = RUN.attempts("fs.open").into_iter().filter(is_read);
         assert!(reads.clone().count() > 0, "{name}");
         assert!(reads.into_iter().all(|attempt| attempt.unit == unit && attempt.outcome == "emulated"));
@@ -81,7 +85,8 @@ fn two_runs_do_not_see_the_same_key() {
 
 #[test]
 fn no_race_of_paths_reads_a_decoy_without_an_exact_record() {
-    let counts = |name: &str| -> Vec<u64> { RUN.value(name).split(' ').map(|number| number.parse().unwrap()).collect() };
+    let counts =
+        |name: &str| -> Vec<u64> { RUN.value(name).split(' ').map(|number| number.parse().unwrap()).collect() };
     let (bytes, link) = (counts("raced-bytes"), counts("raced-link"));
     for raced in [&bytes, &link] {
         assert_eq!(raced.iter().sum::<u64>(), 3000);

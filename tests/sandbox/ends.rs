@@ -42,7 +42,7 @@ impl Running {
         command.env("TMPDIR", temp.path()).stdout(Stdio::piped()).stderr(Stdio::piped());
         let child = command.spawn().unwrap();
         let running = Self { subject, child, temp, mounts };
-        let begun = within(Duration::from_secs(60), || running.is_at_work());
+        let begun = within(Duration::from_mins(1), || running.is_at_work());
         assert!(begun, "the build script never came to its daemon: {:#?}", running.processes());
         running
     }
@@ -58,7 +58,10 @@ impl Running {
     /// The process whose command line begins so.
     fn find(&self, words: &str) -> Process {
         let all = self.processes();
-        all.iter().find(|process| process.command.contains(words)).unwrap_or_else(|| panic!("{words} in {all:#?}")).clone()
+        all.iter()
+            .find(|process| process.command.contains(words))
+            .unwrap_or_else(|| panic!("{words} in {all:#?}"))
+            .clone()
     }
 
     /// Sends a signal to one process, and holds that all the others end.
@@ -89,7 +92,8 @@ impl Running {
 /// Folders of runs in the subject's cache.
 fn run_folders(subject: &Subject) -> Vec<String> {
     let runs = subject.cache_dir().join("sandbox-check/runs");
-    let names = fs::read_dir(runs).into_iter().flatten().flatten().map(|entry| entry.file_name().into_string().unwrap());
+    let names =
+        fs::read_dir(runs).into_iter().flatten().flatten().map(|entry| entry.file_name().into_string().unwrap());
     names.filter(|name| name != "door").collect()
 }
 
@@ -166,7 +170,9 @@ fn what_a_build_script_leaves_running_is_ended_and_counted() {
 
 #[test]
 fn two_runs_side_by_side_do_not_disturb_each_other() {
-    let reads = |which: &str| format!("fn main() {{ for _ in 0..300 {{ did(\"which-{which}\", File::open(\"/home/dev/.ssh/{which}\")); }} }}");
+    let reads = |which: &str| {
+        format!("fn main() {{ for _ in 0..300 {{ did(\"which-{which}\", File::open(\"/home/dev/.ssh/{which}\")); }} }}")
+    };
     let one = Subject::new("side-one").build_script(&reads("one"));
     let two = Subject::new("side-two").build_script(&reads("two"));
     let start = |subject: &Subject| {

@@ -2,7 +2,7 @@
 
 use std::sync::LazyLock;
 
-use libc::{E2BIG, EACCES, EEXIST, ELOOP, ENXIO, ENOENT, EOPNOTSUPP, EPERM, EXDEV};
+use libc::{E2BIG, EACCES, EEXIST, ELOOP, ENOENT, ENXIO, EOPNOTSUPP, EPERM, EXDEV};
 
 use crate::support::sandboxed::{PRELUDE, Run, Subject};
 
@@ -35,7 +35,16 @@ fn denied(name: &str, errno: i32, kind: &str, resolved_end: &str) {
 
 #[test]
 fn a_unit_writes_its_own_folders_as_if_nobody_watched() {
-    for name in ["own-create", "own-temp", "own-chmod", "own-setuid", "own-nameless", "own-nameless-linked", "own-utimensat", "own-fchmod"] {
+    for name in [
+        "own-create",
+        "own-temp",
+        "own-chmod",
+        "own-setuid",
+        "own-nameless",
+        "own-nameless-linked",
+        "own-utimensat",
+        "own-fchmod",
+    ] {
         RUN.met(name, 0);
     }
     RUN.met("own-read-only", EACCES);

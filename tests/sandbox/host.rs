@@ -75,10 +75,16 @@ fn a_run_writes_nothing_but_its_cache_and_state() {
 
     // The payload did write, in the sandbox: what it met last was its own source, changed.
     run.met("own-source", 0);
-    assert!(run.attempts("fs.write").iter().any(|attempt| attempt.resolved.ends_with(".bashrc") && attempt.outcome == "emulated"));
+    assert!(
+        run.attempts("fs.write")
+            .iter()
+            .any(|attempt| attempt.resolved.ends_with(".bashrc") && attempt.outcome == "emulated")
+    );
     assert_eq!(changed(&crate_before, &listing(&subject.dir())), Vec::<PathBuf>::new(), "the crate's own folder");
     // Reading its index, cargo locks its cache and notes when it used what.
-    let cargos = |path: &PathBuf| [".package-cache", ".global-cache"].iter().any(|name| path.file_name().is_some_and(|file| file == *name));
+    let cargos = |path: &PathBuf| {
+        [".package-cache", ".global-cache"].iter().any(|name| path.file_name().is_some_and(|file| file == *name))
+    };
     let ours = [".cache", ".local"].map(|name| home.path().join(name));
     let others: Vec<_> = changed(&home_before, &listing(home.path()))
         .into_iter()

@@ -66,7 +66,17 @@ fn the_environment_has_nothing_of_the_hosts() {
 #[test]
 fn files_of_the_host_are_not_there() {
     for name in [
-        "shadow", "root-home", "root-profile", "host-file", "dev-mem", "dev-kmsg", "dev-fuse", "dev-kvm", "dev-ptmx", "machine-id", "cgroup",
+        "shadow",
+        "root-home",
+        "root-profile",
+        "host-file",
+        "dev-mem",
+        "dev-kmsg",
+        "dev-fuse",
+        "dev-kvm",
+        "dev-ptmx",
+        "machine-id",
+        "cgroup",
     ] {
         RUN.met(name, ENOENT);
         let path = RUN.attempts("fs.open");

@@ -83,7 +83,10 @@ fn connections_are_refused_and_recorded_with_their_addresses() {
     }
     let addresses: Vec<_> = run.attempts("net.connect").iter().map(|attempt| attempt.object.clone()).collect();
     for (ip, port) in [("192.0.2.1", 443), ("169.254.169.254", 80)] {
-        assert!(addresses.iter().any(|address| address["ip"] == ip && address["port"] == port), "{ip}:{port} in {addresses:#?}");
+        assert!(
+            addresses.iter().any(|address| address["ip"] == ip && address["port"] == port),
+            "{ip}:{port} in {addresses:#?}"
+        );
     }
     let mapped = addresses.iter().filter(|address| address["family"] == "AF_INET6" && address["ip"] == "127.0.0.1");
     assert_eq!(mapped.count(), 1, "an IPv4 address in IPv6's clothes is the IPv4 address: {addresses:#?}");

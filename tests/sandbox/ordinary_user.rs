@@ -27,7 +27,9 @@ fn runs(program: &str, args: &[&str]) -> bool {
 fn give(path: &Path) {
     chown(path, Some(USER), Some(USER)).unwrap();
     if fs::symlink_metadata(path).unwrap().is_dir() {
-        fs::read_dir(path).unwrap().for_each(|entry| give(&entry.unwrap().path()));
+        for entry in fs::read_dir(path).unwrap() {
+            give(&entry.unwrap().path());
+        }
     }
 }
 
@@ -74,7 +76,11 @@ fn an_honest_crate_passes_with_every_layer() {
         tell("uid", fs::read_to_string("/proc/self/status").unwrap().lines().find(|line| line.starts_with("Uid:")).unwrap().split_whitespace().nth(1).unwrap());
     }"#;
     // Without what payloads tell, it is honest.
-    let honest = Subject::new("honest").build_script(&build.replace("tell(", "drop::<(&str, String)>((").replace(".unwrap());\n    }", ".unwrap().to_owned()));\n    }"));
+    let honest = Subject::new("honest").build_script(
+        &build
+            .replace("tell(", "drop::<(&str, String)>((")
+            .replace(".unwrap());\n    }", ".unwrap().to_owned()));\n    }"),
+    );
     let run = run_or_skip(&honest);
     require!(run.is_some(), "setpriv and unshare are needed to become another user");
     let run = run.unwrap();

@@ -34,7 +34,8 @@ static RUN: LazyLock<Run> = LazyLock::new(|| {
 
 #[test]
 fn a_preloaded_library_runs_in_the_compiler_only_and_without_any_right() {
-    let programs: Vec<_> = RUN.told().into_keys().filter_map(|name| name.strip_suffix("-fds").map(str::to_owned)).collect();
+    let programs: Vec<_> =
+        RUN.told().into_keys().filter_map(|name| name.strip_suffix("-fds").map(str::to_owned)).collect();
     assert_eq!(programs, ["rustc"], "only programs of the unit load it");
     for set in ["CapInh", "CapPrm", "CapEff", "CapBnd", "CapAmb"] {
         assert_eq!(RUN.value(&format!("rustc-{set}")), "0000000000000000", "{set}");
@@ -104,7 +105,9 @@ const PLANTER_MANIFEST: &str =
 
 /// A library that uses a macro, and a subject whose build script runs after both and lists `deps`.
 fn planting(name: &'static str, body: &str) -> Subject {
-    let planter = format!("{PLANTER}\n#[proc_macro]\npub fn plant(_: TokenStream) -> TokenStream {{ {body} TokenStream::new() }}\n");
+    let planter = format!(
+        "{PLANTER}\n#[proc_macro]\npub fn plant(_: TokenStream) -> TokenStream {{ {body} TokenStream::new() }}\n"
+    );
     let look = r#"
         fn main() {
             let deps = PathBuf::from(out_dir()).join("../../../deps");
@@ -143,7 +146,8 @@ fn files_that_cargo_did_not_ask_for_are_not_published() {
     "#;
     let run = planting("plants-outputs", body).run();
     let unit = run.unit("compile", "planted");
-    let planted = ["libplantedx.rlib", "librustc_driver-0123456789abcdef.so", "libvictim-0123456789abcdef.rmeta", "planted"];
+    let planted =
+        ["libplantedx.rlib", "librustc_driver-0123456789abcdef.so", "libvictim-0123456789abcdef.rmeta", "planted"];
     assert_eq!(refused_outputs(&run, unit), planted);
     run.met("deps-itself", libc::EACCES);
     let deps = run.value("deps");
@@ -152,7 +156,9 @@ fn files_that_cargo_did_not_ask_for_are_not_published() {
         assert!(!deps.split(' ').any(|found| found == name), "{name} in {deps}");
     }
     // Whoever compiled it, the write belongs to the unit in which the macro ran.
-    let write = run.the("fs.write", "the write into deps", |attempt| attempt.path.ends_with("deps/librustc_driver-0123456789abcdef.so"));
+    let write = run.the("fs.write", "the write into deps", |attempt| {
+        attempt.path.ends_with("deps/librustc_driver-0123456789abcdef.so")
+    });
     assert_eq!((write.unit, write.came_of()), (unit, ("denied", Some(i64::from(libc::EACCES)), "exact")));
 }
 
@@ -211,7 +217,8 @@ fn a_macro_cannot_forge_cargos_messages() {
         }
     "###;
     let run = planting("forges-messages", body).run();
-    let forged: Vec<_> = run.of("directive").filter(|line| line["value"] == "forged" || line["value"] == "FORGED=1").collect();
+    let forged: Vec<_> =
+        run.of("directive").filter(|line| line["value"] == "forged" || line["value"] == "FORGED=1").collect();
     assert!(forged.is_empty(), "{forged:#?}");
     assert!(run.value("deps").contains("libplanted-"), "the build went on");
 }
