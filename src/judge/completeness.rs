@@ -323,7 +323,7 @@ mod tests {
 
     #[test]
     fn lost_evidence_and_killed_runs_are_incomplete() {
-        let killed = LogBuilder::new().build_script("u", |u| u.endless()).killed_log();
+        let killed = LogBuilder::new().build_script("u", crate::evidence::testing::UnitBuilder::endless).killed_log();
         assert_eq!(reasons(&killed), ["killed", "killed", "unit-not-run"]);
         let mut lossy = LogBuilder::new().build_script("u", |u| u).log();
         lossy.totals.received = 7;

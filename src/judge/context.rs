@@ -11,6 +11,9 @@ use crate::evidence::{Bytes, EvidenceLog};
 use crate::ids::{PackageId, UnitId};
 use crate::policy::{BoundPolicy, Policy, Role};
 
+/// The most attempts at one path that are looked at when somebody asks who wrote it.
+const MAX_WRITERS: usize = 256;
+
 /// A unit of the run with what is known about it.
 #[derive(Debug)]
 pub(crate) struct Unit<'a> {
@@ -122,7 +125,12 @@ fn unit<'a>(header: &'a Header, start: &'a UnitStart) -> Unit<'a> {
     let package = start.package.as_ref().and_then(|id| header.packages.iter().find(|p| p.id == *id));
     let source = package.map(|p| normalise(&p.dir.0)).unwrap_or_default();
     let mut places: Vec<_> = start.places.iter().map(|place| normalise(&place.0)).collect();
-    places.retain(|place| *place != source);
+    // Sources and the consumer are judged by other rules than outputs.
+    let is_source = |place: &Vec<u8>| {
+        place.as_slice() == layout_path(&header.layout.consumer)
+            || header.packages.iter().any(|p| normalise(&p.dir.0) == *place)
+    };
+    places.retain(|place| *place != source && !is_source(place));
     let is_consumer =
         start.kind == UnitKind::CompileConsumer || package.is_some_and(|p| p.source == PackageSource::Consumer);
     Unit { start, end: None, package: start.package.clone(), is_consumer, places, source }
@@ -165,6 +173,8 @@ pub(crate) struct Context<'a> {
     compiled: BTreeSet<UnitId>,
     /// By unit: the number of the first start of a configure script.
     configured: BTreeMap<UnitId, u64>,
+    /// By unit: the number of its first question to a name server.
+    first_query: BTreeMap<UnitId, u64>,
     decoys: BTreeMap<&'a [u8], DecoyClass>,
 }
 
@@ -180,6 +190,7 @@ impl<'a> Context<'a> {
             writers: BTreeMap::new(),
             compiled: BTreeSet::new(),
             configured: BTreeMap::new(),
+            first_query: BTreeMap::new(),
             decoys,
         };
         let mut started = BTreeSet::new();
@@ -221,7 +232,15 @@ impl<'a> Context<'a> {
     fn remember(&mut self, tried: &Tried<'a>) {
         let position = self.tried.len();
         match tried.attempt.kind {
-            Kind::FsWrite | Kind::FsLink => self.writers.entry(tried.path.clone()).or_default().push(position),
+            Kind::FsWrite | Kind::FsLink => {
+                let writers = self.writers.entry(tried.path.clone()).or_default();
+                if writers.len() < MAX_WRITERS {
+                    writers.push(position);
+                }
+            }
+            Kind::DnsQuery => {
+                self.first_query.entry(tried.unit.id()).or_insert(tried.attempt.seq);
+            }
             Kind::Exec => {
                 let role = self.program_role(tried);
                 if matches!(role, Some(Role::Compiler | Role::Linker | Role::Driver | Role::Rustc)) && !tried.is_first {
@@ -299,22 +318,48 @@ impl<'a> Context<'a> {
         self.writers.get(path).into_iter().flatten().filter_map(|&i| self.tried.get(i))
     }
 
-    pub(crate) fn compiles(&self, unit: UnitId) -> bool {
-        self.compiled.contains(&unit)
+    /// True if only compilers and linkers made this file, perhaps under another name.
+    ///
+    /// Everybody who wrote it counts, because repeats are coalesced and the order is lost:
+    /// a file that was compiled and then replaced is not compiled.
+    pub(crate) fn is_compiled(&self, path: &[u8]) -> bool {
+        let mut seen = BTreeSet::new();
+        let mut open = vec![path];
+        while let Some(path) = open.pop() {
+            if !seen.insert(path) {
+                continue;
+            }
+            let writers = self.writers.get(path).map_or(&[][..], Vec::as_slice);
+            if writers.is_empty() || writers.len() >= MAX_WRITERS || seen.len() > MAX_WRITERS {
+                return false;
+            }
+            for writer in writers.iter().filter_map(|&i| self.tried.get(i)) {
+                if self.is_compiler(writer) {
+                    continue;
+                }
+                if writer.attempt.kind != Kind::FsLink || writer.from.is_empty() {
+                    return false;
+                }
+                open.push(&writer.from);
+            }
+        }
+        true
     }
 
-    /// True if a compiler or linker made this file, perhaps under another name.
-    pub(crate) fn is_compiled(&self, path: &[u8], depth: u8) -> bool {
-        self.writers(path).any(|writer| match writer.role() {
-            Some(Role::Rustc | Role::Compiler | Role::Linker | Role::Driver | Role::Cargo) => true,
-            Some(Role::Copier) => self.compiles(writer.unit.id()),
-            _ => {
-                writer.attempt.kind == Kind::FsLink
-                    && depth < 4
-                    && writer.from != path
-                    && self.is_compiled(&writer.from, depth + 1)
-            }
-        })
+    /// True for who makes machine code out of sources. rustc alone runs macros, so outside of
+    /// build scripts what it writes itself may be theirs.
+    fn is_compiler(&self, writer: &Tried<'_>) -> bool {
+        match writer.role() {
+            Some(Role::Compiler | Role::Linker | Role::Driver | Role::Cargo) => true,
+            Some(Role::Rustc) => writer.unit.kind() == UnitKind::RunBuildScript,
+            Some(Role::Copier) => writer.attempt.kind == Kind::FsWrite && self.compiled.contains(&writer.unit.id()),
+            _ => false,
+        }
+    }
+
+    /// True if the unit of an attempt asked for a name before it.
+    pub(crate) fn has_asked_before(&self, tried: &Tried<'_>) -> bool {
+        self.first_query.get(&tried.unit.id()).is_some_and(|&seq| seq < tried.attempt.seq)
     }
 
     /// True below make, ninja, cmake or a configure script: their starts are the build description's.

@@ -13,6 +13,7 @@ mod diagnosis;
 mod finding;
 mod paths;
 mod shell;
+mod sweep;
 mod verdict;
 
 #[cfg(test)]
@@ -140,6 +141,10 @@ fn packages(cx: &Context<'_>, findings: Vec<Finding>, completeness: &Completenes
         let worst = package.findings.iter().map(|finding| finding.severity).max();
         package.verdict = Verdict::of(worst, completeness.is_complete_for(&package.id));
     }
+    // What runs in the consumer is the subject's, so the consumer itself has nothing to tell.
+    all.retain(|_, package| {
+        package.source != PackageSource::Consumer || !package.units.is_empty() || !package.findings.is_empty()
+    });
     let mut packages: Vec<_> = all.into_values().collect();
     packages.sort_by_key(|package| !package.subject);
     packages
