@@ -14,6 +14,7 @@ mod finding;
 mod paths;
 mod shell;
 mod sweep;
+mod units;
 mod verdict;
 
 #[cfg(test)]
@@ -32,7 +33,8 @@ use crate::evidence::EvidenceLog;
 use crate::evidence::line::{PackageSource, UnitKind, UnitOutcome};
 use crate::ids::{PackageId, Sha256Digest, UnitId};
 use crate::policy::Policy;
-use context::{Context, Units};
+use context::Context;
+use units::Units;
 
 /// What a log comes to under a policy.
 #[derive(Clone, Debug, PartialEq)]
