@@ -49,7 +49,7 @@ pub(super) fn of(cx: &Context<'_>) -> Coverage {
         .0
         .values()
         .filter(|unit| unit.kind() == UnitKind::CompileConsumer && unit.end.is_some())
-        .map(super::context::Unit::id)
+        .map(super::units::Unit::id)
         .collect();
     let mut driven_macros: Vec<&MacroName> = Vec::new();
     for package in &cx.log.header.packages {

@@ -120,7 +120,8 @@ impl Page {
                 format!("{}, the worst {worst}", counted(findings, "finding", "findings"))
             }
         };
-        self.paragraph(&format!("{word}  {target}: {says}"), 2);
+        self.paragraph(&format!("{word}  {target}"), 2);
+        self.paragraph(&says, 2);
         if report.verdict == Verdict::Pass && findings > 0 {
             self.paragraph(&format!("{} at low or info", counted(findings, "note", "notes")), 2);
         }
@@ -235,10 +236,13 @@ impl Page {
             "evidence         {calls} seen, {} recorded, {} repeats, {} counted, {} dropped; {integrity}",
             evidence.recorded, evidence.coalesced, evidence.counted, evidence.dropped
         );
-        if let Some(path) = &evidence.path {
-            _ = write!(text, "; {}", safe(path));
+        if evidence.integrity != Integrity::Complete {
+            text.push_str(": not all that happened stands in it");
         }
         self.paragraph(&text, 17);
+        if let Some(path) = &evidence.path {
+            self.paragraph(&format!("                 {}", safe(path)), 17);
+        }
         let worst = report.packages.iter().flat_map(|p| &p.findings).max_by_key(|finding| finding.severity);
         if let Some(worst) = worst {
             self.paragraph(&format!("hint             sandbox-check explain {}", worst.code), 17);
