@@ -52,11 +52,13 @@ pub(super) fn read(line: &[u8]) -> Option<Message> {
     match raw.reason.as_str() {
         "build-script-executed" => {
             let of = |kind: &str, values: Vec<String>| {
-                let directive = |value| Directive { package: package.clone(), kind: kind.to_owned(), value: Bytes::from(value) };
+                let directive =
+                    |value| Directive { package: package.clone(), kind: kind.to_owned(), value: Bytes::from(value) };
                 values.into_iter().map(directive).collect::<Vec<_>>()
             };
             let env = raw.env.into_iter().map(|(name, value)| format!("{name}={value}")).collect();
-            let lists = [("linked-lib", raw.linked_libs), ("linked-path", raw.linked_paths), ("cfg", raw.cfgs), ("env", env)];
+            let lists =
+                [("linked-lib", raw.linked_libs), ("linked-path", raw.linked_paths), ("cfg", raw.cfgs), ("env", env)];
             let directives = lists.into_iter().flat_map(|(kind, values)| of(kind, values)).collect();
             Some(Message::Directives(package, directives))
         }

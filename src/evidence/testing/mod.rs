@@ -14,7 +14,7 @@ use crate::ids::{PackageId, Sha256Digest, UnitId};
 
 pub(crate) const HOME: &str = "/home/dev";
 pub(crate) const CARGO_HOME: &str = "/home/dev/.cargo";
-pub(crate) const REGISTRY: &str = "/home/dev/.cargo/registry/src/index.crates.io-1949cf8c6b5b557f";
+pub(crate) const REGISTRY: &str = "/home/dev/.cargo/registry/src/registry.invalid-1949cf8c6b5b557f";
 pub(crate) const TOOLCHAIN: &str = "/home/dev/.rustup/toolchains/stable-x86_64-unknown-linux-gnu";
 pub(crate) const RUSTC: &str = "/home/dev/.rustup/toolchains/stable-x86_64-unknown-linux-gnu/bin/rustc";
 pub(crate) const CONSUMER: &str = "/home/dev/orders-service";
@@ -22,7 +22,7 @@ pub(crate) const DEPS: &str = "/home/dev/orders-service/target/debug/deps";
 pub(crate) const SCRIPT: &str =
     "/home/dev/orders-service/target/debug/build/subject-0011223344556677/build-script-build";
 pub(crate) const OUT: &str = "/home/dev/orders-service/target/debug/build/subject-8899aabbccddeeff/out";
-pub(crate) const SOURCE: &str = "/home/dev/.cargo/registry/src/index.crates.io-1949cf8c6b5b557f/subject-1.0.0";
+pub(crate) const SOURCE: &str = "/home/dev/.cargo/registry/src/registry.invalid-1949cf8c6b5b557f/subject-1.0.0";
 
 pub(crate) fn subject() -> PackageId {
     PackageId::new("subject", "1.0.0")
@@ -83,6 +83,7 @@ impl LogBuilder {
                 cargo_home: CARGO_HOME.to_owned(),
                 registry_src: REGISTRY.to_owned(),
                 toolchain: TOOLCHAIN.to_owned(),
+                local_src: "/workspace/crates".to_owned(),
                 consumer: CONSUMER.to_owned(),
                 target_dir: format!("{CONSUMER}/target"),
                 tmp: "/tmp".to_owned(),
