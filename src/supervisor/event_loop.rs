@@ -122,13 +122,23 @@ pub(super) struct EventLoop<'a> {
     self_test_output: String,
     lines: Lines,
     stderr_tail: Tail,
-    diagnostics: HashMap<PackageId, Tail>,
+    /// By package and crate name.
+    diagnostics: HashMap<(PackageId, String), Tail>,
     /// Packages of compiled units by the name of the unit, to hold against cargo's messages.
     announced: HashMap<String, PackageId>,
-    /// Packages of macro libraries by the unit's name, until one was opened by a rustc.
+    /// Packages of macro libraries by the unit's name.
     macro_units: HashMap<String, PackageId>,
     asked: Vec<Vec<u8>>,
-    opened_libraries: Vec<Vec<u8>>,
+    /// Units that did not end well: to them belong cargo's words about the failure.
+    failed: Vec<Failed>,
+}
+
+#[derive(Debug)]
+struct Failed {
+    unit: UnitId,
+    package: PackageId,
+    name: String,
+    runs_script: bool,
 }
 
 impl<'a> EventLoop<'a> {
@@ -165,7 +175,7 @@ impl<'a> EventLoop<'a> {
             announced: HashMap::new(),
             macro_units: HashMap::new(),
             asked: Vec::new(),
-            opened_libraries: Vec::new(),
+            failed: Vec::new(),
             spec,
             parent,
             epoll,
@@ -353,7 +363,7 @@ impl<'a> EventLoop<'a> {
     }
 
     fn read_listener(&mut self, number: u32, flags: EpollFlags) -> Result<()> {
-        let Self { shims, evidence, procfs, zones, start, asked, opened_libraries, .. } = self;
+        let Self { shims, evidence, procfs, zones, start, asked, .. } = self;
         let Some(unit) = shims.get_mut(&number).and_then(|shim| shim.unit.as_mut()) else { return Ok(()) };
         let (Some(listener), Some(evidence)) = (&unit.listener, evidence.as_mut()) else { return Ok(()) };
         if !flags.contains(EpollFlags::EPOLLIN) {
@@ -378,19 +388,22 @@ impl<'a> EventLoop<'a> {
             }
         }
         let mut handler =
-            Handler { evidence, procfs, zones, start: *start, asked, opened_libraries };
+            Handler { evidence, procfs, zones, start: *start, asked };
         for notification in pending {
             handler.handle(unit, &notification).map_err(SupervisorError::Evidence)?;
         }
-        self.note_loaded_macros()
+        self.note_loaded_macros(number)
     }
 
-    fn note_loaded_macros(&mut self) -> Result<()> {
-        for library in std::mem::take(&mut self.opened_libraries) {
-            let library = String::from_utf8_lossy(&library).into_owned();
+    fn note_loaded_macros(&mut self, number: u32) -> Result<()> {
+        let Some(unit) = self.shims.get_mut(&number).and_then(|shim| shim.unit.as_mut()) else { return Ok(()) };
+        let id = unit.id;
+        let new: Vec<_> = unit.libraries.iter().skip(unit.libraries_told).map(|name| name.to_string_lossy().into_owned()).collect();
+        unit.libraries_told = unit.libraries.len();
+        for library in new {
             let name = library.strip_prefix("lib").and_then(|name| name.strip_suffix(".so")).unwrap_or(&library);
-            if let Some(package) = self.macro_units.remove(name) {
-                self.note(note::MACRO_LOADED, Some(package), None, &library)?;
+            if let Some(package) = self.macro_units.get(name).cloned() {
+                self.note(note::MACRO_LOADED, Some(package), Some(id), &library)?;
             }
         }
         Ok(())
@@ -424,6 +437,12 @@ impl<'a> EventLoop<'a> {
         if let Some(evidence) = &mut self.evidence {
             evidence.write(&Line::UnitEnd(line)).map_err(SupervisorError::Evidence)?;
             evidence.forget(unit.id);
+        }
+        if outcome != UnitOutcome::Ok
+            && let Some(package) = unit.package
+        {
+            let runs_script = unit.kind == UnitKind::RunBuildScript;
+            self.failed.push(Failed { unit: unit.id, package, name: unit.name, runs_script });
         }
         self.parent.tell(&Event::UnitEnded);
         if unit.kind == UnitKind::SelfTest { self.judge_self_test() } else { Ok(()) }
@@ -475,14 +494,15 @@ impl<'a> EventLoop<'a> {
 
     fn take_message(&mut self, message: Message) -> Result<()> {
         match message {
-            Message::Directives(_, directives) => {
-                for directive in directives {
+            Message::Directives(package, directives, out_dir) => {
+                let link_arguments = cargo::link_arguments(&package, &out_dir);
+                for directive in directives.into_iter().chain(link_arguments) {
                     self.write(&Line::Directive(directive))?;
                 }
                 Ok(())
             }
-            Message::Diagnostic(package, text) => {
-                self.diagnostics.entry(package).or_default().push(text.as_bytes());
+            Message::Diagnostic(package, crate_name, text) => {
+                self.diagnostics.entry((package, crate_name)).or_default().push(text.as_bytes());
                 Ok(())
             }
             Message::Artifact(package, files) => {
@@ -570,18 +590,33 @@ impl<'a> EventLoop<'a> {
     }
 
     fn close(mut self) -> Result<()> {
-        for (package, mut tail) in std::mem::take(&mut self.diagnostics) {
-            if let Some(tail) = tail.take() {
-                self.write(&Line::Output(Output { unit: None, package: Some(package), stream: "diagnostic".to_owned(), tail }))?;
-            }
-        }
-        if let Some(tail) = self.stderr_tail.take() {
-            self.write(&Line::Output(Output { unit: None, package: None, stream: "stderr".to_owned(), tail }))?;
-        }
+        self.write_last_words()?;
         match self.evidence.take() {
             Some(evidence) => evidence.close().map_err(SupervisorError::Evidence),
             None => Ok(()),
         }
+    }
+
+    /// What compilers and cargo said of units that failed, then the end of all that cargo said.
+    fn write_last_words(&mut self) -> Result<()> {
+        let mut outputs = Vec::new();
+        for ((package, crate_name), mut tail) in std::mem::take(&mut self.diagnostics) {
+            let of_crate = |failed: &&Failed| failed.package == package && failed.name.strip_prefix(&crate_name).is_some_and(|rest| rest.starts_with('-'));
+            let unit = self.failed.iter().find(of_crate).map(|failed| failed.unit);
+            if let Some(tail) = tail.take() {
+                outputs.push(Output { unit, package: Some(package), stream: "diagnostic".to_owned(), tail });
+            }
+        }
+        outputs.sort_by_key(|output| output.unit);
+        let stderr = self.stderr_tail.take().unwrap_or_default();
+        for (package, text) in cargo::failed_scripts(&stderr.0) {
+            let unit = self.failed.iter().find(|failed| failed.runs_script && failed.package == package).map(|failed| failed.unit);
+            outputs.push(Output { unit, package: Some(package), stream: "stderr".to_owned(), tail: Bytes(text) });
+        }
+        if !stderr.0.is_empty() {
+            outputs.push(Output { unit: None, package: None, stream: "stderr".to_owned(), tail: stderr });
+        }
+        outputs.into_iter().try_for_each(|output| self.write(&Line::Output(output)))
     }
 
     fn write(&mut self, line: &Line) -> Result<()> {
