@@ -276,7 +276,7 @@ fn refuse(error: &AcquireError, settings: &Settings, toolchain: &HostToolchain, 
     {
         let mut report = Report::new(&log, &settings.policy, None);
         report.error =
-            Some(ReportError { code: error.code().to_owned(), message: failed_to(error), hint: error.hint() });
+            Some(ReportError { code: error.code().to_owned(), message: crate::error_chain(error), hint: error.hint() });
         return match deliver(&report, settings, teller) {
             ExitCode::Internal => ExitCode::Internal,
             _ => ExitCode::Fail,
@@ -289,7 +289,7 @@ fn refuse(error: &AcquireError, settings: &Settings, toolchain: &HostToolchain, 
         ErrorClass::Temporary => ExitCode::Temporary,
         ErrorClass::Internal => ExitCode::Internal,
     };
-    fail(teller, code, failed_to(error), error.hint())
+    fail(teller, code, crate::error_chain(error), error.hint())
 }
 
 fn refused_log(

@@ -62,7 +62,17 @@ impl Proc {
             return normal(path);
         }
         let base = self.link(&base_link(tid, dirfd)).unwrap_or_else(|| PathBuf::from("?"));
-        if path.as_os_str().is_empty() { base } else { normal(&base.join(path)) }
+        let whole = if path.as_os_str().is_empty() { base } else { normal(&base.join(path)) };
+        self.as_self(tid, &whole).unwrap_or(whole)
+    }
+
+    /// The kernel shows a caller's own folder below `/proc` by number: as `/proc/self`.
+    fn as_self(&self, tid: i32, path: &Path) -> Option<PathBuf> {
+        let rest = path.strip_prefix("/proc").ok()?;
+        let number = rest.iter().next()?.to_str()?.parse::<u32>().ok()?.to_string();
+        let own = self.status(tid, "NStgid")?;
+        let tail = rest.strip_prefix(&number).ok()?;
+        own.split_whitespace().any(|id| id == number).then(|| Path::new("/proc/self").join(tail))
     }
 
     /// One line of `/proc/TID/status`.

@@ -65,7 +65,9 @@ pub(super) fn decode(notification: &Notification, args: Args, procfs: &Proc) -> 
             exact(Object::Operation { names: vec![operation_name(notification, uint(register(at)))] })
         }
         Args::CloneFlags(at) => exact(Object::Operation { names: namespace_names(uint(register(at))) }),
-        Args::Registers | Args::Open(..) | Args::OpenHow | Args::Metadata(_) => exact(Object::None),
+        Args::Registers | Args::Open(..) | Args::OpenHow | Args::Metadata(_) => {
+            exact(Object::Operation { names: Vec::new() })
+        }
     }
 }
 

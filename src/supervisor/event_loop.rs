@@ -21,7 +21,7 @@ use super::caller::Proc;
 use super::cargo::{Lines, Tail};
 use super::zones::Zones;
 use super::{Sandboxed, SupervisorError};
-use crate::evidence::line::{Line, Note, Output, note};
+use crate::evidence::line::{Line, Note, note};
 use crate::evidence::writer::EvidenceWriter;
 use crate::ids::{PackageId, UnitId};
 use crate::sandbox::channel::{Order, Parent};
@@ -101,13 +101,24 @@ pub(super) struct EventLoop<'a> {
     self_test_output: String,
     lines: Lines,
     stderr_tail: Tail,
-    diagnostics: HashMap<PackageId, Tail>,
+    /// By package and crate name.
+    diagnostics: HashMap<(PackageId, String), Tail>,
     /// Packages of compiled units by the name of the unit, to hold against cargo's messages.
     announced: HashMap<String, PackageId>,
-    /// Packages of macro libraries by the unit's name, until one was opened by a rustc.
+    /// Packages of macro libraries by the unit's name.
     macro_units: HashMap<String, PackageId>,
     asked: Vec<Vec<u8>>,
-    opened_libraries: Vec<Vec<u8>>,
+    /// Units that did not end well: to them belong cargo's words about the failure.
+    failed: Vec<Failed>,
+}
+
+/// A unit that did not end well.
+#[derive(Debug)]
+struct Failed {
+    unit: UnitId,
+    package: PackageId,
+    name: String,
+    runs_script: bool,
 }
 
 impl<'a> EventLoop<'a> {
@@ -160,7 +171,7 @@ impl<'a> EventLoop<'a> {
             announced: HashMap::new(),
             macro_units: HashMap::new(),
             asked: Vec::new(),
-            opened_libraries: Vec::new(),
+            failed: Vec::new(),
             spec,
             parent,
             epoll,
@@ -256,19 +267,7 @@ impl<'a> EventLoop<'a> {
     }
 
     fn close(mut self) -> Result<()> {
-        for (package, mut tail) in std::mem::take(&mut self.diagnostics) {
-            if let Some(tail) = tail.take() {
-                self.write(&Line::Output(Output {
-                    unit: None,
-                    package: Some(package),
-                    stream: "diagnostic".to_owned(),
-                    tail,
-                }))?;
-            }
-        }
-        if let Some(tail) = self.stderr_tail.take() {
-            self.write(&Line::Output(Output { unit: None, package: None, stream: "stderr".to_owned(), tail }))?;
-        }
+        self.write_last_words()?;
         match self.evidence.take() {
             Some(evidence) => evidence.close().map_err(SupervisorError::Evidence),
             None => Ok(()),

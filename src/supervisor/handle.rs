@@ -39,8 +39,6 @@ pub(super) struct Handler<'a> {
     pub(super) start: Instant,
     /// Names that a unit was seen to ask the stub for.
     pub(super) asked: &'a mut Vec<Vec<u8>>,
-    /// Libraries that a rustc opened, by file name.
-    pub(super) opened_libraries: &'a mut Vec<Vec<u8>>,
 }
 
 /// What is recorded of a call beside its registers.
@@ -117,17 +115,37 @@ impl Handler<'_> {
             Kind::Exec if !std::mem::replace(&mut unit.runs, true) => self.evidence.count("unit-program"),
             Kind::ProcSignal if self.signals_itself(notification, &decoded.object) => self.evidence.count("own-signal"),
             Kind::NetConnect => {
+                let mut errno = None;
                 if let Object::Address(address) = &decoded.object {
                     let fd = caller::int(notification.args[0]);
                     unit.connected.insert(fd, address.clone());
+                    errno = self.nobody_there(notification, address);
                 }
-                self.record_allowed(unit, notification, row.kind, decoded.state, decoded.object)?;
+                let finding = Finding {
+                    kind: row.kind,
+                    outcome: Outcome::Allowed,
+                    errno,
+                    state: decoded.state,
+                    object: decoded.object,
+                };
+                self.record(unit, notification, finding)?;
             }
             Kind::NetSend => self.sends(unit, notification, decoded)?,
             kind if self.is_dull(unit, kind, &decoded.object) => self.evidence.count("own"),
             kind => self.record_allowed(unit, notification, kind, decoded.state, decoded.object)?,
         }
         Ok(reply)
+    }
+
+    /// ENOENT if the address is the path of a unix socket that is not there.
+    fn nobody_there(&self, notification: &Notification, address: &Address) -> Option<i32> {
+        let path = address
+            .path
+            .as_ref()
+            .map(|path| path.0.as_slice())
+            .filter(|path| path.first().is_some_and(|first| *first != 0))?;
+        let base = self.procfs.open_base(notification.tid, None).ok()?;
+        (opens::object(path, Some(&base), true).err() == Some(Errno::ENOENT)).then_some(libc::ENOENT)
     }
 
     /// rustc changes names within its own output folder; what a build script does in `OUT_DIR` is recorded.
@@ -199,7 +217,7 @@ impl Handler<'_> {
         Ok(Reply::Continue(Continue(Layer::NetworkNamespace)))
     }
 
-    fn open(&mut self, unit: &Unit, notification: &Notification, args: Args) -> io::Result<Reply> {
+    fn open(&mut self, unit: &mut Unit, notification: &Notification, args: Args) -> io::Result<Reply> {
         let call = match OpenCall::read(notification, args) {
             Ok(call) => call,
             Err(unreadable) => return self.unreadable(unit, notification, Kind::FsOpen, unreadable),
@@ -207,7 +225,7 @@ impl Handler<'_> {
         let Some(thread) = &unit.opener else { return Ok(Reply::Errno(libc::EACCES)) };
         let this_unit = open::Unit { kind: unit.kind, places: &unit.places, opener: thread };
         let (opened, resolved) = opens::open(&call, notification.tid, this_unit, self.zones, self.procfs);
-        self.note_library(unit, &resolved);
+        Self::note_library(unit, &resolved);
         let kind = if call.writes() { Kind::FsWrite } else { Kind::FsOpen };
         if let Opened::Counted(zone) = opened {
             self.evidence.count(zone);
@@ -233,16 +251,14 @@ impl Handler<'_> {
     }
 
     /// A rustc that opens a library that a unit made: how we know that macros were loaded.
-    fn note_library(&mut self, unit: &Unit, path: &Path) {
+    fn note_library(unit: &mut Unit, path: &Path) {
         let compiles = !matches!(unit.kind, UnitKind::RunBuildScript | UnitKind::SelfTest);
         if compiles
             && path.extension().is_some_and(|extension| extension == "so")
             && let Some(name) = path.file_name()
+            && !unit.libraries.iter().any(|known| known.as_bytes() == name.as_bytes())
         {
-            let name = name.as_bytes().to_vec();
-            if !self.opened_libraries.contains(&name) {
-                self.opened_libraries.push(name);
-            }
+            unit.libraries.push(name.to_owned());
         }
     }
 

@@ -3,9 +3,9 @@
 use std::fs::File;
 use std::io::{self, Read as _};
 
-use super::{EventLoop, Result};
+use super::{EventLoop, Failed, Result};
 use crate::evidence::Bytes;
-use crate::evidence::line::{Line, note};
+use crate::evidence::line::{Line, Output, note};
 use crate::supervisor::cargo::{self, Message};
 use crate::supervisor::{SupervisorError, dns};
 
@@ -26,14 +26,15 @@ impl EventLoop<'_> {
 
     fn take_message(&mut self, message: Message) -> Result<()> {
         match message {
-            Message::Directives(_, directives) => {
-                for directive in directives {
+            Message::Directives(package, directives, out_dir) => {
+                let link_arguments = cargo::link_arguments(&package, &out_dir);
+                for directive in directives.into_iter().chain(link_arguments) {
                     self.write(&Line::Directive(directive))?;
                 }
                 Ok(())
             }
-            Message::Diagnostic(package, text) => {
-                self.diagnostics.entry(package).or_default().push(text.as_bytes());
+            Message::Diagnostic(package, crate_name, text) => {
+                self.diagnostics.entry((package, crate_name)).or_default().push(text.as_bytes());
                 Ok(())
             }
             Message::Artifact(package, files) => {
@@ -97,6 +98,35 @@ impl EventLoop<'_> {
             self.note(note::UNSEEN_QUERY, None, None, &text)?;
         }
         Ok(())
+    }
+
+    /// What compilers and cargo said of units that failed, then the end of all that cargo said.
+    pub(super) fn write_last_words(&mut self) -> Result<()> {
+        let mut outputs = Vec::new();
+        for ((package, crate_name), mut tail) in std::mem::take(&mut self.diagnostics) {
+            let of_crate = |failed: &&Failed| {
+                failed.package == package
+                    && failed.name.strip_prefix(&crate_name).is_some_and(|rest| rest.starts_with('-'))
+            };
+            let unit = self.failed.iter().find(of_crate).map(|failed| failed.unit);
+            if let Some(tail) = tail.take() {
+                outputs.push(Output { unit, package: Some(package), stream: "diagnostic".to_owned(), tail });
+            }
+        }
+        outputs.sort_by_key(|output| output.unit);
+        let stderr = self.stderr_tail.take().unwrap_or_default();
+        for (package, text) in cargo::failed_scripts(&stderr.0) {
+            let unit = self
+                .failed
+                .iter()
+                .find(|failed| failed.runs_script && failed.package == package)
+                .map(|failed| failed.unit);
+            outputs.push(Output { unit, package: Some(package), stream: "stderr".to_owned(), tail: Bytes(text) });
+        }
+        if !stderr.0.is_empty() {
+            outputs.push(Output { unit: None, package: None, stream: "stderr".to_owned(), tail: stderr });
+        }
+        outputs.into_iter().try_for_each(|output| self.write(&Line::Output(output)))
     }
 }
 

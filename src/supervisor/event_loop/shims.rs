@@ -7,7 +7,7 @@ use std::os::fd::{AsFd as _, BorrowedFd, OwnedFd};
 
 use nix::sys::epoll::EpollFlags;
 
-use super::{EventLoop, Result, Source};
+use super::{EventLoop, Failed, Result, Source};
 use crate::evidence::Bytes;
 use crate::evidence::line::{Line, UnitEnd, UnitKind, UnitOutcome, UnitStart, note};
 use crate::handoff::{self, Datagram};
@@ -162,7 +162,7 @@ impl EventLoop<'_> {
     }
 
     pub(super) fn read_listener(&mut self, number: u32, flags: EpollFlags) -> Result<()> {
-        let Self { shims, evidence, procfs, zones, start, asked, opened_libraries, .. } = self;
+        let Self { shims, evidence, procfs, zones, start, asked, .. } = self;
         let Some(unit) = shims.get_mut(&number).and_then(|shim| shim.unit.as_mut()) else { return Ok(()) };
         let (Some(listener), Some(evidence)) = (&unit.listener, evidence.as_mut()) else { return Ok(()) };
         if !flags.contains(EpollFlags::EPOLLIN) {
@@ -186,19 +186,22 @@ impl EventLoop<'_> {
                 break;
             }
         }
-        let mut handler = Handler { evidence, procfs, zones, start: *start, asked, opened_libraries };
+        let mut handler = Handler { evidence, procfs, zones, start: *start, asked };
         for notification in pending {
             handler.handle(unit, &notification).map_err(SupervisorError::Evidence)?;
         }
-        self.note_loaded_macros()
+        self.note_loaded_macros(number)
     }
 
-    fn note_loaded_macros(&mut self) -> Result<()> {
-        for library in std::mem::take(&mut self.opened_libraries) {
-            let library = String::from_utf8_lossy(&library).into_owned();
+    fn note_loaded_macros(&mut self, number: u32) -> Result<()> {
+        let Some(unit) = self.shims.get_mut(&number).and_then(|shim| shim.unit.as_mut()) else { return Ok(()) };
+        let id = unit.id;
+        let told = std::mem::replace(&mut unit.libraries_told, unit.libraries.len());
+        let new: Vec<_> = unit.libraries.iter().skip(told).map(|name| name.to_string_lossy().into_owned()).collect();
+        for library in new {
             let name = library.strip_prefix("lib").and_then(|name| name.strip_suffix(".so")).unwrap_or(&library);
-            if let Some(package) = self.macro_units.remove(name) {
-                self.note(note::MACRO_LOADED, Some(package), None, &library)?;
+            if let Some(package) = self.macro_units.get(name).cloned() {
+                self.note(note::MACRO_LOADED, Some(package), Some(id), &library)?;
             }
         }
         Ok(())
@@ -232,6 +235,12 @@ impl EventLoop<'_> {
         if let Some(evidence) = &mut self.evidence {
             evidence.write(&Line::UnitEnd(line)).map_err(SupervisorError::Evidence)?;
             evidence.forget(unit.id);
+        }
+        if outcome != UnitOutcome::Ok
+            && let Some(package) = unit.package
+        {
+            let runs_script = unit.kind == UnitKind::RunBuildScript;
+            self.failed.push(Failed { unit: unit.id, package, name: unit.name, runs_script });
         }
         self.parent.tell(&Event::UnitEnded);
         if unit.kind == UnitKind::SelfTest { self.judge_self_test() } else { Ok(()) }
