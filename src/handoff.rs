@@ -25,7 +25,12 @@ pub fn receive(socket: impl AsFd) -> io::Result<Option<Datagram>> {
     let mut control = nix::cmsg_space!(i32);
     let (length, fd) = {
         let mut parts = [IoSliceMut::new(&mut bytes)];
-        let message = recvmsg::<UnixAddr>(socket.as_fd().as_raw_fd(), &mut parts, Some(&mut control), MsgFlags::MSG_CMSG_CLOEXEC)?;
+        let message = recvmsg::<UnixAddr>(
+            socket.as_fd().as_raw_fd(),
+            &mut parts,
+            Some(&mut control),
+            MsgFlags::MSG_CMSG_CLOEXEC,
+        )?;
         let mut fd = None;
         for part in message.cmsgs()? {
             if let ControlMessageOwned::ScmRights(fds) = part {

@@ -179,7 +179,8 @@ impl Page {
             return;
         }
         let groups = rest.chunk_by(|one, next| one.severity == next.severity);
-        let counts: Vec<_> = groups.filter_map(|group| Some(format!("{} {}", group.len(), group.first()?.severity))).collect();
+        let counts: Vec<_> =
+            groups.filter_map(|group| Some(format!("{} {}", group.len(), group.first()?.severity))).collect();
         self.paragraph(&format!("    and {} more: {}; --format json has all", rest.len(), counts.join(", ")), 6);
     }
 

@@ -111,7 +111,8 @@ pub fn plant_self_test(spec: &SandboxSpec) -> Result<UnixListener, RunError> {
     };
     fs::write(&targets.host_file, "A file of the host's.\n").map_err(failed(&targets.host_file))?;
     let socket = UnixListener::bind(&targets.host_socket).map_err(failed(&targets.host_socket))?;
-    fs::set_permissions(&targets.host_socket, fs::Permissions::from_mode(0o777)).map_err(failed(&targets.host_socket))?;
+    fs::set_permissions(&targets.host_socket, fs::Permissions::from_mode(0o777))
+        .map_err(failed(&targets.host_socket))?;
     Ok(socket)
 }
 
@@ -120,7 +121,11 @@ impl RunningSandbox {
     ///
     /// # Errors
     /// See [`RunError`]; with `Ok` the log is closed.
-    pub fn follow(mut self, with_stopper: impl Fn(&mut dyn FnMut(&mut Stopper)), mut handle: impl FnMut(&Event)) -> Result<(), RunError> {
+    pub fn follow(
+        mut self,
+        with_stopper: impl Fn(&mut dyn FnMut(&mut Stopper)),
+        mut handle: impl FnMut(&Event),
+    ) -> Result<(), RunError> {
         let mut failure = None;
         let mut line = String::new();
         loop {

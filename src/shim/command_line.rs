@@ -42,8 +42,23 @@ impl CommandLine {
                         keep(&mut line.extra, value);
                     }
                 }
-                b"--cfg" | b"--check-cfg" | b"--extern" | b"-L" | b"-l" | b"--cap-lints" | b"--target" | b"-A" | b"-W"
-                | b"-D" | b"-F" | b"--allow" | b"--warn" | b"--deny" | b"--forbid" | b"-Z" | b"--remap-path-prefix" => {
+                b"--cfg"
+                | b"--check-cfg"
+                | b"--extern"
+                | b"-L"
+                | b"-l"
+                | b"--cap-lints"
+                | b"--target"
+                | b"-A"
+                | b"-W"
+                | b"-D"
+                | b"-F"
+                | b"--allow"
+                | b"--warn"
+                | b"--deny"
+                | b"--forbid"
+                | b"-Z"
+                | b"--remap-path-prefix" => {
                     rest.next()?;
                 }
                 b"-" => return None,
@@ -131,7 +146,9 @@ mod tests {
         for owned in ["libatt-abc.rmeta", "att-abc.d", "att-abc", "libatt-abc.so", "att-abc.att.1-cgu.0.rcgu.o"] {
             assert!(line.owns_output(owned.as_bytes()), "{owned}");
         }
-        for planted in ["librustc_driver-0f.so", "libserde-1.rmeta", "att-abcd.d", "libatt.so", "att", "liblibatt-abc.so"] {
+        for planted in
+            ["librustc_driver-0f.so", "libserde-1.rmeta", "att-abcd.d", "libatt.so", "att", "liblibatt-abc.so"]
+        {
             assert!(!line.owns_output(planted.as_bytes()), "{planted}");
         }
     }

@@ -65,11 +65,13 @@ pub(super) fn read(line: &[u8]) -> Option<Message> {
     match raw.reason.as_str() {
         "build-script-executed" => {
             let of = |kind: &str, values: Vec<String>| {
-                let directive = |value| Directive { package: package.clone(), kind: kind.to_owned(), value: Bytes::from(value) };
+                let directive =
+                    |value| Directive { package: package.clone(), kind: kind.to_owned(), value: Bytes::from(value) };
                 values.into_iter().map(directive).collect::<Vec<_>>()
             };
             let env = raw.env.into_iter().map(|(name, value)| format!("{name}={value}")).collect();
-            let lists = [("linked-lib", raw.linked_libs), ("linked-path", raw.linked_paths), ("cfg", raw.cfgs), ("env", env)];
+            let lists =
+                [("linked-lib", raw.linked_libs), ("linked-path", raw.linked_paths), ("cfg", raw.cfgs), ("env", env)];
             let directives = lists.into_iter().flat_map(|(kind, values)| of(kind, values)).collect();
             Some(Message::Directives(package, directives, raw.out_dir))
         }
@@ -114,7 +116,8 @@ pub(super) fn failed_scripts(stderr: &[u8]) -> Vec<(PackageId, Vec<u8>)> {
         if let Some(package) = failed_script(line) {
             found.push((package, line.to_vec()));
             inside = true;
-        } else if inside && (line.starts_with(b"  ") || line.starts_with(b"Caused by:") || line.trim_ascii().is_empty()) {
+        } else if inside && (line.starts_with(b"  ") || line.starts_with(b"Caused by:") || line.trim_ascii().is_empty())
+        {
             if let Some((_, text)) = found.last_mut() {
                 text.extend_from_slice(line);
             }
@@ -220,7 +223,10 @@ mod tests {
     fn the_words_of_failed_scripts_are_told_apart() {
         let stderr = b"   Compiling a v1.0.0\nerror: failed to run custom build command for `a v1.0.0 (/x)`\n\nCaused by:\n  process\n  --- stderr\n  boom\nwarning: other\nerror: failed to run custom build command for `b-c v0.2.0+x`\n  bang\n";
         let found = failed_scripts(stderr);
-        assert_eq!(found.iter().map(|(package, _)| package.to_string()).collect::<Vec<_>>(), ["a@1.0.0", "b-c@0.2.0+x"]);
+        assert_eq!(
+            found.iter().map(|(package, _)| package.to_string()).collect::<Vec<_>>(),
+            ["a@1.0.0", "b-c@0.2.0+x"]
+        );
         assert!(found[0].1.ends_with(b"boom\n") && found[1].1.ends_with(b"bang\n"));
     }
 

@@ -61,9 +61,13 @@ pub(super) fn decode(notification: &Notification, args: Args, procfs: &Proc) -> 
         Args::Signal(target, signal) => {
             exact(Object::Signal { signal: i64::from(int(register(signal))), target: i64::from(int(register(target))) })
         }
-        Args::Operation(at) => exact(Object::Operation { names: vec![operation_name(notification, uint(register(at)))] }),
+        Args::Operation(at) => {
+            exact(Object::Operation { names: vec![operation_name(notification, uint(register(at)))] })
+        }
         Args::CloneFlags(at) => exact(Object::Operation { names: namespace_names(uint(register(at))) }),
-        Args::Registers | Args::Open(..) | Args::OpenHow | Args::Metadata(_) => exact(Object::Operation { names: Vec::new() }),
+        Args::Registers | Args::Open(..) | Args::OpenHow | Args::Metadata(_) => {
+            exact(Object::Operation { names: Vec::new() })
+        }
     }
 }
 
@@ -79,7 +83,13 @@ fn read_path(tid: i32, dirfd: Option<i32>, address: u64, procfs: &Proc) -> Resul
 
 /// A program start. The path is that of the file behind links, where there is one, so that a link
 /// named like a compiler is not taken for one.
-fn program(notification: &Notification, dirfd: Option<i32>, path: u64, argv: u64, procfs: &Proc) -> Result<Decoded, Unreadable> {
+fn program(
+    notification: &Notification,
+    dirfd: Option<i32>,
+    path: u64,
+    argv: u64,
+    procfs: &Proc,
+) -> Result<Decoded, Unreadable> {
     const ARGUMENTS_CAP: usize = 64;
     const ARGUMENT_CAP: usize = 1024;
     const COUNT_CAP: u64 = 1 << 20;

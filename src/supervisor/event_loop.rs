@@ -143,7 +143,20 @@ struct Failed {
 
 impl<'a> EventLoop<'a> {
     pub(super) fn new(sandboxed: Sandboxed, parent: &'a mut Parent) -> Result<Self> {
-        let Sandboxed { spec, outer_proc, read_only_views, resolver, life, handoff, stdout, stderr, go, child, evidence, counters } = sandboxed;
+        let Sandboxed {
+            spec,
+            outer_proc,
+            read_only_views,
+            resolver,
+            life,
+            handoff,
+            stdout,
+            stderr,
+            go,
+            child,
+            evidence,
+            counters,
+        } = sandboxed;
         let watch = |step| move |error: nix::errno::Errno| SupervisorError::Watch { step, source: error.into() };
         let epoll = Epoll::new(EpollCreateFlags::EPOLL_CLOEXEC).map_err(watch("make an epoll instance"))?;
         let child = pidfd(child).map_err(|source| SupervisorError::Watch { step: "watch cargo", source })?;
@@ -154,7 +167,10 @@ impl<'a> EventLoop<'a> {
             zones: Zones::new(spec.header.layout.clone(), spec.reads.clone()),
             admission: Admission::new(&spec.header),
             filter: to_bytes(&unit_filter()?),
-            evidence: Some(EvidenceWriter::new(evidence, &counters, spec.limits.attempts_per_class).map_err(SupervisorError::Evidence)?),
+            evidence: Some(
+                EvidenceWriter::new(evidence, &counters, spec.limits.attempts_per_class)
+                    .map_err(SupervisorError::Evidence)?,
+            ),
             procfs: Proc::new(outer_proc),
             start: Instant::now(),
             deadline: Instant::now() + Duration::from_secs(spec.limits.wall_clock_s),
@@ -182,7 +198,11 @@ impl<'a> EventLoop<'a> {
         };
         this.watch(&this.handoff, Source::Handoff)?;
         this.watch(&*this.parent, Source::Parent)?;
-        for (source, fd) in [(Source::Stdout, this.stdout.as_ref().map(File::as_fd)), (Source::Stderr, this.stderr.as_ref().map(File::as_fd)), (Source::Child, this.child.as_ref().map(OwnedFd::as_fd))] {
+        for (source, fd) in [
+            (Source::Stdout, this.stdout.as_ref().map(File::as_fd)),
+            (Source::Stderr, this.stderr.as_ref().map(File::as_fd)),
+            (Source::Child, this.child.as_ref().map(OwnedFd::as_fd)),
+        ] {
             if let Some(fd) = fd {
                 this.watch(fd, source)?;
             }
@@ -301,7 +321,8 @@ impl<'a> EventLoop<'a> {
         let (reply, unit) = match ready {
             Ok((admitted, domain)) => {
                 let bytes = |path: &std::path::Path| std::os::unix::ffi::OsStrExt::as_bytes(path.as_os_str()).to_vec();
-                let program = if admitted.kind == UnitKind::SelfTest { self.spec.shim() } else { self.spec.rustc.clone() };
+                let program =
+                    if admitted.kind == UnitKind::SelfTest { self.spec.shim() } else { self.spec.rustc.clone() };
                 let plan = Plan {
                     program: program.into_bytes(),
                     private_out: admitted.private_out.as_deref().map(bytes).unwrap_or_default(),
@@ -387,8 +408,7 @@ impl<'a> EventLoop<'a> {
                 break;
             }
         }
-        let mut handler =
-            Handler { evidence, procfs, zones, start: *start, asked };
+        let mut handler = Handler { evidence, procfs, zones, start: *start, asked };
         for notification in pending {
             handler.handle(unit, &notification).map_err(SupervisorError::Evidence)?;
         }
@@ -398,7 +418,8 @@ impl<'a> EventLoop<'a> {
     fn note_loaded_macros(&mut self, number: u32) -> Result<()> {
         let Some(unit) = self.shims.get_mut(&number).and_then(|shim| shim.unit.as_mut()) else { return Ok(()) };
         let id = unit.id;
-        let new: Vec<_> = unit.libraries.iter().skip(unit.libraries_told).map(|name| name.to_string_lossy().into_owned()).collect();
+        let new: Vec<_> =
+            unit.libraries.iter().skip(unit.libraries_told).map(|name| name.to_string_lossy().into_owned()).collect();
         unit.libraries_told = unit.libraries.len();
         for library in new {
             let name = library.strip_prefix("lib").and_then(|name| name.strip_suffix(".so")).unwrap_or(&library);
@@ -475,7 +496,11 @@ impl<'a> EventLoop<'a> {
     }
 
     fn views(&self) -> String {
-        if self.read_only_views.is_empty() { "private root".to_owned() } else { "private root, sources read-only".to_owned() }
+        if self.read_only_views.is_empty() {
+            "private root".to_owned()
+        } else {
+            "private root, sources read-only".to_owned()
+        }
     }
 
     fn read_stdout(&mut self) -> Result<()> {
@@ -534,7 +559,10 @@ impl<'a> EventLoop<'a> {
             self.unwatch(&child)?;
         }
         if self.go.is_some() {
-            let mut text = format!("cargo was never started: {}", String::from_utf8_lossy(self.self_test_output.as_bytes()).trim());
+            let mut text = format!(
+                "cargo was never started: {}",
+                String::from_utf8_lossy(self.self_test_output.as_bytes()).trim()
+            );
             let _ = self.read_stderr();
             if let Some(tail) = self.stderr_tail.take() {
                 text = tail.to_string();
@@ -577,7 +605,8 @@ impl<'a> EventLoop<'a> {
 
     /// A query that no unit was seen to send, for example by `write` on a connected socket.
     fn resolve(&mut self, at: u32) -> Result<()> {
-        let questions = usize::try_from(at).ok().and_then(|at| self.resolver.get(at)).map(dns::answer).unwrap_or_default();
+        let questions =
+            usize::try_from(at).ok().and_then(|at| self.resolver.get(at)).map(dns::answer).unwrap_or_default();
         for (name, qtype) in questions {
             if let Some(at) = self.asked.iter().position(|asked| *asked == name) {
                 self.asked.swap_remove(at);
@@ -601,7 +630,10 @@ impl<'a> EventLoop<'a> {
     fn write_last_words(&mut self) -> Result<()> {
         let mut outputs = Vec::new();
         for ((package, crate_name), mut tail) in std::mem::take(&mut self.diagnostics) {
-            let of_crate = |failed: &&Failed| failed.package == package && failed.name.strip_prefix(&crate_name).is_some_and(|rest| rest.starts_with('-'));
+            let of_crate = |failed: &&Failed| {
+                failed.package == package
+                    && failed.name.strip_prefix(&crate_name).is_some_and(|rest| rest.starts_with('-'))
+            };
             let unit = self.failed.iter().find(of_crate).map(|failed| failed.unit);
             if let Some(tail) = tail.take() {
                 outputs.push(Output { unit, package: Some(package), stream: "diagnostic".to_owned(), tail });
@@ -610,7 +642,11 @@ impl<'a> EventLoop<'a> {
         outputs.sort_by_key(|output| output.unit);
         let stderr = self.stderr_tail.take().unwrap_or_default();
         for (package, text) in cargo::failed_scripts(&stderr.0) {
-            let unit = self.failed.iter().find(|failed| failed.runs_script && failed.package == package).map(|failed| failed.unit);
+            let unit = self
+                .failed
+                .iter()
+                .find(|failed| failed.runs_script && failed.package == package)
+                .map(|failed| failed.unit);
             outputs.push(Output { unit, package: Some(package), stream: "stderr".to_owned(), tail: Bytes(text) });
         }
         if !stderr.0.is_empty() {
@@ -633,11 +669,15 @@ impl<'a> EventLoop<'a> {
 
     fn watch(&self, fd: impl std::os::fd::AsFd, source: Source) -> Result<()> {
         let event = EpollEvent::new(EpollFlags::EPOLLIN, source.pack());
-        self.epoll.add(fd, event).map_err(|errno| SupervisorError::Watch { step: "watch a descriptor", source: errno.into() })
+        self.epoll
+            .add(fd, event)
+            .map_err(|errno| SupervisorError::Watch { step: "watch a descriptor", source: errno.into() })
     }
 
     fn unwatch(&self, fd: impl std::os::fd::AsFd) -> Result<()> {
-        self.epoll.delete(fd).map_err(|errno| SupervisorError::Watch { step: "let go of a descriptor", source: errno.into() })
+        self.epoll
+            .delete(fd)
+            .map_err(|errno| SupervisorError::Watch { step: "let go of a descriptor", source: errno.into() })
     }
 
     fn unwatch_parent(&self) -> Result<()> {
@@ -668,7 +708,10 @@ fn drain(stream: &mut Option<File>) -> Option<Vec<u8>> {
 fn is_readable(fd: BorrowedFd<'_>) -> bool {
     use nix::poll::{PollFd, PollFlags, PollTimeout, poll};
     let mut fds = [PollFd::new(fd, PollFlags::POLLIN)];
-    poll(&mut fds, PollTimeout::ZERO).is_ok_and(|ready| ready > 0) && fds.iter().any(|fd| fd.any().unwrap_or(false) && fd.revents().is_some_and(|flags| flags.contains(PollFlags::POLLIN)))
+    poll(&mut fds, PollTimeout::ZERO).is_ok_and(|ready| ready > 0)
+        && fds
+            .iter()
+            .any(|fd| fd.any().unwrap_or(false) && fd.revents().is_some_and(|flags| flags.contains(PollFlags::POLLIN)))
 }
 
 /// A wait status (wait(2)) as an outcome.

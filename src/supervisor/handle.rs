@@ -19,7 +19,9 @@ use super::units::Unit;
 use super::zones::Zones;
 use super::{dns, open as opens};
 use crate::evidence::Bytes;
-use crate::evidence::line::{Address, ArgState, Attempt, Kind, Object, Outcome, PathObject, ProgramFile, UnitKind, Via};
+use crate::evidence::line::{
+    Address, ArgState, Attempt, Kind, Object, Outcome, PathObject, ProgramFile, UnitKind, Via,
+};
 use crate::evidence::writer::EvidenceWriter;
 use crate::sandbox::table::{self, Answer, Args, Class, Layer, Metadata, Row};
 use crate::sys::seccomp::Notification;
@@ -85,7 +87,13 @@ impl Handler<'_> {
         match row.answer {
             Answer::Constant(errno) => self.constant(unit, notification, row.kind, errno, decoded.object),
             Answer::Refuse(errno, _) => {
-                let finding = Finding { kind: row.kind, outcome: Outcome::Denied, errno: Some(errno), state: decoded.state, object: decoded.object };
+                let finding = Finding {
+                    kind: row.kind,
+                    outcome: Outcome::Denied,
+                    errno: Some(errno),
+                    state: decoded.state,
+                    object: decoded.object,
+                };
                 self.record(unit, notification, finding)?;
                 Ok(Reply::Errno(errno))
             }
@@ -94,7 +102,14 @@ impl Handler<'_> {
         }
     }
 
-    fn pass_on(&mut self, unit: &mut Unit, notification: &Notification, row: Row, decoded: Decoded, layer: Layer) -> io::Result<Reply> {
+    fn pass_on(
+        &mut self,
+        unit: &mut Unit,
+        notification: &Notification,
+        row: Row,
+        decoded: Decoded,
+        layer: Layer,
+    ) -> io::Result<Reply> {
         let reply = Reply::Continue(Continue(layer));
         match row.kind {
             // The shim starts the unit's own program.
@@ -107,7 +122,13 @@ impl Handler<'_> {
                     unit.connected.insert(fd, address.clone());
                     errno = self.nobody_there(notification, address);
                 }
-                let finding = Finding { kind: row.kind, outcome: Outcome::Allowed, errno, state: decoded.state, object: decoded.object };
+                let finding = Finding {
+                    kind: row.kind,
+                    outcome: Outcome::Allowed,
+                    errno,
+                    state: decoded.state,
+                    object: decoded.object,
+                };
                 self.record(unit, notification, finding)?;
             }
             Kind::NetSend => self.sends(unit, notification, decoded)?,
@@ -119,7 +140,11 @@ impl Handler<'_> {
 
     /// ENOENT if the address is the path of a unix socket that is not there.
     fn nobody_there(&self, notification: &Notification, address: &Address) -> Option<i32> {
-        let path = address.path.as_ref().map(|path| path.0.as_slice()).filter(|path| path.first().is_some_and(|first| *first != 0))?;
+        let path = address
+            .path
+            .as_ref()
+            .map(|path| path.0.as_slice())
+            .filter(|path| path.first().is_some_and(|first| *first != 0))?;
         let base = self.procfs.open_base(notification.tid, None).ok()?;
         (opens::object(path, Some(&base), true).err() == Some(Errno::ENOENT)).then_some(libc::ENOENT)
     }
@@ -187,7 +212,8 @@ impl Handler<'_> {
         match table::refuse_socket(uint(family), uint(kind), uint(protocol)) {
             Some(errno) => self.constant(unit, notification, row.kind, errno, object),
             None => {
-                let finding = Finding { kind: row.kind, outcome: Outcome::Allowed, errno: None, state: ArgState::Exact, object };
+                let finding =
+                    Finding { kind: row.kind, outcome: Outcome::Allowed, errno: None, state: ArgState::Exact, object };
                 self.record(unit, notification, finding)?;
                 Ok(Reply::Continue(Continue(Layer::NetworkNamespace)))
             }
@@ -213,7 +239,11 @@ impl Handler<'_> {
             self.evidence.count("own-write");
             return Ok(answer_open(&call, opened));
         }
-        let object = Object::Path(PathObject { path: Bytes(call.path.clone()), resolved: Bytes::from(resolved.as_path()), flags: call.flag_names() });
+        let object = Object::Path(PathObject {
+            path: Bytes(call.path.clone()),
+            resolved: Bytes::from(resolved.as_path()),
+            flags: call.flag_names(),
+        });
         let (outcome, errno, state) = match &opened {
             Opened::Counted(_) | Opened::Continued => (Outcome::Allowed, None, ArgState::Snapshot),
             Opened::Done(_) => (Outcome::Emulated, None, ArgState::Exact),
@@ -226,7 +256,8 @@ impl Handler<'_> {
     /// A rustc that opens a library that a unit made: how we know that macros were loaded.
     fn note_library(unit: &mut Unit, path: &Path) {
         let compiles = !matches!(unit.kind, UnitKind::RunBuildScript | UnitKind::SelfTest);
-        if compiles && path.extension().is_some_and(|extension| extension == "so")
+        if compiles
+            && path.extension().is_some_and(|extension| extension == "so")
             && let Some(name) = path.file_name()
             && !unit.libraries.iter().any(|known| known.as_bytes() == name.as_bytes())
         {
@@ -239,7 +270,9 @@ impl Handler<'_> {
             Ok(call) => call,
             Err(unreadable) => return self.unreadable(unit, notification, Kind::FsMeta, unreadable),
         };
-        let allowed = |path: &Path| unit.places.iter().any(|place| path.starts_with(place)) || path.starts_with(self.zones.home());
+        let allowed = |path: &Path| {
+            unit.places.iter().any(|place| path.starts_with(place)) || path.starts_with(self.zones.home())
+        };
         let (done, resolved) = metadata::change(&call, notification.tid, self.procfs, allowed);
         let reply = match done {
             Ok(()) => Reply::Success,
@@ -254,27 +287,58 @@ impl Handler<'_> {
             Err(errno) => (outcome_of(errno), Some(raw(errno))),
         };
         let path = Bytes(call.path.clone().unwrap_or_default());
-        let object = Object::Path(PathObject { path, resolved: Bytes::from(resolved.as_path()), flags: vec![call.describe()] });
-        self.record(unit, notification, Finding { kind: Kind::FsMeta, outcome, errno, state: ArgState::Exact, object })?;
+        let object =
+            Object::Path(PathObject { path, resolved: Bytes::from(resolved.as_path()), flags: vec![call.describe()] });
+        self.record(
+            unit,
+            notification,
+            Finding { kind: Kind::FsMeta, outcome, errno, state: ArgState::Exact, object },
+        )?;
         Ok(reply)
     }
 
     /// Refused from registers alone.
-    fn constant(&mut self, unit: &Unit, notification: &Notification, kind: Kind, errno: i32, object: Object) -> io::Result<Reply> {
+    fn constant(
+        &mut self,
+        unit: &Unit,
+        notification: &Notification,
+        kind: Kind,
+        errno: i32,
+        object: Object,
+    ) -> io::Result<Reply> {
         let finding = Finding { kind, outcome: Outcome::Denied, errno: Some(errno), state: ArgState::Exact, object };
         self.record(unit, notification, finding)?;
         Ok(Reply::Constant(Constant(errno)))
     }
 
     /// What cannot be read is refused.
-    fn unreadable(&mut self, unit: &Unit, notification: &Notification, kind: Kind, why: Unreadable) -> io::Result<Reply> {
+    fn unreadable(
+        &mut self,
+        unit: &Unit,
+        notification: &Notification,
+        kind: Kind,
+        why: Unreadable,
+    ) -> io::Result<Reply> {
         let errno = why.errno();
-        let finding = Finding { kind, outcome: Outcome::Denied, errno: Some(errno), state: ArgState::Unreadable, object: Object::None };
+        let finding = Finding {
+            kind,
+            outcome: Outcome::Denied,
+            errno: Some(errno),
+            state: ArgState::Unreadable,
+            object: Object::None,
+        };
         self.record(unit, notification, finding)?;
         Ok(Reply::Errno(errno))
     }
 
-    fn record_allowed(&mut self, unit: &Unit, notification: &Notification, kind: Kind, state: ArgState, object: Object) -> io::Result<()> {
+    fn record_allowed(
+        &mut self,
+        unit: &Unit,
+        notification: &Notification,
+        kind: Kind,
+        state: ArgState,
+        object: Object,
+    ) -> io::Result<()> {
         // That a program is not there was seen when its links were followed.
         let missing = matches!(object, Object::Program { file: ProgramFile::Absent, .. });
         let errno = missing.then_some(libc::ENOENT);

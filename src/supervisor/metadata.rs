@@ -92,7 +92,8 @@ pub(super) fn change(
         return (Err(Errno::EACCES), real);
     }
     use std::os::fd::AsFd as _;
-    let done = apply(object.as_fd(), call.change).map_err(|error| Errno::from_raw(error.raw_os_error().unwrap_or(libc::EIO)));
+    let done =
+        apply(object.as_fd(), call.change).map_err(|error| Errno::from_raw(error.raw_os_error().unwrap_or(libc::EIO)));
     (done, real)
 }
 

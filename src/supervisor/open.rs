@@ -112,7 +112,13 @@ impl OpenCall {
         if !self.flags.intersects(OFlag::O_WRONLY | OFlag::O_RDWR | OFlag::O_PATH) {
             names.push("O_RDONLY".to_owned());
         }
-        names.extend(self.flags.iter_names().map(|(name, _)| name).filter(|name| !matches!(*name, "O_RDONLY" | "O_LARGEFILE" | "O_NDELAY" | "O_RSYNC" | "O_FSYNC")).map(str::to_owned));
+        names.extend(
+            self.flags
+                .iter_names()
+                .map(|(name, _)| name)
+                .filter(|name| !matches!(*name, "O_RDONLY" | "O_LARGEFILE" | "O_NDELAY" | "O_RSYNC" | "O_FSYNC"))
+                .map(str::to_owned),
+        );
         names
     }
 }
@@ -128,7 +134,9 @@ pub(super) fn open(call: &OpenCall, tid: i32, unit: Unit<'_>, zones: &Zones, pro
     let zone = zones.of(&by_text, unit.kind, unit.places);
     match zone {
         Zone::Kernel => return (Opened::Continued, by_text),
-        Zone::Fixed(name) if !call.writes() || name == DEVICE || name == OWN_DESCRIPTOR => return (Opened::Counted(name), by_text),
+        Zone::Fixed(name) if !call.writes() || name == DEVICE || name == OWN_DESCRIPTOR => {
+            return (Opened::Counted(name), by_text);
+        }
         _ => {}
     }
     let Ok(path) = CString::new(call.path.clone()) else { return (Opened::Continued, by_text) };
@@ -215,7 +223,8 @@ fn open_for_writing(
         // A link through /proc/self, which is somebody else for us; a FIFO that nobody reads.
         Err(Errno::ELOOP | Errno::ENXIO) => (Opened::Continued, by_text),
         Err(Errno::EACCES) => {
-            let object = look(&path, again.as_ref(), call.flags & OFlag::O_NOFOLLOW, ResolveFlag::RESOLVE_NO_MAGICLINKS);
+            let object =
+                look(&path, again.as_ref(), call.flags & OFlag::O_NOFOLLOW, ResolveFlag::RESOLVE_NO_MAGICLINKS);
             let real = object.as_ref().ok().and_then(|object| procfs.own_descriptor(object));
             match (object, real) {
                 (Ok(object), Some(real)) if real.starts_with(zones.home()) => (hand_over(call, procfs, &object), real),
@@ -244,9 +253,13 @@ pub(super) fn object(path: &[u8], base: Option<&OwnedFd>, follow: bool) -> Resul
 
 /// What a file to run is, by its first bytes.
 pub(super) fn program_file(object: &OwnedFd, procfs: &Proc) -> ProgramFile {
-    let regular = fstat(object).is_ok_and(|stat| SFlag::from_bits_truncate(stat.st_mode) & SFlag::S_IFMT == SFlag::S_IFREG);
+    let regular =
+        fstat(object).is_ok_and(|stat| SFlag::from_bits_truncate(stat.st_mode) & SFlag::S_IFMT == SFlag::S_IFREG);
     let mut first = [0; 4];
-    let read = regular.then(|| procfs.reopen(object, OFlag::O_RDONLY).ok()).flatten().map(|fd| io::Read::read(&mut std::fs::File::from(fd), &mut first));
+    let read = regular
+        .then(|| procfs.reopen(object, OFlag::O_RDONLY).ok())
+        .flatten()
+        .map(|fd| io::Read::read(&mut std::fs::File::from(fd), &mut first));
     match (read, &first) {
         (Some(Ok(4)), b"\x7fELF") => ProgramFile::Elf,
         (Some(Ok(2..)), [b'#', b'!', ..]) => ProgramFile::Script,
@@ -261,7 +274,8 @@ fn belongs_to_caller(fd: &OwnedFd) -> bool {
         let kind = SFlag::from_bits_truncate(mode) & SFlag::S_IFMT;
         [SFlag::S_IFCHR, SFlag::S_IFBLK, SFlag::S_IFIFO].contains(&kind)
     };
-    fstat(fd).is_ok_and(|stat| special(stat.st_mode)) || fstatfs(fd).is_ok_and(|fs| fs.filesystem_type() == PROC_SUPER_MAGIC)
+    fstat(fd).is_ok_and(|stat| special(stat.st_mode))
+        || fstatfs(fd).is_ok_and(|fs| fs.filesystem_type() == PROC_SUPER_MAGIC)
 }
 
 /// Takes back the flag that kept us from waiting.

@@ -38,8 +38,16 @@ const PROBES: &[Probe] = &[
 ];
 
 /// The layers in the order of the report.
-const LAYERS: [&str; 8] =
-    ["user-namespace", "mount-namespace", "pid-namespace", "network-namespace", "keyring", "landlock", "seccomp", "opens-on-behalf"];
+const LAYERS: [&str; 8] = [
+    "user-namespace",
+    "mount-namespace",
+    "pid-namespace",
+    "network-namespace",
+    "keyring",
+    "landlock",
+    "seccomp",
+    "opens-on-behalf",
+];
 
 /// A layer that does not hold.
 #[derive(Clone, Debug, PartialEq, Eq)]

@@ -71,7 +71,12 @@ impl Listener {
     /// # Errors
     /// What `SECCOMP_IOCTL_NOTIF_SEND` answers but for ENOENT.
     pub fn answer_continue(&self, id: u64) -> io::Result<bool> {
-        self.send(libc::seccomp_notif_resp { id, val: 0, error: 0, flags: libc::SECCOMP_USER_NOTIF_FLAG_CONTINUE as u32 })
+        self.send(libc::seccomp_notif_resp {
+            id,
+            val: 0,
+            error: 0,
+            flags: libc::SECCOMP_USER_NOTIF_FLAG_CONTINUE as u32,
+        })
     }
 
     /// Answers with an errno (positive). False if the caller was gone.
@@ -112,7 +117,9 @@ impl Listener {
     /// An older kernel is as correct without.
     pub fn wake_synchronously(&self) {
         // SAFETY: takes a value, no pointer.
-        let _ = unsafe { libc::ioctl(self.0.as_raw_fd(), SECCOMP_IOCTL_NOTIF_SET_FLAGS, SECCOMP_USER_NOTIF_FD_SYNC_WAKE_UP) };
+        let _ = unsafe {
+            libc::ioctl(self.0.as_raw_fd(), SECCOMP_IOCTL_NOTIF_SET_FLAGS, SECCOMP_USER_NOTIF_FD_SYNC_WAKE_UP)
+        };
     }
 
     fn send(&self, response: libc::seccomp_notif_resp) -> io::Result<bool> {
