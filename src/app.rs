@@ -115,12 +115,14 @@ fn check(args: &CheckArgs, mut settings: Settings, teller: &Teller, signals: &Si
         Ok(toolchain) => toolchain,
         Err(error) => return fail(teller, ExitCode::Usage, failed_to(&error), Some(error.hint())),
     };
+    tracing::info!(rustc = toolchain.record.rustc, sysroot = %toolchain.sysroot.display(), "found the toolchain");
     settings.acquire.cargo.clone_from(&toolchain.cargo);
     settings.acquire.toolchain.clone_from(&settings.toolchain);
     let acquired = match acquire(&settings, args.quiet) {
         Ok(acquired) => acquired,
         Err(error) => return refuse(&error, &settings, &toolchain, teller),
     };
+    tracing::info!(packages = acquired.packages.len(), facts = acquired.facts.len(), "acquired the sources");
     let (spec, run_dir) = match prepare(&acquired, &toolchain, &settings) {
         Ok(prepared) => prepared,
         Err(message) => return fail(teller, ExitCode::Internal, message, None),
@@ -129,12 +131,14 @@ fn check(args: &CheckArgs, mut settings: Settings, teller: &Teller, signals: &Si
         let printed = serde_json::to_writer_pretty(io::stdout().lock(), &spec).map_err(io::Error::from);
         return if printed.and_then(|()| writeln!(io::stdout())).is_ok() { ExitCode::Pass } else { ExitCode::Internal };
     }
+    tracing::info!(uid = spec.identity.uid, mounts = spec.mounts.len(), command = ?spec.cargo.args, "planned the run");
     let progress = RunProgress::new(&acquired, args.quiet);
     if let Err(error) = carry_out(&spec, &run_dir, signals, |event| progress.tell(event)) {
         drop(progress);
         return report_failed_run(&error, &spec, &settings, teller);
     }
     drop(progress);
+    tracing::info!("the build has ended");
     tell(&spec, &settings, teller)
 }
 
@@ -207,6 +211,7 @@ fn tell(spec: &SandboxSpec, settings: &Settings, teller: &Teller) -> ExitCode {
         Err(message) => return fail(teller, ExitCode::Internal, message, None),
     };
     let draft = Report::new(&log, &settings.policy, None);
+    tracing::info!(lines = log.lines.len(), policy = settings.policy.name, verdict = draft.verdict.as_str(), "judged");
     let kept = match keep_evidence(spec, settings, draft.verdict) {
         Ok(kept) => kept,
         Err(message) => return fail(teller, ExitCode::Internal, message, None),

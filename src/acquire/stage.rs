@@ -51,6 +51,7 @@ fn acquire_in_new_run(
     let offline = settings.offline || config.offline();
     let client = if offline { None } else { Some(Client::new(config.transport()?, &settings.limits)?) };
     let stage = Stage { settings, config: &config, client: client.as_ref(), offline, run: sources.path(), progress };
+    tracing::debug!(run = %stage.run.display(), offline, "acquiring");
     let parts = stage.work(request)?;
     Ok(Acquired {
         target: parts.target,

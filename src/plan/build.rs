@@ -72,6 +72,7 @@ pub fn plan(acquired: &Acquired, toolchain: &HostToolchain, settings: &RunSettin
     variables.retain(|(name, _)| !settings.env.iter().any(|(given, _)| given == name));
     variables.extend(settings.env.clone());
 
+    tracing::debug!(decoys = layout.decoys.len(), uses = project.uses.len(), "made the decoy home and the consumer");
     let identity = settings.identity;
     let mut mounts = root::base(&layout, &toolchain.sysroot, (identity.uid, identity.gid));
     mounts.extend(plant(&home));

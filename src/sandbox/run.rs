@@ -95,6 +95,7 @@ pub fn spawn(spec: &SandboxSpec, run_dir: &Path) -> Result<(RunningSandbox, Stop
     let (Some(input), Some(output)) = (child.stdin.take(), child.stdout.take()) else {
         return Err(RunError::Start(io::ErrorKind::BrokenPipe.into()));
     };
+    tracing::debug!(pid = child.id(), spec = %spec_file.display(), "started the launch helper");
     let running = RunningSandbox { child, identity: spec.identity, events: BufReader::new(output) };
     Ok((running, Stopper(input)))
 }
