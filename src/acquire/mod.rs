@@ -15,6 +15,7 @@ mod embedded;
 mod error;
 pub mod facts;
 mod http;
+mod library;
 mod local;
 mod locked;
 mod manifest;

@@ -20,7 +20,7 @@ use super::runs;
 use super::settings::AcquireSettings;
 use super::sources::{DEFAULT, Source, is_default};
 use super::target::{Request, Requirement};
-use super::{Acquired, SourcePackage, SubjectDependency, SubjectOrigin, choose, consumer, locked, offline};
+use super::{Acquired, SourcePackage, SubjectDependency, SubjectOrigin, choose, consumer, library, locked, offline};
 use crate::evidence::line::{Fact, PackageSource, Target, TargetKind};
 use crate::ids::{PackageId, Sha256Digest};
 
@@ -123,6 +123,10 @@ impl Stage<'_> {
         let mut packages = packages(&subject, placed, &mut facts);
         if !packages.iter().any(|package| package.subject) {
             return Err(lock_error("the subject is not in it".to_owned()));
+        }
+        for package in packages.iter_mut().filter(|package| package.subject) {
+            let dir = self.run.join(&package.dir);
+            facts.extend(library::add(package, &dir)?);
         }
         for package in &mut packages {
             if let Some(macros) = &mut package.proc_macro {

@@ -247,7 +247,8 @@ fn shown_tail(tail: &[u8]) -> String {
 }
 
 fn missing_units(cx: &Context<'_>, reasons: &mut Vec<Reason>) {
-    for package in &cx.log.header.packages {
+    let parts = cx.log.header.packages.iter().filter(|package| super::coverage::takes_part(cx, package));
+    for package in parts {
         let reason = |code, text: &str| Reason {
             code,
             package: Some(package.id.to_string()),

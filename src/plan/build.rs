@@ -139,7 +139,7 @@ fn project_files(project: &Consumer) -> Vec<MountOp> {
 /// configuration file that lies in `$CARGO_HOME` is a decoy.
 fn cargo_command(acquired: &Acquired, layout: &Layout, env: Vec<(String, String)>, jobs: usize) -> CargoCommand {
     let mut args: Vec<String> =
-        ["cargo", "check", "--offline", "--keep-going", "--lib", "--bins", "--message-format=json"]
+        ["cargo", "check", "--offline", "--ignore-rust-version", "--keep-going", "--lib", "--bins", "--message-format=json"]
             .map(str::to_owned)
             .into();
     let mut config = |key: &str, value: &str| args.extend(["--config".to_owned(), format!("{key}={value:?}")]);
