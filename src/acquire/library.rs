@@ -27,7 +27,8 @@ pub(crate) fn add(package: &mut SourcePackage, dir: &Path) -> Result<Option<Fact
     let mut empty = empty.write(true).create_new(true).mode(0o644).open(&source).map_err(failed(source.as_path()))?;
     empty.write_all(b"//! Empty.\n").map_err(failed(source.as_path()))?;
     let mut append = OpenOptions::new();
-    let mut append = append.append(true).custom_flags(libc::O_NOFOLLOW).open(&manifest).map_err(failed(manifest.as_path()))?;
+    let mut append =
+        append.append(true).custom_flags(libc::O_NOFOLLOW).open(&manifest).map_err(failed(manifest.as_path()))?;
     let section = format!("\n[lib]\nname = {name:?}\npath = {FILE:?}\n");
     append.write_all(section.as_bytes()).map_err(failed(manifest.as_path()))?;
     package.lib_name = Some(name);

@@ -138,10 +138,18 @@ fn project_files(project: &Consumer) -> Vec<MountOp> {
 /// The one command. Sources are replaced and the shim is put in by `--config`, so that the
 /// configuration file that lies in `$CARGO_HOME` is a decoy.
 fn cargo_command(acquired: &Acquired, layout: &Layout, env: Vec<(String, String)>, jobs: usize) -> CargoCommand {
-    let mut args: Vec<String> =
-        ["cargo", "check", "--offline", "--ignore-rust-version", "--keep-going", "--lib", "--bins", "--message-format=json"]
-            .map(str::to_owned)
-            .into();
+    let mut args: Vec<String> = [
+        "cargo",
+        "check",
+        "--offline",
+        "--ignore-rust-version",
+        "--keep-going",
+        "--lib",
+        "--bins",
+        "--message-format=json",
+    ]
+    .map(str::to_owned)
+    .into();
     let mut config = |key: &str, value: &str| args.extend(["--config".to_owned(), format!("{key}={value:?}")]);
     config("build.rustc-wrapper", &format!("{}/shim", layout.tool));
     config("source.verified.directory", &layout.registry_src);

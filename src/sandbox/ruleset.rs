@@ -102,8 +102,8 @@ pub const SYSTEM: &[&str] = &["/usr", "/bin", "/sbin", "/lib", "/lib64", "/lib32
 /// Device nodes.
 pub const DEVICES: &[&str] = &["null", "zero", "full", "random", "urandom", "tty"];
 
-fn writable_of_all(layout: &Layout) -> [&str; 5] {
-    [&layout.home, &layout.target_dir, &layout.tmp, &layout.registry_src, &layout.consumer]
+fn writable_of_all(layout: &Layout) -> [&str; 6] {
+    [&layout.home, &layout.target_dir, &layout.tmp, &layout.registry_src, &layout.local_src, &layout.consumer]
 }
 
 fn create() -> Result<RulesetCreated, landlock::RulesetError> {

@@ -159,7 +159,7 @@ impl RunningSandbox {
         match failure {
             Some(error) => Err(error),
             None if status.success() => Ok(()),
-            None => Err(RunError::Failed(format!("the supervisor ended with {status} before the log was closed"))),
+            None => Err(RunError::Failed(format!("get to the end of the log: the supervisor ended with {status}"))),
         }
     }
 }

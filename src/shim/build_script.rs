@@ -68,7 +68,7 @@ pub(crate) fn run(exe: &[u8], real: &[u8], start: Start) -> i32 {
         Err(why) => return fail(&why),
     };
     let env = unit::environment(&start.env, &granted.plan.tmp);
-    let program = Program { path: real, args: &start.args, env: &env, stderr: None };
+    let program = Program { path: real, args: &start.args, env: &env, output: None };
     let running = match unit::start(&granted, &program) {
         Ok(running) => running,
         Err(what) => return fail(what),

@@ -22,8 +22,8 @@ pub struct CommandLine {
 }
 
 impl CommandLine {
-    /// Reads the arguments after the program's name. `None` for cargo's own questions
-    /// (`-vV`, `--print`, `-`), which name no `--out-dir` and are no units.
+    /// Reads the arguments after the program's name. `None` for what names no `--out-dir`, as cargo's
+    /// own questions do (see [`is_question`]).
     pub fn parse(args: &[Vec<u8>]) -> Option<Self> {
         let mut line = Self::default();
         let mut rest = args.iter();
@@ -86,6 +86,14 @@ impl CommandLine {
     }
 }
 
+/// True for the questions that cargo itself asks of a compiler, by their whole shape. Nothing else may
+/// run without a unit: cargo replaces a command line that is too long by `@FILE`, and a build script
+/// can make it so long.
+pub fn is_question(args: &[Vec<u8>]) -> bool {
+    let begins = |with: &[&[u8]]| args.len() >= with.len() && args.iter().zip(with).all(|(arg, word)| arg == word);
+    (args.len() == 1 && begins(&[b"-vV"])) || begins(&[b"-", b"--crate-name", b"___"])
+}
+
 /// `text` with every `from` replaced by `to`.
 pub fn replace(text: &[u8], from: &[u8], to: &[u8]) -> Vec<u8> {
     let mut out = Vec::with_capacity(text.len());
@@ -135,9 +143,20 @@ mod tests {
 
     #[test]
     fn cargos_questions_are_no_units() {
-        for question in ["-vV", "- --crate-name ___ --print=file-names --crate-type bin", "--print cfg"] {
+        for question in ["-vV", "- --crate-name ___ --print=file-names --crate-type bin"] {
             assert_eq!(CommandLine::parse(&args(question)), None, "{question}");
+            assert!(is_question(&args(question)), "{question}");
         }
+    }
+
+    #[test]
+    fn only_cargos_own_questions_run_without_a_unit() {
+        for other in
+            ["@/tmp/cargo-argfile.x", "--print cfg", "-vV @/x", "- --crate-name att", "--crate-name ___ -", "-", ""]
+        {
+            assert!(!is_question(&args(other)), "{other}");
+        }
+        assert!(!is_question(&[]));
     }
 
     #[test]

@@ -8,16 +8,18 @@ use alloc::vec::Vec;
 
 use crate::bare::calls::{self, FileType};
 use crate::bare::runtime::Start;
-use crate::command_line::{CommandLine, replace};
+use crate::command_line::{CommandLine, is_question, replace};
 use crate::protocol::{End, Request, Role};
 use crate::unit::{self, Granted, Program};
 use crate::{HANDOFF, build_script, fail};
 
 /// Runs `rustc` as cargo's wrapper: `shim RUSTC ARGS…`.
 pub(crate) fn run(exe: &[u8], start: Start) -> i32 {
-    let Some(line) = CommandLine::parse(&start.args[2..]) else {
+    if is_question(&start.args[2..]) {
         return ask_rustc(start);
-    };
+    }
+    // What is neither a compilation nor a question has no folder to write to, and is refused for that.
+    let line = CommandLine::parse(&start.args[2..]).unwrap_or_default();
     let ask = Request {
         role: Role::Rustc,
         exe: exe.to_vec(),
@@ -45,7 +47,7 @@ fn absolute(source: &[u8]) -> Vec<u8> {
     [&calls::working_directory()[..], b"/", source].concat()
 }
 
-/// cargo's own question (`-vV`, `--print`): no foreign code runs, so it is no unit. The path comes
+/// cargo's own question: no foreign code runs, so it is no unit. The path comes
 /// from cargo's configuration, which we wrote.
 fn ask_rustc(start: Start) -> i32 {
     calls::close(HANDOFF);
@@ -64,12 +66,12 @@ fn compile(exe: &[u8], start: Start, line: &CommandLine, granted: &Granted) -> R
         args[at + 1].clone_from(private);
     }
     let env = unit::environment(&start.env, &granted.plan.tmp);
-    let (stderr, stderr_writer) = calls::pipe().map_err(|_| &b"cannot make a pipe"[..])?;
-    let program = Program { path: &granted.plan.program, args: &args, env: &env, stderr: Some(stderr_writer) };
+    let (output, output_writer) = calls::pipe().map_err(|_| &b"cannot make a pipe"[..])?;
+    let program = Program { path: &granted.plan.program, args: &args, env: &env, output: Some(output_writer) };
     let running = unit::start(granted, &program)?;
-    calls::close(stderr_writer);
+    calls::close(output_writer);
     calls::close(HANDOFF);
-    let held = pass_messages(stderr, private, &line.out_dir);
+    let held = pass_messages(output, private, &line.out_dir);
     let unit::Report { mut status, left, detached } = unit::wait(&running);
     let (published, refused) = publish(private, line);
     if status == 0 && published == 0 {

@@ -24,8 +24,9 @@ pub(crate) struct Program<'a> {
     pub(crate) path: &'a [u8],
     pub(crate) args: &'a [Vec<u8>],
     pub(crate) env: &'a [Vec<u8>],
-    /// Takes the place of standard error.
-    pub(crate) stderr: Option<usize>,
+    /// Takes the place of standard output and standard error. cargo passes a compiler's standard output
+    /// on beside its own messages, so a macro that writes there could forge those.
+    pub(crate) output: Option<usize>,
 }
 
 /// A running unit.
@@ -55,8 +56,9 @@ pub(crate) fn request(request: &Request) -> Result<Granted, Vec<u8>> {
 
 /// Starts the program in a new unit.
 pub(crate) fn start(granted: &Granted, program: &Program<'_>) -> Result<Running, &'static [u8]> {
-    let (status, status_writer) = calls::pipe().map_err(|_| &b"cannot make a pipe"[..])?;
+    // Before there is a pipe that the report comes through, so that no number can mean it.
     let jobserver = jobserver(program.env);
+    let (status, status_writer) = calls::pipe().map_err(|_| &b"cannot make a pipe"[..])?;
     let init = calls::clone_process(calls::CLONE_NEWPID | calls::CLONE_NEWIPC | calls::SIGCHLD)
         .map_err(|_| &b"cannot make the unit's namespaces"[..])?;
     if init == 0 {
@@ -166,7 +168,7 @@ fn mini_init(granted: &Granted, program: &Program<'_>, jobserver: Option<(usize,
     for fd in [granted.channel, granted.ruleset, listener.0, listener.1, ack.0, ack.1] {
         calls::close(fd);
     }
-    if let Some(fd) = program.stderr {
+    if let Some(fd) = program.output {
         calls::close(fd);
     }
     if let Some((low, high)) = jobserver {
@@ -255,7 +257,8 @@ fn become_program(
     if calls::read(ack.0, &mut go) != Ok(1) {
         return fail(b"the supervisor did not take the listener");
     }
-    if let Some(fd) = program.stderr {
+    if let Some(fd) = program.output {
+        let _ = calls::dup2(fd, 1);
         let _ = calls::dup2(fd, 2);
     }
     let closed = match jobserver {
@@ -311,7 +314,7 @@ pub(crate) fn self_test(exe: &[u8], start: Start) -> i32 {
     let mut args = start.args;
     args[1] = b"self-test-payload".to_vec();
     let env = environment(&start.env, &granted.plan.tmp);
-    let program = Program { path: &granted.plan.program, args: &args, env: &env, stderr: None };
+    let program = Program { path: &granted.plan.program, args: &args, env: &env, output: None };
     let running = match self::start(&granted, &program) {
         Ok(running) => running,
         Err(what) => return fail(what),

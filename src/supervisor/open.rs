@@ -98,6 +98,16 @@ impl OpenCall {
         Ok(Self { dirfd, path, flags, mode, resolve: ResolveFlag::from_bits_truncate(resolve) })
     }
 
+    /// The path as it is to be joined to the directory. With `RESOLVE_IN_ROOT` that is the root of
+    /// absolute paths, too.
+    fn path_from_base(&self) -> &[u8] {
+        if self.resolve.contains(ResolveFlag::RESOLVE_IN_ROOT) {
+            let slashes = self.path.iter().take_while(|byte| **byte == b'/').count();
+            return self.path.get(slashes..).unwrap_or_default();
+        }
+        &self.path
+    }
+
     /// True if the call can change anything.
     pub(super) fn writes(&self) -> bool {
         self.flags.intersects(OFlag::O_WRONLY | OFlag::O_RDWR | OFlag::O_TRUNC) || makes(self.flags)
@@ -127,7 +137,7 @@ fn makes(flags: OFlag) -> bool {
 /// Carries out the table at the top. Returns what came of it and the path of the object, or, where
 /// there is none, the path by text.
 pub(super) fn open(call: &OpenCall, tid: i32, unit: Unit<'_>, zones: &Zones, procfs: &Proc) -> (Opened, PathBuf) {
-    let by_text = procfs.resolve(tid, call.dirfd, Path::new(std::ffi::OsStr::from_bytes(&call.path)));
+    let by_text = procfs.resolve(tid, call.dirfd, Path::new(std::ffi::OsStr::from_bytes(call.path_from_base())));
     let zone = zones.of(&by_text, unit.kind, unit.places);
     match zone {
         Zone::Kernel => return (Opened::Continued, by_text),
@@ -137,8 +147,9 @@ pub(super) fn open(call: &OpenCall, tid: i32, unit: Unit<'_>, zones: &Zones, pro
         _ => {}
     }
     let Ok(path) = CString::new(call.path.clone()) else { return (Opened::Continued, by_text) };
-    let base = if call.path.starts_with(b"/") { None } else { procfs.open_base(tid, call.dirfd).ok() };
-    if base.is_none() && !call.path.starts_with(b"/") {
+    let is_absolute = call.path_from_base().starts_with(b"/");
+    let base = if is_absolute { None } else { procfs.open_base(tid, call.dirfd).ok() };
+    if base.is_none() && !is_absolute {
         // A bad directory descriptor: the kernel says so.
         return (Opened::Continued, by_text);
     }

@@ -2,7 +2,9 @@
 
 #![allow(dead_code, unreachable_pub, reason = "each test program uses a part of this module")]
 
+pub mod processes;
 pub mod report;
+pub mod sandboxed;
 
 use std::fs;
 use std::path::{Path, PathBuf};

@@ -1,0 +1,24 @@
+//! What the sandbox promises, tried by payloads inside it and looked at from outside.
+//!
+//! Each test runs the built program on a small crate whose code attacks one
+//! guarantee, and holds four things against each other: the errno that the
+//! code met, that the same works where nothing forbids it, that there was no
+//! effect outside, and the record. A test that cannot run here says so and
+//! passes, unless `SANDBOX_CHECK_MUST_RUN=1`.
+
+#![cfg(target_arch = "x86_64")]
+
+mod support;
+
+mod sandbox {
+    mod decoys;
+    mod ends;
+    mod files;
+    mod graph;
+    mod host;
+    mod identity;
+    mod kernel;
+    mod network;
+    mod ordinary_user;
+    mod shim;
+}

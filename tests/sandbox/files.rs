@@ -1,0 +1,134 @@
+//! Whose files a unit may write, by whatever way it opens them, and metadata.
+
+use std::sync::LazyLock;
+
+use libc::{E2BIG, EACCES, EEXIST, ELOOP, ENOENT, ENXIO, EOPNOTSUPP, EPERM, EXDEV};
+
+use crate::support::sandboxed::{PRELUDE, Run, Subject};
+
+static RUN: LazyLock<Run> = LazyLock::new(|| {
+    Subject::new("tries-files")
+        .manifest("[dependencies]\nneighbour = { path = \"neighbour\" }")
+        .build_script(include_str!("payloads/files.rs"))
+        .file(
+            "neighbour/Cargo.toml",
+            "[package]\nname = \"neighbour\"\nversion = \"0.1.0\"\nedition = \"2021\"\nlinks = \"neighbour\"\n",
+        )
+        .file("neighbour/src/lib.rs", "")
+        .file("neighbour/build.rs", &format!("{PRELUDE}\n{}", include_str!("payloads/neighbour.rs")))
+        .run()
+});
+
+/// Met this errno, and the record of this kind says so of this very file.
+#[track_caller]
+fn denied(name: &str, errno: i32, kind: &str, resolved_end: &str) {
+    RUN.met(name, errno);
+    let unit = RUN.unit("run-build-script", "tries-files");
+    let records = RUN.attempts(kind);
+    let fits = records.iter().any(|attempt| {
+        attempt.unit == unit
+            && attempt.came_of() == ("denied", Some(i64::from(errno)), "exact")
+            && attempt.resolved.ends_with(resolved_end)
+    });
+    assert!(fits, "no exact record of {name}: {records:#?}");
+}
+
+#[test]
+fn a_unit_writes_its_own_folders_as_if_nobody_watched() {
+    for name in [
+        "own-create",
+        "own-temp",
+        "own-chmod",
+        "own-setuid",
+        "own-nameless",
+        "own-nameless-linked",
+        "own-utimensat",
+        "own-fchmod",
+    ] {
+        RUN.met(name, 0);
+    }
+    RUN.met("own-read-only", EACCES);
+    RUN.met("own-exclusive-first", 0);
+    RUN.met("own-exclusive-second", EEXIST);
+    RUN.met("own-exclusive-link", EEXIST);
+    RUN.met("own-no-follow", ELOOP);
+    assert_eq!(RUN.value("theirs-readable"), "true", "outputs of others are there to be read");
+}
+
+#[test]
+fn a_unit_cannot_make_a_device() {
+    RUN.met("own-device", EPERM);
+}
+
+#[test]
+fn a_unit_cannot_write_a_neighbours_output_by_any_way_to_it() {
+    denied("neighbour-create", EACCES, "fs.write", "/out/evil");
+    denied("neighbour-write", EACCES, "fs.write", "/out/made");
+    denied("neighbour-truncate", EACCES, "fs.write", "/out/made");
+    denied("neighbour-nameless", EACCES, "fs.write", "/out");
+    for way in ["symlink", "folder", "parents", "working-folder"] {
+        denied(&format!("neighbour-by-{way}"), EACCES, "fs.write", "/evil");
+    }
+    denied("neighbour-openat2", EACCES, "fs.write", "/out/evil");
+    for way in ["fd-path", "dev-fd", "reopening", "reopening-for-write", "cwd-link"] {
+        RUN.met(&format!("neighbour-by-{way}"), EACCES);
+    }
+    // `/proc/self` is somebody else for the one who opens on behalf.
+    for way in ["root", "thread-root"] {
+        RUN.met(&format!("neighbour-by-{way}"), ENOENT);
+    }
+}
+
+#[test]
+fn a_unit_cannot_change_names_in_a_neighbours_folder() {
+    for name in ["truncate-by-path", "mkdir", "unlink", "symlink", "fifo", "nameless-linked"] {
+        RUN.met(&format!("neighbour-{name}"), EACCES);
+    }
+    RUN.met("neighbour-hard-link-to-own", EXDEV);
+    RUN.met("own-hard-link-to-neighbour", EACCES);
+    for name in ["rename-to-own", "rename-over", "exchange"] {
+        let errno = RUN.value(&format!("neighbour-{name}")).parse::<i32>().unwrap();
+        assert!([EACCES, EXDEV].contains(&errno), "{name}: {errno}");
+    }
+}
+
+/// What openat2 promises its caller holds for an open on behalf, too.
+#[test]
+fn the_limits_of_openat2_hold_on_behalf() {
+    RUN.met("openat2-beneath", EXDEV);
+    RUN.met("openat2-in-root", 0);
+    assert_eq!(RUN.value("openat2-in-root-exists"), "true");
+    RUN.met("openat2-no-links", ELOOP);
+    RUN.met("openat2-too-large", E2BIG);
+}
+
+#[test]
+fn a_unit_cannot_change_metadata_of_what_is_not_its_own() {
+    for (who, file) in [("neighbour", "/out/made"), ("consumer", "/orders-service/src/lib.rs")] {
+        for call in ["chmod", "fchmodat", "fchmodat2", "chown", "utimensat", "utime"] {
+            denied(&format!("{who}-{call}"), EACCES, "fs.meta", file);
+        }
+        RUN.met(&format!("{who}-setxattr"), EOPNOTSUPP);
+    }
+    for way in ["fchmod", "fchmod-by-path-fd", "chmod-by-link"] {
+        denied(&format!("neighbour-{way}"), EACCES, "fs.meta", "/out/made");
+    }
+    assert_ne!(RUN.value("neighbour-chmod-by-fd-path"), "0");
+    RUN.met("neighbour-fsetxattr", EOPNOTSUPP);
+    RUN.met("own-setxattr", EOPNOTSUPP);
+}
+
+#[test]
+fn a_neighbours_output_is_afterwards_what_it_was() {
+    assert_eq!(RUN.value("neighbour-after"), "theirs 644 1");
+    assert_eq!(RUN.value("neighbour-folder-after"), "made");
+}
+
+#[test]
+fn a_pipe_without_a_reader_keeps_nobody_waiting() {
+    RUN.met("pipe-write-without-waiting", ENXIO);
+    RUN.met("while-pipe-waits", 0);
+    assert_eq!(RUN.value("while-pipe-waits-quick"), "true");
+    RUN.met("pipe-read", 0);
+    RUN.met("pipe-write", 0);
+}

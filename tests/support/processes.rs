@@ -1,0 +1,63 @@
+//! What `/proc` of the host says about processes: who descends from whom, and who still lives.
+
+use std::collections::BTreeMap;
+use std::fs;
+use std::time::{Duration, Instant};
+
+/// A process, told from a later one with the same number by the time of its start.
+#[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord)]
+pub struct Process {
+    pub pid: i32,
+    parent: i32,
+    started: u64,
+    /// The first words of its command line.
+    pub command: String,
+}
+
+impl Process {
+    /// `None` for what has ended, also if nobody has asked for its status yet.
+    fn read(pid: i32) -> Option<Self> {
+        let stat = fs::read_to_string(format!("/proc/{pid}/stat")).ok()?;
+        // The name stands in brackets and may hold anything.
+        let fields: Vec<&str> = stat.rsplit_once(')')?.1.split_whitespace().collect();
+        let command = fs::read(format!("/proc/{pid}/cmdline")).ok()?;
+        let words: Vec<_> = command.split(|byte| *byte == 0).take(3).map(String::from_utf8_lossy).collect();
+        let alive = !matches!(*fields.first()?, "Z" | "X");
+        let (parent, started) = (fields.get(1)?.parse().ok()?, fields.get(19)?.parse().ok()?);
+        alive.then(|| Self { pid, parent, started, command: words.join(" ") })
+    }
+
+    /// True while this very process lives.
+    pub fn lives(&self) -> bool {
+        Self::read(self.pid).is_some_and(|now| now.started == self.started)
+    }
+}
+
+/// All living descendants of a process.
+pub fn descendants(of: u32) -> Vec<Process> {
+    let numbers = fs::read_dir("/proc").unwrap().flatten().filter_map(|entry| entry.file_name().to_str()?.parse().ok());
+    let all: BTreeMap<i32, Process> = numbers.filter_map(|pid| Some((pid, Process::read(pid)?))).collect();
+    let root = i32::try_from(of).unwrap();
+    let descends = |process: &Process| {
+        let mut at = process.parent;
+        while at != root && at > 1 {
+            at = all.get(&at).map_or(0, |process| process.parent);
+        }
+        at == root
+    };
+    all.values().filter(|process| descends(process)).cloned().collect()
+}
+
+/// Waits until something is so; false if it is not within the time.
+pub fn within(limit: Duration, mut holds: impl FnMut() -> bool) -> bool {
+    let start = Instant::now();
+    loop {
+        if holds() {
+            return true;
+        }
+        if start.elapsed() > limit {
+            return false;
+        }
+        std::thread::sleep(Duration::from_millis(5));
+    }
+}
