@@ -9,6 +9,7 @@ use std::path::Path;
 use sandbox_check::evidence::Kind;
 use sandbox_check::exit::ExitCode;
 use sandbox_check::judge::codes;
+use sandbox_check::policy::Policy;
 use sandbox_check::sandbox::table::{Answer, Class, Harmless, Layer, Row, class_of};
 use syscalls::Sysno;
 
@@ -142,6 +143,13 @@ fn the_readme_lists_every_exit_code() {
         let row = format!("| {} | `{}` |", code.number(), code.name());
         assert!(readme.contains(&row), "README.md has no row that begins with {row:?}");
     }
+}
+
+#[test]
+fn the_example_of_a_policy_is_one() {
+    let text = fs::read_to_string(Path::new(env!("CARGO_MANIFEST_DIR")).join("docs/policy-format.md")).unwrap();
+    let example = text.split("```toml\n").nth(1).and_then(|rest| rest.split("```").next()).unwrap();
+    assert_eq!(Policy::parse(example).unwrap().name, "strict");
 }
 
 /// Links between our own pages.
