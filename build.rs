@@ -52,6 +52,7 @@ fn variable(name: &str) -> String {
     env::var(name).unwrap_or_else(|error| fail(&format!("cargo did not set {name}: {error}")))
 }
 
+#[expect(clippy::exit, reason = "cargo shows the line above and nothing of what a panic would add")]
 fn fail(why: &str) -> ! {
     println!("cargo::error={why}");
     std::process::exit(1)

@@ -11,7 +11,9 @@ use clap::error::ErrorKind;
 use crate::acquire::{self, AcquireError, Acquired, ErrorClass, Silent};
 use crate::cli::{CheckArgs, Cli, Color, Command, Format};
 use crate::evidence::EvidenceLog;
-use crate::evidence::line::{FORMAT, Fact, Header, Integrity, Line, Package, PackageSource, Target, TargetKind, Tool, Totals, VERSION};
+use crate::evidence::line::{
+    FORMAT, Fact, Header, Integrity, Line, Package, PackageSource, Target, TargetKind, Tool, Totals, VERSION,
+};
 use crate::exit::ExitCode;
 use crate::judge::Verdict;
 use crate::plan::build::{RunSettings, plan};
@@ -33,12 +35,16 @@ pub fn main() -> std::process::ExitCode {
         return u8::try_from(launch(&spec)).unwrap_or(1).into();
     }
     // As `cargo sandbox-check`, cargo passes the command's own name first.
-    if args.first().is_some_and(|program| Path::new(program).file_name().is_some_and(|name| name == "cargo-sandbox-check"))
+    if args
+        .first()
+        .is_some_and(|program| Path::new(program).file_name().is_some_and(|name| name == "cargo-sandbox-check"))
         && args.get(1).is_some_and(|arg| arg == "sandbox-check")
     {
         args.remove(1);
     }
-    let wants_json = args.windows(2).any(|pair| pair.iter().map(|arg| arg.to_string_lossy()).collect::<Vec<_>>().join(" ") == "--format json")
+    let wants_json = args
+        .windows(2)
+        .any(|pair| pair.iter().map(|arg| arg.to_string_lossy()).collect::<Vec<_>>().join(" ") == "--format json")
         || args.iter().any(|arg| arg == "--format=json");
     match Cli::try_parse_from(&args) {
         Ok(Cli { command: Some(Command::Explain { code }), .. }) => explain(code.as_deref()),
@@ -52,7 +58,12 @@ fn usage(error: &clap::Error, wants_json: bool) -> ExitCode {
     if wants_json && !matches!(error.kind(), ErrorKind::DisplayHelp | ErrorKind::DisplayVersion) {
         let text = error.to_string();
         let message = text.lines().next().unwrap_or_default().trim_start_matches("error: ").to_owned();
-        return fail(&Teller::plain(Format::Json), ExitCode::Usage, message, Some("see sandbox-check --help".to_owned()));
+        return fail(
+            &Teller::plain(Format::Json),
+            ExitCode::Usage,
+            message,
+            Some("see sandbox-check --help".to_owned()),
+        );
     }
     let _ = error.print();
     if error.use_stderr() { ExitCode::Usage } else { ExitCode::Pass }
@@ -66,8 +77,14 @@ fn explain(code: Option<&str>) -> ExitCode {
         Some(code) => match report::explain(code, width) {
             Ok(text) => out.write_all(text.as_bytes()),
             Err(error) => {
-                let hint = error.nearest.map(|nearest| format!("did you mean {nearest}? Without a code, all are listed"));
-                return fail(&Teller::plain(Format::Human), ExitCode::Usage, format!("there is no finding code {code:?}"), hint);
+                let hint =
+                    error.nearest.map(|nearest| format!("did you mean {nearest}? Without a code, all are listed"));
+                return fail(
+                    &Teller::plain(Format::Human),
+                    ExitCode::Usage,
+                    format!("there is no finding code {code:?}"),
+                    hint,
+                );
             }
         },
     };
@@ -98,12 +115,14 @@ fn check(args: &CheckArgs, mut settings: Settings, teller: &Teller, signals: &Si
         Ok(toolchain) => toolchain,
         Err(error) => return fail(teller, ExitCode::Usage, failed_to(&error), Some(error.hint())),
     };
+    tracing::info!(rustc = toolchain.record.rustc, sysroot = %toolchain.sysroot.display(), "found the toolchain");
     settings.acquire.cargo.clone_from(&toolchain.cargo);
     settings.acquire.toolchain.clone_from(&settings.toolchain);
     let acquired = match acquire(&settings, args.quiet) {
         Ok(acquired) => acquired,
         Err(error) => return refuse(&error, &settings, &toolchain, teller),
     };
+    tracing::info!(packages = acquired.packages.len(), facts = acquired.facts.len(), "acquired the sources");
     let (spec, run_dir) = match prepare(&acquired, &toolchain, &settings) {
         Ok(prepared) => prepared,
         Err(message) => return fail(teller, ExitCode::Internal, message, None),
@@ -112,12 +131,14 @@ fn check(args: &CheckArgs, mut settings: Settings, teller: &Teller, signals: &Si
         let printed = serde_json::to_writer_pretty(io::stdout().lock(), &spec).map_err(io::Error::from);
         return if printed.and_then(|()| writeln!(io::stdout())).is_ok() { ExitCode::Pass } else { ExitCode::Internal };
     }
+    tracing::info!(uid = spec.identity.uid, mounts = spec.mounts.len(), command = ?spec.cargo.args, "planned the run");
     let progress = RunProgress::new(&acquired, args.quiet);
     if let Err(error) = carry_out(&spec, &run_dir, signals, |event| progress.tell(event)) {
         drop(progress);
         return report_failed_run(&error, &spec, &settings, teller);
     }
     drop(progress);
+    tracing::info!("the build has ended");
     tell(&spec, &settings, teller)
 }
 
@@ -129,12 +150,17 @@ fn acquire(settings: &Settings, quiet: bool) -> Result<Acquired, AcquireError> {
 }
 
 /// Sources that belong to the user of the sandbox, a folder for the run, the plan.
-fn prepare(acquired: &Acquired, toolchain: &HostToolchain, settings: &Settings) -> Result<(SandboxSpec, PathBuf), String> {
+fn prepare(
+    acquired: &Acquired,
+    toolchain: &HostToolchain,
+    settings: &Settings,
+) -> Result<(SandboxSpec, PathBuf), String> {
     let run_dir = acquired.sources.path().join("run");
     fs::create_dir(&run_dir).map_err(|error| format!("failed to make {}: {error}", run_dir.display()))?;
     if nix::unistd::geteuid().is_root() {
         for part in ["registry", "local"] {
-            give(&acquired.sources.path().join(part), settings.identity).map_err(|error| format!("failed to give the sources to the sandbox's user: {error}"))?;
+            give(&acquired.sources.path().join(part), settings.identity)
+                .map_err(|error| format!("failed to give the sources to the sandbox's user: {error}"))?;
         }
     }
     let run_settings = RunSettings {
@@ -185,6 +211,7 @@ fn tell(spec: &SandboxSpec, settings: &Settings, teller: &Teller) -> ExitCode {
         Err(message) => return fail(teller, ExitCode::Internal, message, None),
     };
     let draft = Report::new(&log, &settings.policy, None);
+    tracing::info!(lines = log.lines.len(), policy = settings.policy.name, verdict = draft.verdict.as_str(), "judged");
     let kept = match keep_evidence(spec, settings, draft.verdict) {
         Ok(kept) => kept,
         Err(message) => return fail(teller, ExitCode::Internal, message, None),
@@ -237,8 +264,11 @@ fn remove_old(dir: &Path, now: u64) {
     const KEPT_S: u64 = 30 * 24 * 60 * 60;
     for entry in fs::read_dir(dir).into_iter().flatten().flatten() {
         let changed = entry.metadata().and_then(|meta| meta.modified()).ok();
-        let age = changed.and_then(|time| time.duration_since(std::time::UNIX_EPOCH).ok()).map(|since| now.saturating_sub(since.as_secs()));
-        if age.is_some_and(|age| age > KEPT_S) && entry.path().extension().is_some_and(|extension| extension == "jsonl") {
+        let age = changed
+            .and_then(|time| time.duration_since(std::time::UNIX_EPOCH).ok())
+            .map(|since| now.saturating_sub(since.as_secs()));
+        if age.is_some_and(|age| age > KEPT_S) && entry.path().extension().is_some_and(|extension| extension == "jsonl")
+        {
             let _ = fs::remove_file(entry.path());
         }
     }
@@ -250,7 +280,8 @@ fn refuse(error: &AcquireError, settings: &Settings, toolchain: &HostToolchain, 
         && let Ok(log) = refused_log(fact, settings, toolchain)
     {
         let mut report = Report::new(&log, &settings.policy, None);
-        report.error = Some(ReportError { code: error.code().to_owned(), message: failed_to(error), hint: error.hint() });
+        report.error =
+            Some(ReportError { code: error.code().to_owned(), message: crate::error_chain(error), hint: error.hint() });
         return match deliver(&report, settings, teller) {
             ExitCode::Internal => ExitCode::Internal,
             _ => ExitCode::Fail,
@@ -263,10 +294,14 @@ fn refuse(error: &AcquireError, settings: &Settings, toolchain: &HostToolchain, 
         ErrorClass::Temporary => ExitCode::Temporary,
         ErrorClass::Internal => ExitCode::Internal,
     };
-    fail(teller, code, failed_to(error), error.hint())
+    fail(teller, code, crate::error_chain(error), error.hint())
 }
 
-fn refused_log(fact: Fact, settings: &Settings, toolchain: &HostToolchain) -> Result<EvidenceLog, crate::evidence::log::ReadLogError> {
+fn refused_log(
+    fact: Fact,
+    settings: &Settings,
+    toolchain: &HostToolchain,
+) -> Result<EvidenceLog, crate::evidence::log::ReadLogError> {
     let kind = match settings.request {
         acquire::Request::Release { .. } => TargetKind::Release,
         acquire::Request::Directory(_) => TargetKind::Directory,
@@ -300,7 +335,12 @@ fn refused_log(fact: Fact, settings: &Settings, toolchain: &HostToolchain) -> Re
 
 fn report_failed_run(error: &RunError, spec: &SandboxSpec, settings: &Settings, teller: &Teller) -> ExitCode {
     match error {
-        RunError::Layer { layer, text } => fail(teller, ExitCode::NoSandbox, format!("the layer {layer} does not hold here: failed to {text}"), Some(crate::remedy::remedy(layer).to_owned())),
+        RunError::Layer { layer, text } => fail(
+            teller,
+            ExitCode::NoSandbox,
+            format!("the layer {layer} does not hold here: failed to {text}"),
+            Some(crate::remedy::remedy(layer).to_owned()),
+        ),
         other => {
             // What was seen until then is kept: it replays as incomplete.
             let kept = keep_evidence(spec, settings, Verdict::Inconclusive).ok().flatten();
@@ -312,7 +352,8 @@ fn report_failed_run(error: &RunError, spec: &SandboxSpec, settings: &Settings, 
 
 /// `uname -r`.
 pub(crate) fn kernel() -> String {
-    nix::sys::utsname::uname().map_or_else(|_| "unknown".to_owned(), |name| name.release().to_string_lossy().into_owned())
+    nix::sys::utsname::uname()
+        .map_or_else(|_| "unknown".to_owned(), |name| name.release().to_string_lossy().into_owned())
 }
 
 fn failed_to(error: &dyn std::error::Error) -> String {

@@ -37,6 +37,7 @@ pub enum Command {
 
 /// What to check and how.
 #[derive(Debug, Args)]
+#[expect(clippy::struct_excessive_bools, reason = "each is a flag of its own on the command line")]
 pub struct CheckArgs {
     /// name@version, name@1, name@latest, name, ./directory or file.crate
     #[arg(required = true, value_name = "TARGET")]

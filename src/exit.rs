@@ -108,7 +108,8 @@ mod tests {
     /// `complete/incomplete` where they differ.
     #[test]
     fn the_whole_matrix_is_as_documented() {
-        let matrix: [(Option<Severity>, [(u8, u8); 5]); 6] = [
+        type Row = (Option<Severity>, [(u8, u8); 5]);
+        let matrix: [Row; 6] = [
             (None, [(0, 5), (0, 5), (0, 5), (0, 5), (0, 5)]),
             (Some(Info), [(11, 11), (0, 5), (0, 5), (0, 5), (0, 5)]),
             (Some(Low), [(11, 11), (11, 11), (0, 5), (0, 5), (0, 5)]),

@@ -1,7 +1,7 @@
 //! Datagrams with one descriptor between the supervisor and a shim.
 
 use std::io::{self, IoSlice, IoSliceMut};
-use std::os::fd::{AsFd, AsRawFd as _, OwnedFd};
+use std::os::fd::{AsFd, AsRawFd, OwnedFd};
 
 use nix::sys::socket::{ControlMessage, ControlMessageOwned, MsgFlags, UnixAddr, recvmsg, sendmsg};
 
@@ -25,7 +25,12 @@ pub fn receive(socket: impl AsFd) -> io::Result<Option<Datagram>> {
     let mut control = nix::cmsg_space!(i32);
     let (length, fd) = {
         let mut parts = [IoSliceMut::new(&mut bytes)];
-        let message = recvmsg::<UnixAddr>(socket.as_fd().as_raw_fd(), &mut parts, Some(&mut control), MsgFlags::MSG_CMSG_CLOEXEC)?;
+        let message = recvmsg::<UnixAddr>(
+            socket.as_fd().as_raw_fd(),
+            &mut parts,
+            Some(&mut control),
+            MsgFlags::MSG_CMSG_CLOEXEC,
+        )?;
         let mut fd = None;
         for part in message.cmsgs()? {
             if let ControlMessageOwned::ScmRights(fds) = part {
@@ -46,7 +51,7 @@ pub fn receive(socket: impl AsFd) -> io::Result<Option<Datagram>> {
 /// # Errors
 /// What `sendmsg(2)` answers; EPIPE when the other side is gone.
 pub fn send(socket: impl AsFd, bytes: &[u8], fd: Option<&OwnedFd>) -> io::Result<()> {
-    let fds: Vec<i32> = fd.map(|fd| fd.as_raw_fd()).into_iter().collect();
+    let fds: Vec<i32> = fd.map(AsRawFd::as_raw_fd).into_iter().collect();
     let rights = [ControlMessage::ScmRights(&fds)];
     let control: &[ControlMessage<'_>] = if fds.is_empty() { &[] } else { &rights };
     sendmsg::<UnixAddr>(socket.as_fd().as_raw_fd(), &[IoSlice::new(bytes)], control, MsgFlags::MSG_NOSIGNAL, None)?;

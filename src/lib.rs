@@ -2,7 +2,9 @@
 //! network and reports what that code tried to do.
 
 #[cfg(not(all(target_os = "linux", target_arch = "x86_64")))]
-compile_error!("sandbox-check runs on Linux on x86-64 only: its system call table and its static shim are written for that");
+compile_error!(
+    "sandbox-check runs on Linux on x86-64 only: its system call table and its static shim are written for that"
+);
 
 extern crate alloc;
 
@@ -25,9 +27,9 @@ pub mod settings;
 pub mod shim;
 pub mod signals;
 pub mod supervisor;
-pub mod toolchain;
 #[expect(unsafe_code, reason = "the only module that may call the kernel directly")]
 pub mod sys;
+pub mod toolchain;
 
 /// An error and its causes in one line: `failed to A: B: C`, without the first two words.
 pub fn error_chain(error: &dyn std::error::Error) -> String {

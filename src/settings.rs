@@ -78,7 +78,10 @@ impl Settings {
     /// When a value makes no sense, before anything was done.
     pub fn new(args: &CheckArgs) -> Result<Self, SettingsError> {
         let target = args.target.as_deref().unwrap_or_default();
-        let request = target.parse().map_err(|error: crate::acquire::AcquireError| SettingsError { message: error.to_string(), hint: error.hint() })?;
+        let request = target.parse().map_err(|error: crate::acquire::AcquireError| SettingsError {
+            message: error.to_string(),
+            hint: error.hint(),
+        })?;
         let places = etcetera::choose_base_strategy()
             .map_err(|_| SettingsError::new("there is no home directory for the cache", "set HOME"))?;
         let mut acquire = AcquireSettings::new(places.cache_dir().join("sandbox-check"));
@@ -101,7 +104,10 @@ impl Settings {
             fail_on: severity(args.fail_on),
             format: args.format,
             outputs: args.output.iter().map(|text| output(text)).collect::<Result<_, _>>()?,
-            evidence: args.evidence.clone().map_or_else(|| EvidencePlace::State(state.join("evidence")), EvidencePlace::Asked),
+            evidence: args
+                .evidence
+                .clone()
+                .map_or_else(|| EvidencePlace::State(state.join("evidence")), EvidencePlace::Asked),
             now: SystemTime::now().duration_since(UNIX_EPOCH).map_or(0, |since| since.as_secs()),
         })
     }
@@ -125,16 +131,22 @@ fn environment(args: &CheckArgs) -> Result<Vec<(String, String)>, SettingsError>
 
 /// `NAME=VALUE`, or `NAME` with our own value.
 fn variable(text: &str, may_be_secret: bool) -> Result<(String, String), SettingsError> {
-    let (name, value) = match text.split_once('=') {
-        Some((name, value)) => (name, value.to_owned()),
-        None => {
-            let ours = std::env::var(text)
-                .map_err(|_| SettingsError::new(format!("--env {text}: no such variable here"), format!("give its value: --env {text}=VALUE")))?;
-            (text, ours)
-        }
+    let (name, value) = if let Some((name, value)) = text.split_once('=') {
+        (name, value.to_owned())
+    } else {
+        let ours = std::env::var(text).map_err(|_| {
+            SettingsError::new(
+                format!("--env {text}: no such variable here"),
+                format!("give its value: --env {text}=VALUE"),
+            )
+        })?;
+        (text, ours)
     };
     if name.is_empty() || name.contains('\0') || value.contains('\0') {
-        return Err(SettingsError::new(format!("--env {text}: not a variable"), "write --env NAME=VALUE or --env NAME"));
+        return Err(SettingsError::new(
+            format!("--env {text}: not a variable"),
+            "write --env NAME=VALUE or --env NAME",
+        ));
     }
     if !may_be_secret && looks_secret(name) {
         return Err(SettingsError::new(
@@ -147,23 +159,34 @@ fn variable(text: &str, may_be_secret: bool) -> Result<(String, String), Setting
 
 fn looks_secret(name: &str) -> bool {
     let name = name.to_ascii_uppercase();
-    ["TOKEN", "KEY", "SECRET", "PASSWORD", "PASSWD", "CREDENTIALS"].iter().any(|word| name == *word || name.ends_with(&format!("_{word}")))
+    ["TOKEN", "KEY", "SECRET", "PASSWORD", "PASSWD", "CREDENTIALS"]
+        .iter()
+        .any(|word| name == *word || name.ends_with(&format!("_{word}")))
 }
 
 fn readable(path: &Path) -> Result<PathBuf, SettingsError> {
-    let real = fs::canonicalize(path)
-        .map_err(|error| SettingsError::new(format!("--read {}: {error}", path.display()), "give a file or directory that exists"))?;
+    let real = fs::canonicalize(path).map_err(|error| {
+        SettingsError::new(format!("--read {}: {error}", path.display()), "give a file or directory that exists")
+    })?;
     if real == Path::new("/") {
-        return Err(SettingsError::new("--read /: that is the whole machine", "name the directory that the build needs"));
+        return Err(SettingsError::new(
+            "--read /: that is the whole machine",
+            "name the directory that the build needs",
+        ));
     }
     Ok(real)
 }
 
 fn policy(file: Option<&Path>) -> Result<Policy, SettingsError> {
     let Some(file) = file else { return Ok(Policy::shipped()) };
-    let text = fs::read_to_string(file)
-        .map_err(|error| SettingsError::new(format!("--policy {}: {error}", file.display()), "give a policy file (docs/policy-format.md)"))?;
-    Policy::parse(&text).map_err(|error| SettingsError { message: format!("--policy {}: {error}", file.display()), hint: None })
+    let text = fs::read_to_string(file).map_err(|error| {
+        SettingsError::new(
+            format!("--policy {}: {error}", file.display()),
+            "give a policy file (docs/policy-format.md)",
+        )
+    })?;
+    Policy::parse(&text)
+        .map_err(|error| SettingsError { message: format!("--policy {}: {error}", file.display()), hint: None })
 }
 
 fn severity(fail_on: FailOn) -> Severity {
@@ -176,7 +199,12 @@ fn severity(fail_on: FailOn) -> Severity {
 }
 
 fn output(text: &str) -> Result<(Format, PathBuf), SettingsError> {
-    let wrong = || SettingsError::new(format!("--output {text}: not FORMAT=FILE"), "write --output json=FILE or --output human=FILE");
+    let wrong = || {
+        SettingsError::new(
+            format!("--output {text}: not FORMAT=FILE"),
+            "write --output json=FILE or --output human=FILE",
+        )
+    };
     let (format, file) = text.split_once('=').ok_or_else(wrong)?;
     let format = match format {
         "human" => Format::Human,

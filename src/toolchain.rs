@@ -54,8 +54,12 @@ impl ToolchainError {
     /// What to do about it.
     pub fn hint(&self) -> String {
         match self {
-            Self::Start { .. } | Self::NoCargo(_) => "install Rust with rustup, or give an installed toolchain with --toolchain NAME".to_owned(),
-            Self::Ask { .. } => "`rustup toolchain list` shows what is installed; --toolchain NAME chooses one".to_owned(),
+            Self::Start { .. } | Self::NoCargo(_) => {
+                "install Rust with rustup, or give an installed toolchain with --toolchain NAME".to_owned()
+            }
+            Self::Ask { .. } => {
+                "`rustup toolchain list` shows what is installed; --toolchain NAME chooses one".to_owned()
+            }
             Self::Host(_) => "run it on x86-64 Linux".to_owned(),
         }
     }
@@ -76,11 +80,7 @@ pub fn find(name: Option<&str>) -> Result<HostToolchain, ToolchainError> {
     if host != "x86_64-unknown-linux-gnu" {
         return Err(ToolchainError::Host(host));
     }
-    let record = Toolchain {
-        cargo: first_line(&ask(&cargo, None, &["-V"])?),
-        rustc: first_line(&verbose),
-        host,
-    };
+    let record = Toolchain { cargo: first_line(&ask(&cargo, None, &["-V"])?), rustc: first_line(&verbose), host };
     Ok(HostToolchain { sysroot, cargo, rustc, record })
 }
 

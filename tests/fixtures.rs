@@ -55,6 +55,8 @@ fn run(fixture: &Fixture) -> Result<Report, String> {
         .current_dir(root)
         // The fixtures act on this variable; it reaches them through `--env` only.
         .env_remove("SANDBOX_CHECK_FIXTURE")
+        // Nothing of a test's lies among the evidence of its user.
+        .env("XDG_STATE_HOME", env!("CARGO_TARGET_TMPDIR"))
         .output()
         .map_err(|error| format!("could not start the program: {error}"))?;
     serde_json::from_slice(&output.stdout).map_err(|error| {

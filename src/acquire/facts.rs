@@ -19,6 +19,9 @@ pub const SKIPPED_FILE: &str = "skipped-file";
 /// A part of a manifest that has no effect here.
 pub const IGNORED_SETTING: &str = "ignored-setting";
 
+/// The subject has no library; an empty one was added to our copy.
+pub const ADDED_LIBRARY: &str = "added-library";
+
 /// Stands in the text of an [`EMBEDDED_CARGO_CONFIG`] fact exactly if the file chooses a program
 /// (wrapper, linker, runner, credential provider, toolchain path).
 pub const NAMES_PROGRAM: &str = "names a program";

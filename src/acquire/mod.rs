@@ -15,6 +15,7 @@ mod embedded;
 mod error;
 pub mod facts;
 mod http;
+mod library;
 mod local;
 mod locked;
 mod manifest;
@@ -39,6 +40,8 @@ pub use self::config::ConfigError;
 pub use self::error::{AcquireError, ErrorClass};
 pub use self::http::HttpError;
 pub use self::progress::{Bar, Progress, Silent};
+#[cfg(test)]
+pub(crate) use self::runs::begin as begin_run;
 pub use self::runs::{RunGuard, abandon};
 pub use self::settings::{AcquireSettings, Environment, Limits};
 pub use self::stage::acquire;

@@ -20,7 +20,7 @@ use super::runs;
 use super::settings::AcquireSettings;
 use super::sources::{DEFAULT, Source, is_default};
 use super::target::{Request, Requirement};
-use super::{Acquired, SourcePackage, SubjectDependency, SubjectOrigin, choose, consumer, locked, offline};
+use super::{Acquired, SourcePackage, SubjectDependency, SubjectOrigin, choose, consumer, library, locked, offline};
 use crate::evidence::line::{Fact, PackageSource, Target, TargetKind};
 use crate::ids::{PackageId, Sha256Digest};
 
@@ -51,6 +51,7 @@ fn acquire_in_new_run(
     let offline = settings.offline || config.offline();
     let client = if offline { None } else { Some(Client::new(config.transport()?, &settings.limits)?) };
     let stage = Stage { settings, config: &config, client: client.as_ref(), offline, run: sources.path(), progress };
+    tracing::debug!(run = %stage.run.display(), offline, "acquiring");
     let parts = stage.work(request)?;
     Ok(Acquired {
         target: parts.target,
@@ -122,6 +123,10 @@ impl Stage<'_> {
         let mut packages = packages(&subject, placed, &mut facts);
         if !packages.iter().any(|package| package.subject) {
             return Err(lock_error("the subject is not in it".to_owned()));
+        }
+        for package in packages.iter_mut().filter(|package| package.subject) {
+            let dir = self.run.join(&package.dir);
+            facts.extend(library::add(package, &dir)?);
         }
         for package in &mut packages {
             if let Some(macros) = &mut package.proc_macro {

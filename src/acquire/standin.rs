@@ -42,7 +42,7 @@ fn manifest(release: &Release, registry_of: &dyn Fn(&str) -> Option<String>) -> 
     ]);
     let mut manifest = Table::from_iter([("package".to_owned(), Value::Table(package))]);
     let mut targets: BTreeMap<&str, Table> = BTreeMap::new();
-    for dep in release.index.deps.iter().filter(|dep| dep.kind != DependencyKind::Dev) {
+    for dep in deps(release) {
         let section = if dep.kind == DependencyKind::Build { "build-dependencies" } else { "dependencies" };
         let table = match &dep.target {
             Some(platform) => targets.entry(platform.as_str()).or_default(),
@@ -57,12 +57,27 @@ fn manifest(release: &Release, registry_of: &dyn Fn(&str) -> Option<String>) -> 
         let targets = targets.into_iter().map(|(platform, table)| (platform.to_owned(), Value::Table(table)));
         manifest.insert("target".to_owned(), Value::Table(targets.collect()));
     }
-    let features = release
-        .features()
-        .into_iter()
-        .map(|(name, turns_on)| (name, Value::Array(turns_on.into_iter().map(Value::String).collect())));
+    let has = |name: &str| deps(release).any(|dep| dep.name == name);
+    let features = release.features().into_iter().map(|(name, mut turns_on)| {
+        turns_on.retain(|item| of_dependency(item).is_none_or(has));
+        (name, Value::Array(turns_on.into_iter().map(Value::String).collect()))
+    });
     manifest.insert("features".to_owned(), Value::Table(features.collect()));
     manifest
+}
+
+/// Development dependencies play no part in the build of a dependency.
+fn deps(release: &Release) -> impl Iterator<Item = &IndexDependency> {
+    release.index.deps.iter().filter(|dep| dep.kind != DependencyKind::Dev)
+}
+
+/// The dependency that an item of a feature speaks of: `dep:NAME`, `NAME/FEATURE`, `NAME?/FEATURE`.
+/// Where it is a development dependency, cargo wants to find it in the manifest.
+fn of_dependency(item: &str) -> Option<&str> {
+    match item.strip_prefix("dep:") {
+        Some(name) => Some(name),
+        None => item.split_once('/').map(|(name, _)| name.trim_end_matches('?')),
+    }
 }
 
 fn dependency(dep: &IndexDependency, registry_of: &dyn Fn(&str) -> Option<String>) -> Value {
@@ -101,7 +116,7 @@ mod tests {
         ];
         let line = format!(
             r#"{{"name":"winny","vers":"1.0.0","cksum":"{}","yanked":false,"deps":[{}],"v":2,"links":"win",
-               "features":{{"default":["a"],"a":[]}},"features2":{{"b":["dep:alias","plain/f"]}}}}"#,
+               "features":{{"default":["a"],"a":[]}},"features2":{{"b":["dep:alias","plain/f"],"t":["test-only/all","b"]}}}}"#,
             "0".repeat(64),
             deps.join(",")
         );
@@ -113,7 +128,9 @@ mod tests {
             .unwrap();
         let read = Manifest::read(&to, None).unwrap().as_release(checksum).unwrap();
         assert_eq!(read.id, release.id);
-        assert_eq!(read.features(), release.features());
+        let mut features = release.features();
+        features.insert("t".to_owned(), vec!["b".to_owned()]);
+        assert_eq!(read.features(), features, "what turns on a development dependency is left out");
         let mut expected: Vec<_> = release.index.deps.iter().filter(|dep| dep.kind != DependencyKind::Dev).collect();
         let mut found: Vec<_> = read.index.deps.iter().collect();
         expected.sort_by_key(|dep| dep.name.clone());

@@ -274,7 +274,12 @@ mod tests {
     #[test]
     fn a_log_with_a_line_removed_is_damaged() {
         let text: Vec<_> = whole().lines().map(str::to_owned).collect();
-        let kept: String = text.iter().enumerate().filter(|(i, _)| *i != 3).map(|(_, l)| format!("{l}\n")).collect();
+        let kept: Vec<_> = text.iter().enumerate().filter(|(i, _)| *i != 3).map(|(_, l)| l.as_str()).collect();
+        let kept = kept.join(
+            "
+",
+        ) + "
+";
         let error = EvidenceLog::read(kept.as_bytes(), None).unwrap_err();
         assert!(matches!(error, ReadLogError::Damaged { .. }), "{error}");
     }
@@ -282,7 +287,7 @@ mod tests {
     #[test]
     fn a_log_without_totals_is_killed_and_takes_its_counts_from_the_counters() {
         let text = whole();
-        let cut = &text[..text.trim_end().rfind('\n').unwrap() + 1];
+        let cut = &text[..=text.trim_end().rfind('\n').unwrap()];
         let log = EvidenceLog::read(cut.as_bytes(), Some(&[0, 5, 1])).unwrap();
         assert_eq!(log.totals.integrity, Integrity::Killed);
         assert_eq!(log.attempts().map(|a| a.count).collect::<Vec<_>>(), [5, 1]);

@@ -149,7 +149,7 @@ impl EvidenceWriter {
             self.repeated.iter().map(|seq| (*seq, index(*seq).map_or(0, |at| self.counters.get(at)))).collect();
         let integrity = if self.totals.dropped == 0 { Integrity::Complete } else { Integrity::Lossy };
         let sha256 = Some(Sha256Digest(self.digest.clone().finalize().into()));
-        let totals = Totals { counts, integrity, sha256, ..self.totals.clone() };
+        let totals = Totals { integrity, counts, sha256, ..self.totals.clone() };
         self.write(&Line::Totals(totals))?;
         self.file.sync_data()
     }

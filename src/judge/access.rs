@@ -139,7 +139,8 @@ fn is_foreign(cx: &Context<'_>, tried: &Tried<'_>, path: &[u8], touch: Touch) ->
         return replaces && tried.role() != Some(Role::Cargo);
     }
     if cx.in_target(path) {
-        return touch == Touch::Existing
+        return is_packages_folder(cx, path)
+            || touch == Touch::Existing
             || (replaces && is_output(cx, tried, path))
             || is_named_output(cx, tried, path);
     }
@@ -148,6 +149,18 @@ fn is_foreign(cx: &Context<'_>, tried: &Tried<'_>, path: &[u8], touch: Touch) ->
         return touch == Touch::Existing || (replaces && is_known);
     }
     false
+}
+
+/// True below `build/NAME-HASH/` and `.fingerprint/NAME-HASH/`, which belong to one package each.
+fn is_packages_folder(cx: &Context<'_>, path: &[u8]) -> bool {
+    let rest = path.strip_prefix(layout_path(&cx.layout().target_dir)).unwrap_or_default();
+    let names: Vec<_> = rest.split(|&b| b == b'/').filter(|name| !name.is_empty()).collect();
+    // One or two folders in front: a profile, perhaps a triple.
+    names
+        .iter()
+        .take(3)
+        .position(|name| *name == b"build" || *name == b".fingerprint")
+        .is_some_and(|i| names.len() > i + 2)
 }
 
 /// True for names that rustc loads, and for what another unit was seen to write.

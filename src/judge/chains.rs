@@ -53,7 +53,7 @@ fn runs_what_it_wrote(cx: &Context<'_>) -> BTreeSet<PackageId> {
                 matches!(writer.who, Who::Subject | Who::System | Who::Known(Role::Download | Role::Interpreter));
             is_own_code && writer.unit.package == tried.unit.package
         };
-        cx.writers(&tried.path).any(wrote) && !cx.is_compiled(&tried.path, 0)
+        cx.writers(&tried.path).any(wrote) && !cx.is_compiled(&tried.path)
     })
     .filter_map(|tried| tried.unit.package.clone())
     .collect()

@@ -4,8 +4,9 @@ use std::collections::BTreeSet;
 
 use serde::Serialize;
 
-use super::context::{Context, Unit};
+use super::context::Context;
 use super::diagnosis::{Cause, cause};
+use super::units::Unit;
 use crate::evidence::Bytes;
 use crate::evidence::line::{Integrity, Kind, LayerStatus, Line, Note, UnitKind, UnitOutcome, note};
 use crate::ids::{PackageId, UnitId};
@@ -64,6 +65,7 @@ impl Completeness {
 pub(super) fn of(cx: &Context<'_>) -> Completeness {
     let mut reasons = Vec::new();
     evidence(cx, &mut reasons);
+    orphans(cx, &mut reasons);
     layers(cx, &mut reasons);
     notes(cx, &mut reasons);
     for unit in cx.units.0.values() {
@@ -96,6 +98,20 @@ fn evidence(cx: &Context<'_>, reasons: &mut Vec<Reason>) {
         if told != totals.received || totals.integrity == Integrity::Complete {
             reasons.push(of_run("evidence-lost", text));
         }
+    }
+}
+
+/// Attempts that no unit explains cannot be judged.
+fn orphans(cx: &Context<'_>, reasons: &mut Vec<Reason>) {
+    let started: BTreeSet<_> = cx
+        .log
+        .lines
+        .iter()
+        .filter_map(|line| if let Line::UnitStart(start) = line { Some(start.unit) } else { None })
+        .collect();
+    let lost = cx.log.attempts().filter(|attempt| !started.contains(&attempt.unit)).count();
+    if lost > 0 {
+        reasons.push(of_run("evidence-lost", format!("{lost} attempts belong to no unit that is known")));
     }
 }
 
@@ -231,7 +247,8 @@ fn shown_tail(tail: &[u8]) -> String {
 }
 
 fn missing_units(cx: &Context<'_>, reasons: &mut Vec<Reason>) {
-    for package in &cx.log.header.packages {
+    let parts = cx.log.header.packages.iter().filter(|package| super::coverage::takes_part(cx, package));
+    for package in parts {
         let reason = |code, text: &str| Reason {
             code,
             package: Some(package.id.to_string()),
@@ -323,7 +340,7 @@ mod tests {
 
     #[test]
     fn lost_evidence_and_killed_runs_are_incomplete() {
-        let killed = LogBuilder::new().build_script("u", |u| u.endless()).killed_log();
+        let killed = LogBuilder::new().build_script("u", crate::evidence::testing::UnitBuilder::endless).killed_log();
         assert_eq!(reasons(&killed), ["killed", "killed", "unit-not-run"]);
         let mut lossy = LogBuilder::new().build_script("u", |u| u).log();
         lossy.totals.received = 7;
@@ -338,6 +355,17 @@ mod tests {
             let codes: Vec<_> = judge(&log, &Policy::shipped()).completeness.reasons.iter().map(|r| r.code).collect();
             assert_eq!(codes, [expected]);
         }
+    }
+
+    #[test]
+    fn attempts_without_a_unit_are_lost_evidence() {
+        let mut log = LogBuilder::new().build_script("u", |u| u.open("/etc/passwd")).log();
+        for line in &mut log.lines {
+            if let Line::Attempt(attempt) = line {
+                attempt.unit = UnitId(77);
+            }
+        }
+        assert_eq!(reasons(&log), ["evidence-lost"]);
     }
 
     #[test]

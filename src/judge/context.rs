@@ -3,47 +3,16 @@
 use std::collections::{BTreeMap, BTreeSet};
 
 use super::paths::{file_name, is_below, normalise};
+use super::units::{Unit, Units};
 use crate::evidence::line::{
-    Attempt, DecoyClass, Header, Kind, Layout, Line, Object, Package, PackageSource, PathObject, ProgramFile, UnitEnd,
-    UnitKind, UnitStart, note,
+    Attempt, DecoyClass, Kind, Layout, Object, Package, PackageSource, PathObject, ProgramFile, UnitKind,
 };
 use crate::evidence::{Bytes, EvidenceLog};
 use crate::ids::{PackageId, UnitId};
 use crate::policy::{BoundPolicy, Policy, Role};
 
-/// A unit of the run with what is known about it.
-#[derive(Debug)]
-pub(crate) struct Unit<'a> {
-    pub(crate) start: &'a UnitStart,
-    pub(crate) end: Option<&'a UnitEnd>,
-    /// The package whose code is judged by it.
-    pub(crate) package: Option<PackageId>,
-    /// True for the generated consumer, where the subject's macros run.
-    pub(crate) is_consumer: bool,
-    /// The folders that it may write, without its package's source.
-    pub(crate) places: Vec<Vec<u8>>,
-    /// Its package's source.
-    pub(crate) source: Vec<u8>,
-}
-
-impl Unit<'_> {
-    pub(crate) fn id(&self) -> UnitId {
-        self.start.unit
-    }
-
-    pub(crate) fn kind(&self) -> UnitKind {
-        self.start.kind
-    }
-
-    /// True for a place of its own that is not its package's source.
-    pub(crate) fn owns(&self, path: &[u8]) -> bool {
-        self.places.iter().any(|place| is_below(path, place))
-    }
-
-    pub(crate) fn in_source(&self, path: &[u8]) -> bool {
-        is_below(path, &self.source)
-    }
-}
+/// The most attempts at one path that are looked at when somebody asks who wrote it.
+const MAX_WRITERS: usize = 256;
 
 /// Who made a call, as far as `/proc/PID/exe` tells.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -92,66 +61,6 @@ impl Tried<'_> {
     }
 }
 
-/// The units of a log. Built first, because attempts point into it.
-#[derive(Debug)]
-pub(crate) struct Units<'a>(pub(crate) BTreeMap<UnitId, Unit<'a>>);
-
-impl<'a> Units<'a> {
-    pub(crate) fn new(log: &'a EvidenceLog) -> Self {
-        let mut units = BTreeMap::new();
-        for line in &log.lines {
-            match line {
-                // Our own proof that the layers hold is not judged.
-                Line::UnitStart(start) if start.kind != UnitKind::SelfTest => {
-                    units.insert(start.unit, unit(&log.header, start));
-                }
-                Line::UnitEnd(end) => {
-                    if let Some(unit) = units.get_mut(&end.unit) {
-                        unit.end = Some(end);
-                    }
-                }
-                _ => {}
-            }
-        }
-        attribute_consumer(log, &mut units);
-        Self(units)
-    }
-}
-
-fn unit<'a>(header: &'a Header, start: &'a UnitStart) -> Unit<'a> {
-    let package = start.package.as_ref().and_then(|id| header.packages.iter().find(|p| p.id == *id));
-    let source = package.map(|p| normalise(&p.dir.0)).unwrap_or_default();
-    let mut places: Vec<_> = start.places.iter().map(|place| normalise(&place.0)).collect();
-    places.retain(|place| *place != source);
-    let is_consumer =
-        start.kind == UnitKind::CompileConsumer || package.is_some_and(|p| p.source == PackageSource::Consumer);
-    Unit { start, end: None, package: start.package.clone(), is_consumer, places, source }
-}
-
-/// What runs in the consumer's units is the subject's macros, so they are judged as the subject's.
-fn attribute_consumer(log: &EvidenceLog, units: &mut BTreeMap<UnitId, Unit<'_>>) {
-    let mut loaded: BTreeMap<UnitId, BTreeSet<&PackageId>> = BTreeMap::new();
-    for line in &log.lines {
-        if let Line::Note(note) = line
-            && note.code == note::MACRO_LOADED
-            && let (Some(unit), Some(package)) = (note.unit, &note.package)
-        {
-            loaded.entry(unit).or_default().insert(package);
-        }
-    }
-    let subject = log.header.packages.iter().find(|p| p.subject).map(|p| &p.id);
-    for unit in units.values_mut().filter(|u| u.is_consumer) {
-        let is_consumers = unit
-            .package
-            .as_ref()
-            .is_none_or(|id| log.header.packages.iter().any(|p| p.id == *id && p.source == PackageSource::Consumer));
-        if is_consumers {
-            let only = loaded.get(&unit.id()).filter(|set| set.len() == 1).and_then(|set| set.first().copied());
-            unit.package = only.or(subject).cloned().or_else(|| unit.package.take());
-        }
-    }
-}
-
 /// Everything that a rule may look at.
 #[derive(Debug)]
 pub(crate) struct Context<'a> {
@@ -165,6 +74,8 @@ pub(crate) struct Context<'a> {
     compiled: BTreeSet<UnitId>,
     /// By unit: the number of the first start of a configure script.
     configured: BTreeMap<UnitId, u64>,
+    /// By unit: the number of its first question to a name server.
+    first_query: BTreeMap<UnitId, u64>,
     decoys: BTreeMap<&'a [u8], DecoyClass>,
 }
 
@@ -180,6 +91,7 @@ impl<'a> Context<'a> {
             writers: BTreeMap::new(),
             compiled: BTreeSet::new(),
             configured: BTreeMap::new(),
+            first_query: BTreeMap::new(),
             decoys,
         };
         let mut started = BTreeSet::new();
@@ -221,7 +133,17 @@ impl<'a> Context<'a> {
     fn remember(&mut self, tried: &Tried<'a>) {
         let position = self.tried.len();
         match tried.attempt.kind {
-            Kind::FsWrite | Kind::FsLink => self.writers.entry(tried.path.clone()).or_default().push(position),
+            // A folder of that name, at another time, is not the file.
+            Kind::FsWrite if tried.attempt.syscall.starts_with("mkdir") => {}
+            Kind::FsWrite | Kind::FsLink => {
+                let writers = self.writers.entry(tried.path.clone()).or_default();
+                if writers.len() < MAX_WRITERS {
+                    writers.push(position);
+                }
+            }
+            Kind::DnsQuery => {
+                self.first_query.entry(tried.unit.id()).or_insert(tried.attempt.seq);
+            }
             Kind::Exec => {
                 let role = self.program_role(tried);
                 if matches!(role, Some(Role::Compiler | Role::Linker | Role::Driver | Role::Rustc)) && !tried.is_first {
@@ -299,22 +221,48 @@ impl<'a> Context<'a> {
         self.writers.get(path).into_iter().flatten().filter_map(|&i| self.tried.get(i))
     }
 
-    pub(crate) fn compiles(&self, unit: UnitId) -> bool {
-        self.compiled.contains(&unit)
+    /// True if only compilers and linkers made this file, perhaps under another name.
+    ///
+    /// Everybody who wrote it counts, because repeats are coalesced and the order is lost:
+    /// a file that was compiled and then replaced is not compiled.
+    pub(crate) fn is_compiled(&self, path: &[u8]) -> bool {
+        let mut seen = BTreeSet::new();
+        let mut open = vec![path];
+        while let Some(path) = open.pop() {
+            if !seen.insert(path) {
+                continue;
+            }
+            let writers = self.writers.get(path).map_or(&[][..], Vec::as_slice);
+            if writers.is_empty() || writers.len() >= MAX_WRITERS || seen.len() > MAX_WRITERS {
+                return false;
+            }
+            for writer in writers.iter().filter_map(|&i| self.tried.get(i)) {
+                if self.is_compiler(writer) {
+                    continue;
+                }
+                if writer.attempt.kind != Kind::FsLink || writer.from.is_empty() {
+                    return false;
+                }
+                open.push(&writer.from);
+            }
+        }
+        true
     }
 
-    /// True if a compiler or linker made this file, perhaps under another name.
-    pub(crate) fn is_compiled(&self, path: &[u8], depth: u8) -> bool {
-        self.writers(path).any(|writer| match writer.role() {
-            Some(Role::Rustc | Role::Compiler | Role::Linker | Role::Driver | Role::Cargo) => true,
-            Some(Role::Copier) => self.compiles(writer.unit.id()),
-            _ => {
-                writer.attempt.kind == Kind::FsLink
-                    && depth < 4
-                    && writer.from != path
-                    && self.is_compiled(&writer.from, depth + 1)
-            }
-        })
+    /// True for who makes machine code out of sources. rustc alone runs macros, so outside of
+    /// build scripts what it writes itself may be theirs.
+    fn is_compiler(&self, writer: &Tried<'_>) -> bool {
+        match writer.role() {
+            Some(Role::Compiler | Role::Linker | Role::Driver | Role::Cargo) => true,
+            Some(Role::Rustc) => writer.unit.kind() == UnitKind::RunBuildScript,
+            Some(Role::Copier) => writer.attempt.kind == Kind::FsWrite && self.compiled.contains(&writer.unit.id()),
+            _ => false,
+        }
+    }
+
+    /// True if the unit of an attempt asked for a name before it.
+    pub(crate) fn has_asked_before(&self, tried: &Tried<'_>) -> bool {
+        self.first_query.get(&tried.unit.id()).is_some_and(|&seq| seq < tried.attempt.seq)
     }
 
     /// True below make, ninja, cmake or a configure script: their starts are the build description's.
@@ -325,10 +273,30 @@ impl<'a> Context<'a> {
     }
 }
 
-/// The path that a call is judged by.
+/// The path that a call is judged by. Empty for what has no name: pipes, sockets.
 fn place(object: &PathObject) -> Vec<u8> {
-    let path = if object.resolved.0.is_empty() { &object.path } else { &object.resolved };
-    if path.0.is_empty() { Vec::new() } else { normalise(&path.0) }
+    let (given, resolved) = (object.path.0.as_slice(), object.resolved.0.as_slice());
+    let is_nameless = [&b"pipe:["[..], b"socket:[", b"anon_inode:"].iter().any(|start| resolved.starts_with(start));
+    let path = match own_process(given, resolved) {
+        Some(own) => return own,
+        None if resolved.is_empty() => given,
+        None => resolved,
+    };
+    if path.is_empty() || is_nameless { Vec::new() } else { normalise(path) }
+}
+
+/// The path by `/proc/self`, when a process names itself and means itself, whatever number it has.
+fn own_process(given: &[u8], resolved: &[u8]) -> Option<Vec<u8>> {
+    let given = normalise(given);
+    let own = [(&b"/proc/self/"[..], &b""[..]), (b"/proc/thread-self/", b""), (b"/dev/fd/", b"fd/")]
+        .iter()
+        .find_map(|(start, folder)| Some([folder, given.strip_prefix(*start)?].concat()))?;
+    // Beyond root and cwd lies the whole file system, with other processes in it.
+    let resolved = resolved.strip_prefix(b"/proc/")?;
+    let rest = resolved.splitn(2, |&b| b == b'/').nth(1)?;
+    let is_same =
+        rest == own.as_slice() || rest.ends_with(&[b"/", own.as_slice()].concat()) && rest.starts_with(b"task/");
+    is_same.then(|| [b"/proc/self/", own.as_slice()].concat())
 }
 
 /// A path of the layout without a `/` at its end.

@@ -6,7 +6,7 @@ use serde::Serialize;
 
 use super::context::Context;
 use super::paths::contains;
-use crate::evidence::line::{Line, MacroKind, MacroName, UnitKind, UnitOutcome, note};
+use crate::evidence::line::{Line, MacroKind, MacroName, Package, UnitKind, UnitOutcome, note};
 use crate::ids::{PackageId, UnitId};
 
 /// What was exercised.
@@ -49,10 +49,10 @@ pub(super) fn of(cx: &Context<'_>) -> Coverage {
         .0
         .values()
         .filter(|unit| unit.kind() == UnitKind::CompileConsumer && unit.end.is_some())
-        .map(super::context::Unit::id)
+        .map(super::units::Unit::id)
         .collect();
     let mut driven_macros: Vec<&MacroName> = Vec::new();
-    for package in &cx.log.header.packages {
+    for package in cx.log.header.packages.iter().filter(|package| takes_part(cx, package)) {
         if package.build_script {
             coverage.build_scripts.found += 1;
             coverage.build_scripts.run += u64::from(has_run(cx, &package.id));
@@ -73,6 +73,24 @@ pub(super) fn of(cx: &Context<'_>) -> Coverage {
 
 fn count(n: usize) -> u64 {
     u64::try_from(n).unwrap_or(u64::MAX)
+}
+
+/// True unless the build is known to leave the package out: the packages of a run are all that the lock
+/// file allows on this platform, and the features that are on may need fewer. cargo starts everything that
+/// it needs, so one of which it started nothing is not needed, if cargo ended and nothing but the consumer
+/// failed. The subject always takes part.
+pub(super) fn takes_part(cx: &Context<'_>, package: &Package) -> bool {
+    let is_of = |unit: &super::units::Unit<'_>| unit.package.as_ref() == Some(&package.id);
+    package.subject || cx.units.0.values().any(is_of) || !whole_graph_was_built(cx)
+}
+
+fn whole_graph_was_built(cx: &Context<'_>) -> bool {
+    let ended = cx.log.lines.iter().any(|line| matches!(line, Line::Note(said) if said.code == note::CARGO_EXIT));
+    let is_fine = |unit: &super::units::Unit<'_>| {
+        unit.kind() == UnitKind::CompileConsumer || unit.end.is_some_and(|end| end.outcome == UnitOutcome::Ok)
+    };
+    let consumer_ran = cx.units.0.values().any(|unit| unit.kind() == UnitKind::CompileConsumer);
+    ended && consumer_ran && cx.units.0.values().all(is_fine)
 }
 
 fn has_run(cx: &Context<'_>, package: &PackageId) -> bool {

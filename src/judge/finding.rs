@@ -202,10 +202,13 @@ fn merge(into: &mut Draft, draft: Draft) {
     into.is_egress |= draft.is_egress;
 }
 
+/// How many subjects a code has in one unit, and the draft for those beyond the bound.
+type Counted = BTreeMap<(PackageId, Option<UnitId>, &'static str), (usize, Option<Draft>)>;
+
 /// A unit that tried ten thousand paths makes forty findings, and one about the rest.
 fn fold(drafts: impl Iterator<Item = Draft>) -> Vec<Draft> {
     let mut kept: Vec<Draft> = Vec::new();
-    let mut seen: BTreeMap<(PackageId, Option<UnitId>, &'static str), (usize, Option<Draft>)> = BTreeMap::new();
+    let mut seen = Counted::new();
     for draft in drafts {
         let (count, rest) = seen.entry((draft.package.clone(), draft.unit, draft.code)).or_default();
         *count += 1;

@@ -13,6 +13,8 @@ mod diagnosis;
 mod finding;
 mod paths;
 mod shell;
+mod sweep;
+mod units;
 mod verdict;
 
 #[cfg(test)]
@@ -31,7 +33,8 @@ use crate::evidence::EvidenceLog;
 use crate::evidence::line::{PackageSource, UnitKind, UnitOutcome};
 use crate::ids::{PackageId, Sha256Digest, UnitId};
 use crate::policy::Policy;
-use context::{Context, Units};
+use context::Context;
+use units::Units;
 
 /// What a log comes to under a policy.
 #[derive(Clone, Debug, PartialEq)]
@@ -140,6 +143,10 @@ fn packages(cx: &Context<'_>, findings: Vec<Finding>, completeness: &Completenes
         let worst = package.findings.iter().map(|finding| finding.severity).max();
         package.verdict = Verdict::of(worst, completeness.is_complete_for(&package.id));
     }
+    // What runs in the consumer is the subject's, so the consumer itself has nothing to tell.
+    all.retain(|_, package| {
+        package.source != PackageSource::Consumer || !package.units.is_empty() || !package.findings.is_empty()
+    });
     let mut packages: Vec<_> = all.into_values().collect();
     packages.sort_by_key(|package| !package.subject);
     packages

@@ -72,12 +72,15 @@ pub fn plan(acquired: &Acquired, toolchain: &HostToolchain, settings: &RunSettin
     variables.retain(|(name, _)| !settings.env.iter().any(|(given, _)| given == name));
     variables.extend(settings.env.clone());
 
+    tracing::debug!(decoys = layout.decoys.len(), uses = project.uses.len(), "made the decoy home and the consumer");
     let identity = settings.identity;
     let mut mounts = root::base(&layout, &toolchain.sysroot, (identity.uid, identity.gid));
     mounts.extend(plant(&home));
     mounts.extend(project_files(&project));
     mounts.extend(root::build_folders(&layout, acquired.sources.path()));
-    mounts.extend(settings.read.iter().map(|path| MountOp::BindReadOnly { from: path.clone(), at: path.display().to_string() }));
+    mounts.extend(
+        settings.read.iter().map(|path| MountOp::BindReadOnly { from: path.clone(), at: path.display().to_string() }),
+    );
 
     let given = settings.env.iter().map(|(name, _)| format!("env {name}"));
     let given = given.chain(settings.read.iter().map(|path| format!("read {}", path.display()))).collect();
@@ -115,19 +118,38 @@ fn build_variables(layout: &Layout) -> Vec<(String, String)> {
 
 fn plant(home: &DecoyHome) -> Vec<MountOp> {
     let folders = home.folders.iter().map(|folder| MountOp::Dir { at: folder.path.clone(), mode: folder.mode });
-    let file = |file: &super::decoy::Decoy| MountOp::File { at: file.path.clone(), contents: Contents(file.contents.clone()), mode: file.mode };
+    let file = |file: &super::decoy::Decoy| MountOp::File {
+        at: file.path.clone(),
+        contents: Contents(file.contents.clone()),
+        mode: file.mode,
+    };
     folders.chain(home.files.iter().map(file)).collect()
 }
 
 fn project_files(project: &Consumer) -> Vec<MountOp> {
-    let file = |file: &super::consumer::ConsumerFile| MountOp::File { at: file.path.clone(), contents: Contents(file.contents.clone()), mode: file.mode };
+    let file = |file: &super::consumer::ConsumerFile| MountOp::File {
+        at: file.path.clone(),
+        contents: Contents(file.contents.clone()),
+        mode: file.mode,
+    };
     project.files.iter().map(file).collect()
 }
 
 /// The one command. Sources are replaced and the shim is put in by `--config`, so that the
 /// configuration file that lies in `$CARGO_HOME` is a decoy.
 fn cargo_command(acquired: &Acquired, layout: &Layout, env: Vec<(String, String)>, jobs: usize) -> CargoCommand {
-    let mut args: Vec<String> = ["cargo", "check", "--offline", "--keep-going", "--lib", "--bins", "--message-format=json"].map(str::to_owned).into();
+    let mut args: Vec<String> = [
+        "cargo",
+        "check",
+        "--offline",
+        "--ignore-rust-version",
+        "--keep-going",
+        "--lib",
+        "--bins",
+        "--message-format=json",
+    ]
+    .map(str::to_owned)
+    .into();
     let mut config = |key: &str, value: &str| args.extend(["--config".to_owned(), format!("{key}={value:?}")]);
     config("build.rustc-wrapper", &format!("{}/shim", layout.tool));
     config("source.verified.directory", &layout.registry_src);
@@ -141,9 +163,19 @@ fn cargo_command(acquired: &Acquired, layout: &Layout, env: Vec<(String, String)
     CargoCommand { program: format!("{}/bin/cargo", layout.toolchain), args, env, cwd: layout.consumer.clone() }
 }
 
-fn header(acquired: &Acquired, toolchain: &HostToolchain, settings: &RunSettings, layout: Layout, given: Vec<String>) -> Header {
+fn header(
+    acquired: &Acquired,
+    toolchain: &HostToolchain,
+    settings: &RunSettings,
+    layout: Layout,
+    given: Vec<String>,
+) -> Header {
     let inside = |dir: &std::path::Path| {
-        let (part, at) = if let Ok(rest) = dir.strip_prefix("registry") { (rest, &layout.registry_src) } else { (dir.strip_prefix("local").unwrap_or(dir), &layout.local_src) };
+        let (part, at) = if let Ok(rest) = dir.strip_prefix("registry") {
+            (rest, &layout.registry_src)
+        } else {
+            (dir.strip_prefix("local").unwrap_or(dir), &layout.local_src)
+        };
         Bytes::from(std::path::Path::new(at).join(part).as_path())
     };
     let mut packages: Vec<Package> = acquired

@@ -16,7 +16,18 @@ const VIEWS_MIB: u64 = 1024;
 const INODES: u64 = 1 << 20;
 
 /// Files of the host's `/etc` without which programs of `/usr` do not run. None is secret.
-const SHARED_ETC: &[&str] = &["alternatives", "ld.so.cache", "ld.so.conf", "ld.so.conf.d", "ssl/certs", "ssl/openssl.cnf", "ca-certificates", "pki/tls/certs", "perl", "localtime"];
+const SHARED_ETC: &[&str] = &[
+    "alternatives",
+    "ld.so.cache",
+    "ld.so.conf",
+    "ld.so.conf.d",
+    "ssl/certs",
+    "ssl/openssl.cnf",
+    "ca-certificates",
+    "pki/tls/certs",
+    "perl",
+    "localtime",
+];
 
 /// The base system: what of the host's is seen, and what is made up.
 ///
@@ -30,11 +41,29 @@ pub fn base(layout: &Layout, sysroot: &Path, user: (u32, u32)) -> Vec<MountOp> {
             Err(_) => {}
         }
     }
-    plan.extend(DEVICES.iter().filter(|name| Path::new("/dev").join(name).exists()).map(|name| MountOp::Device { name: (*name).to_owned() }));
-    for (at, to) in [("/dev/fd", "/proc/self/fd"), ("/dev/stdin", "/proc/self/fd/0"), ("/dev/stdout", "/proc/self/fd/1"), ("/dev/stderr", "/proc/self/fd/2"), ("/var/run", "/run")] {
+    plan.extend(
+        DEVICES
+            .iter()
+            .filter(|name| Path::new("/dev").join(name).exists())
+            .map(|name| MountOp::Device { name: (*name).to_owned() }),
+    );
+    for (at, to) in [
+        ("/dev/fd", "/proc/self/fd"),
+        ("/dev/stdin", "/proc/self/fd/0"),
+        ("/dev/stdout", "/proc/self/fd/1"),
+        ("/dev/stderr", "/proc/self/fd/2"),
+        ("/var/run", "/run"),
+    ] {
         plan.push(MountOp::Symlink { at: at.to_owned(), to: to.to_owned() });
     }
-    for (at, mode) in [("/dev/shm", 0o755), ("/proc", 0o755), ("/run", 0o755), ("/var/tmp", 0o755), ("/var/lib", 0o755), ("/workspace", 0o755)] {
+    for (at, mode) in [
+        ("/dev/shm", 0o755),
+        ("/proc", 0o755),
+        ("/run", 0o755),
+        ("/var/tmp", 0o755),
+        ("/var/lib", 0o755),
+        ("/workspace", 0o755),
+    ] {
         plan.push(MountOp::Dir { at: at.to_owned(), mode });
     }
     plan.extend(etc(user));
@@ -43,7 +72,11 @@ pub fn base(layout: &Layout, sysroot: &Path, user: (u32, u32)) -> Vec<MountOp> {
     if layout.toolchain != sysroot.display().to_string() {
         plan.push(bind(sysroot.to_owned(), &layout.toolchain));
     }
-    plan.push(MountOp::File { at: format!("{}/shim", layout.tool), contents: Contents(crate::shim::PROGRAM.to_vec()), mode: 0o755 });
+    plan.push(MountOp::File {
+        at: format!("{}/shim", layout.tool),
+        contents: Contents(crate::shim::PROGRAM.to_vec()),
+        mode: 0o755,
+    });
     plan
 }
 

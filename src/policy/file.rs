@@ -298,6 +298,10 @@ pub enum PolicyError {
 
 impl Policy {
     /// The policy of this release.
+    ///
+    /// # Panics
+    ///
+    /// Never in a release: the tests of this folder read the same text.
     #[expect(clippy::panic, reason = "a broken shipped policy is a bug that the tests of this folder find")]
     pub fn shipped() -> Self {
         match Self::parse(DEFAULT) {

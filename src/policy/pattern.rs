@@ -85,14 +85,18 @@ impl PathPattern {
             Some("tool") => &layout.tool,
             _ => "",
         };
-        BoundPath { prefix: prefix.trim_end_matches('/').as_bytes().to_vec(), names: self.names.clone() }
+        let prefix = prefix.trim_end_matches('/').as_bytes().to_vec();
+        // A place that the run does not have matches nothing; as a prefix it would match everything.
+        let is_missing = self.variable.is_some() && prefix.is_empty();
+        BoundPath { prefix: (!is_missing).then_some(prefix), names: self.names.clone() }
     }
 }
 
 /// A path pattern of one run.
 #[derive(Clone, Debug)]
 pub struct BoundPath {
-    prefix: Vec<u8>,
+    /// None when it matches nothing.
+    prefix: Option<Vec<u8>>,
     names: Vec<NamePattern>,
 }
 
@@ -108,7 +112,7 @@ impl BoundPath {
     }
 
     fn rest<'p>(&self, path: &'p [u8]) -> Option<impl Iterator<Item = &'p [u8]> + use<'p>> {
-        let rest = path.strip_prefix(self.prefix.as_slice())?;
+        let rest = path.strip_prefix(self.prefix.as_deref()?)?;
         if !rest.is_empty() && !rest.starts_with(b"/") {
             return None;
         }
@@ -250,6 +254,14 @@ mod tests {
         let pattern = bound("{home}");
         assert!(pattern.is(b"/home/dev") && pattern.contains(b"/home/dev/x/y"));
         assert!(!pattern.contains(b"/home/developer"));
+    }
+
+    #[test]
+    fn a_place_that_the_run_does_not_have_matches_nothing() {
+        let mut layout = LogBuilder::new().log().header.layout;
+        layout.toolchain = String::new();
+        let pattern = PathPattern::try_from("{toolchain}".to_owned()).unwrap().bind(&layout);
+        assert!(!pattern.contains(b"/tmp/rustc") && !pattern.is(b""));
     }
 
     #[test]

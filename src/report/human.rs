@@ -29,6 +29,9 @@ impl Default for HumanOptions {
     }
 }
 
+/// Findings of one unit that are shown; more would hide the verdict from who reads at a terminal.
+const MOST_FINDINGS: usize = 12;
+
 struct Page {
     text: String,
     width: usize,
@@ -120,7 +123,8 @@ impl Page {
                 format!("{}, the worst {worst}", counted(findings, "finding", "findings"))
             }
         };
-        self.paragraph(&format!("{word}  {target}: {says}"), 2);
+        self.paragraph(&format!("{word}  {target}"), 2);
+        self.paragraph(&says, 2);
         if report.verdict == Verdict::Pass && findings > 0 {
             self.paragraph(&format!("{} at low or info", counted(findings, "note", "notes")), 2);
         }
@@ -155,17 +159,29 @@ impl Page {
             if report.packages.first().is_some_and(|first| first.id == package.id) { "" } else { " (a dependency)" };
         let name = self.paint(&safe(&package.id), Style::new().bold());
         self.paragraph(&format!("{name}{role}: {}", package.verdict), 2);
-        let mut unit = None;
+        // Stable: within a unit the worst stays first.
         let mut findings: Vec<_> = package.findings.iter().collect();
         findings.sort_by_key(|finding| finding.unit.clone());
-        for finding in findings {
-            if unit != Some(&finding.unit) {
-                unit = Some(&finding.unit);
-                let title = unit_title(package, finding.unit.as_deref());
-                self.paragraph(&format!("  {title}"), 4);
+        for of_unit in findings.chunk_by(|one, next| one.unit == next.unit) {
+            let title = unit_title(package, of_unit.first().and_then(|finding| finding.unit.as_deref()));
+            self.paragraph(&format!("  {title}"), 4);
+            let (shown, rest) = of_unit.split_at(of_unit.len().min(MOST_FINDINGS));
+            for finding in shown {
+                self.finding(finding);
             }
-            self.finding(finding);
+            self.rest(rest);
         }
+    }
+
+    /// How many more there are, by severity.
+    fn rest(&mut self, rest: &[&ReportFinding]) {
+        if rest.is_empty() {
+            return;
+        }
+        let groups = rest.chunk_by(|one, next| one.severity == next.severity);
+        let counts: Vec<_> =
+            groups.filter_map(|group| Some(format!("{} {}", group.len(), group.first()?.severity))).collect();
+        self.paragraph(&format!("    and {} more: {}; --format json has all", rest.len(), counts.join(", ")), 6);
     }
 
     fn finding(&mut self, finding: &ReportFinding) {
@@ -235,10 +251,13 @@ impl Page {
             "evidence         {calls} seen, {} recorded, {} repeats, {} counted, {} dropped; {integrity}",
             evidence.recorded, evidence.coalesced, evidence.counted, evidence.dropped
         );
-        if let Some(path) = &evidence.path {
-            _ = write!(text, "; {}", safe(path));
+        if evidence.integrity != Integrity::Complete {
+            text.push_str(": not all that happened stands in it");
         }
         self.paragraph(&text, 17);
+        if let Some(path) = &evidence.path {
+            self.paragraph(&format!("                 {}", safe(path)), 17);
+        }
         let worst = report.packages.iter().flat_map(|p| &p.findings).max_by_key(|finding| finding.severity);
         if let Some(worst) = worst {
             self.paragraph(&format!("hint             sandbox-check explain {}", worst.code), 17);

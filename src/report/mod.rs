@@ -181,7 +181,7 @@ pub struct ReportEvidence {
 /// Why the program ended with another code than the verdict's.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize)]
 pub struct ReportError {
-    /// The name of the exit code.
+    /// The name of the exit code, or of the finding when the sources were refused.
     pub code: String,
     /// A sentence.
     pub message: String,

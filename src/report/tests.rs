@@ -14,7 +14,7 @@ fn logs() -> Vec<(&'static str, EvidenceLog)> {
         ("inconclusive", inconclusive()),
         ("hostile names", hostile()),
         ("refused archive", refused()),
-        ("killed", LogBuilder::new().build_script("u", |u| u.endless()).killed_log()),
+        ("killed", LogBuilder::new().build_script("u", crate::evidence::testing::UnitBuilder::endless).killed_log()),
         ("degraded", degraded()),
     ]
 }

@@ -6,7 +6,9 @@
 
 use std::collections::BTreeMap;
 
-use seccompiler::{BpfProgram, SeccompAction, SeccompCmpArgLen, SeccompCmpOp, SeccompCondition, SeccompFilter, SeccompRule, TargetArch};
+use seccompiler::{
+    BpfProgram, SeccompAction, SeccompCmpArgLen, SeccompCmpOp, SeccompCondition, SeccompFilter, SeccompRule, TargetArch,
+};
 use syscalls::Sysno;
 
 use super::table::{Class, Harmless, class_of};
@@ -57,7 +59,8 @@ pub fn unit_filter() -> Result<BpfProgram, FilterError> {
             Some(Class::Notified(_) | Class::Silent(_)) | None => {}
         }
     }
-    let filter = SeccompFilter::new(rules, SeccompAction::Trace(u32::from(MARK)), SeccompAction::Allow, TargetArch::x86_64)?;
+    let filter =
+        SeccompFilter::new(rules, SeccompAction::Trace(u32::from(MARK)), SeccompAction::Allow, TargetArch::x86_64)?;
     to_notification(filter.try_into()?)
 }
 
@@ -124,7 +127,9 @@ fn to_notification(mut program: BpfProgram) -> Result<BpfProgram, FilterError> {
 /// The value of the third instruction: load the architecture, jump over it if it is ours, kill.
 fn architecture_return(program: &mut BpfProgram) -> Result<&mut u32, FilterError> {
     match program.get_mut(2) {
-        Some(instruction) if instruction.code == BPF_RETURN && instruction.k == RET_KILL_PROCESS => Ok(&mut instruction.k),
+        Some(instruction) if instruction.code == BPF_RETURN && instruction.k == RET_KILL_PROCESS => {
+            Ok(&mut instruction.k)
+        }
         _ => Err(FilterError::Shape("no architecture check")),
     }
 }
@@ -139,7 +144,9 @@ mod tests {
         data.extend_from_slice(&number.to_le_bytes());
         data.extend_from_slice(&arch.to_le_bytes());
         data.extend_from_slice(&0_u64.to_le_bytes());
-        args.iter().for_each(|arg| data.extend_from_slice(&arg.to_le_bytes()));
+        for arg in args {
+            data.extend_from_slice(&arg.to_le_bytes());
+        }
         let (mut at, mut a) = (0_usize, 0_u32);
         loop {
             let i = &program[at];
@@ -211,8 +218,9 @@ mod tests {
     #[test]
     fn filter_k_answers_clone3_and_nothing_else() {
         let program = cargo_filter().unwrap();
-        let refused: Vec<u32> = (0..1024).filter(|number| run(&program, *number, X86_64, [0; 6]) != RET_ALLOW).collect();
+        let refused: Vec<u32> =
+            (0..1024).filter(|number| run(&program, *number, X86_64, [0; 6]) != RET_ALLOW).collect();
         assert_eq!(refused, [435]);
-        assert_eq!(run(&program, 435, X86_64, [0; 6]), 0x0005_0000 | 38);
+        assert_eq!(run(&program, 435, X86_64, [0; 6]), 0x0005_0000 + 38);
     }
 }

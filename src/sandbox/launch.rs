@@ -133,7 +133,8 @@ fn become_user(spec: &SandboxSpec) -> Result<(), LaunchError> {
     nix::unistd::setresuid(uid, uid, uid).map_err(failed("change the user id"))?;
     // A change of credentials makes a process unreadable, its /proc files root's.
     nix::sys::prctl::set_dumpable(true).map_err(failed("make ourselves readable again"))?;
-    std::fs::write("/proc/sys/user/max_user_namespaces", "0").map_err(in_layer("user-namespace", "forbid further user namespaces"))
+    std::fs::write("/proc/sys/user/max_user_namespaces", "0")
+        .map_err(in_layer("user-namespace", "forbid further user namespaces"))
 }
 
 struct Root {
@@ -183,8 +184,9 @@ fn start_init(thread: &SingleThreaded, spec: &SandboxSpec, root: Root) -> Result
         return Err(in_layer("pid-namespace", "mount /proc")(io::Error::other(why)));
     }
     let path = format!("{init}/ns/pid");
-    let pid_namespace = openat(root.outer_proc.as_fd(), path.as_str(), OFlag::O_RDONLY | OFlag::O_CLOEXEC, Mode::empty())
-        .map_err(failed("open the namespace"))?;
+    let pid_namespace =
+        openat(root.outer_proc.as_fd(), path.as_str(), OFlag::O_RDONLY | OFlag::O_CLOEXEC, Mode::empty())
+            .map_err(failed("open the namespace"))?;
     Ok(Started { root, life, pid_namespace })
 }
 
@@ -232,7 +234,8 @@ fn supervise(
         Side::Parent(child) => child,
     };
     drop((theirs, stdout_writer, stderr_writer, go_reader, started.pid_namespace));
-    capabilities::keep_only(&[capabilities::Capability::SysPtrace], false).map_err(in_layer("seccomp", "give up capabilities"))?;
+    capabilities::keep_only(&[capabilities::Capability::SysPtrace], false)
+        .map_err(in_layer("seccomp", "give up capabilities"))?;
     let sandboxed = Sandboxed {
         spec,
         outer_proc: started.root.outer_proc,

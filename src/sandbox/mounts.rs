@@ -107,7 +107,9 @@ pub fn apply(plan: &[MountOp], sources: &Sources, root: &Path) -> Result<Vec<Str
             (MountOp::BindReadOnly { at, .. } | MountOp::PrivateView { at, .. }, None) => {
                 return Err(MountError::Source { path: at.into(), source: Errno::EBADF });
             }
-            (MountOp::Device { name }, None) => return Err(MountError::Source { path: name.into(), source: Errno::EBADF }),
+            (MountOp::Device { name }, None) => {
+                return Err(MountError::Source { path: name.into(), source: Errno::EBADF });
+            }
         }
     }
     Ok(read_only)
@@ -148,7 +150,8 @@ fn bind(source: &Path, at: &Path, read_only: bool) -> Result<(), MountError> {
     }
     call("a folder of the host", Some(source), at, None, MsFlags::MS_BIND | MsFlags::MS_REC, None)?;
     if read_only {
-        let flags = MsFlags::MS_BIND | MsFlags::MS_REMOUNT | MsFlags::MS_RDONLY | MsFlags::MS_NOSUID | MsFlags::MS_NODEV;
+        let flags =
+            MsFlags::MS_BIND | MsFlags::MS_REMOUNT | MsFlags::MS_RDONLY | MsFlags::MS_NOSUID | MsFlags::MS_NODEV;
         call("it read-only", None, at, None, flags | locked_flags(at), None)?;
     }
     Ok(())
@@ -196,8 +199,16 @@ fn private_view(source: &Path, root: &Path, at: &str) -> Result<bool, MountError
     }
 }
 
-fn call(what: &str, from: Option<&Path>, at: &Path, kind: Option<&str>, flags: MsFlags, options: Option<&str>) -> Result<(), MountError> {
-    mount(from, at, kind, flags, options).map_err(|source| MountError::Mount { what: format!("{what} at {}", at.display()), source })
+fn call(
+    what: &str,
+    from: Option<&Path>,
+    at: &Path,
+    kind: Option<&str>,
+    flags: MsFlags,
+    options: Option<&str>,
+) -> Result<(), MountError> {
+    mount(from, at, kind, flags, options)
+        .map_err(|source| MountError::Mount { what: format!("{what} at {}", at.display()), source })
 }
 
 fn make(path: &Path) -> impl FnOnce(io::Error) -> MountError {

@@ -95,6 +95,7 @@ pub fn spawn(spec: &SandboxSpec, run_dir: &Path) -> Result<(RunningSandbox, Stop
     let (Some(input), Some(output)) = (child.stdin.take(), child.stdout.take()) else {
         return Err(RunError::Start(io::ErrorKind::BrokenPipe.into()));
     };
+    tracing::debug!(pid = child.id(), spec = %spec_file.display(), "started the launch helper");
     let running = RunningSandbox { child, identity: spec.identity, events: BufReader::new(output) };
     Ok((running, Stopper(input)))
 }
@@ -111,7 +112,8 @@ pub fn plant_self_test(spec: &SandboxSpec) -> Result<UnixListener, RunError> {
     };
     fs::write(&targets.host_file, "A file of the host's.\n").map_err(failed(&targets.host_file))?;
     let socket = UnixListener::bind(&targets.host_socket).map_err(failed(&targets.host_socket))?;
-    fs::set_permissions(&targets.host_socket, fs::Permissions::from_mode(0o777)).map_err(failed(&targets.host_socket))?;
+    fs::set_permissions(&targets.host_socket, fs::Permissions::from_mode(0o777))
+        .map_err(failed(&targets.host_socket))?;
     Ok(socket)
 }
 
@@ -120,7 +122,11 @@ impl RunningSandbox {
     ///
     /// # Errors
     /// See [`RunError`]; with `Ok` the log is closed.
-    pub fn follow(mut self, with_stopper: impl Fn(&mut dyn FnMut(&mut Stopper)), mut handle: impl FnMut(&Event)) -> Result<(), RunError> {
+    pub fn follow(
+        mut self,
+        with_stopper: impl Fn(&mut dyn FnMut(&mut Stopper)),
+        mut handle: impl FnMut(&Event),
+    ) -> Result<(), RunError> {
         let mut failure = None;
         let mut line = String::new();
         loop {
@@ -158,7 +164,7 @@ impl RunningSandbox {
     }
 }
 
-/// Maps one user and one group, neither of them 0, and forbids a change of groups (user_namespaces(7)).
+/// Maps one user and one group, neither of them 0, and forbids a change of groups (`user_namespaces(7)`).
 fn map_ids(process: u32, identity: Identity) -> io::Result<()> {
     let write = |file: &str, text: &str| fs::write(format!("/proc/{process}/{file}"), text);
     write("setgroups", "deny")?;

@@ -54,7 +54,13 @@ pub struct Ends {
 
 /// The process between the supervisor and the sandbox: it enters the namespace, which only its
 /// children are then in, and ends like its child does. Returns the exit status.
-pub fn enter_and_seal(thread: &SingleThreaded, spec: &SandboxSpec, namespace: &OwnedFd, supervisor: Pid, ends: Ends) -> i32 {
+pub fn enter_and_seal(
+    thread: &SingleThreaded,
+    spec: &SandboxSpec,
+    namespace: &OwnedFd,
+    supervisor: Pid,
+    ends: Ends,
+) -> i32 {
     let mut errors = File::from(match ends.stderr.try_clone() {
         Ok(stderr) => stderr,
         Err(_) => return 125,
@@ -94,7 +100,9 @@ fn try_seal(spec: &SandboxSpec, supervisor: Pid, ends: Ends) -> Result<std::conv
     nix::sys::prctl::set_pdeathsig(nix::sys::signal::Signal::SIGKILL).map_err(call("die with the parent"))?;
     nix::unistd::setsid().map_err(call("leave the session"))?;
     let null = File::open("/dev/null").map_err(call("open /dev/null"))?;
-    for (fd, number) in [(null.as_fd(), 0), (ends.stdout.as_fd(), 1), (ends.stderr.as_fd(), 2), (ends.handoff.as_fd(), HANDOFF_FD)] {
+    for (fd, number) in
+        [(null.as_fd(), 0), (ends.stdout.as_fd(), 1), (ends.stderr.as_fd(), 2), (ends.handoff.as_fd(), HANDOFF_FD)]
+    {
         descriptors::place(fd, number).map_err(call("place the standard descriptors"))?;
     }
     descriptors::close_on_exec_all_but(HANDOFF_FD).map_err(call("close the other descriptors"))?;
@@ -112,7 +120,8 @@ fn try_seal(spec: &SandboxSpec, supervisor: Pid, ends: Ends) -> Result<std::conv
     let mut go = [0];
     File::from(ends.go).read_exact(&mut go).map_err(call("get the supervisor's word after the self-test"))?;
 
-    let (name, args) = spec.cargo.args.split_first().map_or(("cargo", [].as_slice()), |(name, args)| (name.as_str(), args));
+    let (name, args) =
+        spec.cargo.args.split_first().map_or(("cargo", [].as_slice()), |(name, args)| (name.as_str(), args));
     let mut cargo = Command::new(&spec.cargo.program);
     cargo.arg0(name).args(args).env_clear().current_dir(&spec.cargo.cwd);
     cargo.envs(spec.cargo.env.iter().map(|(name, value)| (name, value)));

@@ -8,6 +8,7 @@
 use libc::{EAFNOSUPPORT, EOPNOTSUPP, EPERM};
 use syscalls::Sysno;
 
+use super::allowed::ALLOWED;
 use crate::evidence::Kind;
 
 /// The class of one system call.
@@ -134,8 +135,6 @@ pub enum Answer {
 pub enum Layer {
     /// The unit's Landlock domain.
     Landlock,
-    /// A private root with read-only mounts.
-    Mounts,
     /// The unit has no capability.
     Capabilities,
     /// No further user namespace, and no capability for others.
@@ -146,8 +145,6 @@ pub enum Layer {
     NetworkNamespace,
     /// The session keyring is empty and new.
     Keyring,
-    /// The supervisor may read its callers in any case.
-    Ptrace,
 }
 
 /// Flags of clone(2) and unshare(2) that make namespaces, but for `CLONE_NEWTIME`, whose bit is a
@@ -197,7 +194,10 @@ const fn unless(harmless: &'static [Harmless], kind: Kind, args: Args, answer: A
 #[expect(clippy::too_many_lines, reason = "one table")]
 fn notified(sysno: Sysno) -> Option<Class> {
     use Answer::{Constant, Continue, OpenOnBehalf, Refuse, SocketByFamily};
-    use Args::{Address, CloneFlags, Open, OpenHow, Operation, Path, Paths, Program, Registers, SendMessage, SendMessages, SendTo, Signal, Socket, Symlink};
+    use Args::{
+        Address, CloneFlags, Open, OpenHow, Operation, Path, Paths, Program, Registers, SendMessage, SendMessages,
+        SendTo, Signal, Socket, Symlink,
+    };
     use Harmless::{Is, NoBits, Not};
     let class = match sysno {
         // Opens.
@@ -206,17 +206,14 @@ fn notified(sysno: Sysno) -> Option<Class> {
         Sysno::creat => row(Kind::FsOpen, Open(None, 0, None, 1), OpenOnBehalf),
         Sysno::openat2 => row(Kind::FsOpen, OpenHow, OpenOnBehalf),
         // Names.
-        Sysno::mkdir => row(Kind::FsWrite, Path(None, 0), Continue(Layer::Landlock)),
-        Sysno::mkdirat => row(Kind::FsWrite, Path(Some(0), 1), Continue(Layer::Landlock)),
-        Sysno::mknod => row(Kind::FsWrite, Path(None, 0), Continue(Layer::Landlock)),
-        Sysno::mknodat => row(Kind::FsWrite, Path(Some(0), 1), Continue(Layer::Landlock)),
-        Sysno::truncate => row(Kind::FsWrite, Path(None, 0), Continue(Layer::Landlock)),
+        Sysno::mkdir | Sysno::mknod | Sysno::truncate => row(Kind::FsWrite, Path(None, 0), Continue(Layer::Landlock)),
+        Sysno::mkdirat | Sysno::mknodat => row(Kind::FsWrite, Path(Some(0), 1), Continue(Layer::Landlock)),
         Sysno::symlink => row(Kind::FsLink, Symlink(0, None, 1), Continue(Layer::Landlock)),
         Sysno::symlinkat => row(Kind::FsLink, Symlink(0, Some(1), 2), Continue(Layer::Landlock)),
-        Sysno::rename => row(Kind::FsLink, Paths(None, 0, None, 1), Continue(Layer::Landlock)),
-        Sysno::renameat | Sysno::renameat2 => row(Kind::FsLink, Paths(Some(0), 1, Some(2), 3), Continue(Layer::Landlock)),
-        Sysno::link => row(Kind::FsLink, Paths(None, 0, None, 1), Continue(Layer::Landlock)),
-        Sysno::linkat => row(Kind::FsLink, Paths(Some(0), 1, Some(2), 3), Continue(Layer::Landlock)),
+        Sysno::rename | Sysno::link => row(Kind::FsLink, Paths(None, 0, None, 1), Continue(Layer::Landlock)),
+        Sysno::renameat | Sysno::renameat2 | Sysno::linkat => {
+            row(Kind::FsLink, Paths(Some(0), 1, Some(2), 3), Continue(Layer::Landlock))
+        }
         Sysno::unlink | Sysno::rmdir => row(Kind::FsRemove, Path(None, 0), Continue(Layer::Landlock)),
         Sysno::unlinkat => row(Kind::FsRemove, Path(Some(0), 1), Continue(Layer::Landlock)),
         // Metadata, which Landlock does not govern.
@@ -232,27 +229,43 @@ fn notified(sysno: Sysno) -> Option<Class> {
         Sysno::utimes => meta(Metadata::Utimes),
         Sysno::futimesat => meta(Metadata::Futimesat),
         Sysno::utimensat => meta(Metadata::Utimensat),
-        Sysno::setxattr | Sysno::lsetxattr | Sysno::removexattr | Sysno::lremovexattr => row(Kind::FsMeta, Path(None, 0), Constant(EOPNOTSUPP)),
-        Sysno::setxattrat | Sysno::removexattrat | Sysno::file_setattr => row(Kind::FsMeta, Path(Some(0), 1), Constant(EOPNOTSUPP)),
+        Sysno::setxattr | Sysno::lsetxattr | Sysno::removexattr | Sysno::lremovexattr => {
+            row(Kind::FsMeta, Path(None, 0), Constant(EOPNOTSUPP))
+        }
+        Sysno::setxattrat | Sysno::removexattrat | Sysno::file_setattr => {
+            row(Kind::FsMeta, Path(Some(0), 1), Constant(EOPNOTSUPP))
+        }
         Sysno::fsetxattr | Sysno::fremovexattr => constant(Kind::FsMeta, EOPNOTSUPP),
         // Programs and processes.
         Sysno::execve => row(Kind::Exec, Program(None, 0, 1), Continue(Layer::Landlock)),
         Sysno::execveat => row(Kind::Exec, Program(Some(0), 1, 2), Continue(Layer::Landlock)),
-        Sysno::clone => unless(&[NoBits(0, NAMESPACES)], Kind::NsCreate, CloneFlags(0), Refuse(EPERM, Layer::MaxUserNamespaces)),
-        Sysno::unshare => unless(&[NoBits(0, NAMESPACES | 0x80)], Kind::NsCreate, CloneFlags(0), Refuse(EPERM, Layer::MaxUserNamespaces)),
+        Sysno::clone => {
+            unless(&[NoBits(0, NAMESPACES)], Kind::NsCreate, CloneFlags(0), Refuse(EPERM, Layer::MaxUserNamespaces))
+        }
+        Sysno::unshare => unless(
+            &[NoBits(0, NAMESPACES | 0x80)],
+            Kind::NsCreate,
+            CloneFlags(0),
+            Refuse(EPERM, Layer::MaxUserNamespaces),
+        ),
         Sysno::setns => refused(Kind::NsCreate, Layer::Capabilities),
-        Sysno::kill | Sysno::tkill | Sysno::rt_sigqueueinfo => row(Kind::ProcSignal, Signal(0, 1), Continue(Layer::PidNamespace)),
+        Sysno::kill | Sysno::tkill | Sysno::rt_sigqueueinfo | Sysno::pidfd_send_signal => {
+            row(Kind::ProcSignal, Signal(0, 1), Continue(Layer::PidNamespace))
+        }
         Sysno::tgkill | Sysno::rt_tgsigqueueinfo => row(Kind::ProcSignal, Signal(0, 2), Continue(Layer::PidNamespace)),
-        Sysno::pidfd_send_signal => row(Kind::ProcSignal, Signal(0, 1), Continue(Layer::PidNamespace)),
         Sysno::fcntl => unless(
             &[Not(1, F_SETOWN), Not(1, F_SETSIG), Not(1, F_SETOWN_EX), Not(1, F_NOTIFY)],
             Kind::ProcSignal,
             Operation(1),
             Refuse(EPERM, Layer::PidNamespace),
         ),
-        Sysno::ptrace | Sysno::process_vm_readv | Sysno::process_vm_writev | Sysno::kcmp | Sysno::pidfd_getfd | Sysno::process_madvise | Sysno::process_mrelease => {
-            refused(Kind::ProcInspect, Layer::PidNamespace)
-        }
+        Sysno::ptrace
+        | Sysno::process_vm_readv
+        | Sysno::process_vm_writev
+        | Sysno::kcmp
+        | Sysno::pidfd_getfd
+        | Sysno::process_madvise
+        | Sysno::process_mrelease => refused(Kind::ProcInspect, Layer::PidNamespace),
         // Sockets.
         Sysno::socket => row(Kind::NetSocket, Socket, SocketByFamily),
         Sysno::connect => row(Kind::NetConnect, Address, Continue(Layer::NetworkNamespace)),
@@ -262,17 +275,17 @@ fn notified(sysno: Sysno) -> Option<Class> {
         Sysno::sendmsg => row(Kind::NetSend, SendMessage, Continue(Layer::NetworkNamespace)),
         Sysno::sendmmsg => row(Kind::NetSend, SendMessages, Continue(Layer::NetworkNamespace)),
         // Hiding from the supervisor.
-        Sysno::seccomp => constant(Kind::Blind, EPERM),
-        Sysno::memfd_secret => constant(Kind::Blind, EPERM),
+        Sysno::seccomp | Sysno::memfd_secret | Sysno::userfaultfd => constant(Kind::Blind, EPERM),
         Sysno::prctl => unless(
             &[Not(0, PR_SET_DUMPABLE), Not(0, PR_SET_SECCOMP), Not(0, PR_SET_MM), Not(0, PR_SET_PTRACER)],
             Kind::Blind,
             Operation(0),
             Constant(EPERM),
         ),
-        Sysno::userfaultfd => constant(Kind::Blind, EPERM),
         // Kernel facilities that no build needs.
-        Sysno::io_uring_setup | Sysno::io_uring_enter | Sysno::io_uring_register => constant(Kind::KernelSurface, libc::ENOSYS),
+        Sysno::io_uring_setup | Sysno::io_uring_enter | Sysno::io_uring_register => {
+            constant(Kind::KernelSurface, libc::ENOSYS)
+        }
         Sysno::bpf | Sysno::perf_event_open => constant(Kind::KernelSurface, EPERM),
         Sysno::ioctl => unless(
             &[Not(1, TIOCSTI), Not(1, TIOCLINUX), Not(1, TIOCSETD)],
@@ -281,22 +294,75 @@ fn notified(sysno: Sysno) -> Option<Class> {
             Constant(EPERM),
         ),
         Sysno::add_key | Sysno::request_key | Sysno::keyctl => refused(Kind::KernelSurface, Layer::Keyring),
-        Sysno::mount | Sysno::umount2 | Sysno::pivot_root | Sysno::chroot | Sysno::open_tree | Sysno::open_tree_attr | Sysno::move_mount | Sysno::fsopen
-        | Sysno::fsconfig | Sysno::fsmount | Sysno::fspick | Sysno::mount_setattr => refused(Kind::FsMount, Layer::Capabilities),
-        Sysno::open_by_handle_at => refused(Kind::KernelSurface, Layer::Capabilities),
+        Sysno::mount
+        | Sysno::umount2
+        | Sysno::pivot_root
+        | Sysno::chroot
+        | Sysno::open_tree
+        | Sysno::open_tree_attr
+        | Sysno::move_mount
+        | Sysno::fsopen
+        | Sysno::fsconfig
+        | Sysno::fsmount
+        | Sysno::fspick
+        | Sysno::mount_setattr => refused(Kind::FsMount, Layer::Capabilities),
         Sysno::name_to_handle_at => row(Kind::KernelSurface, Path(Some(0), 1), Refuse(EOPNOTSUPP, Layer::Capabilities)),
         Sysno::personality => unless(&[Is(0, PERSONALITY_QUERY)], Kind::KernelSurface, Registers, Constant(EPERM)),
-        Sysno::syslog | Sysno::acct | Sysno::swapon | Sysno::swapoff | Sysno::reboot | Sysno::sethostname | Sysno::setdomainname | Sysno::iopl
-        | Sysno::ioperm | Sysno::init_module | Sysno::finit_module | Sysno::delete_module | Sysno::kexec_load | Sysno::kexec_file_load
-        | Sysno::settimeofday | Sysno::clock_settime | Sysno::quotactl | Sysno::quotactl_fd | Sysno::fanotify_init | Sysno::fanotify_mark
-        | Sysno::vhangup | Sysno::move_pages | Sysno::migrate_pages => refused(Kind::KernelSurface, Layer::Capabilities),
-        Sysno::adjtimex | Sysno::clock_adjtime | Sysno::modify_ldt | Sysno::uselib | Sysno::ustat | Sysno::sysfs | Sysno::_sysctl
-        | Sysno::lookup_dcookie | Sysno::create_module | Sysno::get_kernel_syms | Sysno::query_module | Sysno::nfsservctl | Sysno::getpmsg
-        | Sysno::putpmsg | Sysno::afs_syscall | Sysno::tuxcall | Sysno::security | Sysno::vserver | Sysno::epoll_ctl_old | Sysno::epoll_wait_old
-        | Sysno::set_thread_area | Sysno::get_thread_area | Sysno::remap_file_pages | Sysno::uretprobe | Sysno::uprobe | Sysno::statmount
-        | Sysno::listmount | Sysno::lsm_get_self_attr | Sysno::lsm_set_self_attr | Sysno::lsm_list_modules | Sysno::set_mempolicy_home_node => {
-            constant(Kind::KernelSurface, libc::ENOSYS)
-        }
+        Sysno::open_by_handle_at
+        | Sysno::syslog
+        | Sysno::acct
+        | Sysno::swapon
+        | Sysno::swapoff
+        | Sysno::reboot
+        | Sysno::sethostname
+        | Sysno::setdomainname
+        | Sysno::iopl
+        | Sysno::ioperm
+        | Sysno::init_module
+        | Sysno::finit_module
+        | Sysno::delete_module
+        | Sysno::kexec_load
+        | Sysno::kexec_file_load
+        | Sysno::settimeofday
+        | Sysno::clock_settime
+        | Sysno::quotactl
+        | Sysno::quotactl_fd
+        | Sysno::fanotify_init
+        | Sysno::fanotify_mark
+        | Sysno::vhangup
+        | Sysno::move_pages
+        | Sysno::migrate_pages => refused(Kind::KernelSurface, Layer::Capabilities),
+        Sysno::adjtimex
+        | Sysno::clock_adjtime
+        | Sysno::modify_ldt
+        | Sysno::uselib
+        | Sysno::ustat
+        | Sysno::sysfs
+        | Sysno::_sysctl
+        | Sysno::lookup_dcookie
+        | Sysno::create_module
+        | Sysno::get_kernel_syms
+        | Sysno::query_module
+        | Sysno::nfsservctl
+        | Sysno::getpmsg
+        | Sysno::putpmsg
+        | Sysno::afs_syscall
+        | Sysno::tuxcall
+        | Sysno::security
+        | Sysno::vserver
+        | Sysno::epoll_ctl_old
+        | Sysno::epoll_wait_old
+        | Sysno::set_thread_area
+        | Sysno::get_thread_area
+        | Sysno::remap_file_pages
+        | Sysno::uretprobe
+        | Sysno::uprobe
+        | Sysno::statmount
+        | Sysno::listmount
+        | Sysno::lsm_get_self_attr
+        | Sysno::lsm_set_self_attr
+        | Sysno::lsm_list_modules
+        | Sysno::set_mempolicy_home_node => constant(Kind::KernelSurface, libc::ENOSYS),
         // Its flags lie in memory; with ENOSYS every libc falls back to clone.
         Sysno::clone3 => Class::Silent(libc::ENOSYS),
         _ => return None,
@@ -317,7 +383,8 @@ pub fn refuse_socket(family: u32, kind: u32, protocol: u32) -> Option<i32> {
     const ROUTE: u32 = 0;
     let kind = kind & TYPE_MASK;
     let unix = family == 1 && [STREAM, DATAGRAM, SEQPACKET].contains(&kind);
-    let internet = [2, 10].contains(&family) && ((kind == STREAM && [0, TCP].contains(&protocol)) || (kind == DATAGRAM && [0, UDP].contains(&protocol)));
+    let internet = [2, 10].contains(&family)
+        && ((kind == STREAM && [0, TCP].contains(&protocol)) || (kind == DATAGRAM && [0, UDP].contains(&protocol)));
     let netlink = family == 16 && [RAW, DATAGRAM].contains(&kind) && protocol == ROUTE;
     if unix || internet || netlink {
         None
@@ -327,52 +394,6 @@ pub fn refuse_socket(family: u32, kind: u32, protocol: u32) -> Option<i32> {
         Some(EAFNOSUPPORT)
     }
 }
-
-/// Calls that are never notified: memory, threads, time, descriptors that are open already, and
-/// the questions `stat`, `access` and `readlink`, two thirds of all calls.
-const ALLOWED: &[Sysno] = &[
-    Sysno::read, Sysno::write, Sysno::close, Sysno::stat, Sysno::fstat, Sysno::lstat, Sysno::poll, Sysno::lseek,
-    Sysno::mmap, Sysno::mprotect, Sysno::munmap, Sysno::brk, Sysno::rt_sigaction, Sysno::rt_sigprocmask,
-    Sysno::rt_sigreturn, Sysno::pread64, Sysno::pwrite64, Sysno::readv, Sysno::writev, Sysno::access, Sysno::pipe,
-    Sysno::select, Sysno::sched_yield, Sysno::mremap, Sysno::msync, Sysno::mincore, Sysno::madvise, Sysno::shmget,
-    Sysno::shmat, Sysno::shmctl, Sysno::dup, Sysno::dup2, Sysno::pause, Sysno::nanosleep, Sysno::getitimer,
-    Sysno::alarm, Sysno::setitimer, Sysno::getpid, Sysno::sendfile, Sysno::accept, Sysno::recvfrom, Sysno::recvmsg,
-    Sysno::shutdown, Sysno::getsockname, Sysno::getpeername, Sysno::socketpair, Sysno::setsockopt, Sysno::getsockopt,
-    Sysno::fork, Sysno::vfork, Sysno::exit, Sysno::wait4, Sysno::uname, Sysno::semget, Sysno::semop, Sysno::semctl,
-    Sysno::shmdt, Sysno::msgget, Sysno::msgsnd, Sysno::msgrcv, Sysno::msgctl, Sysno::flock, Sysno::fsync,
-    Sysno::fdatasync, Sysno::ftruncate, Sysno::getdents, Sysno::getcwd, Sysno::chdir, Sysno::fchdir, Sysno::readlink,
-    Sysno::umask, Sysno::gettimeofday, Sysno::getrlimit, Sysno::getrusage, Sysno::sysinfo, Sysno::times,
-    Sysno::getuid, Sysno::getgid, Sysno::setuid, Sysno::setgid, Sysno::geteuid, Sysno::getegid, Sysno::setpgid,
-    Sysno::getppid, Sysno::getpgrp, Sysno::setsid, Sysno::setreuid, Sysno::setregid, Sysno::getgroups,
-    Sysno::setgroups, Sysno::setresuid, Sysno::getresuid, Sysno::setresgid, Sysno::getresgid, Sysno::getpgid,
-    Sysno::setfsuid, Sysno::setfsgid, Sysno::getsid, Sysno::capget, Sysno::capset, Sysno::rt_sigpending,
-    Sysno::rt_sigtimedwait, Sysno::rt_sigsuspend, Sysno::sigaltstack, Sysno::statfs, Sysno::fstatfs,
-    Sysno::getpriority, Sysno::setpriority, Sysno::sched_setparam, Sysno::sched_getparam, Sysno::sched_setscheduler,
-    Sysno::sched_getscheduler, Sysno::sched_get_priority_max, Sysno::sched_get_priority_min,
-    Sysno::sched_rr_get_interval, Sysno::mlock, Sysno::munlock, Sysno::mlockall, Sysno::munlockall,
-    Sysno::arch_prctl, Sysno::setrlimit, Sysno::sync, Sysno::gettid, Sysno::readahead, Sysno::getxattr,
-    Sysno::lgetxattr, Sysno::fgetxattr, Sysno::listxattr, Sysno::llistxattr, Sysno::flistxattr, Sysno::time,
-    Sysno::futex, Sysno::sched_setaffinity, Sysno::sched_getaffinity, Sysno::io_setup, Sysno::io_destroy,
-    Sysno::io_getevents, Sysno::io_submit, Sysno::io_cancel, Sysno::epoll_create, Sysno::getdents64,
-    Sysno::set_tid_address, Sysno::restart_syscall, Sysno::semtimedop, Sysno::fadvise64, Sysno::timer_create,
-    Sysno::timer_settime, Sysno::timer_gettime, Sysno::timer_getoverrun, Sysno::timer_delete, Sysno::clock_gettime,
-    Sysno::clock_getres, Sysno::clock_nanosleep, Sysno::exit_group, Sysno::epoll_wait, Sysno::epoll_ctl,
-    Sysno::mbind, Sysno::set_mempolicy, Sysno::get_mempolicy, Sysno::mq_open, Sysno::mq_unlink, Sysno::mq_timedsend,
-    Sysno::mq_timedreceive, Sysno::mq_notify, Sysno::mq_getsetattr, Sysno::waitid, Sysno::ioprio_set,
-    Sysno::ioprio_get, Sysno::inotify_init, Sysno::inotify_add_watch, Sysno::inotify_rm_watch, Sysno::newfstatat,
-    Sysno::readlinkat, Sysno::faccessat, Sysno::pselect6, Sysno::ppoll, Sysno::set_robust_list,
-    Sysno::get_robust_list, Sysno::splice, Sysno::tee, Sysno::sync_file_range, Sysno::vmsplice, Sysno::epoll_pwait,
-    Sysno::signalfd, Sysno::timerfd_create, Sysno::eventfd, Sysno::fallocate, Sysno::timerfd_settime,
-    Sysno::timerfd_gettime, Sysno::accept4, Sysno::signalfd4, Sysno::eventfd2, Sysno::epoll_create1, Sysno::dup3,
-    Sysno::pipe2, Sysno::inotify_init1, Sysno::preadv, Sysno::pwritev, Sysno::recvmmsg, Sysno::prlimit64,
-    Sysno::syncfs, Sysno::getcpu, Sysno::sched_setattr, Sysno::sched_getattr, Sysno::getrandom,
-    Sysno::memfd_create, Sysno::membarrier, Sysno::mlock2, Sysno::copy_file_range, Sysno::preadv2, Sysno::pwritev2,
-    Sysno::pkey_mprotect, Sysno::pkey_alloc, Sysno::pkey_free, Sysno::statx, Sysno::io_pgetevents, Sysno::rseq,
-    Sysno::pidfd_open, Sysno::close_range, Sysno::faccessat2, Sysno::epoll_pwait2, Sysno::landlock_create_ruleset,
-    Sysno::landlock_add_rule, Sysno::landlock_restrict_self, Sysno::futex_waitv, Sysno::cachestat,
-    Sysno::map_shadow_stack, Sysno::futex_wake, Sysno::futex_wait, Sysno::futex_requeue, Sysno::mseal,
-    Sysno::getxattrat, Sysno::listxattrat, Sysno::file_getattr,
-];
 
 #[cfg(test)]
 mod tests {

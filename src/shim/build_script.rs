@@ -36,7 +36,8 @@ pub(crate) fn swap(shim: &[u8], line: &CommandLine) -> Result<(), &'static [u8]>
     let program = [&line.out_dir[..], b"/", &name].concat();
     let real_folder = [&line.out_dir[..], b"/", REAL].concat();
     let _ = calls::mkdir(&real_folder, 0o755);
-    calls::rename(&program, &[&real_folder[..], b"/", &name].concat()).map_err(|_| &b"cannot put the build script aside"[..])?;
+    calls::rename(&program, &[&real_folder[..], b"/", &name].concat())
+        .map_err(|_| &b"cannot put the build script aside"[..])?;
     copy_program(shim, &program).map_err(|_| &b"cannot put the shim in the build script's place"[..])
 }
 

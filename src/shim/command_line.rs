@@ -42,8 +42,23 @@ impl CommandLine {
                         keep(&mut line.extra, value);
                     }
                 }
-                b"--cfg" | b"--check-cfg" | b"--extern" | b"-L" | b"-l" | b"--cap-lints" | b"--target" | b"-A" | b"-W"
-                | b"-D" | b"-F" | b"--allow" | b"--warn" | b"--deny" | b"--forbid" | b"-Z" | b"--remap-path-prefix" => {
+                b"--cfg"
+                | b"--check-cfg"
+                | b"--extern"
+                | b"-L"
+                | b"-l"
+                | b"--cap-lints"
+                | b"--target"
+                | b"-A"
+                | b"-W"
+                | b"-D"
+                | b"-F"
+                | b"--allow"
+                | b"--warn"
+                | b"--deny"
+                | b"--forbid"
+                | b"-Z"
+                | b"--remap-path-prefix" => {
                     rest.next()?;
                 }
                 b"-" => return None,
@@ -136,7 +151,9 @@ mod tests {
 
     #[test]
     fn only_cargos_own_questions_run_without_a_unit() {
-        for other in ["@/tmp/cargo-argfile.x", "--print cfg", "-vV @/x", "- --crate-name att", "--crate-name ___ -", "-", ""] {
+        for other in
+            ["@/tmp/cargo-argfile.x", "--print cfg", "-vV @/x", "- --crate-name att", "--crate-name ___ -", "-", ""]
+        {
             assert!(!is_question(&args(other)), "{other}");
         }
         assert!(!is_question(&[]));
@@ -148,7 +165,9 @@ mod tests {
         for owned in ["libatt-abc.rmeta", "att-abc.d", "att-abc", "libatt-abc.so", "att-abc.att.1-cgu.0.rcgu.o"] {
             assert!(line.owns_output(owned.as_bytes()), "{owned}");
         }
-        for planted in ["librustc_driver-0f.so", "libserde-1.rmeta", "att-abcd.d", "libatt.so", "att", "liblibatt-abc.so"] {
+        for planted in
+            ["librustc_driver-0f.so", "libserde-1.rmeta", "att-abcd.d", "libatt.so", "att", "liblibatt-abc.so"]
+        {
             assert!(!line.owns_output(planted.as_bytes()), "{planted}");
         }
     }

@@ -28,8 +28,14 @@ pub(crate) fn run(args: &[Vec<u8>]) -> i32 {
     report(b"write-outside", create(b"/usr/sandbox-check-self-test"));
     report(b"write-neighbour", create(&[arg(3), b"/sandbox-check-self-test"].concat()));
     report(b"tcp-connect", with_socket(AF_INET, STREAM, |socket| calls::connect(socket, &internet([127, 0, 0, 1]))));
-    report(b"udp-send", with_socket(AF_INET, DATAGRAM, |socket| calls::send_to(socket, b"x", 0, &internet([192, 0, 2, 1]))));
-    report(b"tcp-fast-open", with_socket(AF_INET, STREAM, |socket| calls::send_to(socket, b"x", FAST_OPEN, &internet([192, 0, 2, 1]))));
+    report(
+        b"udp-send",
+        with_socket(AF_INET, DATAGRAM, |socket| calls::send_to(socket, b"x", 0, &internet([192, 0, 2, 1]))),
+    );
+    report(
+        b"tcp-fast-open",
+        with_socket(AF_INET, STREAM, |socket| calls::send_to(socket, b"x", FAST_OPEN, &internet([192, 0, 2, 1]))),
+    );
     report(b"host-unix-socket", with_socket(AF_UNIX, STREAM, |socket| calls::connect(socket, &unix(arg(1)))));
     report(b"new-user-namespace", calls::plain(nr::UNSHARE, [CLONE_NEWUSER, 0, 0, 0, 0, 0]));
     report(b"new-pid-namespace", child_with(calls::CLONE_NEWPID));

@@ -255,7 +255,13 @@ mod tests {
             source: b"/s/lib.rs".to_vec(),
         };
         assert_eq!(Request::decode(&request.encode()), Some(request));
-        let plan = Plan { program: b"p".to_vec(), private_out: Vec::new(), tmp: b"t".to_vec(), filter: [7; 16].to_vec(), filter_flags: 8 };
+        let plan = Plan {
+            program: b"p".to_vec(),
+            private_out: Vec::new(),
+            tmp: b"t".to_vec(),
+            filter: [7; 16].to_vec(),
+            filter_flags: 8,
+        };
         assert_eq!(Reply::decode(&Reply::Plan(plan.clone()).encode()), Some(Reply::Plan(plan)));
         let end = End { status: -1, left: 2, detached: 1, refused: [b"a".to_vec(), Vec::new()].to_vec() };
         assert_eq!(End::decode(&end.encode()), Some(end));

@@ -138,7 +138,8 @@ fn jobserver(env: &[Vec<u8>]) -> Option<(usize, usize)> {
         .iter()
         .find_map(|key| Some(flags.windows(key.len()).position(|window| window == *key)? + key.len()))?;
     let value = flags[at..].split(|byte| *byte == b' ').next()?;
-    let mut ends = value.split(|byte| *byte == b',').map(|digits| core::str::from_utf8(digits).ok()?.parse::<usize>().ok());
+    let mut ends =
+        value.split(|byte| *byte == b',').map(|digits| core::str::from_utf8(digits).ok()?.parse::<usize>().ok());
     let (one, two) = (ends.next()??, ends.next()??);
     let (low, high) = (one.min(two), one.max(two));
     let fit = |fd: usize| fd > 2 && fd != HANDOFF && calls::file_type_of_fd(fd) == Ok(FileType::Fifo);
@@ -277,7 +278,11 @@ fn become_program(
         return fail(b"cannot close the descriptors of the shim");
     }
     let errno = calls::exec(program.path, program.args, program.env);
-    fail(if errno.0 == 2 { b"cannot start the unit's program: no such file" } else { b"cannot start the unit's program" });
+    fail(if errno.0 == 2 {
+        b"cannot start the unit's program: no such file"
+    } else {
+        b"cannot start the unit's program"
+    });
     126
 }
 

@@ -61,8 +61,11 @@ pub(super) struct Admission {
 
 impl Admission {
     pub(super) fn new(header: &Header) -> Self {
-        let mut packages: Vec<_> =
-            header.packages.iter().map(|package| (package.dir.as_path().to_owned(), package.id.clone(), package.source)).collect();
+        let mut packages: Vec<_> = header
+            .packages
+            .iter()
+            .map(|package| (package.dir.as_path().to_owned(), package.id.clone(), package.source))
+            .collect();
         // The innermost folder first: a path package may lie inside another.
         packages.sort_by_key(|(dir, ..)| std::cmp::Reverse(dir.components().count()));
         Self { layout: header.layout.clone(), packages, scripts: HashMap::new(), out_dirs: HashSet::new() }
@@ -176,7 +179,11 @@ impl Admission {
         let debug = Path::new(&self.layout.target_dir).join("debug");
         let deps = out_dir == debug.join("deps") || out_dir == debug.join("examples");
         let script = out_dir.parent() == Some(&debug.join("build"));
-        if (deps || script) && out_dir == normal(out_dir) { Ok(out_dir.to_owned()) } else { Err(AdmitError::Shape("--out-dir")) }
+        if (deps || script) && out_dir == normal(out_dir) {
+            Ok(out_dir.to_owned())
+        } else {
+            Err(AdmitError::Shape("--out-dir"))
+        }
     }
 }
 

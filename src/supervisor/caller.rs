@@ -62,12 +62,23 @@ impl Proc {
             return normal(path);
         }
         let base = self.link(&base_link(tid, dirfd)).unwrap_or_else(|| PathBuf::from("?"));
-        if path.as_os_str().is_empty() { base } else { normal(&base.join(path)) }
+        let whole = if path.as_os_str().is_empty() { base } else { normal(&base.join(path)) };
+        self.as_self(tid, &whole).unwrap_or(whole)
+    }
+
+    /// The kernel shows a caller's own folder below `/proc` by number: as `/proc/self`.
+    fn as_self(&self, tid: i32, path: &Path) -> Option<PathBuf> {
+        let rest = path.strip_prefix("/proc").ok()?;
+        let number = rest.iter().next()?.to_str()?.parse::<u32>().ok()?.to_string();
+        let own = self.status(tid, "NStgid")?;
+        let tail = rest.strip_prefix(&number).ok()?;
+        own.split_whitespace().any(|id| id == number).then(|| Path::new("/proc/self").join(tail))
     }
 
     /// One line of `/proc/TID/status`.
     pub(super) fn status(&self, tid: i32, field: &str) -> Option<String> {
-        let fd = openat(&self.0, format!("{tid}/status").as_str(), OFlag::O_RDONLY | OFlag::O_CLOEXEC, Mode::empty()).ok()?;
+        let fd = openat(&self.0, format!("{tid}/status").as_str(), OFlag::O_RDONLY | OFlag::O_CLOEXEC, Mode::empty())
+            .ok()?;
         let mut text = String::new();
         std::fs::File::from(fd).take(16 * 1024).read_to_string(&mut text).ok()?;
         // The name of the process stands first and cannot hold a raw newline here.
@@ -151,7 +162,8 @@ pub(super) fn read_memory(tid: i32, address: u64, length: usize) -> io::Result<V
     if length == 0 {
         return Ok(bytes);
     }
-    let read = process_vm_readv(Pid::from_raw(tid), &mut [IoSliceMut::new(&mut bytes)], &[RemoteIoVec { base, len: length }])?;
+    let read =
+        process_vm_readv(Pid::from_raw(tid), &mut [IoSliceMut::new(&mut bytes)], &[RemoteIoVec { base, len: length }])?;
     bytes.truncate(read);
     Ok(bytes)
 }
@@ -162,7 +174,8 @@ pub(super) fn read_string(tid: i32, address: u64, cap: usize) -> io::Result<(Vec
     const PAGE: u64 = 4096;
     let mut text = Vec::new();
     while text.len() < cap {
-        let at = address.checked_add(u64::try_from(text.len()).unwrap_or(u64::MAX)).ok_or(io::ErrorKind::InvalidInput)?;
+        let at =
+            address.checked_add(u64::try_from(text.len()).unwrap_or(u64::MAX)).ok_or(io::ErrorKind::InvalidInput)?;
         let to_page_end = usize::try_from(PAGE - at % PAGE).unwrap_or(1);
         let chunk = read_memory(tid, at, to_page_end.min(cap - text.len()))?;
         if chunk.is_empty() {

@@ -2,6 +2,9 @@
 //! check of our own attribution against cargo's.
 
 use std::collections::VecDeque;
+use std::fs::File;
+use std::io::Read as _;
+use std::path::{Path, PathBuf};
 
 use serde::Deserialize;
 
@@ -12,12 +15,12 @@ use crate::ids::PackageId;
 /// What one line of cargo's tells.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub(super) enum Message {
-    /// A build script ran: its package and what it told cargo.
-    Directives(PackageId, Vec<Directive>),
+    /// A build script ran: its package, what it told cargo, its `OUT_DIR`.
+    Directives(PackageId, Vec<Directive>, PathBuf),
     /// A unit of this package made files with these names.
     Artifact(PackageId, Vec<String>),
-    /// A compiler's message.
-    Diagnostic(PackageId, String),
+    /// A compiler's message on a crate of the package.
+    Diagnostic(PackageId, String, String),
 }
 
 #[derive(Deserialize)]
@@ -35,7 +38,17 @@ struct Raw {
     cfgs: Vec<String>,
     #[serde(default)]
     env: Vec<(String, String)>,
+    #[serde(default)]
+    out_dir: PathBuf,
+    #[serde(default)]
+    target: RawTarget,
     message: Option<RawDiagnostic>,
+}
+
+#[derive(Default, Deserialize)]
+struct RawTarget {
+    #[serde(default)]
+    name: String,
 }
 
 #[derive(Deserialize)]
@@ -52,13 +65,15 @@ pub(super) fn read(line: &[u8]) -> Option<Message> {
     match raw.reason.as_str() {
         "build-script-executed" => {
             let of = |kind: &str, values: Vec<String>| {
-                let directive = |value| Directive { package: package.clone(), kind: kind.to_owned(), value: Bytes::from(value) };
+                let directive =
+                    |value| Directive { package: package.clone(), kind: kind.to_owned(), value: Bytes::from(value) };
                 values.into_iter().map(directive).collect::<Vec<_>>()
             };
             let env = raw.env.into_iter().map(|(name, value)| format!("{name}={value}")).collect();
-            let lists = [("linked-lib", raw.linked_libs), ("linked-path", raw.linked_paths), ("cfg", raw.cfgs), ("env", env)];
+            let lists =
+                [("linked-lib", raw.linked_libs), ("linked-path", raw.linked_paths), ("cfg", raw.cfgs), ("env", env)];
             let directives = lists.into_iter().flat_map(|(kind, values)| of(kind, values)).collect();
-            Some(Message::Directives(package, directives))
+            Some(Message::Directives(package, directives, raw.out_dir))
         }
         "compiler-artifact" => {
             let name = |path: String| path.rsplit_once('/').map_or(path.clone(), |(_, name)| name.to_owned());
@@ -66,10 +81,60 @@ pub(super) fn read(line: &[u8]) -> Option<Message> {
         }
         "compiler-message" => {
             let message = raw.message.filter(|message| message.level == "error")?;
-            Some(Message::Diagnostic(package, message.rendered?))
+            Some(Message::Diagnostic(package, raw.target.name.replace('-', "_"), message.rendered?))
         }
         _ => None,
     }
+}
+
+/// Link arguments that a build script asked for. cargo's messages leave them out; it keeps the script's
+/// output beside `OUT_DIR`, where only cargo writes.
+pub(super) fn link_arguments(package: &PackageId, out_dir: &Path) -> Vec<Directive> {
+    const LONGEST: u64 = 1 << 20;
+    let Some(kept) = out_dir.parent().map(|folder| folder.join("output")) else { return Vec::new() };
+    let mut output = Vec::new();
+    if File::open(kept).and_then(|file| file.take(LONGEST).read_to_end(&mut output)).is_err() {
+        return Vec::new();
+    }
+    output.split(|byte| *byte == b'\n').filter_map(|line| link_argument(package, line)).collect()
+}
+
+/// `cargo::rustc-link-arg[-KIND]=[TARGET=]VALUE`, or with one colon.
+fn link_argument(package: &PackageId, line: &[u8]) -> Option<Directive> {
+    let line = line.strip_prefix(b"cargo::").or_else(|| line.strip_prefix(b"cargo:"))?;
+    let rest = line.strip_prefix(b"rustc-link-arg").or_else(|| line.strip_prefix(b"rustc-cdylib-link-arg"))?;
+    let at = rest.iter().position(|byte| *byte == b'=')?;
+    let value = rest.get(at + 1..)?.trim_ascii();
+    Some(Directive { package: package.clone(), kind: "link-arg".to_owned(), value: Bytes::from(value) })
+}
+
+/// What cargo printed about build scripts that failed, by package. It indents whatever they said.
+pub(super) fn failed_scripts(stderr: &[u8]) -> Vec<(PackageId, Vec<u8>)> {
+    let mut found: Vec<(PackageId, Vec<u8>)> = Vec::new();
+    let mut inside = false;
+    for line in stderr.split_inclusive(|byte| *byte == b'\n') {
+        if let Some(package) = failed_script(line) {
+            found.push((package, line.to_vec()));
+            inside = true;
+        } else if inside && (line.starts_with(b"  ") || line.starts_with(b"Caused by:") || line.trim_ascii().is_empty())
+        {
+            if let Some((_, text)) = found.last_mut() {
+                text.extend_from_slice(line);
+            }
+        } else {
+            inside = false;
+        }
+    }
+    found
+}
+
+/// The package of cargo's line ``error: failed to run custom build command for `NAME vVERSION…` ``.
+fn failed_script(line: &[u8]) -> Option<PackageId> {
+    let line = std::str::from_utf8(line).ok()?;
+    let rest = line.strip_prefix("error: failed to run custom build command for `")?;
+    let (name, rest) = rest.split_once(" v")?;
+    let version = rest.split(['`', ' ']).next()?;
+    Some(PackageId::new(name, version))
 }
 
 /// Name and version of a package id (`SOURCE#NAME@VERSION` or `SOURCE/NAME#VERSION`; cargo's pkgid specification).
@@ -87,7 +152,7 @@ fn parse_package_id(id: &str) -> Option<PackageId> {
 pub(super) struct Tail(VecDeque<u8>);
 
 impl Tail {
-    const LENGTH: usize = 16 * 1024;
+    const LENGTH: usize = 64 * 1024;
 
     pub(super) fn push(&mut self, bytes: &[u8]) {
         let skip = bytes.len().saturating_sub(Self::LENGTH);
@@ -148,10 +213,31 @@ mod tests {
     #[test]
     fn a_build_scripts_directives_are_read() {
         let line = br#"{"reason":"build-script-executed","package_id":"path+file:///w/evil#0.1.0","linked_libs":["z"],"linked_paths":[],"cfgs":["x"],"env":[["A","b"]],"out_dir":"/t"}"#;
-        let Some(Message::Directives(package, directives)) = read(line) else { unreachable!() };
+        let Some(Message::Directives(package, directives, _)) = read(line) else { unreachable!() };
         assert_eq!(package.to_string(), "evil@0.1.0");
         let texts: Vec<_> = directives.iter().map(|one| format!("{} {}", one.kind, one.value)).collect();
         assert_eq!(texts, ["linked-lib z", "cfg x", "env A=b"]);
+    }
+
+    #[test]
+    fn the_words_of_failed_scripts_are_told_apart() {
+        let stderr = b"   Compiling a v1.0.0\nerror: failed to run custom build command for `a v1.0.0 (/x)`\n\nCaused by:\n  process\n  --- stderr\n  boom\nwarning: other\nerror: failed to run custom build command for `b-c v0.2.0+x`\n  bang\n";
+        let found = failed_scripts(stderr);
+        assert_eq!(
+            found.iter().map(|(package, _)| package.to_string()).collect::<Vec<_>>(),
+            ["a@1.0.0", "b-c@0.2.0+x"]
+        );
+        assert!(found[0].1.ends_with(b"boom\n") && found[1].1.ends_with(b"bang\n"));
+    }
+
+    #[test]
+    fn link_arguments_are_found_in_every_spelling() {
+        let package = PackageId::new("a", "1.0.0");
+        let value = |line: &str| link_argument(&package, line.as_bytes()).map(|directive| directive.value.to_string());
+        assert_eq!(value("cargo:rustc-link-arg=-fuse-ld=/x"), Some("-fuse-ld=/x".to_owned()));
+        assert_eq!(value("cargo::rustc-link-arg-bins=-B/x"), Some("-B/x".to_owned()));
+        assert_eq!(value("cargo::rustc-cdylib-link-arg=-lz"), Some("-lz".to_owned()));
+        assert_eq!(value("cargo::rustc-link-lib=z"), None);
     }
 
     #[test]

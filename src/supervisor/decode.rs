@@ -49,21 +49,25 @@ pub(super) fn decode(notification: &Notification, args: Args, procfs: &Proc) -> 
             let from = PathObject { path: Bytes(text), resolved: Bytes::from(target.as_path()), flags: Vec::new() };
             snapshot(Object::Paths { from, to })
         }
-        Args::Program(dir, at, argv) => program(notification, dirfd(dir), register(at), register(argv), procfs),
+        Args::Program(dir, at, list) => program(notification, dirfd(dir), register(at), register(list), procfs),
         Args::Socket => exact(sockets::socket_object(notification)),
         Args::Address => {
             let address = sockets::read_address(tid, register(1), register(2)).map_err(unreadable)?;
             snapshot(Object::Address(address))
         }
-        Args::SendTo => messages(vec![sockets::read_sendto(notification).map_err(unreadable)?]),
-        Args::SendMessage => messages(sockets::read_sendmsg(notification).map_err(unreadable)?),
-        Args::SendMessages => messages(sockets::read_sendmmsg(notification).map_err(unreadable)?),
+        Args::SendTo => Ok(sent(vec![sockets::read_sendto(notification).map_err(unreadable)?])),
+        Args::SendMessage => Ok(sent(sockets::read_sendmsg(notification).map_err(unreadable)?)),
+        Args::SendMessages => Ok(sent(sockets::read_sendmmsg(notification).map_err(unreadable)?)),
         Args::Signal(target, signal) => {
             exact(Object::Signal { signal: i64::from(int(register(signal))), target: i64::from(int(register(target))) })
         }
-        Args::Operation(at) => exact(Object::Operation { names: vec![operation_name(notification, uint(register(at)))] }),
+        Args::Operation(at) => {
+            exact(Object::Operation { names: vec![operation_name(notification, uint(register(at)))] })
+        }
         Args::CloneFlags(at) => exact(Object::Operation { names: namespace_names(uint(register(at))) }),
-        Args::Registers | Args::Open(..) | Args::OpenHow | Args::Metadata(_) => exact(Object::None),
+        Args::Registers | Args::Open(..) | Args::OpenHow | Args::Metadata(_) => {
+            exact(Object::Operation { names: Vec::new() })
+        }
     }
 }
 
@@ -79,7 +83,13 @@ fn read_path(tid: i32, dirfd: Option<i32>, address: u64, procfs: &Proc) -> Resul
 
 /// A program start. The path is that of the file behind links, where there is one, so that a link
 /// named like a compiler is not taken for one.
-fn program(notification: &Notification, dirfd: Option<i32>, path: u64, argv: u64, procfs: &Proc) -> Result<Decoded, Unreadable> {
+fn program(
+    notification: &Notification,
+    dirfd: Option<i32>,
+    path: u64,
+    argv: u64,
+    procfs: &Proc,
+) -> Result<Decoded, Unreadable> {
     const ARGUMENTS_CAP: usize = 64;
     const ARGUMENT_CAP: usize = 1024;
     const COUNT_CAP: u64 = 1 << 20;
@@ -118,9 +128,9 @@ fn program(notification: &Notification, dirfd: Option<i32>, path: u64, argv: u64
     Ok(Decoded::new(Object::Program { program, file, argv: arguments, argc: count }, state))
 }
 
-fn messages(messages: Vec<sockets::Message>) -> Result<Decoded, Unreadable> {
+fn sent(messages: Vec<sockets::Message>) -> Decoded {
     let object = messages.iter().find_map(|message| message.to.clone()).map_or(Object::None, Object::Address);
-    Ok(Decoded { object, state: ArgState::Snapshot, messages })
+    Decoded { object, state: ArgState::Snapshot, messages }
 }
 
 /// Names of `prctl`, `ioctl` and `fcntl` operations that are notified.

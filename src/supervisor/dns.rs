@@ -14,7 +14,11 @@ pub(super) fn questions(message: &[u8]) -> Vec<(Vec<u8>, String)> {
     if packet.has_flags(PacketFlag::RESPONSE) {
         return Vec::new();
     }
-    packet.questions.iter().map(|question| (question.qname.to_string().into_bytes(), type_name(question.qtype))).collect()
+    packet
+        .questions
+        .iter()
+        .map(|question| (question.qname.to_string().into_bytes(), type_name(question.qtype)))
+        .collect()
 }
 
 fn type_name(qtype: QTYPE) -> String {

@@ -3,35 +3,30 @@
 //! All that is pending on a listener is received before any of it is handled:
 //! a received call no longer returns EINTR to its caller.
 
-use std::collections::{BTreeMap, HashMap, VecDeque};
+mod outputs;
+mod shims;
+
+use std::collections::{BTreeMap, HashMap};
 use std::fs::File;
-use std::io::{self, Read as _, Write as _};
 use std::net::UdpSocket;
-use std::os::fd::{AsFd as _, BorrowedFd, OwnedFd};
+use std::os::fd::{AsFd as _, OwnedFd};
 use std::time::{Duration, Instant};
 
 use nix::fcntl::{FcntlArg, OFlag, fcntl};
 use nix::sys::epoll::{Epoll, EpollCreateFlags, EpollEvent, EpollFlags, EpollTimeout};
 
+use self::shims::Shim;
 use super::admit::Admission;
 use super::caller::Proc;
-use super::cargo::{self, Lines, Message, Tail};
-use super::handle::Handler;
-use super::opener::Opener;
-use super::units::Unit;
+use super::cargo::{Lines, Tail};
 use super::zones::Zones;
-use super::{Sandboxed, SupervisorError, dns, self_test};
-use crate::evidence::Bytes;
-use crate::evidence::line::{Line, Note, Output, UnitEnd, UnitKind, UnitOutcome, UnitStart, note};
+use super::{Sandboxed, SupervisorError};
+use crate::evidence::line::{Line, Note, note};
 use crate::evidence::writer::EvidenceWriter;
-use crate::handoff::{self, Datagram};
 use crate::ids::{PackageId, UnitId};
-use crate::sandbox::channel::{Event, Order, Parent};
-use crate::sandbox::filter::{UNIT_FILTER_FLAGS, to_bytes, unit_filter};
-use crate::sandbox::ruleset;
+use crate::sandbox::channel::{Order, Parent};
+use crate::sandbox::filter::{to_bytes, unit_filter};
 use crate::sandbox::spec::SandboxSpec;
-use crate::shim::protocol::{End, GO, KNOCK, LISTENER, Plan, Reply, Request};
-use crate::sys::landlock;
 use crate::sys::process::pidfd;
 
 type Result<T> = std::result::Result<T, SupervisorError>;
@@ -80,22 +75,6 @@ impl Source {
     }
 }
 
-/// How a shim reported the end of its unit.
-#[derive(Debug)]
-enum Ended {
-    Told(End),
-    /// The shim died first.
-    Silent,
-}
-
-/// A shim that knocked, and the unit that it got.
-#[derive(Debug)]
-struct Shim {
-    channel: Option<OwnedFd>,
-    unit: Option<Unit>,
-    ended: Option<Ended>,
-}
-
 /// The state of one run.
 pub(super) struct EventLoop<'a> {
     spec: SandboxSpec,
@@ -122,18 +101,42 @@ pub(super) struct EventLoop<'a> {
     self_test_output: String,
     lines: Lines,
     stderr_tail: Tail,
-    diagnostics: HashMap<PackageId, Tail>,
+    /// By package and crate name.
+    diagnostics: HashMap<(PackageId, String), Tail>,
     /// Packages of compiled units by the name of the unit, to hold against cargo's messages.
     announced: HashMap<String, PackageId>,
-    /// Packages of macro libraries by the unit's name, until one was opened by a rustc.
+    /// Packages of macro libraries by the unit's name.
     macro_units: HashMap<String, PackageId>,
     asked: Vec<Vec<u8>>,
-    opened_libraries: Vec<Vec<u8>>,
+    /// Units that did not end well: to them belong cargo's words about the failure.
+    failed: Vec<Failed>,
+}
+
+/// A unit that did not end well.
+#[derive(Debug)]
+struct Failed {
+    unit: UnitId,
+    package: PackageId,
+    name: String,
+    runs_script: bool,
 }
 
 impl<'a> EventLoop<'a> {
     pub(super) fn new(sandboxed: Sandboxed, parent: &'a mut Parent) -> Result<Self> {
-        let Sandboxed { spec, outer_proc, read_only_views, resolver, life, handoff, stdout, stderr, go, child, evidence, counters } = sandboxed;
+        let Sandboxed {
+            spec,
+            outer_proc,
+            read_only_views,
+            resolver,
+            life,
+            handoff,
+            stdout,
+            stderr,
+            go,
+            child,
+            evidence,
+            counters,
+        } = sandboxed;
         let watch = |step| move |error: nix::errno::Errno| SupervisorError::Watch { step, source: error.into() };
         let epoll = Epoll::new(EpollCreateFlags::EPOLL_CLOEXEC).map_err(watch("make an epoll instance"))?;
         let child = pidfd(child).map_err(|source| SupervisorError::Watch { step: "watch cargo", source })?;
@@ -144,7 +147,10 @@ impl<'a> EventLoop<'a> {
             zones: Zones::new(spec.header.layout.clone(), spec.reads.clone()),
             admission: Admission::new(&spec.header),
             filter: to_bytes(&unit_filter()?),
-            evidence: Some(EvidenceWriter::new(evidence, &counters, spec.limits.attempts_per_class).map_err(SupervisorError::Evidence)?),
+            evidence: Some(
+                EvidenceWriter::new(evidence, &counters, spec.limits.attempts_per_class)
+                    .map_err(SupervisorError::Evidence)?,
+            ),
             procfs: Proc::new(outer_proc),
             start: Instant::now(),
             deadline: Instant::now() + Duration::from_secs(spec.limits.wall_clock_s),
@@ -165,14 +171,18 @@ impl<'a> EventLoop<'a> {
             announced: HashMap::new(),
             macro_units: HashMap::new(),
             asked: Vec::new(),
-            opened_libraries: Vec::new(),
+            failed: Vec::new(),
             spec,
             parent,
             epoll,
         };
         this.watch(&this.handoff, Source::Handoff)?;
         this.watch(&*this.parent, Source::Parent)?;
-        for (source, fd) in [(Source::Stdout, this.stdout.as_ref().map(File::as_fd)), (Source::Stderr, this.stderr.as_ref().map(File::as_fd)), (Source::Child, this.child.as_ref().map(OwnedFd::as_fd))] {
+        for (source, fd) in [
+            (Source::Stdout, this.stdout.as_ref().map(File::as_fd)),
+            (Source::Stderr, this.stderr.as_ref().map(File::as_fd)),
+            (Source::Child, this.child.as_ref().map(OwnedFd::as_fd)),
+        ] {
             if let Some(fd) = fd {
                 this.watch(fd, source)?;
             }
@@ -212,7 +222,7 @@ impl<'a> EventLoop<'a> {
             // Everything inside is dying; the kernel tells.
             return EpollTimeout::NONE;
         }
-        let left = self.deadline.saturating_duration_since(Instant::now()).min(Duration::from_secs(60));
+        let left = self.deadline.saturating_duration_since(Instant::now()).min(Duration::from_mins(1));
         EpollTimeout::try_from(left + Duration::from_millis(1)).unwrap_or(EpollTimeout::NONE)
     }
 
@@ -220,315 +230,16 @@ impl<'a> EventLoop<'a> {
         match source {
             Source::Handoff => self.answer_knock(),
             Source::Stdout => self.read_stdout(),
-            Source::Stderr => self.read_stderr(),
+            Source::Stderr => {
+                self.read_stderr();
+                Ok(())
+            }
             Source::Child => self.cargo_ended(),
             Source::Parent => self.obey(),
             Source::Resolver(at) => self.resolve(at),
             Source::Channel(number) => self.read_channel(number),
             Source::Listener(number) => self.read_listener(number, flags),
         }
-    }
-
-    /// A shim brings its channel.
-    fn answer_knock(&mut self) -> Result<()> {
-        match handoff::receive(&self.handoff) {
-            Ok(Some(Datagram { bytes, fd: Some(channel) })) if bytes == KNOCK => {
-                let number = self.next;
-                self.next += 1;
-                self.watch(&channel, Source::Channel(number))?;
-                self.shims.insert(number, Shim { channel: Some(channel), unit: None, ended: None });
-                Ok(())
-            }
-            // Only cargo and the shims hold the other end; when all are gone it is silent.
-            Ok(None) => self.unwatch(&self.handoff),
-            _ => Ok(()),
-        }
-    }
-
-    fn read_channel(&mut self, number: u32) -> Result<()> {
-        let Some(channel) = self.shims.get(&number).and_then(|shim| shim.channel.as_ref()) else { return Ok(()) };
-        match handoff::receive(channel) {
-            Ok(Some(datagram)) => self.obey_shim(number, datagram),
-            _ => {
-                self.unwatch(channel)?;
-                if let Some(shim) = self.shims.get_mut(&number) {
-                    shim.channel = None;
-                    shim.ended.get_or_insert(Ended::Silent);
-                }
-                self.finish_unit(number)
-            }
-        }
-    }
-
-    fn obey_shim(&mut self, number: u32, datagram: Datagram) -> Result<()> {
-        let has_unit = self.shims.get(&number).is_some_and(|shim| shim.unit.is_some());
-        if !has_unit {
-            return self.admit(number, &datagram.bytes);
-        }
-        if datagram.bytes == LISTENER {
-            return match datagram.fd {
-                Some(fd) => self.start_unit(number, fd),
-                None => Ok(()),
-            };
-        }
-        if let (Some(end), Some(shim)) = (End::decode(&datagram.bytes), self.shims.get_mut(&number)) {
-            shim.ended.get_or_insert(Ended::Told(end));
-        }
-        Ok(())
-    }
-
-    fn admit(&mut self, number: u32, bytes: &[u8]) -> Result<()> {
-        let id = UnitId(number);
-        let admitted = match Request::decode(bytes) {
-            Some(request) => self.admission.admit(id, &request).map_err(|error| crate::error_chain(&error)),
-            None => Err("the request makes no sense".to_owned()),
-        };
-        let ready = admitted.and_then(|mut admitted| {
-            admitted.reads.extend(self.spec.reads.iter().cloned());
-            let domain = ruleset::unit(&self.spec.header.layout, &admitted.places, &admitted.reads);
-            domain.map(|domain| (admitted, domain)).map_err(|error| crate::error_chain(&error))
-        });
-        let (reply, unit) = match ready {
-            Ok((admitted, domain)) => {
-                let bytes = |path: &std::path::Path| std::os::unix::ffi::OsStrExt::as_bytes(path.as_os_str()).to_vec();
-                let program = if admitted.kind == UnitKind::SelfTest { self.spec.shim() } else { self.spec.rustc.clone() };
-                let plan = Plan {
-                    program: program.into_bytes(),
-                    private_out: admitted.private_out.as_deref().map(bytes).unwrap_or_default(),
-                    tmp: bytes(&admitted.tmp),
-                    filter: self.filter.clone(),
-                    filter_flags: UNIT_FILTER_FLAGS,
-                };
-                (Reply::Plan(plan), Some(Unit::new(id, &admitted, domain)))
-            }
-            Err(why) => {
-                self.note(note::UNIT_REFUSED, None, None, &why)?;
-                (Reply::Refused(why.into_bytes()), None)
-            }
-        };
-        let Some(shim) = self.shims.get_mut(&number) else { return Ok(()) };
-        let ruleset = unit.as_ref().and_then(|unit| unit.ruleset.as_ref());
-        if let Some(channel) = &shim.channel {
-            // A shim that is gone is noticed by the end of its channel.
-            let _ = handoff::send(channel, &reply.encode(), ruleset);
-        }
-        shim.unit = unit;
-        Ok(())
-    }
-
-    /// The listener is here: from now on nothing of the unit goes unseen.
-    fn start_unit(&mut self, number: u32, fd: OwnedFd) -> Result<()> {
-        self.watch(&fd, Source::Listener(number))?;
-        let t = self.now();
-        let Some(shim) = self.shims.get_mut(&number) else { return Ok(()) };
-        let (Some(unit), Some(channel)) = (&mut shim.unit, &shim.channel) else { return Ok(()) };
-        let listener = crate::sys::seccomp::Listener::from(fd);
-        listener.wake_synchronously();
-        unit.listener = Some(listener);
-        unit.opener = unit.ruleset.take().and_then(|ruleset| Opener::start(ruleset).ok());
-        let start = UnitStart {
-            unit: unit.id,
-            t,
-            kind: unit.kind,
-            package: unit.package.clone(),
-            name: unit.name.clone(),
-            places: unit.places.iter().map(|place| Bytes::from(place.as_path())).collect(),
-        };
-        let text = unit.describe();
-        if let Some(package) = &unit.package {
-            if matches!(unit.kind, UnitKind::CompileProcMacro) {
-                self.macro_units.insert(unit.name.clone(), package.clone());
-            }
-            if unit.kind != UnitKind::RunBuildScript {
-                self.announced.insert(unit.name.clone(), package.clone());
-            }
-        }
-        // Recorded before its first instruction; then it may go.
-        if let Some(evidence) = &mut self.evidence {
-            evidence.write(&Line::UnitStart(start)).map_err(SupervisorError::Evidence)?;
-        }
-        let _ = handoff::send(channel, GO, None);
-        self.parent.tell(&Event::UnitStarted { text });
-        Ok(())
-    }
-
-    fn read_listener(&mut self, number: u32, flags: EpollFlags) -> Result<()> {
-        let Self { shims, evidence, procfs, zones, start, asked, opened_libraries, .. } = self;
-        let Some(unit) = shims.get_mut(&number).and_then(|shim| shim.unit.as_mut()) else { return Ok(()) };
-        let (Some(listener), Some(evidence)) = (&unit.listener, evidence.as_mut()) else { return Ok(()) };
-        if !flags.contains(EpollFlags::EPOLLIN) {
-            if flags.intersects(EpollFlags::EPOLLHUP | EpollFlags::EPOLLERR) {
-                let gone = self.epoll.delete(listener);
-                unit.listener = None;
-                unit.opener = None;
-                gone.map_err(|errno| SupervisorError::Watch { step: "let go of a listener", source: errno.into() })?;
-                return self.finish_unit(number);
-            }
-            return Ok(());
-        }
-        let mut pending = VecDeque::new();
-        loop {
-            match listener.receive() {
-                Ok(Some(notification)) => pending.push_back(notification),
-                Ok(None) => {}
-                Err(source) => return Err(SupervisorError::Watch { step: "receive a notification", source }),
-            }
-            if pending.len() >= 1024 || !is_readable(listener.as_fd()) {
-                break;
-            }
-        }
-        let mut handler =
-            Handler { evidence, procfs, zones, start: *start, asked, opened_libraries };
-        for notification in pending {
-            handler.handle(unit, &notification).map_err(SupervisorError::Evidence)?;
-        }
-        self.note_loaded_macros()
-    }
-
-    fn note_loaded_macros(&mut self) -> Result<()> {
-        for library in std::mem::take(&mut self.opened_libraries) {
-            let library = String::from_utf8_lossy(&library).into_owned();
-            let name = library.strip_prefix("lib").and_then(|name| name.strip_suffix(".so")).unwrap_or(&library);
-            if let Some(package) = self.macro_units.remove(name) {
-                self.note(note::MACRO_LOADED, Some(package), None, &library)?;
-            }
-        }
-        Ok(())
-    }
-
-    /// When both the shim and the listener are done, the unit is.
-    fn finish_unit(&mut self, number: u32) -> Result<()> {
-        let Some(shim) = self.shims.get(&number) else { return Ok(()) };
-        let listens = shim.unit.as_ref().is_some_and(|unit| unit.listener.is_some());
-        if shim.channel.is_some() || listens {
-            return Ok(());
-        }
-        let Some(Shim { unit: Some(unit), ended, .. }) = self.shims.remove(&number) else { return Ok(()) };
-        let (outcome, code, end) = match ended {
-            Some(Ended::Told(end)) => {
-                let (outcome, code) = outcome_of(end.status);
-                (outcome, code, end)
-            }
-            _ => (UnitOutcome::Killed, None, End { status: 0, left: 0, detached: 0, refused: Vec::new() }),
-        };
-        let line = UnitEnd {
-            unit: unit.id,
-            t: self.now(),
-            outcome,
-            code,
-            duration_ms: u64::try_from(unit.started.elapsed().as_millis()).unwrap_or(u64::MAX),
-            left_running: end.left,
-            left_detached: end.detached,
-            refused_outputs: end.refused.into_iter().map(Bytes).collect(),
-        };
-        if let Some(evidence) = &mut self.evidence {
-            evidence.write(&Line::UnitEnd(line)).map_err(SupervisorError::Evidence)?;
-            evidence.forget(unit.id);
-        }
-        self.parent.tell(&Event::UnitEnded);
-        if unit.kind == UnitKind::SelfTest { self.judge_self_test() } else { Ok(()) }
-    }
-
-    /// The layers as proven, the header, and the word for cargo to start.
-    fn judge_self_test(&mut self) -> Result<()> {
-        self.read_stdout()?;
-        let details = HashMap::from([
-            ("landlock", format!("ABI {}", landlock::abi())),
-            ("user-namespace", format!("uid {}, no further ones", self.spec.identity.uid)),
-            ("mount-namespace", self.views()),
-            ("seccomp", "two filters, one listener for each unit".to_owned()),
-        ]);
-        let layers = self_test::judge(&self.self_test_output, &details)
-            .map_err(|failure| SupervisorError::Layer { layer: failure.layer, text: failure.text })?;
-        let mut header = self.spec.header.clone();
-        header.layers = layers;
-        if let Some(evidence) = &mut self.evidence {
-            evidence.open(header).map_err(SupervisorError::Evidence)?;
-            for fact in &self.spec.facts {
-                evidence.write(&Line::Fact(fact.clone())).map_err(SupervisorError::Evidence)?;
-            }
-        }
-        if let Some(mut go) = self.go.take() {
-            go.write_all(b"g").map_err(|source| SupervisorError::Watch { step: "start cargo", source })?;
-        }
-        self.parent.tell(&Event::Started);
-        Ok(())
-    }
-
-    fn views(&self) -> String {
-        if self.read_only_views.is_empty() { "private root".to_owned() } else { "private root, sources read-only".to_owned() }
-    }
-
-    fn read_stdout(&mut self) -> Result<()> {
-        let Some(bytes) = drain(&mut self.stdout) else { return Ok(()) };
-        if self.stdout.is_none() && bytes.is_empty() {
-            return Ok(());
-        }
-        if self.go.is_some() {
-            self.self_test_output.push_str(&String::from_utf8_lossy(&bytes));
-            return Ok(());
-        }
-        let mut messages = Vec::new();
-        self.lines.push(&bytes, |line| messages.extend(cargo::read(line)));
-        messages.into_iter().try_for_each(|message| self.take_message(message))
-    }
-
-    fn take_message(&mut self, message: Message) -> Result<()> {
-        match message {
-            Message::Directives(_, directives) => {
-                for directive in directives {
-                    self.write(&Line::Directive(directive))?;
-                }
-                Ok(())
-            }
-            Message::Diagnostic(package, text) => {
-                self.diagnostics.entry(package).or_default().push(text.as_bytes());
-                Ok(())
-            }
-            Message::Artifact(package, files) => {
-                for file in files {
-                    let stem = file.rsplit_once('.').map_or(file.as_str(), |(stem, _)| stem);
-                    let name = stem.strip_prefix("lib").unwrap_or(stem);
-                    if let Some(announced) = self.announced.get(name)
-                        && *announced != package
-                    {
-                        let text = format!("{name} was announced as {announced}; cargo says it is {package}");
-                        self.note(note::ATTRIBUTION_MISMATCH, Some(package.clone()), None, &text)?;
-                    }
-                }
-                Ok(())
-            }
-        }
-    }
-
-    fn read_stderr(&mut self) -> Result<()> {
-        if let Some(bytes) = drain(&mut self.stderr) {
-            self.stderr_tail.push(&bytes);
-        }
-        Ok(())
-    }
-
-    /// cargo is gone: whatever still lives inside is ended.
-    fn cargo_ended(&mut self) -> Result<()> {
-        if let Some(child) = self.child.take() {
-            self.unwatch(&child)?;
-        }
-        if self.go.is_some() {
-            let mut text = format!("cargo was never started: {}", String::from_utf8_lossy(self.self_test_output.as_bytes()).trim());
-            let _ = self.read_stderr();
-            if let Some(tail) = self.stderr_tail.take() {
-                text = tail.to_string();
-            }
-            return Err(SupervisorError::Layer { layer: "seccomp", text });
-        }
-        let status = nix::sys::wait::wait();
-        let text = match status {
-            Ok(nix::sys::wait::WaitStatus::Exited(_, code)) => code.to_string(),
-            other => format!("{other:?}"),
-        };
-        self.note(note::CARGO_EXIT, None, None, &text)?;
-        self.stop();
-        Ok(())
     }
 
     fn obey(&mut self) -> Result<()> {
@@ -555,29 +266,8 @@ impl<'a> EventLoop<'a> {
         self.life = None;
     }
 
-    /// A query that no unit was seen to send, for example by `write` on a connected socket.
-    fn resolve(&mut self, at: u32) -> Result<()> {
-        let questions = usize::try_from(at).ok().and_then(|at| self.resolver.get(at)).map(dns::answer).unwrap_or_default();
-        for (name, qtype) in questions {
-            if let Some(at) = self.asked.iter().position(|asked| *asked == name) {
-                self.asked.swap_remove(at);
-                continue;
-            }
-            let text = format!("{qtype} {}", Bytes(name));
-            self.note(note::UNSEEN_QUERY, None, None, &text)?;
-        }
-        Ok(())
-    }
-
     fn close(mut self) -> Result<()> {
-        for (package, mut tail) in std::mem::take(&mut self.diagnostics) {
-            if let Some(tail) = tail.take() {
-                self.write(&Line::Output(Output { unit: None, package: Some(package), stream: "diagnostic".to_owned(), tail }))?;
-            }
-        }
-        if let Some(tail) = self.stderr_tail.take() {
-            self.write(&Line::Output(Output { unit: None, package: None, stream: "stderr".to_owned(), tail }))?;
-        }
+        self.write_last_words()?;
         match self.evidence.take() {
             Some(evidence) => evidence.close().map_err(SupervisorError::Evidence),
             None => Ok(()),
@@ -598,52 +288,18 @@ impl<'a> EventLoop<'a> {
 
     fn watch(&self, fd: impl std::os::fd::AsFd, source: Source) -> Result<()> {
         let event = EpollEvent::new(EpollFlags::EPOLLIN, source.pack());
-        self.epoll.add(fd, event).map_err(|errno| SupervisorError::Watch { step: "watch a descriptor", source: errno.into() })
+        self.epoll
+            .add(fd, event)
+            .map_err(|errno| SupervisorError::Watch { step: "watch a descriptor", source: errno.into() })
     }
 
     fn unwatch(&self, fd: impl std::os::fd::AsFd) -> Result<()> {
-        self.epoll.delete(fd).map_err(|errno| SupervisorError::Watch { step: "let go of a descriptor", source: errno.into() })
+        self.epoll
+            .delete(fd)
+            .map_err(|errno| SupervisorError::Watch { step: "let go of a descriptor", source: errno.into() })
     }
 
     fn unwatch_parent(&self) -> Result<()> {
         self.unwatch(&*self.parent)
-    }
-}
-
-/// Reads what is there; closes the stream at its end.
-fn drain(stream: &mut Option<File>) -> Option<Vec<u8>> {
-    const AT_ONCE: usize = 256 * 1024;
-    let file = stream.as_mut()?;
-    let mut bytes = Vec::new();
-    let mut buffer = [0; 16 * 1024];
-    while bytes.len() < AT_ONCE {
-        match file.read(&mut buffer) {
-            Ok(0) => {
-                *stream = None;
-                break;
-            }
-            Ok(n) => bytes.extend_from_slice(buffer.get(..n).unwrap_or_default()),
-            Err(error) if error.kind() == io::ErrorKind::Interrupted => {}
-            Err(_) => break,
-        }
-    }
-    Some(bytes)
-}
-
-fn is_readable(fd: BorrowedFd<'_>) -> bool {
-    use nix::poll::{PollFd, PollFlags, PollTimeout, poll};
-    let mut fds = [PollFd::new(fd, PollFlags::POLLIN)];
-    poll(&mut fds, PollTimeout::ZERO).is_ok_and(|ready| ready > 0) && fds.iter().any(|fd| fd.any().unwrap_or(false) && fd.revents().is_some_and(|flags| flags.contains(PollFlags::POLLIN)))
-}
-
-/// A wait status (wait(2)) as an outcome.
-fn outcome_of(status: i32) -> (UnitOutcome, Option<i32>) {
-    let signal = status & 0x7f;
-    if signal != 0 {
-        return (UnitOutcome::Signalled, Some(signal));
-    }
-    match (status >> 8) & 0xff {
-        0 => (UnitOutcome::Ok, Some(0)),
-        code => (UnitOutcome::Failed, Some(code)),
     }
 }

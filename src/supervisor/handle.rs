@@ -19,7 +19,9 @@ use super::units::Unit;
 use super::zones::Zones;
 use super::{dns, open as opens};
 use crate::evidence::Bytes;
-use crate::evidence::line::{Address, ArgState, Attempt, Kind, Object, Outcome, PathObject, ProgramFile, UnitKind, Via};
+use crate::evidence::line::{
+    Address, ArgState, Attempt, Kind, Object, Outcome, PathObject, ProgramFile, UnitKind, Via,
+};
 use crate::evidence::writer::EvidenceWriter;
 use crate::sandbox::table::{self, Answer, Args, Class, Layer, Metadata, Row};
 use crate::sys::seccomp::Notification;
@@ -37,8 +39,6 @@ pub(super) struct Handler<'a> {
     pub(super) start: Instant,
     /// Names that a unit was seen to ask the stub for.
     pub(super) asked: &'a mut Vec<Vec<u8>>,
-    /// Libraries that a rustc opened, by file name.
-    pub(super) opened_libraries: &'a mut Vec<Vec<u8>>,
 }
 
 /// What is recorded of a call beside its registers.
@@ -65,10 +65,9 @@ impl Handler<'_> {
         if notification.arch != X86_64 || notification.number & X32_BIT != 0 {
             return self.constant(unit, notification, Kind::AbiForeign, libc::ENOSYS, Object::None);
         }
-        let row = match table::class_of(notification.number) {
-            Some(Class::Notified(row) | Class::Unless(_, row)) => row,
+        let Some(Class::Notified(row) | Class::Unless(_, row)) = table::class_of(notification.number) else {
             // Not in the table: newer than it, or nothing at all.
-            _ => return self.constant(unit, notification, Kind::KernelSurface, libc::ENOSYS, Object::None),
+            return self.constant(unit, notification, Kind::KernelSurface, libc::ENOSYS, Object::None);
         };
         match (row.answer, row.args) {
             (Answer::OpenOnBehalf, args) => self.open(unit, notification, args),
@@ -87,7 +86,13 @@ impl Handler<'_> {
         match row.answer {
             Answer::Constant(errno) => self.constant(unit, notification, row.kind, errno, decoded.object),
             Answer::Refuse(errno, _) => {
-                let finding = Finding { kind: row.kind, outcome: Outcome::Denied, errno: Some(errno), state: decoded.state, object: decoded.object };
+                let finding = Finding {
+                    kind: row.kind,
+                    outcome: Outcome::Denied,
+                    errno: Some(errno),
+                    state: decoded.state,
+                    object: decoded.object,
+                };
                 self.record(unit, notification, finding)?;
                 Ok(Reply::Errno(errno))
             }
@@ -96,24 +101,51 @@ impl Handler<'_> {
         }
     }
 
-    fn pass_on(&mut self, unit: &mut Unit, notification: &Notification, row: Row, decoded: Decoded, layer: Layer) -> io::Result<Reply> {
+    fn pass_on(
+        &mut self,
+        unit: &mut Unit,
+        notification: &Notification,
+        row: Row,
+        decoded: Decoded,
+        layer: Layer,
+    ) -> io::Result<Reply> {
         let reply = Reply::Continue(Continue(layer));
         match row.kind {
             // The shim starts the unit's own program.
             Kind::Exec if !std::mem::replace(&mut unit.runs, true) => self.evidence.count("unit-program"),
             Kind::ProcSignal if self.signals_itself(notification, &decoded.object) => self.evidence.count("own-signal"),
             Kind::NetConnect => {
+                let mut errno = None;
                 if let Object::Address(address) = &decoded.object {
                     let fd = caller::int(notification.args[0]);
                     unit.connected.insert(fd, address.clone());
+                    errno = self.nobody_there(notification, address);
                 }
-                self.record_allowed(unit, notification, row.kind, decoded.state, decoded.object)?;
+                let finding = Finding {
+                    kind: row.kind,
+                    outcome: Outcome::Allowed,
+                    errno,
+                    state: decoded.state,
+                    object: decoded.object,
+                };
+                self.record(unit, notification, finding)?;
             }
             Kind::NetSend => self.sends(unit, notification, decoded)?,
             kind if self.is_dull(unit, kind, &decoded.object) => self.evidence.count("own"),
             kind => self.record_allowed(unit, notification, kind, decoded.state, decoded.object)?,
         }
         Ok(reply)
+    }
+
+    /// ENOENT if the address is the path of a unix socket that is not there.
+    fn nobody_there(&self, notification: &Notification, address: &Address) -> Option<i32> {
+        let path = address
+            .path
+            .as_ref()
+            .map(|path| path.0.as_slice())
+            .filter(|path| path.first().is_some_and(|first| *first != 0))?;
+        let base = self.procfs.open_base(notification.tid, None).ok()?;
+        (opens::object(path, Some(&base), true).err() == Some(Errno::ENOENT)).then_some(libc::ENOENT)
     }
 
     /// rustc changes names within its own output folder; what a build script does in `OUT_DIR` is recorded.
@@ -176,24 +208,23 @@ impl Handler<'_> {
     fn socket(&mut self, unit: &Unit, notification: &Notification, row: Row) -> io::Result<Reply> {
         let [family, kind, protocol, ..] = notification.args;
         let object = super::sockets::socket_object(notification);
-        match table::refuse_socket(uint(family), uint(kind), uint(protocol)) {
-            Some(errno) => self.constant(unit, notification, row.kind, errno, object),
-            None => {
-                let finding = Finding { kind: row.kind, outcome: Outcome::Allowed, errno: None, state: ArgState::Exact, object };
-                self.record(unit, notification, finding)?;
-                Ok(Reply::Continue(Continue(Layer::NetworkNamespace)))
-            }
+        if let Some(errno) = table::refuse_socket(uint(family), uint(kind), uint(protocol)) {
+            return self.constant(unit, notification, row.kind, errno, object);
         }
+        let finding =
+            Finding { kind: row.kind, outcome: Outcome::Allowed, errno: None, state: ArgState::Exact, object };
+        self.record(unit, notification, finding)?;
+        Ok(Reply::Continue(Continue(Layer::NetworkNamespace)))
     }
 
-    fn open(&mut self, unit: &Unit, notification: &Notification, args: Args) -> io::Result<Reply> {
+    fn open(&mut self, unit: &mut Unit, notification: &Notification, args: Args) -> io::Result<Reply> {
         let call = match OpenCall::read(notification, args) {
             Ok(call) => call,
             Err(unreadable) => return self.unreadable(unit, notification, Kind::FsOpen, unreadable),
         };
-        let Some(opener) = &unit.opener else { return Ok(Reply::Errno(libc::EACCES)) };
-        let as_unit = open::Unit { kind: unit.kind, places: &unit.places, opener };
-        let (opened, resolved) = opens::open(&call, notification.tid, as_unit, self.zones, self.procfs);
+        let Some(thread) = &unit.opener else { return Ok(Reply::Errno(libc::EACCES)) };
+        let this_unit = open::Unit { kind: unit.kind, places: &unit.places, opener: thread };
+        let (opened, resolved) = opens::open(&call, notification.tid, this_unit, self.zones, self.procfs);
         self.note_library(unit, &resolved);
         let kind = if call.writes() { Kind::FsWrite } else { Kind::FsOpen };
         if let Opened::Counted(zone) = opened {
@@ -205,7 +236,11 @@ impl Handler<'_> {
             self.evidence.count("own-write");
             return Ok(answer_open(&call, opened));
         }
-        let object = Object::Path(PathObject { path: Bytes(call.path.clone()), resolved: Bytes::from(resolved.as_path()), flags: call.flag_names() });
+        let object = Object::Path(PathObject {
+            path: Bytes(call.path.clone()),
+            resolved: Bytes::from(resolved.as_path()),
+            flags: call.flag_names(),
+        });
         let (outcome, errno, state) = match &opened {
             Opened::Counted(_) | Opened::Continued => (Outcome::Allowed, None, ArgState::Snapshot),
             Opened::Done(_) => (Outcome::Emulated, None, ArgState::Exact),
@@ -216,15 +251,14 @@ impl Handler<'_> {
     }
 
     /// A rustc that opens a library that a unit made: how we know that macros were loaded.
-    fn note_library(&mut self, unit: &Unit, path: &Path) {
+    fn note_library(&self, unit: &mut Unit, path: &Path) {
         let compiles = !matches!(unit.kind, UnitKind::RunBuildScript | UnitKind::SelfTest);
-        if compiles && path.extension().is_some_and(|extension| extension == "so")
+        if compiles
+            && self.zones.is_published_library(path)
             && let Some(name) = path.file_name()
+            && !unit.libraries.iter().any(|known| known.as_bytes() == name.as_bytes())
         {
-            let name = name.as_bytes().to_vec();
-            if !self.opened_libraries.contains(&name) {
-                self.opened_libraries.push(name);
-            }
+            unit.libraries.push(name.to_owned());
         }
     }
 
@@ -233,7 +267,9 @@ impl Handler<'_> {
             Ok(call) => call,
             Err(unreadable) => return self.unreadable(unit, notification, Kind::FsMeta, unreadable),
         };
-        let allowed = |path: &Path| unit.places.iter().any(|place| path.starts_with(place)) || path.starts_with(self.zones.home());
+        let allowed = |path: &Path| {
+            unit.places.iter().any(|place| path.starts_with(place)) || path.starts_with(self.zones.home())
+        };
         let (done, resolved) = metadata::change(&call, notification.tid, self.procfs, allowed);
         let reply = match done {
             Ok(()) => Reply::Success,
@@ -248,27 +284,58 @@ impl Handler<'_> {
             Err(errno) => (outcome_of(errno), Some(raw(errno))),
         };
         let path = Bytes(call.path.clone().unwrap_or_default());
-        let object = Object::Path(PathObject { path, resolved: Bytes::from(resolved.as_path()), flags: vec![call.describe()] });
-        self.record(unit, notification, Finding { kind: Kind::FsMeta, outcome, errno, state: ArgState::Exact, object })?;
+        let object =
+            Object::Path(PathObject { path, resolved: Bytes::from(resolved.as_path()), flags: vec![call.describe()] });
+        self.record(
+            unit,
+            notification,
+            Finding { kind: Kind::FsMeta, outcome, errno, state: ArgState::Exact, object },
+        )?;
         Ok(reply)
     }
 
     /// Refused from registers alone.
-    fn constant(&mut self, unit: &Unit, notification: &Notification, kind: Kind, errno: i32, object: Object) -> io::Result<Reply> {
+    fn constant(
+        &mut self,
+        unit: &Unit,
+        notification: &Notification,
+        kind: Kind,
+        errno: i32,
+        object: Object,
+    ) -> io::Result<Reply> {
         let finding = Finding { kind, outcome: Outcome::Denied, errno: Some(errno), state: ArgState::Exact, object };
         self.record(unit, notification, finding)?;
         Ok(Reply::Constant(Constant(errno)))
     }
 
     /// What cannot be read is refused.
-    fn unreadable(&mut self, unit: &Unit, notification: &Notification, kind: Kind, why: Unreadable) -> io::Result<Reply> {
+    fn unreadable(
+        &mut self,
+        unit: &Unit,
+        notification: &Notification,
+        kind: Kind,
+        why: Unreadable,
+    ) -> io::Result<Reply> {
         let errno = why.errno();
-        let finding = Finding { kind, outcome: Outcome::Denied, errno: Some(errno), state: ArgState::Unreadable, object: Object::None };
+        let finding = Finding {
+            kind,
+            outcome: Outcome::Denied,
+            errno: Some(errno),
+            state: ArgState::Unreadable,
+            object: Object::None,
+        };
         self.record(unit, notification, finding)?;
         Ok(Reply::Errno(errno))
     }
 
-    fn record_allowed(&mut self, unit: &Unit, notification: &Notification, kind: Kind, state: ArgState, object: Object) -> io::Result<()> {
+    fn record_allowed(
+        &mut self,
+        unit: &Unit,
+        notification: &Notification,
+        kind: Kind,
+        state: ArgState,
+        object: Object,
+    ) -> io::Result<()> {
         // That a program is not there was seen when its links were followed.
         let missing = matches!(object, Object::Program { file: ProgramFile::Absent, .. });
         let errno = missing.then_some(libc::ENOENT);

@@ -5,7 +5,7 @@
 //! opens the object, looks where it lies, and changes that object itself if it is
 //! the unit's own or of the decoy home; any other change is refused.
 
-use std::os::fd::OwnedFd;
+use std::os::fd::{AsFd as _, OwnedFd};
 use std::os::unix::ffi::OsStrExt as _;
 use std::path::{Path, PathBuf};
 
@@ -30,24 +30,31 @@ pub(super) struct MetadataCall {
 impl MetadataCall {
     /// Reads the arguments from registers and memory.
     pub(super) fn read(notification: &Notification, which: Metadata) -> Result<Self, Unreadable> {
-        let [a, b, c, d, e, _] = notification.args;
+        let [first, second, third, fourth, fifth, _] = notification.args;
         let tid = notification.tid;
         let no_follow = |flags: u64| int(flags) & libc::AT_SYMLINK_NOFOLLOW == 0;
         let (dirfd, path, follow, change) = match which {
-            Metadata::Chmod => (None, Some(a), true, Change::Mode(uint(b))),
-            Metadata::Fchmod => (Some(a), None, true, Change::Mode(uint(b))),
-            Metadata::Fchmodat => (Some(a), Some(b), true, Change::Mode(uint(c))),
-            Metadata::Fchmodat2 => (Some(a), Some(b), no_follow(d), Change::Mode(uint(c))),
-            Metadata::Chown => (None, Some(a), true, Change::Owner(uint(b), uint(c))),
-            Metadata::Lchown => (None, Some(a), false, Change::Owner(uint(b), uint(c))),
-            Metadata::Fchown => (Some(a), None, true, Change::Owner(uint(b), uint(c))),
-            Metadata::Fchownat => (Some(a), Some(b), no_follow(e), Change::Owner(uint(c), uint(d))),
-            Metadata::Utime => (None, Some(a), true, Change::Times(times(tid, b, Unit::Seconds)?)),
-            Metadata::Utimes => (None, Some(a), true, Change::Times(times(tid, b, Unit::Microseconds)?)),
-            Metadata::Futimesat => (Some(a), Some(b), true, Change::Times(times(tid, c, Unit::Microseconds)?)),
-            Metadata::Utimensat => {
-                (Some(a), (b != 0).then_some(b), no_follow(d), Change::Times(times(tid, c, Unit::Nanoseconds)?))
+            Metadata::Chmod => (None, Some(first), true, Change::Mode(uint(second))),
+            Metadata::Fchmod => (Some(first), None, true, Change::Mode(uint(second))),
+            Metadata::Fchmodat => (Some(first), Some(second), true, Change::Mode(uint(third))),
+            Metadata::Fchmodat2 => (Some(first), Some(second), no_follow(fourth), Change::Mode(uint(third))),
+            Metadata::Chown => (None, Some(first), true, Change::Owner(uint(second), uint(third))),
+            Metadata::Lchown => (None, Some(first), false, Change::Owner(uint(second), uint(third))),
+            Metadata::Fchown => (Some(first), None, true, Change::Owner(uint(second), uint(third))),
+            Metadata::Fchownat => {
+                (Some(first), Some(second), no_follow(fifth), Change::Owner(uint(third), uint(fourth)))
             }
+            Metadata::Utime => (None, Some(first), true, Change::Times(times(tid, second, Unit::Seconds)?)),
+            Metadata::Utimes => (None, Some(first), true, Change::Times(times(tid, second, Unit::Microseconds)?)),
+            Metadata::Futimesat => {
+                (Some(first), Some(second), true, Change::Times(times(tid, third, Unit::Microseconds)?))
+            }
+            Metadata::Utimensat => (
+                Some(first),
+                (second != 0).then_some(second),
+                no_follow(fourth),
+                Change::Times(times(tid, third, Unit::Nanoseconds)?),
+            ),
         };
         let path = match path {
             None => None,
@@ -91,8 +98,8 @@ pub(super) fn change(
     if !allowed(&real) {
         return (Err(Errno::EACCES), real);
     }
-    use std::os::fd::AsFd as _;
-    let done = apply(object.as_fd(), call.change).map_err(|error| Errno::from_raw(error.raw_os_error().unwrap_or(libc::EIO)));
+    let done =
+        apply(object.as_fd(), call.change).map_err(|error| Errno::from_raw(error.raw_os_error().unwrap_or(libc::EIO)));
     (done, real)
 }
 

@@ -1,7 +1,7 @@
 //! Watches, answers, records: the process that receives every notification of
 //! every unit.
 //!
-//! The story of one attempt: `event_loop` receives all that is pending →
+//! The story of one attempt: `event_loop` (with `shims` and `outputs`) receives all that is pending →
 //! `handle` decodes it (`decode`, `sockets`, `open`, `metadata`) → acts on
 //! behalf where the table says so (`open` with the unit's `opener`, `metadata`)
 //! → records it (`evidence::writer`) → answers (`reply`).

@@ -75,21 +75,18 @@ impl OpenCall {
     pub(super) fn read(notification: &Notification, args: Args) -> Result<Self, Unreadable> {
         let register = |at: u8| notification.args.get(usize::from(at)).copied().unwrap_or_default();
         let tid = notification.tid;
-        let (dirfd, path, flags, mode, resolve) = match args {
-            Args::Open(dirfd, path, flags, mode) => {
-                let creat = libc::O_CREAT | libc::O_WRONLY | libc::O_TRUNC;
-                let flags = flags.map_or(creat, |at| caller::int(register(at)));
-                (dirfd.map(|at| caller::int(register(at))), register(path), flags, caller::uint(register(mode)), 0)
+        let (dirfd, path, flags, mode, resolve) = if let Args::Open(dirfd, path, flags, mode) = args {
+            let creat = libc::O_CREAT | libc::O_WRONLY | libc::O_TRUNC;
+            let flags = flags.map_or(creat, |at| caller::int(register(at)));
+            (dirfd.map(|at| caller::int(register(at))), register(path), flags, caller::uint(register(mode)), 0)
+        } else {
+            const OPEN_HOW: usize = 24;
+            if register(3) != 24 {
+                return Err(Unreadable::Size);
             }
-            _ => {
-                const OPEN_HOW: usize = 24;
-                if register(3) != 24 {
-                    return Err(Unreadable::Size);
-                }
-                let how = caller::read_memory(tid, register(2), OPEN_HOW).map_err(|_| Unreadable::Memory)?;
-                let word = |at| caller::word64(&how, at).ok_or(Unreadable::Memory);
-                (Some(caller::int(register(0))), register(1), caller::int(word(0)?), caller::uint(word(8)?), word(16)?)
-            }
+            let how = caller::read_memory(tid, register(2), OPEN_HOW).map_err(|_| Unreadable::Memory)?;
+            let word = |at| caller::word64(&how, at).ok_or(Unreadable::Memory);
+            (Some(caller::int(register(0))), register(1), caller::int(word(0)?), caller::uint(word(8)?), word(16)?)
         };
         let (path, whole) = caller::read_string(tid, path, PATH_CAP).map_err(|_| Unreadable::Memory)?;
         if !whole {
@@ -122,7 +119,13 @@ impl OpenCall {
         if !self.flags.intersects(OFlag::O_WRONLY | OFlag::O_RDWR | OFlag::O_PATH) {
             names.push("O_RDONLY".to_owned());
         }
-        names.extend(self.flags.iter_names().map(|(name, _)| name).filter(|name| !matches!(*name, "O_RDONLY" | "O_LARGEFILE" | "O_NDELAY" | "O_RSYNC" | "O_FSYNC")).map(str::to_owned));
+        names.extend(
+            self.flags
+                .iter_names()
+                .map(|(name, _)| name)
+                .filter(|name| !matches!(*name, "O_RDONLY" | "O_LARGEFILE" | "O_NDELAY" | "O_RSYNC" | "O_FSYNC"))
+                .map(str::to_owned),
+        );
         names
     }
 }
@@ -138,7 +141,9 @@ pub(super) fn open(call: &OpenCall, tid: i32, unit: Unit<'_>, zones: &Zones, pro
     let zone = zones.of(&by_text, unit.kind, unit.places);
     match zone {
         Zone::Kernel => return (Opened::Continued, by_text),
-        Zone::Fixed(name) if !call.writes() || name == DEVICE || name == OWN_DESCRIPTOR => return (Opened::Counted(name), by_text),
+        Zone::Fixed(name) if !call.writes() || name == DEVICE || name == OWN_DESCRIPTOR => {
+            return (Opened::Counted(name), by_text);
+        }
         _ => {}
     }
     let Ok(path) = CString::new(call.path.clone()) else { return (Opened::Continued, by_text) };
@@ -209,10 +214,10 @@ fn open_for_writing(
     by_text: PathBuf,
 ) -> (Opened, PathBuf) {
     let umask = if makes(call.flags) { procfs.umask(tid) } else { 0 };
-    let again = base.as_ref().and_then(|base| base.try_clone().ok());
+    let (same_path, same_base) = (path.clone(), base.as_ref().and_then(|base| base.try_clone().ok()));
     let job = Job {
         base,
-        path: path.clone(),
+        path,
         flags: call.flags,
         mode: call.mode,
         resolve: call.resolve,
@@ -226,7 +231,12 @@ fn open_for_writing(
         // A link through /proc/self, which is somebody else for us; a FIFO that nobody reads.
         Err(Errno::ELOOP | Errno::ENXIO) => (Opened::Continued, by_text),
         Err(Errno::EACCES) => {
-            let object = look(&path, again.as_ref(), call.flags & OFlag::O_NOFOLLOW, ResolveFlag::RESOLVE_NO_MAGICLINKS);
+            let object = look(
+                &same_path,
+                same_base.as_ref(),
+                call.flags & OFlag::O_NOFOLLOW,
+                ResolveFlag::RESOLVE_NO_MAGICLINKS,
+            );
             let real = object.as_ref().ok().and_then(|object| procfs.own_descriptor(object));
             match (object, real) {
                 (Ok(object), Some(real)) if real.starts_with(zones.home()) => (hand_over(call, procfs, &object), real),
@@ -255,9 +265,13 @@ pub(super) fn object(path: &[u8], base: Option<&OwnedFd>, follow: bool) -> Resul
 
 /// What a file to run is, by its first bytes.
 pub(super) fn program_file(object: &OwnedFd, procfs: &Proc) -> ProgramFile {
-    let regular = fstat(object).is_ok_and(|stat| SFlag::from_bits_truncate(stat.st_mode) & SFlag::S_IFMT == SFlag::S_IFREG);
+    let regular =
+        fstat(object).is_ok_and(|stat| SFlag::from_bits_truncate(stat.st_mode) & SFlag::S_IFMT == SFlag::S_IFREG);
     let mut first = [0; 4];
-    let read = regular.then(|| procfs.reopen(object, OFlag::O_RDONLY).ok()).flatten().map(|fd| io::Read::read(&mut std::fs::File::from(fd), &mut first));
+    let read = regular
+        .then(|| procfs.reopen(object, OFlag::O_RDONLY).ok())
+        .flatten()
+        .map(|fd| io::Read::read(&mut std::fs::File::from(fd), &mut first));
     match (read, &first) {
         (Some(Ok(4)), b"\x7fELF") => ProgramFile::Elf,
         (Some(Ok(2..)), [b'#', b'!', ..]) => ProgramFile::Script,
@@ -272,7 +286,8 @@ fn belongs_to_caller(fd: &OwnedFd) -> bool {
         let kind = SFlag::from_bits_truncate(mode) & SFlag::S_IFMT;
         [SFlag::S_IFCHR, SFlag::S_IFBLK, SFlag::S_IFIFO].contains(&kind)
     };
-    fstat(fd).is_ok_and(|stat| special(stat.st_mode)) || fstatfs(fd).is_ok_and(|fs| fs.filesystem_type() == PROC_SUPER_MAGIC)
+    fstat(fd).is_ok_and(|stat| special(stat.st_mode))
+        || fstatfs(fd).is_ok_and(|fs| fs.filesystem_type() == PROC_SUPER_MAGIC)
 }
 
 /// Takes back the flag that kept us from waiting.

@@ -45,7 +45,7 @@ impl Opener {
         let (jobs, next_job) = sync_channel::<Job>(1);
         let (answer, answers) = sync_channel(1);
         thread::Builder::new().name("opener".to_owned()).stack_size(STACK).spawn(move || {
-            let ready = enter(ruleset);
+            let ready = enter(&ruleset);
             while let Ok(job) = next_job.recv() {
                 let opened = if ready.is_ok() { open_as_unit(&job) } else { Err(Errno::EACCES) };
                 if answer.send(opened).is_err() {
@@ -64,7 +64,7 @@ impl Opener {
 }
 
 /// A umask and a working directory of its own, no capability, the unit's domain.
-fn enter(ruleset: OwnedFd) -> io::Result<()> {
+fn enter(ruleset: &OwnedFd) -> io::Result<()> {
     unshare(CloneFlags::CLONE_FS)?;
     capabilities::keep_only(&[], false)?;
     landlock::restrict_self(ruleset.as_fd())

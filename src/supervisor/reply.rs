@@ -11,7 +11,10 @@ use crate::sys::seccomp::Listener;
 
 /// The kernel goes on; the layer bounds the worst that the arguments can be by then.
 #[derive(Clone, Copy, Debug)]
-pub(super) struct Continue(pub(super) Layer);
+pub(super) struct Continue(
+    #[expect(dead_code, reason = "for the reader of the code: whoever continues has to name the layer")]
+    pub(super)  Layer,
+);
 
 /// An errno decided from registers alone.
 #[derive(Clone, Copy, Debug)]

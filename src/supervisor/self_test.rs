@@ -38,8 +38,16 @@ const PROBES: &[Probe] = &[
 ];
 
 /// The layers in the order of the report.
-const LAYERS: [&str; 8] =
-    ["user-namespace", "mount-namespace", "pid-namespace", "network-namespace", "keyring", "landlock", "seccomp", "opens-on-behalf"];
+const LAYERS: [&str; 8] = [
+    "user-namespace",
+    "mount-namespace",
+    "pid-namespace",
+    "network-namespace",
+    "keyring",
+    "landlock",
+    "seccomp",
+    "opens-on-behalf",
+];
 
 /// A layer that does not hold.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -77,7 +85,8 @@ mod tests {
     use super::*;
 
     fn all_right() -> String {
-        PROBES.iter().map(|probe| format!("self-test {} {}\n", probe.name, probe.expected[0])).collect()
+        let line = |probe: &Probe| format!("self-test {} {}", probe.name, probe.expected[0]);
+        PROBES.iter().map(line).collect::<Vec<_>>().join("\n")
     }
 
     #[test]

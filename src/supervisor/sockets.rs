@@ -102,7 +102,8 @@ pub(super) fn decode_address(raw: &[u8]) -> Address {
         Some(1) => address.path = Some(unix_path(raw.get(2..).unwrap_or_default())),
         Some(2) => {
             address.port = port;
-            address.ip = raw.get(4..8).and_then(|ip| <[u8; 4]>::try_from(ip).ok()).map(|ip| IpAddr::V4(Ipv4Addr::from(ip)));
+            address.ip =
+                raw.get(4..8).and_then(|ip| <[u8; 4]>::try_from(ip).ok()).map(|ip| IpAddr::V4(Ipv4Addr::from(ip)));
         }
         Some(10) => {
             address.port = port;

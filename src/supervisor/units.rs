@@ -1,6 +1,7 @@
 //! The units that live, from the knock of their shim to the end of their listener.
 
 use std::collections::HashMap;
+use std::ffi::OsString;
 use std::os::fd::OwnedFd;
 use std::path::PathBuf;
 use std::time::Instant;
@@ -29,6 +30,10 @@ pub(super) struct Unit {
     pub(super) opener: Option<Opener>,
     /// Where datagram sockets of the unit are connected to, by descriptor number; advisory.
     pub(super) connected: HashMap<i32, Address>,
+    /// Dynamic libraries that its rustc opened, by file name.
+    pub(super) libraries: Vec<OsString>,
+    /// How many of them were told.
+    pub(super) libraries_told: usize,
 }
 
 impl Unit {
@@ -45,6 +50,8 @@ impl Unit {
             listener: None,
             opener: None,
             connected: HashMap::new(),
+            libraries: Vec::new(),
+            libraries_told: 0,
         }
     }
 

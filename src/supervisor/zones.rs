@@ -36,7 +36,19 @@ pub(super) struct Zones {
 }
 
 const SYSTEM: &[&str] = &["/usr", "/bin", "/sbin", "/lib", "/lib64", "/lib32", "/libx32"];
-const SYSTEM_FILES: &[&str] = &["/etc/ld.so.cache", "/etc/ld.so.preload", "/etc/localtime", "/etc/locale.alias", "/etc/nsswitch.conf", "/etc/passwd", "/etc/group", "/etc/host.conf", "/etc/resolv.conf", "/etc/hosts", "/etc/gai.conf"];
+const SYSTEM_FILES: &[&str] = &[
+    "/etc/ld.so.cache",
+    "/etc/ld.so.preload",
+    "/etc/localtime",
+    "/etc/locale.alias",
+    "/etc/nsswitch.conf",
+    "/etc/passwd",
+    "/etc/group",
+    "/etc/host.conf",
+    "/etc/resolv.conf",
+    "/etc/hosts",
+    "/etc/gai.conf",
+];
 const DULL_DEVICES: &[&str] = &["/dev/null", "/dev/zero", "/dev/full", "/dev/random", "/dev/urandom", "/dev/tty"];
 /// The caller's own descriptors under another name.
 const OWN_DESCRIPTORS: &[&str] = &["/dev/fd", "/proc/self/fd", "/dev/stdin", "/dev/stdout", "/dev/stderr"];
@@ -44,7 +56,8 @@ const OWN_DESCRIPTORS: &[&str] = &["/dev/fd", "/proc/self/fd", "/dev/stdin", "/d
 impl Zones {
     pub(super) fn new(layout: Layout, given: Vec<PathBuf>) -> Self {
         let elsewhere = |path: &Path| !path.starts_with(&layout.home);
-        let decoys_elsewhere = layout.decoys.iter().map(|decoy| PathBuf::from(&decoy.path)).filter(|path| elsewhere(path)).collect();
+        let decoys_elsewhere =
+            layout.decoys.iter().map(|decoy| PathBuf::from(&decoy.path)).filter(|path| elsewhere(path)).collect();
         Self { consumer_sources: Path::new(&layout.consumer).join("src"), decoys_elsewhere, given, layout }
     }
 
@@ -79,6 +92,12 @@ impl Zones {
         }
     }
 
+    /// True for a dynamic library where all units find it, in a folder that none of them may write.
+    pub(super) fn is_published_library(&self, path: &Path) -> bool {
+        let deps = Path::new(&self.layout.target_dir).join("debug/deps");
+        path.extension().is_some_and(|extension| extension == "so") && path.parent() == Some(&deps)
+    }
+
     /// True for a library that the dynamic linker looks for where cargo told it to (`LD_LIBRARY_PATH`).
     pub(super) fn is_library_search(&self, path: &Path) -> bool {
         use std::os::unix::ffi::OsStrExt as _;
@@ -99,6 +118,8 @@ impl Zones {
     /// True for what only the supervisor may hand over.
     pub(super) fn is_decoy(&self, path: &Path) -> bool {
         let consumer = path.starts_with(&self.layout.consumer) && !path.starts_with(&self.layout.target_dir);
-        path.starts_with(&self.layout.home) || consumer || self.decoys_elsewhere.iter().any(|decoy| path.starts_with(decoy))
+        path.starts_with(&self.layout.home)
+            || consumer
+            || self.decoys_elsewhere.iter().any(|decoy| path.starts_with(decoy))
     }
 }

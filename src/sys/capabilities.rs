@@ -53,7 +53,8 @@ pub fn keep_only(capabilities: &[Capability], inheritable: bool) -> io::Result<(
 /// What `prctl(2)` answers: EPERM if it is not both permitted and inheritable.
 pub fn raise_ambient(capability: Capability) -> io::Result<()> {
     // SAFETY: PR_CAP_AMBIENT takes plain values.
-    let done = unsafe { libc::prctl(libc::PR_CAP_AMBIENT, libc::PR_CAP_AMBIENT_RAISE, capability as libc::c_ulong, 0, 0) };
+    let done =
+        unsafe { libc::prctl(libc::PR_CAP_AMBIENT, libc::PR_CAP_AMBIENT_RAISE, capability as libc::c_ulong, 0, 0) };
     answer(libc::c_long::from(done))?;
     Ok(())
 }

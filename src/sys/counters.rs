@@ -25,10 +25,13 @@ impl Counters {
     /// # Errors
     /// What `ftruncate(2)` and `mmap(2)` answer.
     pub fn create(file: &File, count: usize) -> io::Result<Self> {
-        let bytes = count.checked_mul(size_of::<AtomicU64>()).and_then(NonZeroUsize::new).ok_or(io::ErrorKind::InvalidInput)?;
+        let bytes =
+            count.checked_mul(size_of::<AtomicU64>()).and_then(NonZeroUsize::new).ok_or(io::ErrorKind::InvalidInput)?;
         file.set_len(bytes.get() as u64)?;
         // SAFETY: a new shared mapping at an address of the kernel's choice touches no existing memory.
-        let start = unsafe { mmap(None, bytes, ProtFlags::PROT_READ | ProtFlags::PROT_WRITE, MapFlags::MAP_SHARED, file.as_fd(), 0) }?;
+        let start = unsafe {
+            mmap(None, bytes, ProtFlags::PROT_READ | ProtFlags::PROT_WRITE, MapFlags::MAP_SHARED, file.as_fd(), 0)
+        }?;
         Ok(Self { start: start.cast(), count })
     }
 
@@ -43,8 +46,13 @@ impl Counters {
     }
 
     fn at(&self, at: usize) -> Option<&AtomicU64> {
-        // SAFETY: the mapping holds `count` aligned counters (it starts at a page) for as long as `self` lives.
-        (at < self.count).then(|| unsafe { self.start.add(at).as_ref() })
+        if at >= self.count {
+            return None;
+        }
+        // SAFETY: the mapping holds `count` counters, and `at` is less.
+        let counter = unsafe { self.start.add(at) };
+        // SAFETY: the counter is aligned (the mapping starts at a page) and mapped as long as `self` lives.
+        Some(unsafe { counter.as_ref() })
     }
 }
 

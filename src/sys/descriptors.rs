@@ -23,8 +23,8 @@ pub fn place(fd: BorrowedFd<'_>, number: i32) -> io::Result<()> {
 /// # Errors
 /// What `close_range(2)` answers (the flag is of Linux 5.11).
 pub fn close_on_exec_all_but(keep: i32) -> io::Result<()> {
-    let last = libc::c_uint::MAX;
-    for (first, last) in [(3, keep as libc::c_uint - 1), (keep as libc::c_uint + 1, last)] {
+    let keep = libc::c_uint::try_from(keep).map_err(io::Error::other)?;
+    for (first, last) in [(3, keep - 1), (keep + 1, libc::c_uint::MAX)] {
         // SAFETY: takes numbers and closes nothing now.
         answer(unsafe { libc::syscall(libc::SYS_close_range, first, last, libc::CLOSE_RANGE_CLOEXEC) })?;
     }

@@ -1,4 +1,4 @@
-//! Entering a Landlock domain by a ruleset that another stage made (landlock_restrict_self(2)).
+//! Entering a Landlock domain by a ruleset that another stage made (`landlock_restrict_self(2)`).
 
 use std::io;
 use std::os::fd::{AsRawFd as _, BorrowedFd};

@@ -27,7 +27,9 @@ pub fn apply(object: BorrowedFd<'_>, change: Change) -> io::Result<()> {
         // SAFETY: an empty zero-terminated path and plain values.
         Change::Mode(mode) => unsafe { libc::syscall(libc::SYS_fchmodat2, fd, empty, mode, libc::AT_EMPTY_PATH) },
         // SAFETY: as above.
-        Change::Owner(uid, gid) => unsafe { libc::syscall(libc::SYS_fchownat, fd, empty, uid, gid, libc::AT_EMPTY_PATH) },
+        Change::Owner(uid, gid) => unsafe {
+            libc::syscall(libc::SYS_fchownat, fd, empty, uid, gid, libc::AT_EMPTY_PATH)
+        },
         Change::Times(times) => {
             let times = times.map(|pair| pair.map(|(tv_sec, tv_nsec)| libc::timespec { tv_sec, tv_nsec }));
             let pointer = times.as_ref().map_or(std::ptr::null(), |pair| pair.as_ptr());

@@ -19,6 +19,11 @@ pub mod seccomp;
 
 use std::io;
 
+/// A descriptor or a process id that a raw system call made; the kernel's are ints.
+fn number(result: libc::c_long) -> io::Result<i32> {
+    i32::try_from(answer(result)?).map_err(io::Error::other)
+}
+
 /// The answer of a raw system call as `io::Result`.
 fn answer(result: libc::c_long) -> io::Result<libc::c_long> {
     if result < 0 { Err(io::Error::last_os_error()) } else { Ok(result) }

@@ -6,7 +6,7 @@ use std::os::fd::{FromRawFd as _, OwnedFd};
 
 use nix::unistd::Pid;
 
-use super::answer;
+use super::number;
 
 /// On which side of a fork the caller is.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -43,9 +43,9 @@ pub fn fork(_: &SingleThreaded, namespaces: libc::c_int) -> io::Result<Side> {
     let flags = libc::c_long::from(namespaces | libc::SIGCHLD);
     // SAFETY: without CLONE_VM the child has a copy of the memory, and the process has one thread, so no
     // lock is held by anyone who does not exist in the child.
-    match answer(unsafe { libc::syscall(libc::SYS_clone, flags, 0, 0, 0, 0) })? {
+    match number(unsafe { libc::syscall(libc::SYS_clone, flags, 0, 0, 0, 0) })? {
         0 => Ok(Side::Child),
-        pid => Ok(Side::Parent(Pid::from_raw(pid as i32))),
+        pid => Ok(Side::Parent(Pid::from_raw(pid))),
     }
 }
 
@@ -72,7 +72,7 @@ pub fn reap_children_automatically() -> io::Result<()> {
 /// What `pidfd_open(2)` answers: ESRCH if it has ended and was reaped.
 pub fn pidfd(pid: Pid) -> io::Result<OwnedFd> {
     // SAFETY: takes two values.
-    let fd = answer(unsafe { libc::syscall(libc::SYS_pidfd_open, pid.as_raw(), 0) })?;
+    let fd = number(unsafe { libc::syscall(libc::SYS_pidfd_open, pid.as_raw(), 0) })?;
     // SAFETY: the kernel just made this descriptor for us; nobody else owns it.
-    Ok(unsafe { OwnedFd::from_raw_fd(fd as i32) })
+    Ok(unsafe { OwnedFd::from_raw_fd(fd) })
 }

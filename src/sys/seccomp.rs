@@ -1,9 +1,9 @@
-//! The listener of a seccomp filter: receive, check, answer (seccomp_unotify(2)).
+//! The listener of a seccomp filter: receive, check, answer (`seccomp_unotify(2)`).
 
 use std::io;
 use std::os::fd::{AsFd, AsRawFd as _, BorrowedFd, OwnedFd, RawFd};
 
-use super::answer;
+use super::{answer, number};
 
 /// What the kernel tells about one blocked call.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -50,8 +50,8 @@ impl Listener {
         match answer(libc::c_long::from(done)) {
             Ok(_) => Ok(Some(Notification {
                 id: raw.id,
-                tid: raw.pid as i32,
-                number: raw.data.nr as u32,
+                tid: raw.pid.cast_signed(),
+                number: raw.data.nr.cast_unsigned(),
                 arch: raw.data.arch,
                 args: raw.data.args,
             })),
@@ -71,7 +71,7 @@ impl Listener {
     /// # Errors
     /// What `SECCOMP_IOCTL_NOTIF_SEND` answers but for ENOENT.
     pub fn answer_continue(&self, id: u64) -> io::Result<bool> {
-        self.send(libc::seccomp_notif_resp { id, val: 0, error: 0, flags: libc::SECCOMP_USER_NOTIF_FLAG_CONTINUE as u32 })
+        self.send(libc::seccomp_notif_resp { id, val: 0, error: 0, flags: SECCOMP_USER_NOTIF_FLAG_CONTINUE })
     }
 
     /// Answers with an errno (positive). False if the caller was gone.
@@ -98,21 +98,23 @@ impl Listener {
     pub fn answer_descriptor(&self, id: u64, fd: BorrowedFd<'_>, close_on_exec: bool) -> io::Result<RawFd> {
         let add = libc::seccomp_notif_addfd {
             id,
-            flags: libc::SECCOMP_ADDFD_FLAG_SEND as u32,
-            srcfd: fd.as_raw_fd() as u32,
+            flags: SECCOMP_ADDFD_FLAG_SEND,
+            srcfd: fd.as_raw_fd().cast_unsigned(),
             newfd: 0,
-            newfd_flags: if close_on_exec { libc::O_CLOEXEC as u32 } else { 0 },
+            newfd_flags: if close_on_exec { libc::O_CLOEXEC.cast_unsigned() } else { 0 },
         };
         // SAFETY: the kernel reads one `struct seccomp_notif_addfd` from a local.
         let done = unsafe { libc::ioctl(self.0.as_raw_fd(), libc::SECCOMP_IOCTL_NOTIF_ADDFD, &raw const add) };
-        answer(libc::c_long::from(done)).map(|fd| fd as RawFd)
+        number(libc::c_long::from(done))
     }
 
     /// Wakes the supervisor on the caller's CPU (Linux 6.6), which saves most of a round trip.
     /// An older kernel is as correct without.
     pub fn wake_synchronously(&self) {
         // SAFETY: takes a value, no pointer.
-        let _ = unsafe { libc::ioctl(self.0.as_raw_fd(), SECCOMP_IOCTL_NOTIF_SET_FLAGS, SECCOMP_USER_NOTIF_FD_SYNC_WAKE_UP) };
+        let _ = unsafe {
+            libc::ioctl(self.0.as_raw_fd(), SECCOMP_IOCTL_NOTIF_SET_FLAGS, SECCOMP_USER_NOTIF_FD_SYNC_WAKE_UP)
+        };
     }
 
     fn send(&self, response: libc::seccomp_notif_resp) -> io::Result<bool> {
@@ -126,6 +128,10 @@ impl Listener {
     }
 }
 
+/// `SECCOMP_USER_NOTIF_FLAG_CONTINUE` in the width of its field; `libc` has it in another one.
+const SECCOMP_USER_NOTIF_FLAG_CONTINUE: u32 = 1;
+/// `SECCOMP_ADDFD_FLAG_SEND` in the width of its field; `libc` has it in another one.
+const SECCOMP_ADDFD_FLAG_SEND: u32 = 2;
 /// `SECCOMP_IOW(4, __u64)` of `linux/seccomp.h`.
 const SECCOMP_IOCTL_NOTIF_SET_FLAGS: libc::c_ulong = 0x4008_2104;
 /// `SECCOMP_USER_NOTIF_FD_SYNC_WAKE_UP`.

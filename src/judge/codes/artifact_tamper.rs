@@ -62,6 +62,8 @@ mod tests {
             format!("{REGISTRY}/serde-1.0.0/src/lib.rs"),
             format!("{TOOLCHAIN}/bin/rustc"),
             format!("{CONSUMER}/Cargo.lock"),
+            format!("{CONSUMER}/target/debug/build/serde-0011223344556677/out/generated.rs"),
+            format!("{CONSUMER}/target/debug/.fingerprint/serde-0011223344556677/lib-serde"),
         ] {
             let log = LogBuilder::new().dependency("serde", false).build_script("u", |u| u.write(path.as_str())).log();
             let found = found(&log);

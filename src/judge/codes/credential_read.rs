@@ -1,7 +1,7 @@
 //! `credential-read`: a key, a token or a wallet was opened.
 
 use super::{Code, push};
-use crate::evidence::line::DecoyClass;
+use crate::evidence::line::{DecoyClass, Object};
 use crate::judge::access::{has_flag, is_own_read, read_path};
 use crate::judge::context::{Context, Tried};
 use crate::judge::finding::{Draft, actor, short};
@@ -29,7 +29,7 @@ pub(super) struct Secret<'t, 'a> {
 
 /// What an attempt would open, if that is a secret.
 pub(super) fn secret<'t, 'a>(cx: &Context<'a>, tried: &'t Tried<'_>) -> Option<Secret<'t, 'a>> {
-    let path = read_path(tried)?;
+    let path = read_path(tried).or_else(|| aim(tried))?;
     let listed = cx.policy.secret(path);
     let is_decoy = cx.decoy(path) == Some(DecoyClass::Credential);
     if (listed.is_none() && !is_decoy) || is_own_read(cx, tried, path) {
@@ -40,6 +40,13 @@ pub(super) fn secret<'t, 'a>(cx: &Context<'a>, tried: &'t Tried<'_>) -> Option<S
         return None;
     }
     Some(Secret { path, rule, is_folder: (is_folder || has_flag(tried, "O_DIRECTORY")) && !is_decoy })
+}
+
+/// What a symbolic link would lead to: it is made to be opened under the new name.
+fn aim<'t>(tried: &'t Tried<'_>) -> Option<&'t [u8]> {
+    let Object::Paths { from, .. } = &tried.attempt.object else { return None };
+    let is_link = tried.attempt.syscall.starts_with("symlink") && from.path.0.starts_with(b"/");
+    (is_link && !tried.from.is_empty()).then_some(&tried.from)
 }
 
 fn rule(cx: &Context<'_>, out: &mut Vec<Draft>) {
@@ -78,7 +85,10 @@ mod tests {
     #[test]
     fn a_second_name_for_a_key_is_as_good_as_reading_it() {
         let copy = format!("{OUT}/copy");
-        assert_eq!(script(|u| u.link("linkat", KEY, &copy)), ["credential-read high ~/.ssh/id_ed25519"]);
+        for call in ["linkat", "symlink", "renameat2"] {
+            let found = script(|u| u.link(call, KEY, &copy));
+            assert!(found.contains(&"credential-read high ~/.ssh/id_ed25519".to_owned()), "{call} {found:?}");
+        }
     }
 
     #[test]

@@ -54,22 +54,19 @@ fn draft(cx: &Context<'_>, tried: &Tried<'_>, path: &[u8], argv: &[Bytes]) -> Op
 }
 
 fn is_dropped(cx: &Context<'_>, tried: &Tried<'_>, path: &[u8], file: ProgramFile) -> bool {
-    if cx.policy.is_system(path) || cx.in_sources(path) || file == ProgramFile::Absent {
+    if cx.policy.is_system(path) || file == ProgramFile::Absent {
         return false;
     }
     let was_written = cx.writers(path).next().is_some();
-    if tried.unit.owns(path) || cx.in_target(path) {
-        return file == ProgramFile::Elf && !cx.is_compiled(path, 0);
-    }
-    if cx.is_compiled(path, 0) {
+    if cx.in_sources(path) && !was_written {
         return false;
     }
-    if cx.in_tmp(path) {
-        return true;
+    if tried.unit.owns(path) || cx.in_target(path) || cx.in_sources(path) {
+        return file == ProgramFile::Elf && !cx.is_compiled(path);
     }
     // A search over PATH asks for known names also where nothing is.
     let is_searched = !was_written && file == ProgramFile::Unknown && is_in_path(cx, path);
-    (cx.in_home(path) || is_below(path, b"/root")) && !is_searched
+    cx.in_tmp(path) || ((cx.in_home(path) || is_below(path, b"/root")) && !is_searched)
 }
 
 fn is_in_path(cx: &Context<'_>, path: &[u8]) -> bool {
@@ -115,10 +112,29 @@ mod tests {
     }
 
     #[test]
+    fn a_folder_that_once_had_the_programs_name_does_not_make_it_dropped() {
+        let test = format!("{OUT}/conftest");
+        let linker = "/usr/bin/x86_64-linux-gnu-ld.bfd";
+        let found = script(|u| u.by(linker).write(test.as_str()).by("/usr/bin/mkdir").mkdir(&test).by(SCRIPT).run(&[test.as_str()]));
+        assert!(found.is_empty(), "{found:?}");
+    }
+
+    #[test]
     fn a_rename_does_not_wash_it() {
         let (a, b) = (format!("{OUT}/a"), format!("{OUT}/b"));
         let found = script(|u| u.write(a.as_str()).link("rename", &a, &b).run(&[b.as_str()]));
         assert_eq!(codes(&found), ["exec-dropped-file"]);
+    }
+
+    #[test]
+    fn a_compiled_file_that_was_replaced_and_a_file_planted_in_the_source_are_dropped() {
+        let (test, tool) = (format!("{OUT}/conftest"), format!("{SOURCE}/tools/gen"));
+        let found = script(|u| {
+            u.by("/usr/bin/x86_64-linux-gnu-ld.bfd").write(test.as_str()).by(SCRIPT).write(test.as_str()).run(&[test.as_str()])
+        });
+        assert_eq!(codes(&found), ["exec-dropped-file"]);
+        let found = script(|u| u.write(tool.as_str()).run(&[tool.as_str()]));
+        assert_eq!(codes(&found), ["exec-dropped-file", "source-write"]);
     }
 
     #[test]

@@ -1,14 +1,11 @@
 //! `mass-delete`: many files of the user were to be removed.
 
-use std::collections::{BTreeMap, BTreeSet};
-
-use serde_json::json;
-
 use super::Code;
 use crate::evidence::line::Kind;
 use crate::judge::access::{Zone, changes, zone};
-use crate::judge::context::{Context, Tried};
+use crate::judge::context::Context;
 use crate::judge::finding::Draft;
+use crate::judge::sweep::Sweeps;
 use crate::policy::Severity;
 
 pub(crate) const CODE: Code = Code {
@@ -22,29 +19,21 @@ pub(crate) const CODE: Code = Code {
 };
 
 fn rule(cx: &Context<'_>, out: &mut Vec<Draft>) {
-    let mut removed: BTreeMap<_, (&Tried<'_>, BTreeSet<&[u8]>, Vec<u64>)> = BTreeMap::new();
+    let mut sweeps = Sweeps::default();
     for tried in cx.tried.iter().filter(|t| t.attempt.kind == Kind::FsRemove) {
         let foreign = |change| matches!(zone(cx, tried, change), Zone::Outside | Zone::Foreign | Zone::Startup(..));
         if changes(tried).iter().any(foreign) {
-            let entry = removed.entry(tried.unit.id()).or_insert_with(|| (tried, BTreeSet::new(), Vec::new()));
-            if entry.1.insert(&tried.path) {
-                entry.2.push(tried.attempt.seq);
-            }
+            sweeps.add(tried, &tried.path);
         }
     }
-    for (tried, paths, attempts) in removed.into_values() {
-        if paths.len() < cx.policy.sweeps().removals {
-            continue;
-        }
-        let draft = Draft::new(cx, tried, CODE.name, Severity::High).map(|mut draft| {
-            draft.count = u64::try_from(paths.len()).unwrap_or(u64::MAX);
-            draft.attempts = attempts;
+    for (many, draft) in sweeps.drafts(cx, cx.policy.sweeps().removals, CODE.name, Severity::High) {
+        let object = draft.object.clone();
+        out.push(
             draft
-                .about("files outside its own folders", json!({"paths": paths.len()}))
-                .says(format!("the unit tried to remove {} different files outside its own folders", paths.len()))
-                .attack(CODE.attack)
-        });
-        out.extend(draft);
+                .about("files outside its own folders", object)
+                .says(format!("the unit tried to remove {many} different files outside its own folders"))
+                .attack(CODE.attack),
+        );
     }
 }
 

@@ -1,14 +1,11 @@
 //! `mass-read`: a sweep over the home or the disk.
 
-use std::collections::{BTreeMap, BTreeSet};
-
-use serde_json::json;
-
 use super::Code;
 use crate::judge::access::{is_own_read, read_path};
 use crate::judge::context::{Context, Tried};
 use crate::judge::finding::Draft;
 use crate::judge::paths::is_below;
+use crate::judge::sweep::Sweeps;
 use crate::policy::{Role, Severity};
 
 pub(crate) const CODE: Code = Code {
@@ -22,30 +19,21 @@ pub(crate) const CODE: Code = Code {
 };
 
 fn rule(cx: &Context<'_>, out: &mut Vec<Draft>) {
-    let mut opened: BTreeMap<_, (&Tried<'_>, BTreeSet<&[u8]>, Vec<u64>)> = BTreeMap::new();
+    let mut sweeps = Sweeps::default();
     for tried in &cx.tried {
         let Some(path) = read_path(tried) else { continue };
-        if matches!(tried.role(), Some(Role::Git | Role::Cargo)) || !is_private(cx, tried, path) {
-            continue;
-        }
-        let entry = opened.entry(tried.unit.id()).or_insert_with(|| (tried, BTreeSet::new(), Vec::new()));
-        if entry.1.insert(path) {
-            entry.2.push(tried.attempt.seq);
+        if !matches!(tried.role(), Some(Role::Git | Role::Cargo)) && is_private(cx, tried, path) {
+            sweeps.add(tried, path);
         }
     }
-    for (tried, paths, attempts) in opened.into_values() {
-        if paths.len() < cx.policy.sweeps().reads {
-            continue;
-        }
-        let draft = Draft::new(cx, tried, CODE.name, Severity::Medium).map(|mut draft| {
-            draft.count = u64::try_from(paths.len()).unwrap_or(u64::MAX);
-            draft.attempts = attempts;
+    for (many, draft) in sweeps.drafts(cx, cx.policy.sweeps().reads, CODE.name, Severity::Medium) {
+        let object = draft.object.clone();
+        out.push(
             draft
-                .about("files of the user", json!({"paths": paths.len()}))
-                .says(format!("the unit tried to open {} different files and folders of the user", paths.len()))
-                .attack(CODE.attack)
-        });
-        out.extend(draft);
+                .about("files of the user", object)
+                .says(format!("the unit tried to open {many} different files and folders of the user"))
+                .attack(CODE.attack),
+        );
     }
 }
 

@@ -85,20 +85,13 @@ fn class(cx: &Context<'_>, tried: &Tried<'_>, ip: IpAddr) -> Class {
         Class::Metadata
     } else if is_loopback(ip) {
         Class::Loopback
-    } else if !was_named(cx, tried) {
+    } else if !cx.has_asked_before(tried) {
         Class::Raw
     } else if is_private(ip) {
         Class::Private
     } else {
         Class::Public
     }
-}
-
-/// True if the unit looked any name up before.
-fn was_named(cx: &Context<'_>, tried: &Tried<'_>) -> bool {
-    cx.tried.iter().take_while(|t| t.attempt.seq < tried.attempt.seq).any(|earlier| {
-        earlier.attempt.kind == Kind::DnsQuery && earlier.attempt.unit == tried.attempt.unit
-    })
 }
 
 fn canonical(ip: IpAddr) -> IpAddr {

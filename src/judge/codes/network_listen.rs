@@ -25,7 +25,9 @@ fn rule(cx: &Context<'_>, out: &mut Vec<Draft>) {
         let Some((address, is_known)) = address_of(cx, i, tried) else { continue };
         let (subject, severity) = match address.and_then(|a| a.ip.zip(a.port)) {
             Some((ip, port)) => {
-                let severity = if is_loopback(ip) && !ip.is_unspecified() { Severity::Low } else { Severity::Medium };
+                // Port 0 is the kernel's choice: how a client's socket gets its address, and nobody knows where to call.
+                let is_mild = port == 0 || (is_loopback(ip) && !ip.is_unspecified());
+                let severity = if is_mild { Severity::Low } else { Severity::Medium };
                 (std::net::SocketAddr::new(ip, port).to_string().into(), severity)
             }
             None if address.is_some_and(|a| is_own_unix(tried, a)) => continue,

@@ -44,13 +44,13 @@ mod tests {
     fn a_write_a_rename_a_link_and_a_mount_count_alike() {
         let bashrc = "/home/dev/.bashrc";
         let new = format!("{OUT}/new");
-        let expected = "persistence-write critical ~/.bashrc".to_owned();
-        assert_eq!(script(|u| u.change(bashrc)), [expected.clone()]);
-        assert_eq!(script(|u| u.link("rename", &new, bashrc)), [expected.clone()]);
-        assert_eq!(script(|u| u.link("symlinkat", &new, bashrc)), [expected.clone()]);
+        let expected = "persistence-write critical ~/.bashrc";
+        assert_eq!(script(|u| u.change(bashrc)), [expected]);
+        assert_eq!(script(|u| u.link("rename", &new, bashrc)), [expected]);
+        assert_eq!(script(|u| u.link("symlinkat", &new, bashrc)), [expected]);
         let object = |p: &str| PathObject { path: p.into(), resolved: p.into(), flags: Vec::new() };
         let mount = Object::Paths { from: object(&new), to: object(bashrc) };
-        assert!(script(|u| u.attempt(Kind::FsMount, "mount", mount)).contains(&expected));
+        assert!(script(|u| u.attempt(Kind::FsMount, "mount", mount)).contains(&expected.to_owned()));
     }
 
     #[test]

@@ -2,11 +2,9 @@
 
 use super::{Code, push};
 use crate::evidence::Bytes;
-use crate::evidence::line::Object;
 use crate::judge::access::read_path;
 use crate::judge::context::{Context, Tried};
 use crate::judge::finding::{Draft, actor};
-use crate::judge::paths::normalise;
 use crate::policy::Severity;
 
 pub(crate) const CODE: Code = Code {
@@ -51,15 +49,9 @@ fn foreign<'t>(tried: &Tried<'_>, path: &'t [u8]) -> Option<&'t [u8]> {
         b"environ" | b"maps" | b"mem" | b"smaps" | b"smaps_rollup" | b"numa_maps" | b"pagemap" | b"map_files" | b"auxv"
             | b"stack" | b"syscall" | b"fd" | b"fdinfo" | b"root" | b"cwd"
     );
-    (is_private && !is_itself(tried, pid)).then_some(what)
-}
-
-/// `/proc/self`, as it was written or as it resolves to.
-fn is_itself(tried: &Tried<'_>, pid: i32) -> bool {
-    let Object::Path(object) = &tried.attempt.object else { return false };
-    let written = normalise(&object.path.0);
-    let by_name = [&b"/proc/self/"[..], b"/proc/thread-self/", b"/dev/fd/"].iter().any(|p| written.starts_with(p));
-    by_name || pid == tried.attempt.pid || pid == tried.attempt.tid
+    // A process that names itself arrives here as `/proc/self`.
+    let is_itself = pid == tried.attempt.pid || pid == tried.attempt.tid;
+    (is_private && !is_itself).then_some(what)
 }
 
 #[cfg(test)]
@@ -71,6 +63,18 @@ mod tests {
     fn the_environment_of_another_process_is_a_finding() {
         assert_eq!(script(|u| u.open("/proc/1/environ")), ["process-read high /proc/PID/environ"]);
         assert_eq!(script(|u| u.open("/proc/7/task/7/mem")), ["process-read high /proc/PID/mem"]);
+    }
+
+    #[test]
+    fn the_way_through_ones_own_root_is_no_disguise() {
+        let found = script(|u| {
+            u.open("/proc/1/environ").with(|a| {
+                if let Object::Path(object) = &mut a.object {
+                    object.path = "/proc/self/root/proc/1/environ".into();
+                }
+            })
+        });
+        assert_eq!(found, ["process-read high /proc/PID/environ"]);
     }
 
     #[test]

@@ -127,7 +127,6 @@ fn is_program_of_system(cx: &Context<'_>, tried: &Tried<'_>, file: ProgramFile) 
 fn is_direct(cx: &Context<'_>, tried: &Tried<'_>) -> bool {
     let caller = tried.attempt.lineage.first().map_or(tried.attempt.exe.0.as_slice(), |exe| exe.0.as_slice());
     matches!(cx.policy.role(caller), None | Some(Role::Shell | Role::Interpreter | Role::Utility))
-        || cx.policy.program_named(file_name(caller)).is_none()
 }
 
 /// One subject for a program wherever PATH led, and one for each text.
@@ -172,6 +171,18 @@ mod tests {
         assert_eq!(script(|u| u.run(&["/usr/bin/curl", "-L", "x.invalid"])), ["unexpected-exec medium curl"]);
         let found = script(|u| u.by("/usr/bin/make").exec(ProgramFile::Elf, &["/usr/bin/wget"], &["/usr/bin/make", SCRIPT]));
         assert_eq!(found, ["unexpected-exec medium wget"]);
+    }
+
+    #[test]
+    fn gits_helper_for_the_network_is_a_download_tool() {
+        let found = script(|u| {
+            u.run(&["/usr/bin/git", "clone", "https://x.invalid"]).by("/usr/bin/git").exec(
+                ProgramFile::Elf,
+                &["/usr/lib/git-core/git-remote-https"],
+                &[SCRIPT],
+            )
+        });
+        assert_eq!(found, ["unexpected-exec medium git-remote-https"]);
     }
 
     #[test]

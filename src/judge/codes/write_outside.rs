@@ -77,6 +77,13 @@ fn is_left_by_rustc(path: &[u8]) -> bool {
 mod tests {
     use crate::evidence::testing::{DEPS, HOME, OUT};
     use crate::judge::codes::testing::script;
+    use crate::evidence::line::{Attempt, Kind, Object};
+
+    fn resolve(attempt: &mut Attempt, path: &str) {
+        if let Object::Path(object) = &mut attempt.object {
+            object.resolved = path.into();
+        }
+    }
 
     #[test]
     fn writes_outside_are_medium_and_in_the_users_cache_low() {
@@ -107,6 +114,10 @@ mod tests {
                     .write("/dev/null")
                     .write("/dev/tty")
                     .write("/proc/self/oom_score_adj")
+                    .path(Kind::FsWrite, "openat", "/proc/self/task/7/comm", &["O_RDWR"])
+                    .with(|a| resolve(a, "/proc/4711/task/7/comm"))
+                    .change("/dev/stdout")
+                    .with(|a| resolve(a, "pipe:[4711]"))
                     .by("/usr/bin/python3.12")
                     .write("/usr/lib/python3/dist-packages/__pycache__/x.cpython-312.pyc.140")
             })

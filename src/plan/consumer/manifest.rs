@@ -101,8 +101,8 @@ fn pin(value: &mut Table, id: &PackageId, lock: &Lock) {
     value.insert("version".to_owned(), Value::String(format!("={version}")));
     let source = lock.source(id).unwrap_or_default();
     let index = source.strip_prefix("registry+").unwrap_or(source);
-    let crates_io = ["https://github.com/rust-lang/crates.io-index", "sparse+https://index.crates.io/"];
-    if !index.is_empty() && !crates_io.contains(&index) {
+    let default = [tame_index::CRATES_IO_INDEX, tame_index::CRATES_IO_HTTP_INDEX];
+    if !index.is_empty() && !default.contains(&index) {
         value.insert("registry-index".to_owned(), Value::String(index.to_owned()));
     }
 }

@@ -5,7 +5,7 @@ use std::path::{Path, PathBuf};
 use std::process::Command;
 
 use super::*;
-use crate::acquire::{SourcePackage, SubjectDependency, SubjectOrigin};
+use crate::acquire::{SourcePackage, SubjectDependency, SubjectOrigin, begin_run};
 use crate::evidence::line::{MacroKind, PackageSource, Target, TargetKind};
 use crate::ids::PackageId;
 use crate::plan::{decoy, environment, macros};
@@ -73,9 +73,10 @@ fn acquired(sources: tempfile::TempDir, packages: Vec<SourcePackage>, lock: Stri
         },
         packages,
         lock,
-        registry_dir: "index.crates.io-1949cf8c6b5b557f".to_owned(),
+        registry_dir: "registry.invalid-1949cf8c6b5b557f".to_owned(),
         replaced_sources: Vec::new(),
         facts: Vec::new(),
+        guard: begin_run(sources.path()).unwrap().1,
         sources,
     }
 }
@@ -174,7 +175,7 @@ fn macro_libraries_of_dependencies_are_loaded_too() {
 
 #[test]
 fn equal_names_in_two_versions_get_keys_of_their_own() {
-    let registry = "registry+https://github.com/rust-lang/crates.io-index";
+    let registry = format!("registry+{}", tame_index::CRATES_IO_INDEX);
     let other = "sparse+https://crates.example.invalid/index/";
     let text = lock(&format!(
         "dependencies = [\"a\"]\n\n[[package]]\nname = \"a\"\nversion = \"1.0.0+x\"\nsource = \"{registry}\"\n\n\

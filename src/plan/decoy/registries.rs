@@ -21,7 +21,7 @@ pub(super) fn plant(plot: &mut Plot<'_>, cargo_home: &str, persona: &Persona, ra
     assistants(plot, random);
 }
 
-/// A crates.io token.
+/// A token of the default registry of cargo.
 pub(crate) fn cargo_token(random: &mut Random) -> String {
     format!("cio{}", random.alphanumeric(32))
 }
@@ -60,9 +60,12 @@ fn cargo(plot: &mut Plot<'_>, cargo_home: &str, persona: &Persona, random: &mut 
     }
 }
 
+/// Where npm looks by default.
+const NPM: &str = concat!("npm", "js.org");
+
 fn packages(plot: &mut Plot<'_>, persona: &Persona, random: &mut Random) {
     let npmrc = format!(
-        "//registry.npmjs.org/:_authToken={}\n@{}:registry=https://npm.{}/\nfund=false\n",
+        "//registry.{NPM}/:_authToken={}\n@{}:registry=https://npm.{}/\nfund=false\n",
         npm_token(random),
         persona.firm,
         persona.domain

@@ -7,6 +7,8 @@
 use alloc::vec::Vec;
 use core::arch::asm;
 
+pub use super::sockets::{connect, receive, send, send_to};
+
 /// A kernel error number, positive.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Errno(pub i32);
@@ -67,7 +69,7 @@ pub mod nr {
 ///
 /// # Safety
 /// Pointers among `args` must be valid for what the call does with them.
-unsafe fn raw(number: usize, args: [usize; 6]) -> Answer {
+pub(super) unsafe fn raw(number: usize, args: [usize; 6]) -> Answer {
     let answer: isize;
     // SAFETY: the register convention of x86-64 (syscall(2)); the kernel clobbers rcx and r11 only. What
     // the call does with pointers is the caller's contract.
@@ -189,7 +191,8 @@ pub fn readlink(path: &[u8]) -> Answer<Vec<u8>> {
     let path = c_string(path);
     let mut target = alloc::vec![0_u8; 4096];
     // SAFETY: `path` is zero-terminated, `target` writable for its length; both outlive the call.
-    let n = unsafe { raw(nr::READLINK, [path.as_ptr() as usize, target.as_mut_ptr() as usize, target.len(), 0, 0, 0]) }?;
+    let n =
+        unsafe { raw(nr::READLINK, [path.as_ptr() as usize, target.as_mut_ptr() as usize, target.len(), 0, 0, 0]) }?;
     target.truncate(n);
     Ok(target)
 }
@@ -313,75 +316,6 @@ pub fn close_range(first: usize, last: usize) -> Answer {
     plain(nr::CLOSE_RANGE, [first, last, UNSHARE, 0, 0, 0])
 }
 
-/// `struct iovec`, `struct msghdr` and one control message with one descriptor (cmsg(3)).
-#[repr(C)]
-struct Message {
-    name: usize,
-    name_len: usize,
-    iov: *const IoVec,
-    iov_len: usize,
-    control: *const Control,
-    control_len: usize,
-    flags: usize,
-}
-
-#[repr(C)]
-struct IoVec {
-    base: usize,
-    len: usize,
-}
-
-#[repr(C)]
-struct Control {
-    len: usize,
-    level: i32,
-    kind: i32,
-    fd: i32,
-    padding: i32,
-}
-
-const SOL_SOCKET: i32 = 1;
-const SCM_RIGHTS: i32 = 1;
-/// CMSG_LEN(sizeof(int)).
-const CONTROL_LEN: usize = 20;
-
-/// Sends one message with at most one descriptor.
-pub fn send(socket: usize, bytes: &[u8], fd: Option<usize>) -> Answer {
-    const NO_SIGNAL: usize = 0x4000;
-    let iov = IoVec { base: bytes.as_ptr() as usize, len: bytes.len() };
-    let control =
-        Control { len: CONTROL_LEN, level: SOL_SOCKET, kind: SCM_RIGHTS, fd: fd.unwrap_or_default() as i32, padding: 0 };
-    let control_len = if fd.is_some() { size_of::<Control>() } else { 0 };
-    let message = Message { name: 0, name_len: 0, iov: &iov, iov_len: 1, control: &control, control_len, flags: 0 };
-    // SAFETY: the message and all that it points to are locals or borrowed and outlive the call.
-    unsafe { raw(nr::SENDMSG, [socket, &raw const message as usize, NO_SIGNAL, 0, 0, 0]) }
-}
-
-/// Receives one message of at most `limit` bytes with at most one descriptor. `None` at the end.
-pub fn receive(socket: usize, limit: usize) -> Answer<Option<(Vec<u8>, Option<usize>)>> {
-    const CLOEXEC: usize = 0x4000_0000;
-    let mut bytes = alloc::vec![0_u8; limit];
-    let mut control = Control { len: 0, level: 0, kind: 0, fd: -1, padding: 0 };
-    let n = loop {
-        let iov = IoVec { base: bytes.as_mut_ptr() as usize, len: bytes.len() };
-        let message =
-            Message { name: 0, name_len: 0, iov: &iov, iov_len: 1, control: &raw const control, control_len: size_of::<Control>(), flags: 0 };
-        // SAFETY: the message and all that it points to outlive the call; `control` and `bytes` are writable.
-        match unsafe { raw(nr::RECVMSG, [socket, &raw const message as usize, CLOEXEC, 0, 0, 0]) } {
-            Err(Errno(EINTR)) => {}
-            other => break other?,
-        }
-    };
-    // SAFETY: the kernel may have written to `control` behind the compiler's back; it is a local of plain integers.
-    control = unsafe { core::ptr::read_volatile(&raw const control) };
-    if n == 0 {
-        return Ok(None);
-    }
-    bytes.truncate(n);
-    let with_fd = control.len >= CONTROL_LEN && control.level == SOL_SOCKET && control.kind == SCM_RIGHTS && control.fd >= 0;
-    Ok(Some((bytes, with_fd.then_some(control.fd as usize))))
-}
-
 /// `SIGCHLD`.
 pub const SIGCHLD: usize = 17;
 /// `SIGKILL`.
@@ -411,7 +345,9 @@ pub fn exec(program: &[u8], args: &[Vec<u8>], env: &[Vec<u8>]) -> Errno {
     };
     let (argv, envp) = (pointers(&args), pointers(&env));
     // SAFETY: all strings are zero-terminated, both lists end with null, everything outlives the call.
-    let answer = unsafe { raw(nr::EXECVE, [program.as_ptr() as usize, argv.as_ptr() as usize, envp.as_ptr() as usize, 0, 0, 0]) };
+    let answer = unsafe {
+        raw(nr::EXECVE, [program.as_ptr() as usize, argv.as_ptr() as usize, envp.as_ptr() as usize, 0, 0, 0])
+    };
     answer.err().unwrap_or(Errno(0))
 }
 
@@ -500,18 +436,6 @@ pub fn no_core_file() {
     let none = [0_usize; 2];
     // SAFETY: `none` has the layout of `struct rlimit` and outlives the call.
     let _ = unsafe { raw(nr::SETRLIMIT, [RLIMIT_CORE, none.as_ptr() as usize, 0, 0, 0, 0]) };
-}
-
-/// `connect(2)` to an address of the caller's making.
-pub fn connect(socket: usize, address: &[u8]) -> Answer {
-    // SAFETY: the slice is readable for its length.
-    unsafe { raw(nr::CONNECT, [socket, address.as_ptr() as usize, address.len(), 0, 0, 0]) }
-}
-
-/// `sendto(2)`.
-pub fn send_to(socket: usize, bytes: &[u8], flags: usize, address: &[u8]) -> Answer {
-    // SAFETY: both slices are readable for their lengths.
-    unsafe { raw(nr::SENDTO, [socket, bytes.as_ptr() as usize, bytes.len(), flags, address.as_ptr() as usize, address.len()]) }
 }
 
 /// `getpid` by the 32-bit table (`int 0x80`, number 20): the answer in eax.

@@ -9,3 +9,4 @@
 
 pub mod calls;
 pub mod runtime;
+mod sockets;

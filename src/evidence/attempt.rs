@@ -1,0 +1,280 @@
+//! One recorded try, as a typed value: what was tried, with which object, how it was answered.
+
+use serde::{Deserialize, Serialize};
+
+use super::bytes::Bytes;
+use crate::ids::{PackageId, UnitId};
+
+/// One recorded try. What was tried, never what was achieved.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+pub struct Attempt {
+    /// Position among all attempts of the run, from 1.
+    pub seq: u64,
+    /// Nanoseconds since the run began.
+    pub t: u64,
+    /// The unit whose listener reported it.
+    pub unit: UnitId,
+    /// The unit's package.
+    pub package: Option<PackageId>,
+    /// How it was attributed.
+    pub via: Via,
+    /// Process id in the supervisor's namespace; 0 when unknown.
+    pub pid: i32,
+    /// Thread id in the supervisor's namespace.
+    pub tid: i32,
+    /// The program that made the call, by `/proc/PID/exe`; advisory.
+    pub exe: Bytes,
+    /// For [`Kind::Exec`]: the programs of the caller and its ancestors up to
+    /// the unit's first process, nearest first. Empty otherwise.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub lineage: Vec<Bytes>,
+    /// The class of the call.
+    pub kind: Kind,
+    /// What we answered.
+    pub outcome: Outcome,
+    /// The errno of the answer, where we gave or saw one.
+    pub errno: Option<i32>,
+    /// The system call's name, or `#NUMBER`.
+    pub syscall: String,
+    /// The raw registers.
+    pub args: [u64; 6],
+    /// How far the decoded object can be trusted.
+    pub arg_state: ArgState,
+    /// The decoded arguments.
+    pub object: Object,
+    /// How often the same was tried. In the file the counts stand in
+    /// [`Totals::counts`]; this field is filled when a log is read.
+    #[serde(default = "one", skip_serializing_if = "is_one")]
+    pub count: u64,
+}
+
+fn one() -> u64 {
+    1
+}
+
+#[expect(clippy::trivially_copy_pass_by_ref, reason = "serde's skip_serializing_if passes a reference")]
+fn is_one(count: &u64) -> bool {
+    *count == 1
+}
+
+/// How an attempt was attributed to its unit.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "kebab-case")]
+pub enum Via {
+    /// The listener belongs to exactly one unit: certain.
+    Unit,
+    /// By the stack of the calling thread: evidence, not proof.
+    Unwind,
+    /// By who created the calling thread.
+    Creator,
+    /// The macro library was alone in its driver: certain.
+    Driver,
+}
+
+/// The classes of calls.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
+pub enum Kind {
+    /// Open for reading, of a file or a directory.
+    #[serde(rename = "fs.open")]
+    FsOpen,
+    /// Open for writing, creation of anything, truncation.
+    #[serde(rename = "fs.write")]
+    FsWrite,
+    /// Mode, owner, times, extended attributes.
+    #[serde(rename = "fs.meta")]
+    FsMeta,
+    /// Rename or link: two paths.
+    #[serde(rename = "fs.link")]
+    FsLink,
+    /// Unlink or rmdir.
+    #[serde(rename = "fs.remove")]
+    FsRemove,
+    /// Mounts, roots.
+    #[serde(rename = "fs.mount")]
+    FsMount,
+    /// Start of a program.
+    #[serde(rename = "exec")]
+    Exec,
+    /// Creation of a socket.
+    #[serde(rename = "net.socket")]
+    NetSocket,
+    /// Connect.
+    #[serde(rename = "net.connect")]
+    NetConnect,
+    /// A message with an address.
+    #[serde(rename = "net.send")]
+    NetSend,
+    /// Bind.
+    #[serde(rename = "net.bind")]
+    NetBind,
+    /// Listen.
+    #[serde(rename = "net.listen")]
+    NetListen,
+    /// A question to a name server.
+    #[serde(rename = "dns.query")]
+    DnsQuery,
+    /// A signal.
+    #[serde(rename = "proc.signal")]
+    ProcSignal,
+    /// Access to another process: ptrace, `process_vm_*`, pidfd.
+    #[serde(rename = "proc.inspect")]
+    ProcInspect,
+    /// New or joined namespaces.
+    #[serde(rename = "ns.create")]
+    NsCreate,
+    /// Kernel facilities that no build needs.
+    #[serde(rename = "kernel.surface")]
+    KernelSurface,
+    /// A call by another architecture's table.
+    #[serde(rename = "abi.foreign")]
+    AbiForeign,
+    /// An attempt to hide from the supervisor.
+    #[serde(rename = "blind")]
+    Blind,
+}
+
+/// What we answered to a notification.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "kebab-case")]
+pub enum Outcome {
+    /// Refused, by us or by the layer that we acted under; `errno` says how.
+    Denied,
+    /// Passed on to the kernel, whose own answer was not observed.
+    Allowed,
+    /// Carried out on behalf of the caller; `errno` says if that failed.
+    Emulated,
+    /// The caller was killed.
+    Killed,
+    /// The caller was gone before an answer reached it.
+    Unknown,
+}
+
+/// How far the decoded object can be trusted.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "kebab-case")]
+pub enum ArgState {
+    /// Decided from registers, or the supervisor itself acted on these bytes.
+    Exact,
+    /// Read from memory that the caller could change afterwards.
+    Snapshot,
+    /// Longer than our cap; the rest is missing.
+    Partial,
+    /// Could not be read; the call was refused.
+    Unreadable,
+}
+
+/// The decoded arguments of a call. In JSON the field `type` names the variant.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+#[serde(tag = "type", rename_all = "kebab-case")]
+pub enum Object {
+    /// A call on a path.
+    Path(PathObject),
+    /// A call on two paths.
+    Paths {
+        /// The existing path, or a symbolic link's contents.
+        from: PathObject,
+        /// The new path.
+        to: PathObject,
+    },
+    /// A program start.
+    Program {
+        /// The file to run.
+        program: PathObject,
+        /// The arguments, capped.
+        argv: Vec<Bytes>,
+        /// How many arguments there were.
+        argc: u64,
+        /// What the file was when the call was recorded.
+        #[serde(default, skip_serializing_if = "ProgramFile::is_unknown")]
+        file: ProgramFile,
+    },
+    /// A socket's creation.
+    Socket {
+        /// The family by name (`AF_INET`) or number.
+        family: String,
+        /// The type by name without flag bits (`SOCK_STREAM`) or number.
+        kind: String,
+        /// The protocol's number.
+        protocol: i64,
+    },
+    /// A socket address.
+    Address(Address),
+    /// A question to a name server.
+    Question {
+        /// The name without the final dot; bytes from the caller.
+        name: Bytes,
+        /// `A`, `AAAA`, `TXT`, …
+        qtype: String,
+        /// The server that was asked.
+        server: Address,
+    },
+    /// A signal.
+    Signal {
+        /// Its number.
+        signal: i64,
+        /// The process id as the caller wrote it.
+        target: i64,
+    },
+    /// An operation with flags by name, such as `prctl` or `clone`.
+    Operation {
+        /// The operation or the flags.
+        names: Vec<String>,
+    },
+    /// Nothing to decode beyond the registers.
+    None,
+}
+
+/// What a file to run was when its start was recorded.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "kebab-case")]
+pub enum ProgramFile {
+    /// Machine code.
+    Elf,
+    /// Begins with `#!`.
+    Script,
+    /// Something else.
+    Other,
+    /// There was no such file, as while `execvp` walks over `PATH`.
+    Absent,
+    /// Nobody looked.
+    #[default]
+    Unknown,
+}
+
+impl ProgramFile {
+    #[expect(clippy::trivially_copy_pass_by_ref, reason = "serde's skip_serializing_if passes a reference")]
+    fn is_unknown(&self) -> bool {
+        *self == Self::Unknown
+    }
+}
+
+/// One path of a call.
+#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+pub struct PathObject {
+    /// The bytes that the caller gave.
+    pub path: Bytes,
+    /// The absolute path: of the opened object where we opened it, else by
+    /// cwd or dirfd and by text alone (advisory).
+    pub resolved: Bytes,
+    /// Open flags by name, where the call has them.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub flags: Vec<String>,
+}
+
+/// A socket address.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Address {
+    /// The family by name or number.
+    pub family: String,
+    /// IP address as text; absent for other families.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub ip: Option<std::net::IpAddr>,
+    /// Port, for IP families.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub port: Option<u16>,
+    /// Path of a unix socket; an abstract name begins with a NUL byte.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub path: Option<Bytes>,
+    /// The address as the caller gave it.
+    pub raw: Bytes,
+}

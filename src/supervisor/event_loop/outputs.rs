@@ -1,0 +1,151 @@
+//! What cargo prints, how it ends, and what the stub resolver is asked.
+
+use std::fs::File;
+use std::io::{self, Read as _};
+
+use super::{EventLoop, Failed, Result};
+use crate::evidence::Bytes;
+use crate::evidence::line::{Line, Output, note};
+use crate::supervisor::cargo::{self, Message};
+use crate::supervisor::{SupervisorError, dns};
+
+impl EventLoop<'_> {
+    pub(super) fn read_stdout(&mut self) -> Result<()> {
+        let Some(bytes) = drain(&mut self.stdout) else { return Ok(()) };
+        if self.stdout.is_none() && bytes.is_empty() {
+            return Ok(());
+        }
+        if self.go.is_some() {
+            self.self_test_output.push_str(&String::from_utf8_lossy(&bytes));
+            return Ok(());
+        }
+        let mut messages = Vec::new();
+        self.lines.push(&bytes, |line| messages.extend(cargo::read(line)));
+        messages.into_iter().try_for_each(|message| self.take_message(message))
+    }
+
+    fn take_message(&mut self, message: Message) -> Result<()> {
+        match message {
+            Message::Directives(package, directives, out_dir) => {
+                let link_arguments = cargo::link_arguments(&package, &out_dir);
+                for directive in directives.into_iter().chain(link_arguments) {
+                    self.write(&Line::Directive(directive))?;
+                }
+                Ok(())
+            }
+            Message::Diagnostic(package, crate_name, text) => {
+                self.diagnostics.entry((package, crate_name)).or_default().push(text.as_bytes());
+                Ok(())
+            }
+            Message::Artifact(package, files) => {
+                for file in files {
+                    let stem = file.rsplit_once('.').map_or(file.as_str(), |(stem, _)| stem);
+                    let name = stem.strip_prefix("lib").unwrap_or(stem);
+                    if let Some(announced) = self.announced.get(name)
+                        && *announced != package
+                    {
+                        let text = format!("{name} was announced as {announced}; cargo says it is {package}");
+                        self.note(note::ATTRIBUTION_MISMATCH, Some(package.clone()), None, &text)?;
+                    }
+                }
+                Ok(())
+            }
+        }
+    }
+
+    pub(super) fn read_stderr(&mut self) {
+        if let Some(bytes) = drain(&mut self.stderr) {
+            self.stderr_tail.push(&bytes);
+        }
+    }
+
+    /// cargo is gone: whatever still lives inside is ended.
+    pub(super) fn cargo_ended(&mut self) -> Result<()> {
+        if let Some(child) = self.child.take() {
+            self.unwatch(&child)?;
+        }
+        if self.go.is_some() {
+            let mut text = format!(
+                "cargo was never started: {}",
+                String::from_utf8_lossy(self.self_test_output.as_bytes()).trim()
+            );
+            self.read_stderr();
+            if let Some(tail) = self.stderr_tail.take() {
+                text = tail.to_string();
+            }
+            return Err(SupervisorError::Layer { layer: "seccomp", text });
+        }
+        let status = nix::sys::wait::wait();
+        let text = match status {
+            Ok(nix::sys::wait::WaitStatus::Exited(_, code)) => code.to_string(),
+            other => format!("{other:?}"),
+        };
+        self.note(note::CARGO_EXIT, None, None, &text)?;
+        self.stop();
+        Ok(())
+    }
+
+    /// A query that no unit was seen to send, for example by `write` on a connected socket.
+    pub(super) fn resolve(&mut self, at: u32) -> Result<()> {
+        let questions =
+            usize::try_from(at).ok().and_then(|at| self.resolver.get(at)).map(dns::answer).unwrap_or_default();
+        for (name, qtype) in questions {
+            if let Some(at) = self.asked.iter().position(|asked| *asked == name) {
+                self.asked.swap_remove(at);
+                continue;
+            }
+            let text = format!("{qtype} {}", Bytes(name));
+            self.note(note::UNSEEN_QUERY, None, None, &text)?;
+        }
+        Ok(())
+    }
+
+    /// What compilers and cargo said of units that failed, then the end of all that cargo said.
+    pub(super) fn write_last_words(&mut self) -> Result<()> {
+        let mut outputs = Vec::new();
+        for ((package, crate_name), mut tail) in std::mem::take(&mut self.diagnostics) {
+            let of_crate = |failed: &&Failed| {
+                failed.package == package
+                    && failed.name.strip_prefix(&crate_name).is_some_and(|rest| rest.starts_with('-'))
+            };
+            let unit = self.failed.iter().find(of_crate).map(|failed| failed.unit);
+            if let Some(tail) = tail.take() {
+                outputs.push(Output { unit, package: Some(package), stream: "diagnostic".to_owned(), tail });
+            }
+        }
+        outputs.sort_by_key(|output| output.unit);
+        let stderr = self.stderr_tail.take().unwrap_or_default();
+        for (package, text) in cargo::failed_scripts(&stderr.0) {
+            let unit = self
+                .failed
+                .iter()
+                .find(|failed| failed.runs_script && failed.package == package)
+                .map(|failed| failed.unit);
+            outputs.push(Output { unit, package: Some(package), stream: "stderr".to_owned(), tail: Bytes(text) });
+        }
+        if !stderr.0.is_empty() {
+            outputs.push(Output { unit: None, package: None, stream: "stderr".to_owned(), tail: stderr });
+        }
+        outputs.into_iter().try_for_each(|output| self.write(&Line::Output(output)))
+    }
+}
+
+/// Reads what is there; closes the stream at its end.
+fn drain(stream: &mut Option<File>) -> Option<Vec<u8>> {
+    const AT_ONCE: usize = 256 * 1024;
+    let file = stream.as_mut()?;
+    let mut bytes = Vec::new();
+    let mut buffer = [0; 16 * 1024];
+    while bytes.len() < AT_ONCE {
+        match file.read(&mut buffer) {
+            Ok(0) => {
+                *stream = None;
+                break;
+            }
+            Ok(n) => bytes.extend_from_slice(buffer.get(..n).unwrap_or_default()),
+            Err(error) if error.kind() == io::ErrorKind::Interrupted => {}
+            Err(_) => break,
+        }
+    }
+    Some(bytes)
+}

@@ -1,0 +1,303 @@
+//! Shims and their units: a knock, a unit that is admitted and starts, its
+//! notifications, its end.
+
+use std::collections::{HashMap, VecDeque};
+use std::io::Write as _;
+use std::os::fd::{AsFd as _, BorrowedFd, OwnedFd};
+
+use nix::sys::epoll::EpollFlags;
+
+use super::{EventLoop, Failed, Result, Source};
+use crate::evidence::Bytes;
+use crate::evidence::line::{Line, UnitEnd, UnitKind, UnitOutcome, UnitStart, note};
+use crate::handoff::{self, Datagram};
+use crate::ids::UnitId;
+use crate::sandbox::channel::Event;
+use crate::sandbox::filter::UNIT_FILTER_FLAGS;
+use crate::sandbox::ruleset;
+use crate::shim::protocol::{End, GO, KNOCK, LISTENER, Plan, Reply, Request};
+use crate::supervisor::handle::Handler;
+use crate::supervisor::opener::Opener;
+use crate::supervisor::units::Unit;
+use crate::supervisor::{SupervisorError, self_test};
+use crate::sys::landlock;
+
+/// How a shim reported the end of its unit.
+#[derive(Debug)]
+enum Ended {
+    Told(End),
+    /// The shim died first.
+    Silent,
+}
+
+/// A shim that knocked, and the unit that it got.
+#[derive(Debug)]
+pub(super) struct Shim {
+    channel: Option<OwnedFd>,
+    unit: Option<Unit>,
+    ended: Option<Ended>,
+}
+
+impl EventLoop<'_> {
+    /// A shim brings its channel.
+    pub(super) fn answer_knock(&mut self) -> Result<()> {
+        match handoff::receive(&self.handoff) {
+            Ok(Some(Datagram { bytes, fd: Some(channel) })) if bytes == KNOCK => {
+                let number = self.next;
+                self.next += 1;
+                self.watch(&channel, Source::Channel(number))?;
+                self.shims.insert(number, Shim { channel: Some(channel), unit: None, ended: None });
+                Ok(())
+            }
+            // Only cargo and the shims hold the other end; when all are gone it is silent.
+            Ok(None) => self.unwatch(&self.handoff),
+            _ => Ok(()),
+        }
+    }
+
+    pub(super) fn read_channel(&mut self, number: u32) -> Result<()> {
+        let Some(channel) = self.shims.get(&number).and_then(|shim| shim.channel.as_ref()) else { return Ok(()) };
+        if let Ok(Some(datagram)) = handoff::receive(channel) {
+            return self.obey_shim(number, datagram);
+        }
+        self.unwatch(channel)?;
+        if let Some(shim) = self.shims.get_mut(&number) {
+            shim.channel = None;
+            shim.ended.get_or_insert(Ended::Silent);
+        }
+        self.finish_unit(number)
+    }
+
+    fn obey_shim(&mut self, number: u32, datagram: Datagram) -> Result<()> {
+        let has_unit = self.shims.get(&number).is_some_and(|shim| shim.unit.is_some());
+        if !has_unit {
+            return self.admit(number, &datagram.bytes);
+        }
+        if datagram.bytes == LISTENER {
+            return match datagram.fd {
+                Some(fd) => self.start_unit(number, fd),
+                None => Ok(()),
+            };
+        }
+        if let (Some(end), Some(shim)) = (End::decode(&datagram.bytes), self.shims.get_mut(&number)) {
+            shim.ended.get_or_insert(Ended::Told(end));
+        }
+        Ok(())
+    }
+
+    fn admit(&mut self, number: u32, bytes: &[u8]) -> Result<()> {
+        let id = UnitId(number);
+        let admitted = match Request::decode(bytes) {
+            Some(request) => self.admission.admit(id, &request).map_err(|error| crate::error_chain(&error)),
+            None => Err("the request makes no sense".to_owned()),
+        };
+        let ready = admitted.and_then(|mut admitted| {
+            admitted.reads.extend(self.spec.reads.iter().cloned());
+            let domain = ruleset::unit(&self.spec.header.layout, &admitted.places, &admitted.reads);
+            domain.map(|domain| (admitted, domain)).map_err(|error| crate::error_chain(&error))
+        });
+        let (reply, unit) = match ready {
+            Ok((admitted, domain)) => {
+                let bytes = |path: &std::path::Path| std::os::unix::ffi::OsStrExt::as_bytes(path.as_os_str()).to_vec();
+                let program =
+                    if admitted.kind == UnitKind::SelfTest { self.spec.shim() } else { self.spec.rustc.clone() };
+                let plan = Plan {
+                    program: program.into_bytes(),
+                    private_out: admitted.private_out.as_deref().map(bytes).unwrap_or_default(),
+                    tmp: bytes(&admitted.tmp),
+                    filter: self.filter.clone(),
+                    filter_flags: UNIT_FILTER_FLAGS,
+                };
+                (Reply::Plan(plan), Some(Unit::new(id, &admitted, domain)))
+            }
+            Err(why) => {
+                self.note(note::UNIT_REFUSED, None, None, &why)?;
+                (Reply::Refused(why.into_bytes()), None)
+            }
+        };
+        let Some(shim) = self.shims.get_mut(&number) else { return Ok(()) };
+        let ruleset = unit.as_ref().and_then(|unit| unit.ruleset.as_ref());
+        if let Some(channel) = &shim.channel {
+            // A shim that is gone is noticed by the end of its channel.
+            let _ = handoff::send(channel, &reply.encode(), ruleset);
+        }
+        shim.unit = unit;
+        Ok(())
+    }
+
+    /// The listener is here: from now on nothing of the unit goes unseen.
+    fn start_unit(&mut self, number: u32, fd: OwnedFd) -> Result<()> {
+        self.watch(&fd, Source::Listener(number))?;
+        let t = self.now();
+        let Some(shim) = self.shims.get_mut(&number) else { return Ok(()) };
+        let (Some(unit), Some(channel)) = (&mut shim.unit, &shim.channel) else { return Ok(()) };
+        let listener = crate::sys::seccomp::Listener::from(fd);
+        listener.wake_synchronously();
+        unit.listener = Some(listener);
+        unit.opener = unit.ruleset.take().and_then(|ruleset| Opener::start(ruleset).ok());
+        let start = UnitStart {
+            unit: unit.id,
+            t,
+            kind: unit.kind,
+            package: unit.package.clone(),
+            name: unit.name.clone(),
+            places: unit.places.iter().map(|place| Bytes::from(place.as_path())).collect(),
+        };
+        let text = unit.describe();
+        if let Some(package) = &unit.package {
+            if matches!(unit.kind, UnitKind::CompileProcMacro) {
+                self.macro_units.insert(unit.name.clone(), package.clone());
+            }
+            if unit.kind != UnitKind::RunBuildScript {
+                self.announced.insert(unit.name.clone(), package.clone());
+            }
+        }
+        // Recorded before its first instruction; then it may go.
+        if let Some(evidence) = &mut self.evidence {
+            evidence.write(&Line::UnitStart(start)).map_err(SupervisorError::Evidence)?;
+        }
+        let _ = handoff::send(channel, GO, None);
+        self.parent.tell(&Event::UnitStarted { text });
+        Ok(())
+    }
+
+    pub(super) fn read_listener(&mut self, number: u32, flags: EpollFlags) -> Result<()> {
+        let Self { shims, evidence, procfs, zones, start, asked, .. } = self;
+        let Some(unit) = shims.get_mut(&number).and_then(|shim| shim.unit.as_mut()) else { return Ok(()) };
+        let (Some(listener), Some(evidence)) = (&unit.listener, evidence.as_mut()) else { return Ok(()) };
+        if !flags.contains(EpollFlags::EPOLLIN) {
+            if flags.intersects(EpollFlags::EPOLLHUP | EpollFlags::EPOLLERR) {
+                let gone = self.epoll.delete(listener);
+                unit.listener = None;
+                unit.opener = None;
+                gone.map_err(|errno| SupervisorError::Watch { step: "let go of a listener", source: errno.into() })?;
+                return self.finish_unit(number);
+            }
+            return Ok(());
+        }
+        let mut pending = VecDeque::new();
+        loop {
+            match listener.receive() {
+                Ok(Some(notification)) => pending.push_back(notification),
+                Ok(None) => {}
+                Err(source) => return Err(SupervisorError::Watch { step: "receive a notification", source }),
+            }
+            if pending.len() >= 1024 || !is_readable(listener.as_fd()) {
+                break;
+            }
+        }
+        let mut handler = Handler { evidence, procfs, zones, start: *start, asked };
+        for notification in pending {
+            handler.handle(unit, &notification).map_err(SupervisorError::Evidence)?;
+        }
+        self.note_loaded_macros(number)
+    }
+
+    fn note_loaded_macros(&mut self, number: u32) -> Result<()> {
+        let Some(unit) = self.shims.get_mut(&number).and_then(|shim| shim.unit.as_mut()) else { return Ok(()) };
+        let id = unit.id;
+        let told = std::mem::replace(&mut unit.libraries_told, unit.libraries.len());
+        let new: Vec<_> = unit.libraries.iter().skip(told).map(|name| name.to_string_lossy().into_owned()).collect();
+        for library in new {
+            let name = library.strip_prefix("lib").and_then(|name| name.strip_suffix(".so")).unwrap_or(&library);
+            if let Some(package) = self.macro_units.get(name).cloned() {
+                self.note(note::MACRO_LOADED, Some(package), Some(id), &library)?;
+            }
+        }
+        Ok(())
+    }
+
+    /// When both the shim and the listener are done, the unit is.
+    fn finish_unit(&mut self, number: u32) -> Result<()> {
+        let Some(shim) = self.shims.get(&number) else { return Ok(()) };
+        let listens = shim.unit.as_ref().is_some_and(|unit| unit.listener.is_some());
+        if shim.channel.is_some() || listens {
+            return Ok(());
+        }
+        let Some(Shim { unit: Some(unit), ended, .. }) = self.shims.remove(&number) else { return Ok(()) };
+        let (outcome, code, end) = match ended {
+            Some(Ended::Told(end)) => {
+                let (outcome, code) = outcome_of(end.status);
+                (outcome, code, end)
+            }
+            _ => (UnitOutcome::Killed, None, End { status: 0, left: 0, detached: 0, refused: Vec::new() }),
+        };
+        let line = UnitEnd {
+            unit: unit.id,
+            t: self.now(),
+            outcome,
+            code,
+            duration_ms: u64::try_from(unit.started.elapsed().as_millis()).unwrap_or(u64::MAX),
+            left_running: end.left,
+            left_detached: end.detached,
+            refused_outputs: end.refused.into_iter().map(Bytes).collect(),
+        };
+        if let Some(evidence) = &mut self.evidence {
+            evidence.write(&Line::UnitEnd(line)).map_err(SupervisorError::Evidence)?;
+            evidence.forget(unit.id);
+        }
+        if outcome != UnitOutcome::Ok
+            && let Some(package) = unit.package
+        {
+            let runs_script = unit.kind == UnitKind::RunBuildScript;
+            self.failed.push(Failed { unit: unit.id, package, name: unit.name, runs_script });
+        }
+        self.parent.tell(&Event::UnitEnded);
+        if unit.kind == UnitKind::SelfTest { self.judge_self_test() } else { Ok(()) }
+    }
+
+    /// The layers as proven, the header, and the word for cargo to start.
+    fn judge_self_test(&mut self) -> Result<()> {
+        self.read_stdout()?;
+        let details = HashMap::from([
+            ("landlock", format!("ABI {}", landlock::abi())),
+            ("user-namespace", format!("uid {}, no further ones", self.spec.identity.uid)),
+            ("mount-namespace", self.views()),
+            ("seccomp", "two filters, one listener for each unit".to_owned()),
+        ]);
+        let layers = self_test::judge(&self.self_test_output, &details)
+            .map_err(|failure| SupervisorError::Layer { layer: failure.layer, text: failure.text })?;
+        let mut header = self.spec.header.clone();
+        header.layers = layers;
+        if let Some(evidence) = &mut self.evidence {
+            evidence.open(header).map_err(SupervisorError::Evidence)?;
+            for fact in &self.spec.facts {
+                evidence.write(&Line::Fact(fact.clone())).map_err(SupervisorError::Evidence)?;
+            }
+        }
+        if let Some(mut go) = self.go.take() {
+            go.write_all(b"g").map_err(|source| SupervisorError::Watch { step: "start cargo", source })?;
+        }
+        self.parent.tell(&Event::Started);
+        Ok(())
+    }
+
+    fn views(&self) -> String {
+        if self.read_only_views.is_empty() {
+            "private root".to_owned()
+        } else {
+            "private root, sources read-only".to_owned()
+        }
+    }
+}
+
+fn is_readable(fd: BorrowedFd<'_>) -> bool {
+    use nix::poll::{PollFd, PollFlags, PollTimeout, poll};
+    let mut fds = [PollFd::new(fd, PollFlags::POLLIN)];
+    poll(&mut fds, PollTimeout::ZERO).is_ok_and(|ready| ready > 0)
+        && fds
+            .iter()
+            .any(|fd| fd.any().unwrap_or(false) && fd.revents().is_some_and(|flags| flags.contains(PollFlags::POLLIN)))
+}
+
+/// A wait status (wait(2)) as an outcome.
+fn outcome_of(status: i32) -> (UnitOutcome, Option<i32>) {
+    let signal = status & 0x7f;
+    if signal != 0 {
+        return (UnitOutcome::Signalled, Some(signal));
+    }
+    match (status >> 8) & 0xff {
+        0 => (UnitOutcome::Ok, Some(0)),
+        code => (UnitOutcome::Failed, Some(code)),
+    }
+}

@@ -1,0 +1,174 @@
+//! Pages that are made from the code are as the code is now.
+//!
+//! `SANDBOX_CHECK_WRITE_DOCS=1 cargo test --test docs` writes them again.
+
+use std::fmt::Write as _;
+use std::fs;
+use std::path::Path;
+
+use sandbox_check::evidence::Kind;
+use sandbox_check::exit::ExitCode;
+use sandbox_check::judge::codes;
+use sandbox_check::policy::Policy;
+use sandbox_check::sandbox::table::{Answer, Class, Harmless, Layer, Row, class_of};
+use syscalls::Sysno;
+
+/// Compares the page with what it should be, or writes it.
+fn page(name: &str, wanted: &str) {
+    let path = Path::new(env!("CARGO_MANIFEST_DIR")).join("docs").join(name);
+    if std::env::var_os("SANDBOX_CHECK_WRITE_DOCS").is_some() {
+        fs::write(&path, wanted).unwrap();
+    }
+    let found = fs::read_to_string(&path).unwrap_or_default();
+    let line = found.lines().zip(wanted.lines()).position(|(found, wanted)| found != wanted);
+    let hint = "SANDBOX_CHECK_WRITE_DOCS=1 cargo test --test docs writes it again";
+    assert!(found == wanted, "docs/{name} is not what the code says (line {:?}); {hint}", line.map(|at| at + 1));
+}
+
+fn name_of(kind: Kind) -> String {
+    serde_json::to_value(kind).unwrap().as_str().unwrap().to_owned()
+}
+
+fn errno(number: i32) -> String {
+    let text = nix::errno::Errno::from_raw(number).to_string();
+    text.split(':').next().unwrap_or_default().to_owned()
+}
+
+fn layer(layer: Layer) -> &'static str {
+    match layer {
+        Layer::Landlock => "the unit's Landlock domain",
+        Layer::Capabilities => "no capability",
+        Layer::MaxUserNamespaces => "`max_user_namespaces` is 0, no capability",
+        Layer::PidNamespace => "the unit's PID namespace, Landlock's scopes",
+        Layer::NetworkNamespace => "a network namespace without a way out",
+        Layer::Keyring => "an empty session keyring",
+    }
+}
+
+/// What it is answered, and what stands behind the answer.
+fn answer(row: Row) -> (String, String) {
+    match row.answer {
+        Answer::Continue(behind) => ("goes on".to_owned(), layer(behind).to_owned()),
+        Answer::OpenOnBehalf => ("opened on behalf".to_owned(), "opened within the unit's Landlock domain".to_owned()),
+        Answer::MetadataOnBehalf => {
+            ("done on behalf".to_owned(), "only to what is the unit's own, and the decoy home".to_owned())
+        }
+        Answer::SocketByFamily => (
+            "by family".to_owned(),
+            "constant for other families, else a network namespace without a way out".to_owned(),
+        ),
+        Answer::Refuse(number, behind) => (format!("refused, {}", errno(number)), layer(behind).to_owned()),
+        Answer::Constant(number) => (format!("constant, {}", errno(number)), "none: decided from registers".to_owned()),
+    }
+}
+
+fn condition(harmless: &[Harmless]) -> String {
+    let one = |harmless: &Harmless| match harmless {
+        Harmless::NoBits(register, bits) => format!("register {register} has a bit of {bits:#x}"),
+        Harmless::Not(register, value) => format!("register {register} is {value:#x}"),
+        Harmless::Is(register, value) => format!("register {register} is not {value:#x}"),
+    };
+    // All of a list must hold for a call to be harmless, so it is notified when one does not.
+    harmless.iter().map(one).collect::<Vec<_>>().join(" or ")
+}
+
+#[test]
+fn the_table_of_system_calls_is_on_a_page() {
+    let (mut allowed, mut rows) = (Vec::new(), String::new());
+    for sysno in Sysno::iter() {
+        let number = u32::try_from(sysno.id()).unwrap();
+        let (when, row) = match class_of(number).unwrap() {
+            Class::Allowed => {
+                allowed.push(format!("`{sysno}`"));
+                continue;
+            }
+            Class::Silent(number) => {
+                writeln!(
+                    rows,
+                    "| `{sysno}` | – | not recorded | silent, {} | none needed: libc falls back |",
+                    errno(number)
+                )
+                .unwrap();
+                continue;
+            }
+            Class::Notified(row) => ("always".to_owned(), row),
+            Class::Unless(harmless, row) => (format!("if {}", condition(harmless)), row),
+        };
+        let (answer, behind) = answer(row);
+        writeln!(rows, "| `{sysno}` | {when} | `{}` | {answer} | {behind} |", name_of(row.kind)).unwrap();
+    }
+    allowed.sort();
+    page(
+        "system-calls.md",
+        &format!(
+            "# System calls\n\n<!-- Made from src/sandbox/table.rs by tests/docs.rs; do not edit. -->\n\n\
+             What filter U does with each system call of x86-64 (numbers up to Linux 6.17). A number that is not in the\n\
+             table, and every call by another architecture's table, is recorded and answered ENOSYS. *Behind it* is the\n\
+             layer that bounds the call if the answer were to continue, whatever the arguments are by then.\n\n\
+             ## Notified\n\n| call | notified | recorded as | answer | behind it |\n|---|---|---|---|---|\n{rows}\n\
+             ## Never notified\n\n{} calls on memory, threads, time and descriptors that are open already, and the\n\
+             questions `stat`, `access` and `readlink`:\n\n{}.\n",
+            allowed.len(),
+            allowed.join(", "),
+        ),
+    );
+}
+
+#[test]
+fn every_finding_code_has_a_row_and_an_explanation() {
+    let mut rows = String::new();
+    for code in codes::ALL {
+        for text in [code.severity, code.meaning, code.honest, code.action] {
+            assert!(text.trim().len() > 2, "{}: an empty text", code.name);
+        }
+        let escape = |text: &str| text.replace('|', "\\|");
+        let attack = if code.attack.is_empty() { "–".to_owned() } else { code.attack.join(", ") };
+        let (severity, meaning) = (escape(code.severity), escape(code.meaning));
+        writeln!(rows, "| `{}` | {severity} | {attack} | {meaning} |", code.name).unwrap();
+    }
+    page(
+        "findings.md",
+        &format!(
+            "# Finding codes\n\n<!-- Made from src/judge/codes/ by tests/docs.rs; do not edit. -->\n\n\
+             `sandbox-check explain CODE` also tells honest causes and what to do.\n\n\
+             | code | severity | ATT&CK | what was seen |\n|---|---|---|---|\n{rows}",
+        ),
+    );
+}
+
+#[test]
+fn the_readme_lists_every_exit_code() {
+    let readme = fs::read_to_string(Path::new(env!("CARGO_MANIFEST_DIR")).join("README.md")).unwrap();
+    for code in ExitCode::ALL {
+        let row = format!("| {} | `{}` |", code.number(), code.name());
+        assert!(readme.contains(&row), "README.md has no row that begins with {row:?}");
+    }
+}
+
+#[test]
+fn the_example_of_a_policy_is_one() {
+    let text = fs::read_to_string(Path::new(env!("CARGO_MANIFEST_DIR")).join("docs/policy-format.md")).unwrap();
+    let example = text.split("```toml\n").nth(1).and_then(|rest| rest.split("```").next()).unwrap();
+    assert_eq!(Policy::parse(example).unwrap().name, "strict");
+}
+
+/// Links between our own pages.
+#[test]
+fn every_link_to_a_file_leads_somewhere() {
+    let root = Path::new(env!("CARGO_MANIFEST_DIR"));
+    let mut pages = vec![root.join("README.md"), root.join("CONTRIBUTING.md"), root.join("policies/README.md")];
+    pages.extend(fs::read_dir(root.join("docs")).unwrap().flatten().map(|entry| entry.path()));
+    let mut links = 0;
+    for page in pages.iter().filter(|page| page.extension().is_some_and(|extension| extension == "md")) {
+        let text = fs::read_to_string(page).unwrap();
+        for target in text.split("](").skip(1).filter_map(|rest| rest.split(')').next()) {
+            let file = target.split('#').next().unwrap_or_default();
+            if file.is_empty() || file.contains("://") {
+                continue;
+            }
+            links += 1;
+            assert!(page.parent().unwrap().join(file).exists(), "{}: {target}", page.display());
+        }
+    }
+    assert!(links > 5, "{links} links");
+}
