@@ -86,7 +86,7 @@ mod tests {
 
     fn all_right() -> String {
         let line = |probe: &Probe| format!("self-test {} {}", probe.name, probe.expected[0]);
-        PROBES.iter().map(line).collect::<Vec<_>>().join("\n")
+        PROBES.iter().map(line).collect::<Vec<_>>().join("\n") + "\n"
     }
 
     #[test]
