@@ -1,5 +1,7 @@
 //! Keeps the shape of the source: layers apart, `unsafe` in one place, answers in one file, and the house in order.
 
+#![expect(clippy::unwrap_used, reason = "a helper that fails ends its test")]
+
 use std::collections::{BTreeMap, BTreeSet};
 use std::fs;
 use std::path::{Path, PathBuf};

@@ -18,7 +18,7 @@ const WAITS: &str = r#"
     fn main() {
         let daemon = "trap '' HUP INT TERM; while :; do sleep 1; done";
         std::process::Command::new("setsid").args(["sh", "-c", daemon]).spawn().unwrap();
-        std::thread::sleep(std::time::Duration::from_secs(60));
+        std::thread::sleep(std::time::Duration::from_mins(1));
     }
 "#;
 
@@ -42,7 +42,7 @@ impl Running {
         command.env("TMPDIR", temp.path()).stdout(Stdio::piped()).stderr(Stdio::piped());
         let child = command.spawn().unwrap();
         let running = Self { subject, child, temp, mounts };
-        let begun = within(Duration::from_secs(60), || running.is_at_work());
+        let begun = within(Duration::from_mins(1), || running.is_at_work());
         assert!(begun, "the build script never came to its daemon: {:#?}", running.processes());
         running
     }

@@ -27,7 +27,9 @@ fn runs(program: &str, args: &[&str]) -> bool {
 fn give(path: &Path) {
     chown(path, Some(USER), Some(USER)).unwrap();
     if fs::symlink_metadata(path).unwrap().is_dir() {
-        fs::read_dir(path).unwrap().for_each(|entry| give(&entry.unwrap().path()));
+        for entry in fs::read_dir(path).unwrap() {
+            give(&entry.unwrap().path());
+        }
     }
 }
 
