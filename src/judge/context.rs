@@ -133,6 +133,8 @@ impl<'a> Context<'a> {
     fn remember(&mut self, tried: &Tried<'a>) {
         let position = self.tried.len();
         match tried.attempt.kind {
+            // A folder of that name, at another time, is not the file.
+            Kind::FsWrite if tried.attempt.syscall.starts_with("mkdir") => {}
             Kind::FsWrite | Kind::FsLink => {
                 let writers = self.writers.entry(tried.path.clone()).or_default();
                 if writers.len() < MAX_WRITERS {

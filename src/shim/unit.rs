@@ -156,6 +156,11 @@ fn mini_init(granted: &Granted, program: &Program<'_>, jobserver: Option<(usize,
     if calls::drop_capabilities().is_err() {
         return fail(b"cannot give up capabilities");
     }
+    // The program has our rights and our domain. Through /proc it could else write to the pipe of our
+    // report. It is hidden like us until it is started.
+    if calls::hide().is_err() {
+        return fail(b"cannot hide from the unit's program");
+    }
     let (Ok(listener), Ok(ack)) = (calls::pipe(), calls::pipe()) else {
         return fail(b"cannot make a pipe");
     };

@@ -225,7 +225,7 @@ impl Handler<'_> {
         let Some(thread) = &unit.opener else { return Ok(Reply::Errno(libc::EACCES)) };
         let this_unit = open::Unit { kind: unit.kind, places: &unit.places, opener: thread };
         let (opened, resolved) = opens::open(&call, notification.tid, this_unit, self.zones, self.procfs);
-        Self::note_library(unit, &resolved);
+        self.note_library(unit, &resolved);
         let kind = if call.writes() { Kind::FsWrite } else { Kind::FsOpen };
         if let Opened::Counted(zone) = opened {
             self.evidence.count(zone);
@@ -251,10 +251,10 @@ impl Handler<'_> {
     }
 
     /// A rustc that opens a library that a unit made: how we know that macros were loaded.
-    fn note_library(unit: &mut Unit, path: &Path) {
+    fn note_library(&self, unit: &mut Unit, path: &Path) {
         let compiles = !matches!(unit.kind, UnitKind::RunBuildScript | UnitKind::SelfTest);
         if compiles
-            && path.extension().is_some_and(|extension| extension == "so")
+            && self.zones.is_published_library(path)
             && let Some(name) = path.file_name()
             && !unit.libraries.iter().any(|known| known.as_bytes() == name.as_bytes())
         {

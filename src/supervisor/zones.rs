@@ -92,6 +92,12 @@ impl Zones {
         }
     }
 
+    /// True for a dynamic library where all units find it, in a folder that none of them may write.
+    pub(super) fn is_published_library(&self, path: &Path) -> bool {
+        let deps = Path::new(&self.layout.target_dir).join("debug/deps");
+        path.extension().is_some_and(|extension| extension == "so") && path.parent() == Some(&deps)
+    }
+
     /// True for a library that the dynamic linker looks for where cargo told it to (`LD_LIBRARY_PATH`).
     pub(super) fn is_library_search(&self, path: &Path) -> bool {
         use std::os::unix::ffi::OsStrExt as _;

@@ -42,6 +42,10 @@ fn a_decoy_is_read_and_recorded_exactly() {
         assert!(reads.clone().count() > 0, "{name}");
         assert!(reads.into_iter().all(|attempt| attempt.unit == unit && attempt.outcome == "emulated"));
     }
+    RUN.met("for-writing", 0);
+    assert_eq!(RUN.value("for-writing-key"), "true");
+    let written = RUN.the("fs.write", "the key", |attempt| attempt.resolved == KEY);
+    assert_eq!(written.came_of(), ("emulated", None, "exact"));
     let findings = RUN.findings();
     assert!(findings.contains(&("credential-read".to_owned(), "~/.ssh/id_ed25519".to_owned())), "{findings:?}");
 }
@@ -66,6 +70,9 @@ fn a_credential_under_another_name_is_still_a_finding() {
     RUN.met("linked-read", 0);
     let findings = RUN.findings();
     assert!(findings.iter().any(|(_, subject)| subject.contains(".aws/credentials")), "{findings:?}");
+    RUN.met("moved-folder", 0);
+    RUN.met("moved-read", 0);
+    assert!(findings.iter().any(|(_, subject)| subject.contains(".kube")), "{findings:?}");
 }
 
 /// The contents of decoys are made anew for each run.

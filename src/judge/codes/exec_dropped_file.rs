@@ -112,6 +112,14 @@ mod tests {
     }
 
     #[test]
+    fn a_folder_that_once_had_the_programs_name_does_not_make_it_dropped() {
+        let test = format!("{OUT}/conftest");
+        let linker = "/usr/bin/x86_64-linux-gnu-ld.bfd";
+        let found = script(|u| u.by(linker).write(test.as_str()).by("/usr/bin/mkdir").mkdir(&test).by(SCRIPT).run(&[test.as_str()]));
+        assert!(found.is_empty(), "{found:?}");
+    }
+
+    #[test]
     fn a_rename_does_not_wash_it() {
         let (a, b) = (format!("{OUT}/a"), format!("{OUT}/b"));
         let found = script(|u| u.write(a.as_str()).link("rename", &a, &b).run(&[b.as_str()]));

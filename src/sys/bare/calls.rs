@@ -403,6 +403,13 @@ pub fn drop_capabilities() -> Answer {
     plain(nr::PRCTL, [PR_SET_DUMPABLE, 1, 0, 0, 0, 0])
 }
 
+/// Nobody of the caller's own rights may look into it any more: its `/proc` folder and its descriptors
+/// are closed to what it starts. The next `execve` takes this back.
+pub fn hide() -> Answer {
+    const PR_SET_DUMPABLE: usize = 4;
+    plain(nr::PRCTL, [PR_SET_DUMPABLE, 0, 0, 0, 0, 0])
+}
+
 /// The caller dies when its parent does.
 pub fn die_with_parent() -> Answer {
     const PR_SET_PDEATHSIG: usize = 1;

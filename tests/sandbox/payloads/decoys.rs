@@ -109,6 +109,8 @@ fn main() {
     // Under another name in the same home: a record says where it came from.
     tried("hard-link-in-home", call(86, &[c("/home/dev/.aws/credentials"), c("/home/dev/notes.txt")]));
     did("linked-read", fs::read("/home/dev/notes.txt"));
+    did("moved-folder", fs::rename("/home/dev/.kube", "/home/dev/notes"));
+    did("moved-read", fs::read("/home/dev/notes/config"));
 
     let own = format!("{out}/own");
     fs::write(&own, "own").unwrap();
