@@ -97,7 +97,7 @@ pub struct CheckArgs {
     /// When to use colour
     #[arg(long, value_enum, value_name = "WHEN", default_value_t = Color::Auto, help_heading = "General")]
     pub color: Color,
-    /// No progress, no hints
+    /// No progress
     #[arg(long, short, help_heading = "General")]
     pub quiet: bool,
     /// Log what we do to standard error; twice for more

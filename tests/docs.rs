@@ -2,6 +2,8 @@
 //!
 //! `SANDBOX_CHECK_WRITE_DOCS=1 cargo test --test docs` writes them again.
 
+#![expect(clippy::unwrap_used, reason = "a helper that fails ends its test")]
+
 use std::fmt::Write as _;
 use std::fs;
 use std::path::Path;

@@ -43,7 +43,7 @@ pub struct Attempt {
     /// The decoded arguments.
     pub object: Object,
     /// How often the same was tried. In the file the counts stand in
-    /// [`Totals::counts`]; this field is filled when a log is read.
+    /// [`Totals::counts`](super::line::Totals::counts); this field is filled when a log is read.
     #[serde(default = "one", skip_serializing_if = "is_one")]
     pub count: u64,
 }

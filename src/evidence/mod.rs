@@ -1,6 +1,6 @@
 //! What happened, for good: the attempts of one run, in order, never edited.
 //!
-//! [`line`] holds the types of `evidence.jsonl` (attempts in a file of their own), [`log`] reads a file back,
+//! [`mod@line`] holds the types of `evidence.jsonl`, [`log`] reads a file back,
 //! [`writer`] makes one.
 
 mod attempt;

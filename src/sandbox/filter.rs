@@ -2,7 +2,7 @@
 //!
 //! seccompiler 0.5.0 has no user-notification action, so the filters are
 //! compiled with `Trace(MARK)` and exactly those return instructions are
-//! rewritten. Drop [`to_notification`] when a release has the action.
+//! rewritten. Drop `to_notification` when a release has the action.
 
 use std::collections::BTreeMap;
 

@@ -85,8 +85,8 @@ mod tests {
     use super::*;
 
     fn all_right() -> String {
-        let line = |probe: &Probe| format!("self-test {} {}", probe.name, probe.expected[0]);
-        PROBES.iter().map(line).collect::<Vec<_>>().join("\n") + "\n"
+        let line = |probe: &Probe| format!("self-test {} {}\n", probe.name, probe.expected[0]);
+        PROBES.iter().map(line).collect::<Vec<_>>().concat()
     }
 
     #[test]

@@ -87,7 +87,11 @@ fn a_hostile_archive_ends_with_10_and_leaves_no_file() {
         let output = home.run([OsStr::new("--format=json"), archive.as_os_str()]);
         assert_eq!(code(&output), 10, "{trick:?}: {}{}", stdout(&output), stderr(&output));
         let value = json(&output);
-        assert_eq!((&value["verdict"], &value["error"]["code"]), (&"fail".into(), &"unsafe-archive".into()), "{trick:?}");
+        assert_eq!(
+            (&value["verdict"], &value["error"]["code"]),
+            (&"fail".into(), &"unsafe-archive".into()),
+            "{trick:?}"
+        );
         let findings = value["packages"][0]["findings"].as_array().unwrap();
         assert!(
             findings.iter().any(|finding| finding["code"] == "unsafe-archive" && finding["severity"] == "critical"),

@@ -1,5 +1,7 @@
 //! The built program from outside: what it takes, what it prints where, and what it ends with.
 
+#![expect(clippy::unwrap_used, clippy::panic, clippy::indexing_slicing, reason = "a helper that fails ends its test")]
+
 mod archives;
 mod runs;
 
@@ -35,9 +37,15 @@ impl Home {
             .env("CARGO_HOME", self.path().join(".cargo"))
             .env("RUSTUP_HOME", rustup)
             .stdin(Stdio::null());
-        for name in
-            ["XDG_CACHE_HOME", "XDG_STATE_HOME", "XDG_DATA_HOME", "NO_COLOR", "CLICOLOR_FORCE", "COLUMNS", "SANDBOX_CHECK_FIXTURE"]
-        {
+        for name in [
+            "XDG_CACHE_HOME",
+            "XDG_STATE_HOME",
+            "XDG_DATA_HOME",
+            "NO_COLOR",
+            "CLICOLOR_FORCE",
+            "COLUMNS",
+            "SANDBOX_CHECK_FIXTURE",
+        ] {
             command.env_remove(name);
         }
         command

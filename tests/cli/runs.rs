@@ -38,7 +38,7 @@ fn an_honest_package_passes_and_its_evidence_goes() {
     assert_eq!(value["evidence"]["path"], Value::Null);
     assert_eq!(value["coverage"]["build_scripts"], serde_json::json!({"found": 1, "run": 1}));
     let files = home.files();
-    assert!(!files.iter().any(|file| file.ends_with(".jsonl") || file.contains("/run-")), "{files:?}");
+    assert!(!files.iter().any(|file| file.contains(".jsonl") || file.contains("/run-")), "{files:?}");
     assert!(!dir.join("target").exists() && !dir.join("Cargo.lock").exists(), "the package's folder was written to");
 }
 

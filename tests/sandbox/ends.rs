@@ -18,7 +18,7 @@ const WAITS: &str = r#"
     fn main() {
         let daemon = "trap '' HUP INT TERM; while :; do sleep 1; done";
         std::process::Command::new("setsid").args(["sh", "-c", daemon]).spawn().unwrap();
-        std::thread::sleep(std::time::Duration::from_secs(60));
+        std::thread::sleep(std::time::Duration::from_mins(1));
     }
 "#;
 

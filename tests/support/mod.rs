@@ -1,6 +1,7 @@
 //! Finds fixtures and reads what is expected of them.
 
 #![allow(dead_code, unreachable_pub, reason = "each test program uses a part of this module")]
+#![allow(clippy::unwrap_used, clippy::panic, clippy::indexing_slicing, reason = "a helper that fails ends its test")]
 
 pub mod processes;
 pub mod report;
