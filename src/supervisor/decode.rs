@@ -90,9 +90,6 @@ fn program(
     argv: u64,
     procfs: &Proc,
 ) -> Result<Decoded, Unreadable> {
-    const ARGUMENTS_CAP: usize = 64;
-    const ARGUMENT_CAP: usize = 1024;
-    const COUNT_CAP: u64 = 1 << 20;
     let tid = notification.tid;
     let mut program = read_path(tid, dirfd, path, procfs)?;
     let raw = program.path.0.as_slice();
@@ -111,21 +108,53 @@ fn program(
     if let Some(real) = found.ok().and_then(|object| procfs.own_descriptor(object)) {
         program.resolved = Bytes::from(real.as_path());
     }
-    let (mut arguments, mut count, mut whole) = (Vec::new(), 0_u64, true);
-    while argv != 0 && count < COUNT_CAP {
-        let pointer = caller::read_memory(tid, argv.wrapping_add(count * 8), 8).map_err(|_| Unreadable::Memory)?;
-        let Some(pointer @ 1..) = caller::word64(&pointer, 0) else { break };
-        count += 1;
-        if arguments.len() < ARGUMENTS_CAP {
-            let (text, ended) = caller::read_string(tid, pointer, ARGUMENT_CAP).map_err(|_| Unreadable::Memory)?;
-            whole &= ended;
-            arguments.push(Bytes(text));
-        } else {
-            whole = false;
-        }
-    }
+    let Arguments { argv, argc, whole } = read_arguments(tid, argv)?;
     let state = if whole { ArgState::Snapshot } else { ArgState::Partial };
-    Ok(Decoded::new(Object::Program { program, file, argv: arguments, argc: count }, state))
+    Ok(Decoded::new(Object::Program { program, file, argv, argc }, state))
+}
+
+/// An argument vector, as far as the caps go.
+struct Arguments {
+    argv: Vec<Bytes>,
+    argc: u64,
+    whole: bool,
+}
+
+/// Reads the pointers a page at a time: a vector of a megabyte must not cost the supervisor a call for each.
+fn read_arguments(tid: i32, vector: u64) -> Result<Arguments, Unreadable> {
+    /// Bytes of all arguments that are kept.
+    const BYTES_CAP: usize = 64 * 1024;
+    /// The kernel's own bound is a quarter of the stack's limit; the exact count beyond this tells nothing.
+    const COUNT_CAP: u64 = 1 << 20;
+    const PAGE: u64 = 4096;
+    let unreadable = |_: std::io::Error| Unreadable::Memory;
+    let mut read = Arguments { argv: Vec::new(), argc: 0, whole: true };
+    let mut room = BYTES_CAP;
+    let mut at = vector;
+    while at != 0 && read.argc < COUNT_CAP {
+        // At least one pointer, also where it lies across two pages.
+        let to_page_end = usize::try_from(PAGE - at % PAGE).unwrap_or(8).max(8);
+        let block = caller::read_memory(tid, at, to_page_end / 8 * 8).map_err(unreadable)?;
+        if block.len() < 8 {
+            return Err(Unreadable::Memory);
+        }
+        for pointer in block.chunks_exact(8).filter_map(|word| caller::word64(word, 0)) {
+            if pointer == 0 || read.argc == COUNT_CAP {
+                return Ok(read);
+            }
+            read.argc += 1;
+            if room == 0 {
+                read.whole = false;
+                continue;
+            }
+            let (text, ended) = caller::read_string(tid, pointer, room).map_err(unreadable)?;
+            read.whole &= ended;
+            room = if ended { room.saturating_sub(text.len() + 1) } else { 0 };
+            read.argv.push(Bytes(text));
+        }
+        at = at.wrapping_add(u64::try_from(block.len()).unwrap_or(8) / 8 * 8);
+    }
+    Ok(read)
 }
 
 fn sent(messages: Vec<sockets::Message>) -> Decoded {
