@@ -2,7 +2,7 @@
 
 use std::sync::LazyLock;
 
-use libc::{ENOSYS, EOPNOTSUPP, EPERM};
+use libc::{EFAULT, ENAMETOOLONG, ENOENT, ENOSYS, EOPNOTSUPP, EPERM};
 
 use crate::support::sandboxed::{Attempt, Run, Subject};
 
@@ -120,4 +120,24 @@ fn calls_by_other_tables_are_recorded_and_do_not_exist() {
 #[test]
 fn a_unit_cannot_have_signals_sent_by_descriptors() {
     refused("set-owner", EPERM, "proc.signal", "fcntl", named(&["F_SETOWN"]));
+}
+
+#[test]
+fn what_cannot_be_read_is_refused_and_recorded_as_such() {
+    for (name, kind, call) in [
+        ("open-nowhere", "fs.open", "open"),
+        ("chmod-nowhere", "fs.meta", "chmod"),
+        ("rename-nowhere", "fs.link", "rename"),
+        ("exec-nowhere", "exec", "execve"),
+        ("connect-nowhere", "net.connect", "connect"),
+    ] {
+        RUN.met(name, EFAULT);
+        let attempt = RUN.the(kind, name, |attempt| {
+            attempt.call == call && attempt.state == "unreadable" && attempt.errno == Some(14)
+        });
+        assert_eq!(attempt.outcome, "denied", "{name}");
+    }
+    RUN.met("open-too-long", ENAMETOOLONG);
+    RUN.met("open-at-the-edge", ENOENT);
+    RUN.the("fs.open", "a path that ends with its page", |attempt| attempt.path == "/at-the-edge");
 }

@@ -4,6 +4,13 @@
 //! file, and the record of the open brings the text out of any unit. The
 //! functions for that stand in `tests/sandbox/payloads/prelude.rs`.
 
+#![allow(
+    clippy::unwrap_used,
+    clippy::panic,
+    clippy::indexing_slicing,
+    reason = "a harness that cannot go on fails its test"
+)]
+
 use std::collections::BTreeMap;
 use std::fs;
 use std::path::{Path, PathBuf};

@@ -29,8 +29,14 @@ fn main() {
     tried("own-no-follow", open(format!("{out}/dangling"), O_WRONLY | O_CREAT | O_NOFOLLOW, 0o600));
     let nameless = tried("own-nameless", open(&out, O_RDWR | O_TMPFILE, 0o600));
     if let Some(fd) = nameless {
-        tried("own-nameless-linked", call(265, &[AT_FDCWD, c(format!("/proc/self/fd/{fd}")), AT_FDCWD, c(format!("{out}/named")), 0x400]));
-        tried("neighbour-nameless-linked", call(265, &[AT_FDCWD, c(format!("/proc/self/fd/{fd}")), AT_FDCWD, c(format!("{neighbour}/named")), 0x400]));
+        tried(
+            "own-nameless-linked",
+            call(265, &[AT_FDCWD, c(format!("/proc/self/fd/{fd}")), AT_FDCWD, c(format!("{out}/named")), 0x400]),
+        );
+        tried(
+            "neighbour-nameless-linked",
+            call(265, &[AT_FDCWD, c(format!("/proc/self/fd/{fd}")), AT_FDCWD, c(format!("{neighbour}/named")), 0x400]),
+        );
     }
     tried("own-device", call(133, &[c(format!("{out}/null")), 0o020_666, 0x103]));
 
@@ -52,10 +58,24 @@ fn main() {
     std::os::unix::fs::symlink(&neighbour, format!("{out}/to-neighbour")).unwrap();
     tried("neighbour-by-symlink", open(format!("{out}/to-neighbour/evil"), O_WRONLY | O_CREAT, 0o644));
     tried("neighbour-by-root", open(format!("/proc/self/root{neighbour}/evil"), O_WRONLY | O_CREAT, 0o644));
-    tried("neighbour-by-thread-root", open(format!("/proc/thread-self/root{neighbour}/evil"), O_WRONLY | O_CREAT, 0o644));
+    tried(
+        "neighbour-by-thread-root",
+        open(format!("/proc/thread-self/root{neighbour}/evil"), O_WRONLY | O_CREAT, 0o644),
+    );
     let folder = open(&neighbour, O_PATH | O_DIRECTORY, 0).unwrap() as usize;
     tried("neighbour-by-folder", call(257, &[folder, c("evil"), O_WRONLY | O_CREAT, 0o644]));
-    tried("neighbour-by-parents", call(257, &[open(&out, O_PATH | O_DIRECTORY, 0).unwrap() as usize, c("to-neighbour/../out/evil"), O_WRONLY | O_CREAT, 0o644]));
+    tried(
+        "neighbour-by-parents",
+        call(
+            257,
+            &[
+                open(&out, O_PATH | O_DIRECTORY, 0).unwrap() as usize,
+                c("to-neighbour/../out/evil"),
+                O_WRONLY | O_CREAT,
+                0o644,
+            ],
+        ),
+    );
     tried("neighbour-by-fd-path", open(format!("/proc/self/fd/{folder}/evil"), O_WRONLY | O_CREAT, 0o644));
     tried("neighbour-by-dev-fd", open(format!("/dev/fd/{folder}/evil"), O_WRONLY | O_CREAT, 0o644));
     let file = open(&theirs, O_PATH, 0).unwrap() as usize;
@@ -103,7 +123,8 @@ fn main() {
     use std::os::unix::fs::MetadataExt as _;
     let meta = fs::metadata(&theirs).unwrap();
     tell("neighbour-after", format!("{} {:o} {}", read_all(&theirs).unwrap(), meta.mode() & 0o7777, meta.nlink()));
-    let mut names: Vec<_> = fs::read_dir(&neighbour).unwrap().map(|entry| entry.unwrap().file_name().into_string().unwrap()).collect();
+    let mut names: Vec<_> =
+        fs::read_dir(&neighbour).unwrap().map(|entry| entry.unwrap().file_name().into_string().unwrap()).collect();
     names.sort();
     tell("neighbour-folder-after", names.join(" "));
 

@@ -6,7 +6,9 @@ fn main() {
     let status = fs::read_to_string("/proc/self/status").unwrap();
     for line in status.lines() {
         let (name, value) = line.split_once(':').unwrap();
-        if ["CapInh", "CapPrm", "CapEff", "CapBnd", "CapAmb", "NoNewPrivs", "Seccomp_filters", "Uid", "Gid", "Groups"].contains(&name) {
+        if ["CapInh", "CapPrm", "CapEff", "CapBnd", "CapAmb", "NoNewPrivs", "Seccomp_filters", "Uid", "Gid", "Groups"]
+            .contains(&name)
+        {
             tell(name, value.trim().replace('\t', " "));
         }
     }
@@ -66,7 +68,8 @@ fn main() {
     let cargo: Vec<_> = (1..200).filter(|pid| open(format!("/proc/{pid}/mem"), O_RDWR, 0).is_ok()).collect();
     tell("memories-opened", cargo.len());
     std::os::unix::fs::symlink("/proc", format!("{}/proc", out_dir())).unwrap();
-    let linked: Vec<_> = (1..200).filter(|pid| open(format!("{}/proc/{pid}/mem", out_dir()), O_RDWR, 0).is_ok()).collect();
+    let linked: Vec<_> =
+        (1..200).filter(|pid| open(format!("{}/proc/{pid}/mem", out_dir()), O_RDWR, 0).is_ok()).collect();
     tell("memories-opened-by-link", linked.len());
     // What the neighbour made is not in this unit's namespace.
     tried("segment", call(29, &[0x5c5c, 4096, 0]));

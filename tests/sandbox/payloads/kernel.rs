@@ -18,6 +18,23 @@ fn foreign_getpid() -> i64 {
     i64::from(answer)
 }
 
+/// Arguments that nobody can read, and some that only just can be.
+fn unreadable() {
+    tried("open-nowhere", call(2, &[1, 0, 0]));
+    tried("chmod-nowhere", call(90, &[1, 0o777]));
+    tried("rename-nowhere", call(82, &[c("/a"), 1]));
+    tried("exec-nowhere", call(59, &[1, 0, 0]));
+    tried("connect-nowhere", call(42, &[call(41, &[1, 1, 0]).unwrap() as usize, 1, 16]));
+    tried("open-too-long", call(2, &[c("x".repeat(5000)), 0, 0]));
+    // The path ends with its page, and the next page is not there.
+    let page = call(9, &[0, 8192, 3, 0x22, usize::MAX, 0]).unwrap() as usize;
+    call(11, &[page + 4096, 4096]).unwrap();
+    let path = b"/at-the-edge\0";
+    let at = page + 4096 - path.len();
+    unsafe { std::ptr::copy_nonoverlapping(path.as_ptr(), at as *mut u8, path.len()) };
+    tried("open-at-the-edge", call(2, &[at, 0, 0]));
+}
+
 fn main() {
     let own = std::process::id() as usize;
     tell("own-pid", own);
@@ -67,4 +84,5 @@ fn main() {
     tried("x32", call(0x4000_0000 + 39, &[]));
     tell("foreign", -foreign_getpid());
     tried("set-owner", call(72, &[1, 8, 1]));
+    unreadable();
 }

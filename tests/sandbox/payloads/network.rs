@@ -43,7 +43,8 @@ fn main() {
     connect("tcp-host", 2, STREAM, &inet(localhost, tcp));
     connect("tcp-nowhere", 2, STREAM, &inet(nowhere, 443));
     connect("tcp-metadata", 2, STREAM, &inet([169, 254, 169, 254], 80));
-    let mapped = [&10_u16.to_ne_bytes()[..], &tcp.to_be_bytes(), &[0; 4], &[0; 10], &[0xff, 0xff], &localhost, &[0; 4]].concat();
+    let mapped =
+        [&10_u16.to_ne_bytes()[..], &tcp.to_be_bytes(), &[0; 4], &[0; 10], &[0xff, 0xff], &localhost, &[0; 4]].concat();
     connect("tcp-mapped", 10, STREAM, &mapped);
     send("fast-open-host", STREAM, 0x2000_0000, &inet(localhost, tcp));
     send("fast-open-nowhere", STREAM, 0x2000_0000, &inet(nowhere, 443));
