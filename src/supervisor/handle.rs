@@ -222,9 +222,14 @@ impl Handler<'_> {
             Ok(call) => call,
             Err(unreadable) => return self.unreadable(unit, notification, Kind::FsOpen, unreadable),
         };
-        let Some(thread) = &unit.opener else { return Ok(Reply::Errno(libc::EACCES)) };
-        let this_unit = open::Unit { kind: unit.kind, places: &unit.places, opener: thread };
-        let (opened, resolved) = opens::open(&call, notification.tid, this_unit, self.zones, self.procfs);
+        let (opened, resolved) = if let Some(thread) = &unit.opener {
+            let this_unit = open::Unit { kind: unit.kind, places: &unit.places, opener: thread };
+            opens::open(&call, notification.tid, this_unit, self.zones, self.procfs)
+        } else {
+            // The thread could not be started. Nothing is opened, and that is recorded, too.
+            let path = Path::new(std::ffi::OsStr::from_bytes(&call.path));
+            (Opened::Failed(Errno::EACCES), self.procfs.resolve(notification.tid, call.dirfd, path))
+        };
         self.note_library(unit, &resolved);
         let kind = if call.writes() { Kind::FsWrite } else { Kind::FsOpen };
         if let Opened::Counted(zone) = opened {
