@@ -25,9 +25,6 @@ pub enum RunError {
     /// The launch helper cannot be started.
     #[error("start the launch helper")]
     Start(#[source] io::Error),
-    /// The helper's ids cannot be mapped.
-    #[error("map the sandbox's user")]
-    Map(#[source] io::Error),
     /// A layer does not hold here.
     #[error("{text}")]
     Layer {
@@ -141,7 +138,8 @@ impl RunningSandbox {
                     if let Err(error) = map_ids(self.child.id(), self.identity) {
                         let _ = self.child.kill();
                         let _ = self.child.wait();
-                        return Err(RunError::Map(error));
+                        let layer = "user-namespace".to_owned();
+                        return Err(RunError::Layer { layer, text: format!("map the sandbox's user: {error}") });
                     }
                     with_stopper(&mut |stopper| {
                         let _ = stopper.mapped();
