@@ -6,7 +6,6 @@
 //! effect outside, and the record. A test that cannot run here says so and
 //! passes, unless `SANDBOX_CHECK_MUST_RUN=1`.
 
-#![expect(clippy::unwrap_used, clippy::panic, clippy::indexing_slicing, reason = "a helper that fails ends its test")]
 #![cfg(target_arch = "x86_64")]
 #![allow(
     clippy::unwrap_used,
