@@ -262,6 +262,10 @@ fn missing_units(cx: &Context<'_>, reasons: &mut Vec<Reason>) {
         if package.build_script && !has_run {
             reasons.push(reason("unit-not-run", "its build script did not run"));
         }
+        // A macro library exports something; what its source does not show (macros made by `macro_rules!`) was not used.
+        if package.subject && package.proc_macro.as_ref().is_some_and(Vec::is_empty) {
+            reasons.push(reason("undriven", "reading its source showed no macro, so none of its macros was used"));
+        }
         if package.proc_macro.is_some() && !super::coverage::is_loaded(cx, &package.id) {
             reasons.push(reason("undriven", "no rustc loaded its macro library, so none of its macros ran"));
         }
@@ -329,6 +333,8 @@ mod tests {
     fn what_did_not_run_was_not_seen() {
         assert_eq!(reasons(&LogBuilder::new().log()), ["unit-not-run"]);
         assert_eq!(reasons(&LogBuilder::new().proc_macro(&["D"]).log()), ["undriven"]);
+        let unseen = LogBuilder::new().proc_macro(&[]).driven().rustc(UnitKind::CompileConsumer, |u| u).log();
+        assert_eq!(reasons(&unseen), ["undriven"], "a library in whose source no macro was found");
     }
 
     #[test]

@@ -60,7 +60,8 @@ pub(super) fn of(cx: &Context<'_>) -> Coverage {
         if let Some(macros) = &package.proc_macro {
             coverage.macro_libraries.found += 1;
             coverage.macro_libraries.loaded += u64::from(is_loaded(cx, &package.id));
-            if is_driven(cx, &package.id, &consumers) {
+            let has_unseen_macros = package.subject && macros.is_empty();
+            if !has_unseen_macros && is_driven(cx, &package.id, &consumers) {
                 coverage.macro_libraries.driven += 1;
                 driven_macros.extend(macros);
             }
