@@ -3,8 +3,9 @@
 //! The source is the subject's, so nothing here trusts it: no links are
 //! followed, sizes and counts are bounded, and each file is lexed in a thread
 //! of its own, so that a fault of the lexer costs one file and not the run.
-//! Macros that `macro_rules!` generates are not found; a list from here is a
-//! lower bound.
+//! Of macros that `macro_rules!` generates there are candidates ([`generated`]).
+
+mod generated;
 
 use std::collections::BTreeSet;
 use std::fs::{self, File, OpenOptions};
@@ -101,6 +102,7 @@ fn scan_text_apart(text: String) -> Vec<MacroName> {
 fn scan_text(text: &str) -> Vec<MacroName> {
     let Ok(stream) = TokenStream::from_str(text) else { return Vec::new() };
     let mut found = Vec::new();
+    let whole = stream.clone();
     // An explicit stack: how deep the groups nest is the author's choice.
     let mut open = vec![Level::new(stream)];
     while let Some(level) = open.last_mut() {
@@ -116,6 +118,7 @@ fn scan_text(text: &str) -> Vec<MacroName> {
             open.push(Level::new(inner));
         }
     }
+    found.extend(generated::candidates(whole));
     found
 }
 
