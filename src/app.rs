@@ -23,7 +23,7 @@ use crate::report::{self, HumanOptions, Report, ReportError};
 use crate::sandbox::launch::launch;
 use crate::sandbox::run::{self, RunError};
 use crate::sandbox::spec::{Identity, SandboxSpec};
-use crate::settings::{EvidencePlace, Settings};
+use crate::settings::{EvidencePlace, Settings, is_mapped};
 use crate::signals::Signals;
 use crate::toolchain::{self, HostToolchain};
 
@@ -116,6 +116,14 @@ fn check(args: &CheckArgs, mut settings: Settings, teller: &Teller, signals: &Si
         Err(error) => return fail(teller, ExitCode::Usage, failed_to(&error), Some(error.hint())),
     };
     tracing::info!(rustc = toolchain.record.rustc, sysroot = %toolchain.sysroot.display(), "found the toolchain");
+    let uid = settings.identity.uid;
+    if !is_mapped(uid) {
+        let message = format!(
+            "the layer user-namespace does not hold here: the sandbox's uid {uid} does not exist in this user namespace"
+        );
+        let hint = "start as an ordinary user, or give the container a range of 65536 ids".to_owned();
+        return fail(teller, ExitCode::NoSandbox, message, Some(hint));
+    }
     settings.acquire.cargo.clone_from(&toolchain.cargo);
     settings.acquire.toolchain.clone_from(&settings.toolchain);
     let acquired = match acquire(&settings, args.quiet) {

@@ -123,6 +123,16 @@ fn identity() -> Identity {
     if uid == 0 || gid == 0 { Identity { uid: UNPRIVILEGED, gid: UNPRIVILEGED } } else { Identity { uid, gid } }
 }
 
+/// True if the id exists in our own user namespace: in a nested one, such as a container's, it may not.
+pub fn is_mapped(id: u32) -> bool {
+    let Ok(map) = fs::read_to_string("/proc/self/uid_map") else { return true };
+    map.lines().any(|line| {
+        let mut numbers = line.split_whitespace().filter_map(|number| number.parse::<u64>().ok());
+        let (Some(first), _, Some(count)) = (numbers.next(), numbers.next(), numbers.next()) else { return false };
+        (first..first.saturating_add(count)).contains(&u64::from(id))
+    })
+}
+
 fn environment(args: &CheckArgs) -> Result<Vec<(String, String)>, SettingsError> {
     let open = args.env.iter().map(|text| (text, false));
     let secret = args.env_secret.iter().map(|text| (text, true));
