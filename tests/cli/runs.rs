@@ -154,3 +154,21 @@ fn verbose_runs_tell_their_stages_on_standard_error_only() {
     assert!(stderr(&output).contains("acquired the sources"), "{}", stderr(&output));
     serde_json::from_slice::<Value>(&output.stdout).unwrap();
 }
+
+#[test]
+fn without_the_sandboxs_user_nothing_runs_and_the_exit_code_is_4() {
+    let home = Home::new();
+    let marker = home.path().join("ran");
+    let build = format!("fn main() {{ let _ = std::fs::write({marker:?}, \"\"); }}");
+    let dir = package(&home, "honest", &build);
+    // A user namespace with one user has no second one for the sandbox.
+    let mut narrow = home.command("unshare");
+    narrow.args(["--user", "--map-root-user", env!("CARGO_BIN_EXE_sandbox-check"), "--format=json"]).args(target(&dir));
+    let output = narrow.output().unwrap();
+    assert_eq!(code(&output), 4, "{}{}", stdout(&output), stderr(&output));
+    let error = &json(&output)["error"];
+    assert_eq!(error["code"], "no-sandbox");
+    assert!(error["message"].as_str().unwrap().contains("user-namespace"), "{error}");
+    assert!(error["hint"].is_string());
+    assert!(!marker.exists());
+}
