@@ -42,13 +42,15 @@ fn draft(cx: &Context<'_>, tried: &Tried<'_>, path: &[u8], severity: Severity) -
 
 #[cfg(test)]
 mod tests {
-    use crate::evidence::testing::{OUT, SOURCE};
+    use crate::evidence::testing::{OUT, RUSTC, SOURCE};
     use crate::judge::codes::testing::script;
 
     #[test]
     fn it_matters_who_reads() {
         assert_eq!(script(|u| u.by("/usr/bin/git").open("/home/dev/.gitconfig")), ["config-read low ~/.gitconfig"]);
         assert_eq!(script(|u| u.open("/home/dev/.gitconfig")), ["config-read medium ~/.gitconfig"]);
+        let cargo = RUSTC.replace("rustc", "cargo");
+        assert_eq!(script(|u| u.by(&cargo).open("/home/dev/.gitconfig")), ["config-read low ~/.gitconfig"]);
         let fake = format!("{OUT}/git");
         assert_eq!(script(|u| u.by(&fake).open("/home/dev/.gitconfig")), ["config-read medium ~/.gitconfig"]);
     }
