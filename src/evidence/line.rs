@@ -293,7 +293,8 @@ pub struct UnitEnd {
     pub duration_ms: u64,
     /// Processes that were alive when its first process had ended, and that we killed.
     pub left_running: u32,
-    /// Those of them that had a session of their own or a parent that had ended.
+    /// Those of them that had a session of their own. (That a parent ended first cannot be told afterwards: at
+    /// the program's end all that it left behind has the same parent.)
     #[serde(default)]
     pub left_detached: u32,
     /// Files in its output folder that cargo did not ask for; not published.

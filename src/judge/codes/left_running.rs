@@ -9,7 +9,7 @@ use crate::policy::Severity;
 
 pub(crate) const CODE: Code = Code {
     name: "left-running",
-    severity: "medium; with a session of their own or a parent that ended high",
+    severity: "medium; with a session of their own high",
     attack: &["T1564.011"],
     meaning: "When the unit's own program had ended, others that it had started were still alive. They were killed. \
               On a real machine they would have gone on after the build.",
