@@ -3,7 +3,7 @@
 //! The source is the subject's, so nothing here trusts it: no links are
 //! followed, sizes and counts are bounded, and each file is lexed in a thread
 //! of its own, so that a fault of the lexer costs one file and not the run.
-//! Of macros that `macro_rules!` generates there are candidates ([`generated`]).
+//! Of macros that `macro_rules!` generates there are candidates (`generated`).
 
 mod generated;
 
