@@ -178,6 +178,7 @@ fn prepare(
         read: settings.read.clone(),
         jobs: settings.jobs,
         limits: settings.limits,
+        trace: settings.trace,
         now: settings.now,
         kernel: kernel(),
     };

@@ -87,6 +87,9 @@ pub struct CheckArgs {
     /// How many units run at a time; default: the number of CPUs
     #[arg(long, short = 'j', value_name = "N", value_parser = clap::value_parser!(u16).range(1..), help_heading = "Sandbox")]
     pub jobs: Option<u16>,
+    /// Record further classes of calls: probes (stat, access and readlink; slower)
+    #[arg(long, value_enum, value_name = "CLASS", value_delimiter = ',', help_heading = "Sandbox")]
+    pub trace: Vec<TraceClass>,
     /// Print what would run, as JSON, and run nothing
     #[arg(long, help_heading = "Sandbox")]
     pub print_plan: bool,
@@ -112,6 +115,13 @@ pub enum Format {
     Human,
     /// For programs; docs/report.schema.json
     Json,
+}
+
+/// Further classes of calls.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, ValueEnum)]
+pub enum TraceClass {
+    /// stat, access and readlink
+    Probes,
 }
 
 /// When to use colour.

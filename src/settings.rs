@@ -7,9 +7,10 @@ use std::time::{SystemTime, UNIX_EPOCH};
 use etcetera::BaseStrategy as _;
 
 use crate::acquire::{AcquireSettings, Request};
-use crate::cli::{CheckArgs, FailOn, Format};
+use crate::cli::{CheckArgs, FailOn, Format, TraceClass};
 use crate::policy::{Policy, Severity};
 use crate::sandbox::spec::{Identity, Limits};
+use crate::sandbox::table::Trace;
 
 /// The uid and gid of the sandbox when root starts us. No account needs to exist.
 const UNPRIVILEGED: u32 = 64_000;
@@ -33,6 +34,8 @@ pub struct Settings {
     pub jobs: usize,
     /// Upper bounds.
     pub limits: Limits,
+    /// What is notified beyond the table.
+    pub trace: Trace,
     /// The policy to judge by.
     pub policy: Policy,
     /// The mildest severity that fails.
@@ -100,6 +103,7 @@ impl Settings {
             read: args.read.iter().map(|path| readable(path)).collect::<Result<_, _>>()?,
             jobs: args.jobs.map_or(cpus, usize::from),
             limits: Limits { wall_clock_s: args.timeout, ..Limits::default() },
+            trace: Trace { probes: args.trace.contains(&TraceClass::Probes) },
             policy: policy(args.policy.as_deref())?,
             fail_on: severity(args.fail_on),
             format: args.format,

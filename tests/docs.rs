@@ -12,7 +12,7 @@ use sandbox_check::evidence::Kind;
 use sandbox_check::exit::ExitCode;
 use sandbox_check::judge::codes;
 use sandbox_check::policy::Policy;
-use sandbox_check::sandbox::table::{Answer, Class, Harmless, Layer, Row, class_of};
+use sandbox_check::sandbox::table::{Answer, Class, Harmless, Layer, Row, Trace, class_of, class_with};
 use syscalls::Sysno;
 
 /// Compares the page with what it should be, or writes it.
@@ -44,6 +44,7 @@ fn layer(layer: Layer) -> &'static str {
         Layer::PidNamespace => "the unit's PID namespace, Landlock's scopes",
         Layer::NetworkNamespace => "a network namespace without a way out",
         Layer::Keyring => "an empty session keyring",
+        Layer::PrivateRoot => "a private root with nothing but the system and decoys",
     }
 }
 
@@ -76,12 +77,16 @@ fn condition(harmless: &[Harmless]) -> String {
 
 #[test]
 fn the_table_of_system_calls_is_on_a_page() {
-    let (mut allowed, mut rows) = (Vec::new(), String::new());
+    let (mut allowed, mut rows, mut probes) = (Vec::new(), String::new(), String::new());
     for sysno in Sysno::iter() {
         let number = u32::try_from(sysno.id()).unwrap();
         let (when, row) = match class_of(number).unwrap() {
             Class::Allowed => {
                 allowed.push(format!("`{sysno}`"));
+                if let Some(Class::Notified(row)) = class_with(number, Trace { probes: true }) {
+                    let (answer, behind) = answer(row);
+                    writeln!(probes, "| `{sysno}` | always | `{}` | {answer} | {behind} |", name_of(row.kind)).unwrap();
+                }
                 continue;
             }
             Class::Silent(number) => {
@@ -108,6 +113,7 @@ fn the_table_of_system_calls_is_on_a_page() {
              table, and every call by another architecture's table, is recorded and answered ENOSYS. *Behind it* is the\n\
              layer that bounds the call if the answer were to continue, whatever the arguments are by then.\n\n\
              ## Notified\n\n| call | notified | recorded as | answer | behind it |\n|---|---|---|---|---|\n{rows}\n\
+             ## Notified with `--trace probes`\n\n| call | notified | recorded as | answer | behind it |\n|---|---|---|---|---|\n{probes}\n\
              ## Never notified\n\n{} calls on memory, threads, time and descriptors that are open already, and the\n\
              questions `stat`, `access` and `readlink`:\n\n{}.\n",
             allowed.len(),

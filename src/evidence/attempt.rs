@@ -89,6 +89,9 @@ pub enum Kind {
     /// Unlink or rmdir.
     #[serde(rename = "fs.remove")]
     FsRemove,
+    /// A question about a path without opening it: stat, access, readlink (`--trace probes`).
+    #[serde(rename = "fs.probe")]
+    FsProbe,
     /// Mounts, roots.
     #[serde(rename = "fs.mount")]
     FsMount,
@@ -101,7 +104,7 @@ pub enum Kind {
     /// Connect.
     #[serde(rename = "net.connect")]
     NetConnect,
-    /// A message with an address.
+    /// A message to an address.
     #[serde(rename = "net.send")]
     NetSend,
     /// Bind.
@@ -184,6 +187,12 @@ pub enum Object {
         argv: Vec<Bytes>,
         /// How many arguments there were.
         argc: u64,
+        /// Bytes of all arguments with their ends, also of those that are not kept.
+        #[serde(default)]
+        argv_bytes: u64,
+        /// The caller's working directory; advisory.
+        #[serde(default)]
+        cwd: Bytes,
         /// What the file was when the call was recorded.
         #[serde(default, skip_serializing_if = "ProgramFile::is_unknown")]
         file: ProgramFile,
@@ -196,9 +205,22 @@ pub enum Object {
         kind: String,
         /// The protocol's number.
         protocol: i64,
+        /// The flag bits beside the type, by name.
+        #[serde(default, skip_serializing_if = "Vec::is_empty")]
+        flags: Vec<String>,
     },
     /// A socket address.
     Address(Address),
+    /// A message.
+    Message {
+        /// Where to.
+        to: Address,
+        /// Its length in bytes, as the caller gave it.
+        length: u64,
+        /// `MSG_*` by name.
+        #[serde(default, skip_serializing_if = "Vec::is_empty")]
+        flags: Vec<String>,
+    },
     /// A question to a name server.
     Question {
         /// The name without the final dot; bytes from the caller.
@@ -212,16 +234,62 @@ pub enum Object {
     Signal {
         /// Its number.
         signal: i64,
-        /// The process id as the caller wrote it.
+        /// The process or thread id as the caller wrote it; of a descriptor the id that it stands for.
         target: i64,
+        /// `SIGKILL`, …
+        #[serde(default)]
+        name: String,
+        /// Whom that means.
+        #[serde(default)]
+        recipient: Recipient,
     },
-    /// An operation with flags by name, such as `prctl` or `clone`.
+    /// An operation with its flags by name, such as `prctl`, `mount` or `clone`.
     Operation {
-        /// The operation or the flags.
+        /// The operation and the flags.
         names: Vec<String>,
+        /// The paths that it is about.
+        #[serde(default, skip_serializing_if = "Vec::is_empty")]
+        paths: Vec<PathObject>,
+        /// The processes that it is about, by the ids that the caller wrote.
+        #[serde(default, skip_serializing_if = "Vec::is_empty")]
+        processes: Vec<i64>,
+        /// What the descriptors that it is about are open on; advisory.
+        #[serde(default, skip_serializing_if = "Vec::is_empty")]
+        descriptors: Vec<Bytes>,
+        /// Strings: a file system's type, a key's description, an attribute's name.
+        #[serde(default, skip_serializing_if = "Vec::is_empty")]
+        texts: Vec<Bytes>,
     },
     /// Nothing to decode beyond the registers.
     None,
+}
+
+impl Object {
+    /// An operation that is no more than its names.
+    pub fn named(names: Vec<String>) -> Self {
+        Self::Operation { names, paths: Vec::new(), processes: Vec::new(), descriptors: Vec::new(), texts: Vec::new() }
+    }
+}
+
+/// Whom a signal is for, by the number alone (kill(2)).
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Hash, Serialize, Deserialize)]
+#[serde(rename_all = "kebab-case")]
+pub enum Recipient {
+    /// The calling process or one of its threads.
+    Itself,
+    /// Another process of the unit's namespace, or none.
+    #[default]
+    Process,
+    /// A thread of another process.
+    Thread,
+    /// The unit's init, which is ours.
+    Init,
+    /// The caller's process group.
+    OwnGroup,
+    /// Another process group.
+    Group,
+    /// Every process of the unit's namespace.
+    Everyone,
 }
 
 /// What a file to run was when its start was recorded.
@@ -256,13 +324,26 @@ pub struct PathObject {
     /// The absolute path: of the opened object where we opened it, else by
     /// cwd or dirfd and by text alone (advisory).
     pub resolved: Bytes,
-    /// Open flags by name, where the call has them.
+    /// Flags by name, where the call has them. Of a call on two paths they stand with the new one.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     pub flags: Vec<String>,
+    /// Where a relative path starts; advisory, since the caller can change it at any time.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub base: Option<Base>,
+}
+
+/// The folder that a relative path starts from.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Base {
+    /// The caller's descriptor; absent for the working directory.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub dirfd: Option<i32>,
+    /// Its path, by the kernel.
+    pub path: Bytes,
 }
 
 /// A socket address.
-#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Address {
     /// The family by name or number.
     pub family: String,
@@ -275,6 +356,9 @@ pub struct Address {
     /// Path of a unix socket; an abstract name begins with a NUL byte.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub path: Option<Bytes>,
+    /// For people, of families without a field of their own: `cid 2 port 80`.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub text: Option<String>,
     /// The address as the caller gave it.
     pub raw: Bytes,
 }

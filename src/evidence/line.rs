@@ -8,7 +8,9 @@ use std::collections::BTreeMap;
 
 use serde::{Deserialize, Serialize};
 
-pub use super::attempt::{Address, ArgState, Attempt, Kind, Object, Outcome, PathObject, ProgramFile, Via};
+pub use super::attempt::{
+    Address, ArgState, Attempt, Base, Kind, Object, Outcome, PathObject, ProgramFile, Recipient, Via,
+};
 use super::bytes::Bytes;
 use crate::ids::{PackageId, Sha256Digest, UnitId};
 

@@ -15,6 +15,7 @@ use crate::evidence::Bytes;
 use crate::evidence::line::{FORMAT, Header, Layout, Package, PackageSource, Tool, VERSION};
 use crate::ids::PackageId;
 use crate::sandbox::spec::{CargoCommand, Contents, Identity, Limits, MountOp, SandboxSpec, SelfTestTargets};
+use crate::sandbox::table::Trace;
 use crate::toolchain::HostToolchain;
 
 /// The folder of the host's that the private root is mounted over, in our own mount namespace. It must
@@ -36,6 +37,8 @@ pub struct RunSettings {
     pub jobs: usize,
     /// Upper bounds.
     pub limits: Limits,
+    /// What is notified beyond the table.
+    pub trace: Trace,
     /// Seconds since the Unix epoch.
     pub now: u64,
     /// `uname -r`.
@@ -83,7 +86,8 @@ pub fn plan(acquired: &Acquired, toolchain: &HostToolchain, settings: &RunSettin
     );
 
     let given = settings.env.iter().map(|(name, _)| format!("env {name}"));
-    let given = given.chain(settings.read.iter().map(|path| format!("read {}", path.display()))).collect();
+    let given = given.chain(settings.read.iter().map(|path| format!("read {}", path.display())));
+    let given = given.chain(settings.trace.probes.then(|| "trace probes".to_owned())).collect();
     let run = |name: &str| settings.run_dir.join(name);
     Ok(SandboxSpec {
         identity,
@@ -93,6 +97,7 @@ pub fn plan(acquired: &Acquired, toolchain: &HostToolchain, settings: &RunSettin
         rustc: format!("{}/bin/rustc", layout.toolchain),
         reads: settings.read.clone(),
         limits: settings.limits,
+        trace: settings.trace,
         self_test: SelfTestTargets { host_file: run("host-file"), host_socket: run("host-socket") },
         header: header(acquired, toolchain, settings, layout, given),
         facts: acquired.facts.clone(),

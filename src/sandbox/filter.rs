@@ -11,7 +11,7 @@ use seccompiler::{
 };
 use syscalls::Sysno;
 
-use super::table::{Class, Harmless, class_of};
+use super::table::{Class, Harmless, Trace, class_of, class_with};
 
 /// An error that occurred while compiling a filter.
 #[derive(Debug, thiserror::Error)]
@@ -45,11 +45,11 @@ const BPF_RETURN: u16 = 0x06;
 ///
 /// # Errors
 /// When seccompiler cannot compile the table.
-pub fn unit_filter() -> Result<BpfProgram, FilterError> {
+pub fn unit_filter(trace: Trace) -> Result<BpfProgram, FilterError> {
     let mut rules = BTreeMap::new();
     for sysno in Sysno::iter() {
         let number = i64::from(sysno.id());
-        match u32::try_from(number).ok().and_then(class_of) {
+        match u32::try_from(number).ok().and_then(|number| class_with(number, trace)) {
             Some(Class::Allowed) => {
                 rules.insert(number, Vec::new());
             }
@@ -170,7 +170,7 @@ mod tests {
 
     #[test]
     fn filter_u_follows_the_table_for_each_number_up_to_1023() {
-        let program = unit_filter().unwrap();
+        let program = unit_filter(Trace::default()).unwrap();
         for number in 0..1024 {
             let expected = match class_of(number) {
                 Some(Class::Allowed) => RET_ALLOW,
@@ -183,7 +183,7 @@ mod tests {
 
     #[test]
     fn foreign_architectures_and_x32_numbers_are_notified_by_u_and_left_to_it_by_k() {
-        let (u, k) = (unit_filter().unwrap(), cargo_filter().unwrap());
+        let (u, k) = (unit_filter(Trace::default()).unwrap(), cargo_filter().unwrap());
         for (number, arch) in [(20, I386), (0x4000_0000, X86_64), (0x4000_0000 + 520, X86_64)] {
             assert_eq!(run(&u, number, arch, [0; 6]), RET_USER_NOTIF);
             assert_eq!(run(&k, number, arch, [0; 6]), RET_ALLOW);
@@ -192,7 +192,7 @@ mod tests {
 
     #[test]
     fn registers_are_compared_on_their_low_word_only() {
-        let program = unit_filter().unwrap();
+        let program = unit_filter(Trace::default()).unwrap();
         let noise = 0xdead_beef_0000_0000;
         let number = |sysno: Sysno| u32::try_from(sysno.id()).unwrap();
         for (sysno, register, value) in [

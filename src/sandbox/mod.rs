@@ -5,7 +5,6 @@
 //! supervisor, its child seals itself ([`seal`], [`filter`] K) and becomes cargo. [`table`]
 //! is the class of every system call.
 
-mod allowed;
 pub mod channel;
 pub mod filter;
 pub mod launch;

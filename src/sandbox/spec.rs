@@ -7,6 +7,7 @@ use std::path::PathBuf;
 
 use serde::{Deserialize, Serialize};
 
+use super::table::Trace;
 use crate::evidence::line::{DecoyClass, Fact, Header};
 
 /// Everything that the launch helper needs.
@@ -27,6 +28,9 @@ pub struct SandboxSpec {
     pub reads: Vec<PathBuf>,
     /// Upper bounds.
     pub limits: Limits,
+    /// What is notified beyond the table.
+    #[serde(default)]
+    pub trace: Trace,
     /// What the self-test tries to reach.
     pub self_test: SelfTestTargets,
     /// The header of the evidence, complete but for the layers.

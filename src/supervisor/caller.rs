@@ -56,14 +56,35 @@ impl Proc {
         openat(&self.0, path.as_str(), flags | OFlag::O_CLOEXEC | OFlag::O_NOCTTY | OFlag::O_NONBLOCK, Mode::empty())
     }
 
+    /// The folder that a relative path of the caller's starts from, by name; advisory.
+    pub(super) fn base(&self, tid: i32, dirfd: Option<i32>) -> Option<PathBuf> {
+        self.link(&base_link(tid, dirfd))
+    }
+
     /// The absolute path that `path` means to the caller, by text: links are not followed.
     pub(super) fn resolve(&self, tid: i32, dirfd: Option<i32>, path: &Path) -> PathBuf {
+        let base = if path.is_absolute() { None } else { self.base(tid, dirfd) };
+        self.resolve_from(tid, base.as_deref(), path)
+    }
+
+    /// As [`Self::resolve`], from a folder that is known.
+    pub(super) fn resolve_from(&self, tid: i32, base: Option<&Path>, path: &Path) -> PathBuf {
         if path.is_absolute() {
             return normal(path);
         }
-        let base = self.link(&base_link(tid, dirfd)).unwrap_or_else(|| PathBuf::from("?"));
-        let whole = if path.as_os_str().is_empty() { base } else { normal(&base.join(path)) };
+        let base = base.unwrap_or(Path::new("?"));
+        let whole = if path.as_os_str().is_empty() { base.to_owned() } else { normal(&base.join(path)) };
         self.as_self(tid, &whole).unwrap_or(whole)
+    }
+
+    /// What a descriptor of the caller's is open on; advisory.
+    pub(super) fn descriptor(&self, tid: i32, fd: i32) -> Option<PathBuf> {
+        self.link(&format!("{tid}/fd/{fd}"))
+    }
+
+    /// The process that a descriptor of the caller's stands for, by its id in its own namespace (proc(5), `fdinfo`).
+    pub(super) fn process_behind(&self, tid: i32, fd: i32) -> Option<i64> {
+        self.field(&format!("{tid}/fdinfo/{fd}"), "NSpid")?.split_whitespace().last()?.parse().ok()
     }
 
     /// The kernel shows a caller's own folder below `/proc` by number: as `/proc/self`.
@@ -77,8 +98,12 @@ impl Proc {
 
     /// One line of `/proc/TID/status`.
     pub(super) fn status(&self, tid: i32, field: &str) -> Option<String> {
-        let fd = openat(&self.0, format!("{tid}/status").as_str(), OFlag::O_RDONLY | OFlag::O_CLOEXEC, Mode::empty())
-            .ok()?;
+        self.field(&format!("{tid}/status"), field)
+    }
+
+    /// One line `NAME: VALUE` of a file below `/proc`.
+    fn field(&self, file: &str, field: &str) -> Option<String> {
+        let fd = openat(&self.0, file, OFlag::O_RDONLY | OFlag::O_CLOEXEC, Mode::empty()).ok()?;
         let mut text = String::new();
         std::fs::File::from(fd).take(16 * 1024).read_to_string(&mut text).ok()?;
         // The name of the process stands first and cannot hold a raw newline here.
@@ -98,6 +123,11 @@ impl Proc {
     /// The caller's process id in its own, innermost namespace.
     pub(super) fn inner_process(&self, tid: i32) -> Option<i64> {
         self.status(tid, "NStgid")?.split_whitespace().last()?.parse().ok()
+    }
+
+    /// The caller's thread id in its own, innermost namespace.
+    pub(super) fn inner_thread(&self, tid: i32) -> Option<i64> {
+        self.status(tid, "NSpid")?.split_whitespace().last()?.parse().ok()
     }
 
     /// The programs of the caller and its ancestors, nearest first, up to the unit's own program.

@@ -146,7 +146,7 @@ impl<'a> EventLoop<'a> {
         let this = Self {
             zones: Zones::new(spec.header.layout.clone(), spec.reads.clone()),
             admission: Admission::new(&spec.header),
-            filter: to_bytes(&unit_filter()?),
+            filter: to_bytes(&unit_filter(spec.trace)?),
             evidence: Some(
                 EvidenceWriter::new(evidence, &counters, spec.limits.attempts_per_class)
                     .map_err(SupervisorError::Evidence)?,

@@ -14,16 +14,15 @@ use super::decode::{self, Decoded};
 use super::metadata::{self, MetadataCall};
 use super::open::{self, OpenCall, Opened, Unreadable};
 use super::reply::{Constant, Continue, Reply};
-use super::sockets::Message;
 use super::units::Unit;
-use super::zones::Zones;
+use super::zones::{Zone, Zones};
 use super::{dns, open as opens};
 use crate::evidence::Bytes;
 use crate::evidence::line::{
-    Address, ArgState, Attempt, Kind, Object, Outcome, PathObject, ProgramFile, UnitKind, Via,
+    Address, ArgState, Attempt, Kind, Object, Outcome, PathObject, ProgramFile, Recipient, UnitKind, Via,
 };
 use crate::evidence::writer::EvidenceWriter;
-use crate::sandbox::table::{self, Answer, Args, Class, Layer, Metadata, Row};
+use crate::sandbox::table::{self, Answer, Args, Class, Layer, Metadata, Row, Trace};
 use crate::sys::seccomp::Notification;
 
 /// `AUDIT_ARCH_X86_64`.
@@ -37,6 +36,8 @@ pub(super) struct Handler<'a> {
     pub(super) procfs: &'a Proc,
     pub(super) zones: &'a Zones,
     pub(super) start: Instant,
+    /// What is notified beyond the table.
+    pub(super) trace: Trace,
     /// Names that a unit was seen to ask the stub for.
     pub(super) asked: &'a mut Vec<Vec<u8>>,
 }
@@ -65,7 +66,8 @@ impl Handler<'_> {
         if notification.arch != X86_64 || notification.number & X32_BIT != 0 {
             return self.constant(unit, notification, Kind::AbiForeign, libc::ENOSYS, Object::None);
         }
-        let Some(Class::Notified(row) | Class::Unless(_, row)) = table::class_of(notification.number) else {
+        let class = table::class_with(notification.number, self.trace);
+        let Some(Class::Notified(row) | Class::Unless(_, row)) = class else {
             // Not in the table: newer than it, or nothing at all.
             return self.constant(unit, notification, Kind::KernelSurface, libc::ENOSYS, Object::None);
         };
@@ -81,19 +83,17 @@ impl Handler<'_> {
     fn other(&mut self, unit: &mut Unit, notification: &Notification, row: Row) -> io::Result<Reply> {
         let decoded = match decode::decode(notification, row.args, self.procfs) {
             Ok(decoded) => decoded,
+            // The answer of a constant does not depend on memory, readable or not.
+            Err(_) if matches!(row.answer, Answer::Constant(_)) => Decoded::unreadable(),
             Err(unreadable) => return self.unreadable(unit, notification, row.kind, unreadable),
         };
         match row.answer {
-            Answer::Constant(errno) => self.constant(unit, notification, row.kind, errno, decoded.object),
+            Answer::Constant(errno) => {
+                self.refuse(unit, notification, row.kind, errno, decoded)?;
+                Ok(Reply::Constant(Constant(errno)))
+            }
             Answer::Refuse(errno, _) => {
-                let finding = Finding {
-                    kind: row.kind,
-                    outcome: Outcome::Denied,
-                    errno: Some(errno),
-                    state: decoded.state,
-                    object: decoded.object,
-                };
-                self.record(unit, notification, finding)?;
+                self.refuse(unit, notification, row.kind, errno, decoded)?;
                 Ok(Reply::Errno(errno))
             }
             Answer::Continue(layer) => self.pass_on(unit, notification, row, decoded, layer),
@@ -113,7 +113,8 @@ impl Handler<'_> {
         match row.kind {
             // The shim starts the unit's own program.
             Kind::Exec if !std::mem::replace(&mut unit.runs, true) => self.evidence.count("unit-program"),
-            Kind::ProcSignal if self.signals_itself(notification, &decoded.object) => self.evidence.count("own-signal"),
+            Kind::ProcSignal if signals_itself(&decoded.object) => self.evidence.count("own-signal"),
+            Kind::FsProbe => self.probe(unit, notification, decoded)?,
             Kind::NetConnect => {
                 let mut errno = None;
                 if let Object::Address(address) = &decoded.object {
@@ -131,6 +132,7 @@ impl Handler<'_> {
                 self.record(unit, notification, finding)?;
             }
             Kind::NetSend => self.sends(unit, notification, decoded)?,
+            Kind::NetBind | Kind::NetListen => self.listens(unit, notification, row.kind, decoded)?,
             kind if self.is_dull(unit, kind, &decoded.object) => self.evidence.count("own"),
             kind => self.record_allowed(unit, notification, kind, decoded.state, decoded.object)?,
         }
@@ -166,19 +168,50 @@ impl Handler<'_> {
         unit.places.iter().any(|place| path.starts_with(place)) && !self.zones.is_source(path)
     }
 
-    fn signals_itself(&self, notification: &Notification, object: &Object) -> bool {
-        let Object::Signal { target, .. } = object else { return false };
-        self.procfs.inner_process(notification.tid) == Some(*target)
+    /// A listen is about the address that its socket was bound to last.
+    fn listens(
+        &mut self,
+        unit: &mut Unit,
+        notification: &Notification,
+        kind: Kind,
+        decoded: Decoded,
+    ) -> io::Result<()> {
+        let fd = caller::int(notification.args[0]);
+        let object = match &decoded.object {
+            Object::Address(address) => {
+                unit.bound.insert(fd, address.clone());
+                decoded.object
+            }
+            _ => unit.bound.get(&fd).cloned().map_or(Object::None, Object::Address),
+        };
+        self.record_allowed(unit, notification, kind, ArgState::Snapshot, object)
+    }
+
+    /// A question about a path: counted where a read would be dull.
+    fn probe(&mut self, unit: &Unit, notification: &Notification, decoded: Decoded) -> io::Result<()> {
+        let Object::Path(path) = &decoded.object else { return Ok(()) };
+        if path.path.0.is_empty() {
+            self.evidence.count("own-descriptor");
+            return Ok(());
+        }
+        match self.zones.of(path.resolved.as_path(), unit.kind, &unit.places) {
+            Zone::Fixed(zone) | Zone::Dull(zone) => self.evidence.count(zone),
+            Zone::Kernel => self.evidence.count("kernel"),
+            Zone::Decoy | Zone::Other => {
+                self.record_allowed(unit, notification, Kind::FsProbe, decoded.state, decoded.object)?;
+            }
+        }
+        Ok(())
     }
 
     /// Messages: a question to a name server is recorded as what it asks, an address of its own as a send.
     fn sends(&mut self, unit: &mut Unit, notification: &Notification, decoded: Decoded) -> io::Result<()> {
         let fd = caller::int(notification.args[0]);
         let mut plain = 0;
-        for Message { to, bytes } in decoded.messages {
-            let server = to.clone().or_else(|| unit.connected.get(&fd).cloned());
+        for message in decoded.messages {
+            let server = message.to.clone().or_else(|| unit.connected.get(&fd).cloned());
             let questions = match &server {
-                Some(server) if server.port.is_some() => dns::questions(&bytes),
+                Some(server) if server.port.is_some() => dns::questions(&message.bytes),
                 _ => Vec::new(),
             };
             let asks = !questions.is_empty();
@@ -190,9 +223,9 @@ impl Handler<'_> {
                 let object = Object::Question { name: Bytes(name), qtype, server };
                 self.record_allowed(unit, notification, Kind::DnsQuery, decoded.state, object)?;
             }
-            match to {
-                Some(address) if !(asks && is_stub(&address)) => {
-                    self.record_allowed(unit, notification, Kind::NetSend, decoded.state, Object::Address(address))?;
+            match message.object() {
+                Some(object) if !(asks && message.to.as_ref().is_some_and(is_stub)) => {
+                    self.record_allowed(unit, notification, Kind::NetSend, decoded.state, object)?;
                 }
                 _ if asks => {}
                 _ => plain += 1,
@@ -242,9 +275,9 @@ impl Handler<'_> {
             return Ok(answer_open(&call, opened));
         }
         let object = Object::Path(PathObject {
-            path: Bytes(call.path.clone()),
             resolved: Bytes::from(resolved.as_path()),
             flags: call.flag_names(),
+            ..decode::path_object(notification.tid, call.dirfd, call.path.clone(), self.procfs)
         });
         let (outcome, errno, state) = match &opened {
             Opened::Counted(_) | Opened::Continued => (Outcome::Allowed, None, ArgState::Snapshot),
@@ -288,9 +321,12 @@ impl Handler<'_> {
             Ok(()) => (Outcome::Emulated, None),
             Err(errno) => (outcome_of(errno), Some(raw(errno))),
         };
-        let path = Bytes(call.path.clone().unwrap_or_default());
-        let object =
-            Object::Path(PathObject { path, resolved: Bytes::from(resolved.as_path()), flags: vec![call.describe()] });
+        let path = call.path.clone().unwrap_or_default();
+        let object = Object::Path(PathObject {
+            resolved: Bytes::from(resolved.as_path()),
+            flags: vec![call.describe()],
+            ..decode::path_object(notification.tid, call.dirfd, path, self.procfs)
+        });
         self.record(
             unit,
             notification,
@@ -308,9 +344,20 @@ impl Handler<'_> {
         errno: i32,
         object: Object,
     ) -> io::Result<Reply> {
-        let finding = Finding { kind, outcome: Outcome::Denied, errno: Some(errno), state: ArgState::Exact, object };
-        self.record(unit, notification, finding)?;
+        self.refuse(unit, notification, kind, errno, Decoded::exact(object))?;
         Ok(Reply::Constant(Constant(errno)))
+    }
+
+    /// Records what is refused whatever its arguments are.
+    fn refuse(
+        &mut self,
+        unit: &Unit,
+        notification: &Notification,
+        kind: Kind,
+        errno: i32,
+        Decoded { object, state, .. }: Decoded,
+    ) -> io::Result<()> {
+        self.record(unit, notification, Finding { kind, outcome: Outcome::Denied, errno: Some(errno), state, object })
     }
 
     /// What cannot be read is refused.
@@ -374,6 +421,11 @@ impl Handler<'_> {
             count: 1,
         })
     }
+}
+
+/// Signals to one's own threads are how libraries wake them.
+fn signals_itself(object: &Object) -> bool {
+    matches!(object, Object::Signal { recipient: Recipient::Itself, .. })
 }
 
 fn answer_open(call: &OpenCall, opened: Opened) -> Reply {

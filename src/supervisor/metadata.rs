@@ -20,7 +20,7 @@ use crate::sys::seccomp::Notification;
 /// A decoded metadata call.
 #[derive(Debug)]
 pub(super) struct MetadataCall {
-    dirfd: Option<i32>,
+    pub(super) dirfd: Option<i32>,
     /// Absent when the call is on a descriptor.
     pub(super) path: Option<Vec<u8>>,
     follow: bool,

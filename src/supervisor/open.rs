@@ -301,6 +301,12 @@ fn finish(call: &OpenCall, fd: OwnedFd) -> Opened {
     Opened::Done(fd)
 }
 
+impl From<io::Error> for Unreadable {
+    fn from(_: io::Error) -> Self {
+        Self::Memory
+    }
+}
+
 impl From<Unreadable> for io::Error {
     fn from(unreadable: Unreadable) -> Self {
         Self::from_raw_os_error(unreadable.errno())

@@ -5,14 +5,15 @@ use std::net::{IpAddr, Ipv4Addr, Ipv6Addr};
 use super::caller::{read_memory, uint, word32, word64};
 use crate::evidence::Bytes;
 use crate::evidence::line::{Address, Object};
+use crate::sandbox::table::names;
 use crate::sys::seccomp::Notification;
 
 /// No socket address is longer (`struct sockaddr_storage`).
 const ADDRESS_CAP: usize = 128;
 /// Bytes of a message that are looked at: a DNS query over UDP has fewer.
 const MESSAGE_CAP: usize = 1500;
-/// Messages of one `sendmmsg` and pieces of one message that are looked at.
-const PARTS_CAP: u64 = 16;
+/// Messages of one `sendmmsg` and pieces of one message: the kernel takes no more (`UIO_MAXIOV`).
+const PARTS_CAP: u64 = 1024;
 
 /// A message that a caller wants to send.
 #[derive(Debug)]
@@ -21,23 +22,31 @@ pub(super) struct Message {
     pub(super) to: Option<Address>,
     /// The first bytes.
     pub(super) bytes: Vec<u8>,
+    /// How long it is, as the caller says.
+    pub(super) length: u64,
+    /// `MSG_*` by name.
+    pub(super) flags: Vec<String>,
+}
+
+impl Message {
+    /// As evidence, if the call names a destination.
+    pub(super) fn object(&self) -> Option<Object> {
+        let to = self.to.clone()?;
+        Some(Object::Message { to, length: self.length, flags: self.flags.clone() })
+    }
 }
 
 /// The arguments of `socket(2)`.
 pub(super) fn socket_object(notification: &Notification) -> Object {
     const TYPE_MASK: u32 = 0xf;
     let [family, kind, protocol, ..] = notification.args;
+    let kind = uint(kind);
+    let named = names::SOCKET_TYPE.iter().find(|(value, _)| *value == kind & TYPE_MASK);
     Object::Socket {
         family: family_name(uint(family)),
-        kind: match uint(kind) & TYPE_MASK {
-            1 => "SOCK_STREAM".to_owned(),
-            2 => "SOCK_DGRAM".to_owned(),
-            3 => "SOCK_RAW".to_owned(),
-            5 => "SOCK_SEQPACKET".to_owned(),
-            10 => "SOCK_PACKET".to_owned(),
-            other => other.to_string(),
-        },
+        kind: named.map_or_else(|| (kind & TYPE_MASK).to_string(), |(_, name)| (*name).to_owned()),
         protocol: i64::from(super::caller::int(protocol)),
+        flags: names::bit_names(kind & !TYPE_MASK, names::SOCKET),
     }
 }
 
@@ -48,43 +57,51 @@ pub(super) fn read_address(tid: i32, at: u64, length: u64) -> std::io::Result<Ad
 }
 
 /// `sendto(2)`.
-pub(super) fn read_sendto(notification: &Notification) -> std::io::Result<Message> {
-    let [_, bytes, length, _, address, address_length] = notification.args;
+pub(super) fn read_sendto(notification: &Notification) -> std::io::Result<Vec<Message>> {
+    let [_, bytes, length, flags, address, address_length] = notification.args;
     let to = if address == 0 { None } else { Some(read_address(notification.tid, address, address_length)?) };
-    let length = usize::try_from(length).unwrap_or(MESSAGE_CAP).min(MESSAGE_CAP);
-    Ok(Message { to, bytes: read_memory(notification.tid, bytes, length)? })
+    let looked_at = usize::try_from(length).unwrap_or(MESSAGE_CAP).min(MESSAGE_CAP);
+    let bytes = read_memory(notification.tid, bytes, looked_at)?;
+    Ok(vec![Message { to, bytes, length, flags: names::bit_names(uint(flags), names::MESSAGE) }])
 }
 
 /// `sendmsg(2)`.
 pub(super) fn read_sendmsg(notification: &Notification) -> std::io::Result<Vec<Message>> {
-    Ok(vec![read_message(notification.tid, notification.args[1])?])
+    let [_, message, flags, ..] = notification.args;
+    Ok(vec![read_message(notification.tid, message, flags)?])
 }
 
-/// `sendmmsg(2)`: the first messages.
+/// `sendmmsg(2)`.
 pub(super) fn read_sendmmsg(notification: &Notification) -> std::io::Result<Vec<Message>> {
     /// `struct mmsghdr`: a `struct msghdr` and a length, padded.
     const STRIDE: u64 = 64;
-    let [_, vector, count, ..] = notification.args;
-    let one = |i: u64| read_message(notification.tid, vector.wrapping_add(i * STRIDE));
+    let [_, vector, count, flags, ..] = notification.args;
+    let one = |i: u64| read_message(notification.tid, vector.wrapping_add(i * STRIDE), flags);
     (0..u64::from(uint(count)).min(PARTS_CAP)).map(one).collect()
 }
 
 /// `struct msghdr`: name, length, vector, count (64-bit layout).
-fn read_message(tid: i32, at: u64) -> std::io::Result<Message> {
+fn read_message(tid: i32, at: u64, flags: u64) -> std::io::Result<Message> {
     const MSGHDR: usize = 56;
     let header = read_memory(tid, at, MSGHDR)?;
     let word = |at| word64(&header, at).ok_or(std::io::ErrorKind::UnexpectedEof);
     let (name, vector, count) = (word(0)?, word(16)?, word(24)?);
     let name_length = u64::from(word32(&header, 8).unwrap_or_default());
     let to = if name == 0 || name_length == 0 { None } else { Some(read_address(tid, name, name_length)?) };
-    let mut bytes = Vec::new();
-    for i in 0..count.min(PARTS_CAP) {
-        let part = read_memory(tid, vector.wrapping_add(i * 16), 16)?;
-        let (Some(base), Some(length)) = (word64(&part, 0), word64(&part, 8)) else { break };
-        let room = MESSAGE_CAP - bytes.len().min(MESSAGE_CAP);
-        bytes.extend(read_memory(tid, base, usize::try_from(length).unwrap_or(room).min(room))?);
+    let mut message =
+        Message { to, bytes: Vec::new(), length: 0, flags: names::bit_names(uint(flags), names::MESSAGE) };
+    let count = usize::try_from(count.min(PARTS_CAP)).unwrap_or_default();
+    let parts = read_memory(tid, vector, count * 16)?;
+    if parts.len() < count * 16 {
+        return Err(std::io::ErrorKind::UnexpectedEof.into());
     }
-    Ok(Message { to, bytes })
+    for part in parts.chunks_exact(16) {
+        let (Some(base), Some(length)) = (word64(part, 0), word64(part, 8)) else { break };
+        message.length = message.length.saturating_add(length);
+        let room = MESSAGE_CAP.saturating_sub(message.bytes.len());
+        message.bytes.extend(read_memory(tid, base, usize::try_from(length).unwrap_or(room).min(room))?);
+    }
+    Ok(message)
 }
 
 /// Decodes a `struct sockaddr` by its family and its length.
@@ -96,8 +113,10 @@ pub(super) fn decode_address(raw: &[u8]) -> Address {
         ip: None,
         port: None,
         path: None,
+        text: None,
         raw: Bytes::from(raw),
     };
+    let number = |at| word32(raw, at).map(|word| word.to_string()).unwrap_or_default();
     match family {
         Some(1) => address.path = Some(unix_path(raw.get(2..).unwrap_or_default())),
         Some(2) => {
@@ -111,6 +130,10 @@ pub(super) fn decode_address(raw: &[u8]) -> Address {
             // An IPv4-mapped address is the IPv4 address, whatever the socket's family.
             address.ip = ip.map(|ip| ip.to_ipv4_mapped().map_or(IpAddr::V6(ip), IpAddr::V4));
         }
+        // `struct sockaddr_nl`, `struct sockaddr_vm`, `struct sockaddr_ll`.
+        Some(16) => address.text = Some(format!("port {} groups {}", number(4), number(8))),
+        Some(40) => address.text = Some(format!("cid {} port {}", number(8), number(4))),
+        Some(17) => address.text = Some(format!("interface {}", number(4))),
         _ => {}
     }
     address
@@ -124,25 +147,10 @@ fn unix_path(bytes: &[u8]) -> Bytes {
     }
 }
 
-/// The name of an address family.
+/// The name of an address family, or its number.
 fn family_name(family: u32) -> String {
-    let name = match family {
-        0 => "AF_UNSPEC",
-        1 => "AF_UNIX",
-        2 => "AF_INET",
-        10 => "AF_INET6",
-        15 => "AF_KEY",
-        16 => "AF_NETLINK",
-        17 => "AF_PACKET",
-        29 => "AF_CAN",
-        30 => "AF_TIPC",
-        31 => "AF_BLUETOOTH",
-        38 => "AF_ALG",
-        40 => "AF_VSOCK",
-        44 => "AF_XDP",
-        other => return other.to_string(),
-    };
-    name.to_owned()
+    let known = names::FAMILY.iter().find(|(value, _)| *value == family);
+    known.map_or_else(|| family.to_string(), |(_, name)| (*name).to_owned())
 }
 
 #[cfg(test)]

@@ -30,6 +30,8 @@ pub(super) struct Unit {
     pub(super) opener: Option<Opener>,
     /// Where datagram sockets of the unit are connected to, by descriptor number; advisory.
     pub(super) connected: HashMap<i32, Address>,
+    /// What sockets of the unit were bound to last, by descriptor number; advisory.
+    pub(super) bound: HashMap<i32, Address>,
     /// Dynamic libraries that its rustc opened, by file name.
     pub(super) libraries: Vec<OsString>,
     /// How many of them were told.
@@ -50,6 +52,7 @@ impl Unit {
             listener: None,
             opener: None,
             connected: HashMap::new(),
+            bound: HashMap::new(),
             libraries: Vec::new(),
             libraries_told: 0,
         }

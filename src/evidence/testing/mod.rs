@@ -253,5 +253,5 @@ pub(crate) fn text_of(lines: &[Line]) -> String {
 pub(crate) fn ip(address: &str, port: u16) -> Address {
     let ip: std::net::IpAddr = address.parse().unwrap();
     let family = if ip.is_ipv4() { "AF_INET" } else { "AF_INET6" };
-    Address { family: family.to_owned(), ip: Some(ip), port: Some(port), path: None, raw: Bytes::default() }
+    Address { family: family.to_owned(), ip: Some(ip), port: Some(port), ..Address::default() }
 }

@@ -3,7 +3,8 @@
 use super::ip;
 use crate::evidence::Bytes;
 use crate::evidence::line::{
-    Address, ArgState, Attempt, Kind, Line, Object, Outcome, Output, PathObject, ProgramFile, UnitEnd, UnitOutcome, Via,
+    Address, ArgState, Attempt, Kind, Line, Object, Outcome, Output, PathObject, ProgramFile, Recipient, UnitEnd,
+    UnitOutcome, Via,
 };
 use crate::ids::{PackageId, UnitId};
 
@@ -76,7 +77,7 @@ impl UnitBuilder {
     pub(crate) fn path(self, kind: Kind, syscall: &str, path: impl Into<Bytes>, flags: &[&str]) -> Self {
         let path = path.into();
         let flags = flags.iter().map(|f| (*f).to_owned()).collect();
-        self.attempt(kind, syscall, Object::Path(PathObject { path: path.clone(), resolved: path, flags }))
+        self.attempt(kind, syscall, Object::Path(PathObject { path: path.clone(), resolved: path, flags, base: None }))
     }
 
     pub(crate) fn open(self, path: impl Into<Bytes>) -> Self {
@@ -104,7 +105,7 @@ impl UnitBuilder {
     }
 
     pub(crate) fn link(self, syscall: &str, from: &str, to: &str) -> Self {
-        let object = |p: &str| PathObject { path: p.into(), resolved: p.into(), flags: Vec::new() };
+        let object = |p: &str| PathObject { path: p.into(), resolved: p.into(), ..PathObject::default() };
         self.attempt(Kind::FsLink, syscall, Object::Paths { from: object(from), to: object(to) })
     }
 
@@ -117,9 +118,11 @@ impl UnitBuilder {
             Kind::Exec,
             "execve",
             Object::Program {
-                program: PathObject { path: path.into(), resolved: path.into(), flags: Vec::new() },
+                program: PathObject { path: path.into(), resolved: path.into(), ..PathObject::default() },
                 argv: argv.iter().map(|a| Bytes::from(*a)).collect(),
                 argc: u64::try_from(argv.len()).unwrap(),
+                argv_bytes: argv.iter().map(|a| u64::try_from(a.len()).unwrap() + 1).sum(),
+                cwd: Bytes::default(),
                 file,
             },
         )
@@ -145,7 +148,7 @@ impl UnitBuilder {
 
     pub(crate) fn unix(self, path: &str) -> Self {
         let address =
-            Address { family: "AF_UNIX".to_owned(), ip: None, port: None, path: Some(path.into()), raw: path.into() };
+            Address { family: "AF_UNIX".to_owned(), path: Some(path.into()), raw: path.into(), ..Address::default() };
         self.attempt(Kind::NetConnect, "connect", Object::Address(address))
     }
 
@@ -153,17 +156,23 @@ impl UnitBuilder {
         self.attempt(
             Kind::NetSocket,
             "socket",
-            Object::Socket { family: family.to_owned(), kind: kind.to_owned(), protocol },
+            Object::Socket { family: family.to_owned(), kind: kind.to_owned(), protocol, flags: Vec::new() },
         )
     }
 
     pub(crate) fn operation(self, kind: Kind, syscall: &str, names: &[&str]) -> Self {
         let names = names.iter().map(|n| (*n).to_owned()).collect();
-        self.attempt(kind, syscall, Object::Operation { names })
+        self.attempt(kind, syscall, Object::named(names))
     }
 
     pub(crate) fn signal(self, signal: i64, target: i64) -> Self {
-        self.attempt(Kind::ProcSignal, "kill", Object::Signal { signal, target })
+        let recipient = match target {
+            1 => Recipient::Init,
+            -1 => Recipient::Everyone,
+            _ => Recipient::Process,
+        };
+        let name = format!("signal {signal}");
+        self.attempt(Kind::ProcSignal, "kill", Object::Signal { signal, target, name, recipient })
     }
 
     pub(crate) fn end(mut self, change: impl FnOnce(&mut UnitEnd)) -> Self {

@@ -23,7 +23,7 @@ fn rule(cx: &Context<'_>, out: &mut Vec<Draft>) {
     for tried in cx.tried.iter().filter(|t| t.attempt.kind == Kind::Blind) {
         let syscall = tried.attempt.syscall.as_str();
         let names = match &tried.attempt.object {
-            Object::Operation { names } => names.as_slice(),
+            Object::Operation { names, .. } => names.as_slice(),
             _ => &[],
         };
         let exception = cx.policy.exception(CODE.name, &tried.attempt.exe.0, syscall);

@@ -29,7 +29,11 @@ pub(super) struct Secret<'t, 'a> {
 
 /// What an attempt would open, if that is a secret.
 pub(super) fn secret<'t, 'a>(cx: &Context<'a>, tried: &'t Tried<'_>) -> Option<Secret<'t, 'a>> {
-    let path = read_path(tried).or_else(|| aim(tried))?;
+    secret_at(cx, tried, read_path(tried).or_else(|| aim(tried))?)
+}
+
+/// The secret at a path, if it is somebody else's business.
+pub(super) fn secret_at<'t, 'a>(cx: &Context<'a>, tried: &'t Tried<'_>, path: &'t [u8]) -> Option<Secret<'t, 'a>> {
     let listed = cx.policy.secret(path);
     let is_decoy = cx.decoy(path) == Some(DecoyClass::Credential);
     if (listed.is_none() && !is_decoy) || is_own_read(cx, tried, path) {

@@ -25,7 +25,7 @@ fn rule(cx: &Context<'_>, out: &mut Vec<Draft>) {
             continue;
         }
         let names = match &tried.attempt.object {
-            Object::Operation { names } => names.as_slice(),
+            Object::Operation { names, .. } => names.as_slice(),
             _ => &[],
         };
         let syscall = tried.attempt.syscall.as_str();

@@ -55,7 +55,7 @@ impl Class {
 
 fn rule(cx: &Context<'_>, out: &mut Vec<Draft>) {
     for tried in cx.tried.iter().filter(|t| matches!(t.attempt.kind, Kind::NetConnect | Kind::NetSend)) {
-        let Object::Address(address) = &tried.attempt.object else { continue };
+        let (Object::Address(address) | Object::Message { to: address, .. }) = &tried.attempt.object else { continue };
         let (Some(ip), Some(port)) = (address.ip, address.port) else { continue };
         let ip = canonical(ip);
         // Port 0 cannot be reached; resolvers connect to it to learn a source address. Port 53 here is our stub.

@@ -100,10 +100,8 @@ mod tests {
     fn netlink_and_own_sockets_are_no_listeners() {
         let unix = Address {
             family: "AF_UNIX".to_owned(),
-            ip: None,
-            port: None,
             path: Some(format!("{OUT}/server.sock").into()),
-            raw: "".into(),
+            ..Address::default()
         };
         let netlink = Address { family: "AF_NETLINK".to_owned(), path: None, ..unix.clone() };
         assert!(

@@ -48,7 +48,7 @@ mod tests {
         assert_eq!(script(|u| u.change(bashrc)), [expected]);
         assert_eq!(script(|u| u.link("rename", &new, bashrc)), [expected]);
         assert_eq!(script(|u| u.link("symlinkat", &new, bashrc)), [expected]);
-        let object = |p: &str| PathObject { path: p.into(), resolved: p.into(), flags: Vec::new() };
+        let object = |p: &str| PathObject { path: p.into(), resolved: p.into(), ..PathObject::default() };
         let mount = Object::Paths { from: object(&new), to: object(bashrc) };
         assert!(script(|u| u.attempt(Kind::FsMount, "mount", mount)).contains(&expected.to_owned()));
     }

@@ -33,7 +33,7 @@ fn interference(tried: &Tried<'_>) -> Option<(String, serde_json::Value)> {
     let attempt = tried.attempt;
     let syscall = attempt.syscall.as_str();
     match (attempt.kind, &attempt.object) {
-        (Kind::ProcSignal, Object::Signal { signal, target }) => {
+        (Kind::ProcSignal, Object::Signal { signal, target, .. }) => {
             // What was let through stays inside the unit's own PID namespace. 1 is the init that is ours,
             // -1 is everybody.
             let is_refused = matches!(attempt.outcome, Outcome::Denied | Outcome::Killed);
@@ -42,7 +42,7 @@ fn interference(tried: &Tried<'_>) -> Option<(String, serde_json::Value)> {
         }
         // std asks once whether it may use descriptors of processes.
         (Kind::ProcInspect, _) if syscall == "pidfd_open" => None,
-        (Kind::ProcInspect, Object::Operation { names }) => {
+        (Kind::ProcInspect, Object::Operation { names, .. }) => {
             Some((format!("{syscall} {}", names.join(" ")).trim_end().to_owned(), json!({"call": syscall, "names": names})))
         }
         (Kind::ProcInspect, _) => Some((syscall.to_owned(), json!({"call": syscall}))),

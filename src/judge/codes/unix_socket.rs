@@ -23,7 +23,7 @@ pub(crate) const CODE: Code = Code {
 
 fn rule(cx: &Context<'_>, out: &mut Vec<Draft>) {
     for tried in cx.tried.iter().filter(|t| matches!(t.attempt.kind, Kind::NetConnect | Kind::NetSend)) {
-        let Object::Address(address) = &tried.attempt.object else { continue };
+        let (Object::Address(address) | Object::Message { to: address, .. }) = &tried.attempt.object else { continue };
         let Some(path) = address.path.as_ref().filter(|p| !p.0.is_empty()) else { continue };
         let Some((service, subject)) = daemon(cx, tried, &path.0) else { continue };
         let draft = Draft::new(cx, tried, CODE.name, Severity::High).map(|draft| {

@@ -21,7 +21,7 @@ pub(crate) const CODE: Code = Code {
 
 fn rule(cx: &Context<'_>, out: &mut Vec<Draft>) {
     for tried in cx.tried.iter().filter(|t| t.attempt.kind == Kind::NetSocket) {
-        let Object::Socket { family, kind, protocol } = &tried.attempt.object else { continue };
+        let Object::Socket { family, kind, protocol, .. } = &tried.attempt.object else { continue };
         if is_usual(family, kind, *protocol) {
             continue;
         }

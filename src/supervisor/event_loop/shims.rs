@@ -162,7 +162,7 @@ impl EventLoop<'_> {
     }
 
     pub(super) fn read_listener(&mut self, number: u32, flags: EpollFlags) -> Result<()> {
-        let Self { shims, evidence, procfs, zones, start, asked, .. } = self;
+        let Self { shims, evidence, procfs, zones, start, asked, spec, .. } = self;
         let Some(unit) = shims.get_mut(&number).and_then(|shim| shim.unit.as_mut()) else { return Ok(()) };
         let (Some(listener), Some(evidence)) = (&unit.listener, evidence.as_mut()) else { return Ok(()) };
         if !flags.contains(EpollFlags::EPOLLIN) {
@@ -186,7 +186,7 @@ impl EventLoop<'_> {
                 break;
             }
         }
-        let mut handler = Handler { evidence, procfs, zones, start: *start, asked };
+        let mut handler = Handler { evidence, procfs, zones, start: *start, trace: spec.trace, asked };
         for notification in pending {
             handler.handle(unit, &notification).map_err(SupervisorError::Evidence)?;
         }

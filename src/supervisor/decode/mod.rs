@@ -1,0 +1,144 @@
+//! From registers and memory to a typed object, for every call but opens and
+//! metadata. The table says which register is what; this only reads it.
+
+mod operation;
+mod program;
+mod signal;
+
+use std::os::unix::ffi::OsStrExt as _;
+use std::path::Path;
+
+use super::caller::{self, PATH_CAP, Proc, int, uint};
+use super::open::Unreadable;
+use super::sockets;
+use crate::evidence::Bytes;
+use crate::evidence::line::{ArgState, Base, Object, PathObject};
+use crate::sandbox::table::names::{bit_names, value_name};
+use crate::sandbox::table::{Args, Named};
+use crate::sys::seccomp::Notification;
+
+/// A decoded call.
+#[derive(Debug)]
+pub(super) struct Decoded {
+    pub(super) object: Object,
+    pub(super) state: ArgState,
+    /// For calls that send: what.
+    pub(super) messages: Vec<sockets::Message>,
+}
+
+impl Decoded {
+    /// What was decided from registers alone.
+    pub(super) fn exact(object: Object) -> Self {
+        Self::new(object, ArgState::Exact)
+    }
+
+    /// Nothing but the registers could be read.
+    pub(super) fn unreadable() -> Self {
+        Self::new(Object::None, ArgState::Unreadable)
+    }
+
+    fn new(object: Object, state: ArgState) -> Self {
+        Self { object, state, messages: Vec::new() }
+    }
+}
+
+/// What the decoders read from: the registers of a call, and what is known of its caller.
+#[derive(Clone, Copy)]
+struct Caller<'a> {
+    notification: &'a Notification,
+    procfs: &'a Proc,
+}
+
+impl Caller<'_> {
+    fn tid(self) -> i32 {
+        self.notification.tid
+    }
+
+    fn register(self, at: u8) -> u64 {
+        self.notification.args.get(usize::from(at)).copied().unwrap_or_default()
+    }
+
+    fn descriptor(self, at: Option<u8>) -> Option<i32> {
+        at.map(|at| int(self.register(at)))
+    }
+
+    /// The names of a register's value.
+    fn names(self, named: Named) -> Vec<String> {
+        match named {
+            Named::Value(at, mask, names) => vec![value_name(uint(self.register(at)) & mask, names)],
+            Named::Bits(at, mask, names) => bit_names(uint(self.register(at)) & mask, names),
+        }
+    }
+
+    fn flags(self, named: Option<Named>) -> Vec<String> {
+        named.map(|named| self.names(named)).unwrap_or_default()
+    }
+
+    /// A path argument, with the absolute path that it means by text.
+    fn path(self, dir: Option<u8>, at: u8) -> Result<PathObject, Unreadable> {
+        let (path, whole) = caller::read_string(self.tid(), self.register(at), PATH_CAP)?;
+        if !whole {
+            return Err(Unreadable::TooLong);
+        }
+        Ok(path_object(self.tid(), self.descriptor(dir), path, self.procfs))
+    }
+}
+
+/// A path of the caller's: its bytes, where it starts, and the absolute path that this means by text.
+pub(super) fn path_object(tid: i32, dirfd: Option<i32>, path: Vec<u8>, procfs: &Proc) -> PathObject {
+    let base = if path.starts_with(b"/") { None } else { procfs.base(tid, dirfd) };
+    let resolved = procfs.resolve_from(tid, base.as_deref(), as_path(&path));
+    let base = base.map(|folder| Base {
+        dirfd: dirfd.filter(|dirfd| *dirfd != libc::AT_FDCWD),
+        path: Bytes::from(folder.as_path()),
+    });
+    PathObject { path: Bytes(path), resolved: Bytes::from(resolved.as_path()), flags: Vec::new(), base }
+}
+
+fn as_path(bytes: &[u8]) -> &Path {
+    Path::new(std::ffi::OsStr::from_bytes(bytes))
+}
+
+/// Decodes a call.
+pub(super) fn decode(notification: &Notification, args: Args, procfs: &Proc) -> Result<Decoded, Unreadable> {
+    let caller = Caller { notification, procfs };
+    let snapshot = |object| Ok(Decoded::new(object, ArgState::Snapshot));
+    match args {
+        Args::Path(dir, at, flags) => {
+            snapshot(Object::Path(PathObject { flags: caller.flags(flags), ..caller.path(dir, at)? }))
+        }
+        Args::Paths(from_dir, from, to_dir, to, flags) => snapshot(Object::Paths {
+            from: caller.path(from_dir, from)?,
+            to: PathObject { flags: caller.flags(flags), ..caller.path(to_dir, to)? },
+        }),
+        Args::Symlink(contents, dir, at) => snapshot(symbolic_link(caller, contents, dir, at)?),
+        Args::Program(dir, at, list, flags) => program::decode(caller, dir, at, list, flags),
+        Args::Socket => Ok(Decoded::new(sockets::socket_object(notification), ArgState::Exact)),
+        Args::Address => {
+            let address = sockets::read_address(caller.tid(), caller.register(1), caller.register(2))?;
+            snapshot(Object::Address(address))
+        }
+        Args::SendTo => sent(sockets::read_sendto(notification)?),
+        Args::SendMessage => sent(sockets::read_sendmsg(notification)?),
+        Args::SendMessages => sent(sockets::read_sendmmsg(notification)?),
+        Args::Signal(recipient, number) => Ok(Decoded::new(signal::decode(caller, recipient, number), ArgState::Exact)),
+        Args::Parts(parts) => Ok(operation::decode(caller, parts)),
+        Args::Open(..) | Args::OpenHow | Args::Metadata(_) => Ok(Decoded::new(Object::None, ArgState::Exact)),
+    }
+}
+
+/// The link's contents stand as the path that the link would lead to.
+fn symbolic_link(caller: Caller<'_>, contents: u8, dir: Option<u8>, at: u8) -> Result<Object, Unreadable> {
+    let (text, _) = caller::read_string(caller.tid(), caller.register(contents), PATH_CAP)?;
+    let to = caller.path(dir, at)?;
+    let folder = to.resolved.as_path().parent().unwrap_or(Path::new("/")).to_owned();
+    let target = caller::normal(&folder.join(as_path(&text)));
+    let from = PathObject { path: Bytes(text), resolved: Bytes::from(target.as_path()), ..PathObject::default() };
+    Ok(Object::Paths { from, to })
+}
+
+#[expect(clippy::unnecessary_wraps, reason = "one arm of many that can fail")]
+fn sent(messages: Vec<sockets::Message>) -> Result<Decoded, Unreadable> {
+    let object = messages.iter().find_map(sockets::Message::object).unwrap_or(Object::None);
+    Ok(Decoded { object, state: ArgState::Snapshot, messages })
+}

@@ -1,0 +1,191 @@
+//! Program starts: which file, with which arguments.
+
+use nix::errno::Errno;
+
+use super::{Caller, Decoded};
+use crate::evidence::Bytes;
+use crate::evidence::line::{ArgState, Object, PathObject, ProgramFile};
+use crate::sandbox::table::Named;
+use crate::supervisor::caller::{self, word64};
+use crate::supervisor::open::{self, Unreadable};
+
+/// The path is that of the file behind links, where there is one, so that a link named like a
+/// compiler is not taken for one.
+pub(super) fn decode(
+    caller: Caller<'_>,
+    dir: Option<u8>,
+    path: u8,
+    argv: u8,
+    flags: Option<Named>,
+) -> Result<Decoded, Unreadable> {
+    let (tid, procfs, dirfd) = (caller.tid(), caller.procfs, caller.descriptor(dir));
+    let mut program = PathObject { flags: caller.flags(flags), ..caller.path(dir, path)? };
+    let raw = program.path.0.as_slice();
+    let found = if raw.is_empty() {
+        procfs.open_base(tid, dirfd)
+    } else if raw.starts_with(b"/") {
+        open::object(raw, None, true)
+    } else {
+        procfs.open_base(tid, dirfd).and_then(|base| open::object(raw, Some(&base), true))
+    };
+    let file = match &found {
+        Ok(object) => open::program_file(object, procfs),
+        Err(Errno::ENOENT) => ProgramFile::Absent,
+        Err(_) => ProgramFile::Unknown,
+    };
+    if let Some(real) = found.ok().and_then(|object| procfs.own_descriptor(object)) {
+        program.resolved = Bytes::from(real.as_path());
+    }
+    let Arguments { argv, argc, bytes, whole } = read_arguments(tid, caller.register(argv))?;
+    let cwd = procfs.base(tid, None).map(|cwd| Bytes::from(cwd.as_path())).unwrap_or_default();
+    let state = if whole { ArgState::Snapshot } else { ArgState::Partial };
+    Ok(Decoded::new(Object::Program { program, argv, argc, argv_bytes: bytes, cwd, file }, state))
+}
+
+/// An argument vector, as far as the caps go.
+#[derive(Debug, PartialEq, Eq)]
+struct Arguments {
+    /// What is kept: the first arguments, the last of them perhaps not to its end.
+    argv: Vec<Bytes>,
+    /// How many there are.
+    argc: u64,
+    /// Their size with the zero bytes at their ends.
+    bytes: u64,
+    /// True if all is kept.
+    whole: bool,
+}
+
+/// Reads pointers and strings a page at a time: a vector of megabytes must not cost the supervisor a
+/// call for each argument. Sizes are measured beyond what is kept.
+fn read_arguments(tid: i32, vector: u64) -> Result<Arguments, Unreadable> {
+    /// Bytes of all arguments that are kept.
+    const KEPT: u64 = 64 * 1024;
+    /// The kernel refuses more than a quarter of the stack's limit, and more than 6 MiB (`_STK_LIM / 4 * 3`) in any
+    /// case; execve(2) fails beyond, so that nothing larger needs to be measured.
+    const MEASURED: u64 = 6 << 20;
+    let mut read = Arguments { argv: Vec::new(), argc: 0, bytes: 0, whole: true };
+    let (mut pointers, mut strings) = (Window::new(tid), Window::new(tid));
+    let mut at = vector;
+    // A null vector is an empty one (execve(2), notes). The kernel counts the pointers, too.
+    while at != 0 && read.bytes + 8 * read.argc < MEASURED {
+        let word = pointers.read(at, 8)?;
+        let pointer = word64(word, 0).ok_or(Unreadable::Memory)?;
+        if pointer == 0 {
+            return Ok(read);
+        }
+        at = at.wrapping_add(8);
+        read.argc += 1;
+        let room = KEPT.saturating_sub(read.bytes);
+        let (text, length) = strings.string(pointer, room, MEASURED)?;
+        read.whole &= room > 0 && u64::try_from(text.len()) == Ok(length);
+        if room > 0 {
+            read.argv.push(Bytes(text));
+        }
+        read.bytes += length + 1;
+    }
+    read.whole &= at == 0;
+    Ok(read)
+}
+
+/// The page of the caller's memory that was read last: arguments lie side by side.
+struct Window {
+    tid: i32,
+    start: u64,
+    bytes: Vec<u8>,
+}
+
+impl Window {
+    const PAGE: u64 = 4096;
+
+    fn new(tid: i32) -> Self {
+        Self { tid, start: 0, bytes: Vec::new() }
+    }
+
+    /// What is there from `at` to the end of its page, at least one byte.
+    fn rest(&mut self, at: u64) -> Result<&[u8], Unreadable> {
+        let page = at - at % Self::PAGE;
+        if self.bytes.is_empty() || self.start != page {
+            let length = usize::try_from(Self::PAGE).unwrap_or_default();
+            self.bytes = caller::read_memory(self.tid, page, length)?;
+            self.start = page;
+        }
+        let skip = usize::try_from(at - page).map_err(|_| Unreadable::Memory)?;
+        self.bytes.get(skip..).filter(|rest| !rest.is_empty()).ok_or(Unreadable::Memory)
+    }
+
+    /// Some bytes that may lie across two pages.
+    fn read(&mut self, at: u64, length: usize) -> Result<&[u8], Unreadable> {
+        let here = self.rest(at)?.len();
+        if here < length {
+            self.bytes = caller::read_memory(self.tid, at, length)?;
+            // Not the start of a page, so that the next look reads anew.
+            self.start = u64::MAX;
+            return Ok(&self.bytes);
+        }
+        self.rest(at)
+    }
+
+    /// The first `room` bytes of a string, and its length, measured up to `most` bytes.
+    fn string(&mut self, at: u64, room: u64, most: u64) -> Result<(Vec<u8>, u64), Unreadable> {
+        let mut kept = Vec::new();
+        let mut length = 0;
+        while length < most {
+            let rest = self.rest(at.checked_add(length).ok_or(Unreadable::Memory)?)?;
+            let end = rest.iter().position(|byte| *byte == 0);
+            let piece = rest.get(..end.unwrap_or(rest.len())).unwrap_or_default();
+            let wanted = usize::try_from(room.saturating_sub(length)).unwrap_or(usize::MAX).min(piece.len());
+            kept.extend_from_slice(piece.get(..wanted).unwrap_or_default());
+            length += u64::try_from(piece.len()).unwrap_or_default();
+            if end.is_some() {
+                break;
+            }
+        }
+        Ok((kept, length))
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use std::ffi::CString;
+
+    use super::*;
+
+    fn read(arguments: &[&[u8]]) -> Arguments {
+        let strings: Vec<_> = arguments.iter().map(|text| CString::new(*text).unwrap()).collect();
+        let mut vector: Vec<usize> = strings.iter().map(|text| text.as_ptr().addr()).collect();
+        vector.push(0);
+        let me = std::process::id().cast_signed();
+        read_arguments(me, u64::try_from(vector.as_ptr().addr()).unwrap()).unwrap()
+    }
+
+    #[test]
+    fn all_arguments_are_read_and_a_null_vector_is_an_empty_one() {
+        let found = read(&[b"cc", b"", b"-o"]);
+        assert_eq!(found.argv, [Bytes::from("cc"), Bytes::from(""), Bytes::from("-o")]);
+        assert_eq!((found.argc, found.bytes, found.whole), (3, 7, true));
+        let none = read_arguments(std::process::id().cast_signed(), 0).unwrap();
+        assert_eq!((none.argc, none.whole), (0, true));
+    }
+
+    #[test]
+    fn what_is_longer_than_the_cap_is_measured_and_not_kept() {
+        let long = vec![b'x'; 100 * 1024];
+        let found = read(&[b"sh", &long, b"after"]);
+        assert_eq!((found.argc, found.bytes, found.whole), (3, 3 + 102_401 + 6, false));
+        assert_eq!(found.argv.len(), 2);
+        assert_eq!(found.argv[1].0.len(), 64 * 1024 - 3);
+    }
+
+    #[test]
+    fn many_arguments_are_counted() {
+        let many: Vec<&[u8]> = vec![b"x"; 300_000];
+        let found = read(&many);
+        assert_eq!((found.argc, found.bytes, found.whole), (300_000, 600_000, false));
+        assert_eq!(found.argv.len(), 32 * 1024);
+    }
+
+    #[test]
+    fn a_vector_that_cannot_be_read_is_unreadable() {
+        read_arguments(std::process::id().cast_signed(), 8).unwrap_err();
+    }
+}
