@@ -46,7 +46,8 @@ fn main() {
     in_child("clone-user-pid", 0x3000_0000);
     tried("clone3", call(435, &[bytes(&[0; 88]), 88]));
     tried("setns", call(308, &[0, 0]));
-    tried("mount", call(165, &[c("none"), c(out_dir()), c("tmpfs"), 0, 0]));
+    tell("out-dir", out_dir());
+    tried("mount", call(165, &[c("none"), c(out_dir()), c("tmpfs"), 2, 0]));
     tried("umount", call(166, &[c("/tmp"), 2]));
     tried("chroot", call(161, &[c(out_dir())]));
     tried("pivot-root", call(155, &[c(out_dir()), c(out_dir())]));
