@@ -1,12 +1,13 @@
 //! What happened, for good: the attempts of one run, in order, never edited.
 //!
 //! [`mod@line`] holds the types of `evidence.jsonl`, [`log`] reads a file back,
-//! [`writer`] makes one.
+//! [`writer`] makes one, and [`quota`] says what gets a line there.
 
 mod attempt;
 pub mod bytes;
 pub mod line;
 pub mod log;
+pub mod quota;
 #[cfg(test)]
 pub mod testing;
 pub mod writer;

@@ -3,16 +3,16 @@
 //!
 //! Identical attempts of a unit are one line; how often they came is counted
 //! in a shared mapping of a second file, indexed by `seq`, so that the counts
-//! survive the writer. Each class of calls of each unit has its own quota.
+//! survive the writer. Which attempt still gets a line decides [`super::quota`].
 
-use std::collections::{BTreeMap, HashMap};
+use std::collections::BTreeMap;
 use std::fs::File;
-use std::hash::{DefaultHasher, Hash as _, Hasher as _};
 use std::io::{self, Write as _};
 
 use sha2::{Digest as _, Sha256};
 
-use super::line::{Attempt, Header, Integrity, Kind, Line, Totals};
+use super::line::{Attempt, Header, Integrity, Line, Totals};
+use super::quota::{Lane, Place, Quota};
 use crate::ids::{Sha256Digest, UnitId};
 use crate::sys::counters::Counters;
 
@@ -26,10 +26,7 @@ pub struct EvidenceWriter {
     counters: Counters,
     digest: Sha256,
     totals: Totals,
-    /// Recorded attempts of each unit, by a hash of what makes two attempts identical.
-    seen: HashMap<UnitId, HashMap<u64, u64>>,
-    used: HashMap<(UnitId, Kind), u64>,
-    quota: u64,
+    quota: Quota,
     repeated: Vec<u64>,
     buffer: Vec<u8>,
     /// Lines that came before the header: our own self-test's.
@@ -47,9 +44,7 @@ impl EvidenceWriter {
             counters: Counters::create(counters, COUNTERS)?,
             digest: Sha256::new(),
             totals: Totals::default(),
-            seen: HashMap::new(),
-            used: HashMap::new(),
-            quota,
+            quota: Quota::new(quota),
             repeated: Vec::new(),
             buffer: Vec::new(),
             held: Some(Vec::new()),
@@ -95,27 +90,28 @@ impl EvidenceWriter {
     ///
     /// # Errors
     /// As [`Self::write`].
-    pub fn record(&mut self, mut attempt: Attempt) -> io::Result<()> {
-        let key = identity(&attempt);
+    pub fn record(&mut self, mut attempt: Attempt, lane: Lane) -> io::Result<()> {
         if attempt.arg_state == super::line::ArgState::Unreadable {
             self.totals.unreadable += 1;
         }
-        if let Some(seq) = self.seen.get(&attempt.unit).and_then(|unit| unit.get(&key)) {
-            self.totals.coalesced += 1;
-            self.repeat(*seq);
-            return Ok(());
+        let next = self.totals.recorded + 1;
+        match self.quota.place(&attempt, lane, next) {
+            Place::Repeat(seq) => {
+                self.totals.coalesced += 1;
+                self.repeat(seq);
+                Ok(())
+            }
+            Place::Beyond => {
+                self.totals.dropped += 1;
+                Ok(())
+            }
+            Place::New => {
+                self.totals.recorded = next;
+                attempt.seq = next;
+                self.repeat(next);
+                self.write(&Line::Attempt(Box::new(attempt)))
+            }
         }
-        let used = self.used.entry((attempt.unit, attempt.kind)).or_default();
-        if *used >= self.quota {
-            self.totals.dropped += 1;
-            return Ok(());
-        }
-        *used += 1;
-        self.totals.recorded += 1;
-        attempt.seq = self.totals.recorded;
-        self.seen.entry(attempt.unit).or_default().insert(key, attempt.seq);
-        self.repeat(attempt.seq);
-        self.write(&Line::Attempt(Box::new(attempt)))
     }
 
     /// Counts a dull attempt by zone.
@@ -131,8 +127,7 @@ impl EvidenceWriter {
 
     /// Lets go of what is only needed while a unit lives.
     pub fn forget(&mut self, unit: UnitId) {
-        self.seen.remove(&unit);
-        self.used.retain(|(other, _), _| *other != unit);
+        self.quota.forget(unit);
     }
 
     /// Attempts that were dropped so far.
@@ -166,13 +161,4 @@ impl EvidenceWriter {
 
 fn index(seq: u64) -> Option<usize> {
     usize::try_from(seq).ok().filter(|at| *at < COUNTERS)
-}
-
-/// What makes two attempts of a unit identical: everything but when, by which process and in which registers.
-fn identity(attempt: &Attempt) -> u64 {
-    let mut hasher = DefaultHasher::new();
-    (attempt.kind, &attempt.syscall, &attempt.exe, attempt.errno, &attempt.lineage).hash(&mut hasher);
-    // Debug forms are total and distinguish what the types distinguish.
-    format!("{:?}{:?}{:?}", attempt.outcome, attempt.arg_state, attempt.object).hash(&mut hasher);
-    hasher.finish()
 }

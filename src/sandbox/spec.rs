@@ -161,13 +161,13 @@ pub struct Limits {
     pub file_size: u64,
     /// Open descriptors of one process.
     pub open_files: u64,
-    /// Attempts of one class that are recorded as lines of their own.
+    /// Attempts of one class of one unit that are recorded as lines of their own (`evidence::quota`).
     pub attempts_per_class: u64,
 }
 
 impl Default for Limits {
     fn default() -> Self {
-        Self { wall_clock_s: 1800, processes: 4096, file_size: 4 << 30, open_files: 4096, attempts_per_class: 50_000 }
+        Self { wall_clock_s: 1800, processes: 4096, file_size: 4 << 30, open_files: 4096, attempts_per_class: 20_000 }
     }
 }
 

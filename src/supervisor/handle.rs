@@ -400,8 +400,9 @@ impl Handler<'_> {
         let lineage = if finding.kind == Kind::Exec { self.procfs.lineage(tid) } else { Vec::new() };
         let process = self.procfs.process(tid).unwrap_or(0);
         // Read from a caller that is gone, these bytes could be another's: the call was never carried out.
+        let lane = self.zones.lane(&finding.object, &unit.places);
         let gone = unit.listener.as_ref().is_some_and(|listener| !listener.is_valid(notification.id));
-        self.evidence.record(Attempt {
+        let attempt = Attempt {
             seq: 0,
             t: u64::try_from(self.start.elapsed().as_nanos()).unwrap_or(u64::MAX),
             unit: unit.id,
@@ -419,7 +420,8 @@ impl Handler<'_> {
             arg_state: finding.state,
             object: finding.object,
             count: 1,
-        })
+        };
+        self.evidence.record(attempt, lane)
     }
 }
 

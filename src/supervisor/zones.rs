@@ -1,9 +1,11 @@
 //! Where a path lies, as far as that decides who opens it and whether it is
 //! counted or recorded.
 
+use std::collections::HashSet;
 use std::path::{Path, PathBuf};
 
-use crate::evidence::line::{Layout, UnitKind};
+use crate::evidence::line::{Layout, Object, PathObject, UnitKind};
+use crate::evidence::quota::Lane;
 
 /// Where a path lies.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -32,6 +34,8 @@ pub(super) struct Zones {
     layout: Layout,
     consumer_sources: PathBuf,
     decoys_elsewhere: Vec<PathBuf>,
+    /// Every decoy, and every folder on the way to one.
+    planted: HashSet<PathBuf>,
     given: Vec<PathBuf>,
 }
 
@@ -58,7 +62,38 @@ impl Zones {
         let elsewhere = |path: &Path| !path.starts_with(&layout.home);
         let decoys_elsewhere =
             layout.decoys.iter().map(|decoy| PathBuf::from(&decoy.path)).filter(|path| elsewhere(path)).collect();
-        Self { consumer_sources: Path::new(&layout.consumer).join("src"), decoys_elsewhere, given, layout }
+        let planted = layout.decoys.iter().flat_map(|decoy| Path::new(&decoy.path).ancestors()).map(PathBuf::from);
+        Self {
+            consumer_sources: Path::new(&layout.consumer).join("src"),
+            decoys_elsewhere,
+            planted: planted.collect(),
+            given,
+            layout,
+        }
+    }
+
+    /// The lane in which an attempt has its quota, by the most telling of its paths.
+    pub(super) fn lane(&self, object: &Object, places: &[PathBuf]) -> Lane {
+        let of = |path: &PathObject| {
+            let path = path.resolved.as_path();
+            let below = |folder: &str| path.starts_with(folder);
+            if self.planted.contains(path) {
+                Lane::Planted
+            } else if ["/proc", "/sys", "/dev"].into_iter().any(below) {
+                Lane::Kernel
+            } else if places.iter().any(|place| path.starts_with(place)) {
+                Lane::Own
+            } else if self.is_decoy(path) {
+                Lane::Home
+            } else {
+                Lane::Plain
+            }
+        };
+        match object {
+            Object::Path(path) | Object::Program { program: path, .. } => of(path),
+            Object::Paths { from, to } => of(from).max(of(to)),
+            _ => Lane::Plain,
+        }
     }
 
     /// The zone of an absolute, normalised path for a unit of this kind with these places.

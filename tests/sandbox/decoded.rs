@@ -82,7 +82,9 @@ fn a_question_in_many_pieces_is_read_as_one() {
 fn sockets_and_addresses_of_other_families_are_spelled_out() {
     let flags = |attempt: &Attempt| attempt.object["flags"] == json!(["MSG_DONTWAIT", "MSG_NOSIGNAL"]);
     assert_eq!(the("net.send", "send flags", flags)["length"], 10);
-    let socket = the("net.socket", "flags", |attempt| attempt.object["family"] == "AF_UNIX" && attempt.object["flags"].is_array());
+    let socket = the("net.socket", "flags", |attempt| {
+        attempt.object["family"] == "AF_UNIX" && attempt.object["flags"].is_array()
+    });
     assert_eq!(socket["flags"], json!(["SOCK_NONBLOCK", "SOCK_CLOEXEC"]));
     let netlink = the("net.bind", "netlink", |attempt| attempt.object["family"] == "AF_NETLINK");
     assert_eq!(netlink["text"], "port 7 groups 1");
@@ -94,9 +96,8 @@ fn sockets_and_addresses_of_other_families_are_spelled_out() {
 #[test]
 fn a_signal_says_whom_it_is_for() {
     let found = |recipient: &'static str, target: i64| {
-        let fits = move |attempt: &Attempt| {
-            attempt.object["recipient"] == recipient && attempt.object["target"] == target
-        };
+        let fits =
+            move |attempt: &Attempt| attempt.object["recipient"] == recipient && attempt.object["target"] == target;
         the("proc.signal", recipient, fits)["name"].clone()
     };
     assert_eq!(found("own-group", 0), "SIGUSR1");

@@ -17,14 +17,7 @@ fn refused(name: &str, errno: i32, kind: &str, call: &str, fits: impl Fn(&Attemp
 
 /// As [`refused`], of a call with arguments in memory.
 #[track_caller]
-fn refused_as(
-    state: &str,
-    name: &str,
-    errno: i32,
-    kind: &str,
-    call: &str,
-    fits: impl Fn(&Attempt) -> bool,
-) -> Attempt {
+fn refused_as(state: &str, name: &str, errno: i32, kind: &str, call: &str, fits: impl Fn(&Attempt) -> bool) -> Attempt {
     RUN.met(name, errno);
     let unit = RUN.unit("run-build-script", "tries-kernel");
     let attempt = RUN.the(kind, name, |attempt| attempt.unit == unit && attempt.call == call && fits(attempt));

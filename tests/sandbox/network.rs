@@ -100,7 +100,9 @@ fn tcp_fast_open_does_not_get_out() {
     run.met("fast-open-host", ECONNREFUSED);
     run.met("fast-open-nowhere", ENETUNREACH);
     run.met("fast-open-connect", EACCES);
-    run.the("net.send", "fast open", |attempt| attempt.object["to"]["ip"] == "192.0.2.1" && attempt.object["to"]["port"] == 443);
+    run.the("net.send", "fast open", |attempt| {
+        attempt.object["to"]["ip"] == "192.0.2.1" && attempt.object["to"]["port"] == 443
+    });
 }
 
 #[test]
@@ -109,7 +111,9 @@ fn datagrams_do_not_get_out() {
     run.met("udp-nowhere", ENETUNREACH);
     // Accepted by a loopback interface on which nobody listens.
     run.met("udp-host", 0);
-    run.the("net.send", "the datagram", |attempt| attempt.object["to"]["ip"] == "192.0.2.1" && attempt.object["to"]["port"] == 53);
+    run.the("net.send", "the datagram", |attempt| {
+        attempt.object["to"]["ip"] == "192.0.2.1" && attempt.object["to"]["port"] == 53
+    });
 }
 
 #[test]
