@@ -24,6 +24,7 @@ mod sandbox {
     mod files;
     mod graph;
     mod host;
+    mod hostile;
     mod identity;
     mod kernel;
     mod network;

@@ -164,6 +164,9 @@ pub enum ArgState {
     Partial,
     /// Could not be read; the call was refused.
     Unreadable,
+    /// Found in the place of what was recorded before: another thread of the caller changed the arguments while the
+    /// call waited for its answer.
+    Changed,
 }
 
 /// The decoded arguments of a call. In JSON the field `type` names the variant.

@@ -407,7 +407,7 @@ pub mod note {
 /// The closing line.
 #[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Totals {
-    /// Notifications that the kernel delivered.
+    /// Attempts: notifications that the kernel delivered, with each message of a list by itself.
     pub received: u64,
     /// Attempts that stand as lines of their own.
     pub recorded: u64,

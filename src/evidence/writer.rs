@@ -80,8 +80,8 @@ impl EvidenceWriter {
         Ok(())
     }
 
-    /// Notes that the kernel delivered a notification. Each ends in exactly one of
-    /// [`Self::record`] and [`Self::count`] that is marked as its own.
+    /// Notes that there is an attempt: one for each notification, and one more for each further message of a
+    /// list and each argument that changed. Each ends in exactly one of [`Self::record`] and [`Self::count`].
     pub fn received(&mut self) {
         self.totals.received += 1;
     }

@@ -1,7 +1,8 @@
 //! One notification: decode, act, record, answer. In this order, always.
 
+mod network;
+
 use std::io;
-use std::net::IpAddr;
 use std::os::unix::ffi::OsStrExt as _;
 use std::path::{Path, PathBuf};
 use std::time::Instant;
@@ -9,17 +10,17 @@ use std::time::Instant;
 use nix::errno::Errno;
 use syscalls::Sysno;
 
-use super::caller::{self, Proc, uint};
+use super::caller::Proc;
 use super::decode::{self, Decoded};
 use super::metadata::{self, MetadataCall};
+use super::open as opens;
 use super::open::{self, OpenCall, Opened, Unreadable};
 use super::reply::{Constant, Continue, Reply};
 use super::units::Unit;
 use super::zones::{Zone, Zones};
-use super::{dns, open as opens};
 use crate::evidence::Bytes;
 use crate::evidence::line::{
-    Address, ArgState, Attempt, Kind, Object, Outcome, PathObject, ProgramFile, Recipient, UnitKind, Via,
+    ArgState, Attempt, Kind, Object, Outcome, PathObject, ProgramFile, Recipient, UnitKind, Via,
 };
 use crate::evidence::writer::EvidenceWriter;
 use crate::sandbox::table::{self, Answer, Args, Class, Layer, Metadata, Row, Trace};
@@ -54,6 +55,7 @@ struct Finding {
 impl Handler<'_> {
     /// Handles one notification. An error means that evidence cannot be written.
     pub(super) fn handle(&mut self, unit: &mut Unit, notification: &Notification) -> io::Result<()> {
+        self.check_start(unit, notification)?;
         self.evidence.received();
         let reply = self.decide(unit, notification)?;
         let Some(listener) = &unit.listener else { return Ok(()) };
@@ -96,9 +98,47 @@ impl Handler<'_> {
                 self.refuse(unit, notification, row.kind, errno, decoded)?;
                 Ok(Reply::Errno(errno))
             }
-            Answer::Continue(layer) => self.pass_on(unit, notification, row, decoded, layer),
+            Answer::Continue(layer) => {
+                let (first, state) = (decoded.object.clone(), decoded.state);
+                let reply = self.pass_on(unit, notification, row, decoded, layer)?;
+                if state != ArgState::Exact {
+                    self.look_again(unit, notification, row, &first)?;
+                }
+                Ok(reply)
+            }
             Answer::OpenOnBehalf | Answer::MetadataOnBehalf | Answer::SocketByFamily => Ok(Reply::Errno(libc::EPERM)),
         }
+    }
+
+    /// The kernel reads arguments in memory anew after our answer. Whoever changes them while the call waits is
+    /// likely to be caught here, and both readings stand in the evidence.
+    fn look_again(&mut self, unit: &Unit, notification: &Notification, row: Row, first: &Object) -> io::Result<()> {
+        let now = decode::decode(notification, row.args, self.procfs).map_or(Object::None, |decoded| decoded.object);
+        let still_waits = unit.listener.as_ref().is_some_and(|listener| listener.is_valid(notification.id));
+        if now == *first || !still_waits {
+            return Ok(());
+        }
+        self.evidence.received();
+        self.record_allowed(unit, notification, row.kind, ArgState::Changed, now)
+    }
+
+    /// A process that runs another program than the one whose start was recorded.
+    fn check_start(&mut self, unit: &mut Unit, notification: &Notification) -> io::Result<()> {
+        let Unit { kind, places, starts, .. } = unit;
+        let is_system = |path: &Path| matches!(self.zones.of(path, *kind, places), Zone::Fixed(_));
+        let Some(found) = starts.check(notification.tid, self.procfs, is_system) else { return Ok(()) };
+        self.evidence.received();
+        let finding = Finding {
+            kind: Kind::Exec,
+            outcome: Outcome::Allowed,
+            errno: None,
+            state: found.state,
+            object: found.object(),
+        };
+        let mut attempt = self.attempt(unit, notification, finding);
+        attempt.exe = Bytes::from(found.before.as_path());
+        "execve".clone_into(&mut attempt.syscall);
+        self.file(unit, attempt)
     }
 
     fn pass_on(
@@ -115,39 +155,19 @@ impl Handler<'_> {
             Kind::Exec if !std::mem::replace(&mut unit.runs, true) => self.evidence.count("unit-program"),
             Kind::ProcSignal if signals_itself(&decoded.object) => self.evidence.count("own-signal"),
             Kind::FsProbe => self.probe(unit, notification, decoded)?,
-            Kind::NetConnect => {
-                let mut errno = None;
-                if let Object::Address(address) = &decoded.object {
-                    let fd = caller::int(notification.args[0]);
-                    unit.connected.insert(fd, address.clone());
-                    errno = self.nobody_there(notification, address);
-                }
-                let finding = Finding {
-                    kind: row.kind,
-                    outcome: Outcome::Allowed,
-                    errno,
-                    state: decoded.state,
-                    object: decoded.object,
-                };
-                self.record(unit, notification, finding)?;
-            }
+            Kind::NetConnect => self.connects(unit, notification, decoded)?,
             Kind::NetSend => self.sends(unit, notification, decoded)?,
             Kind::NetBind | Kind::NetListen => self.listens(unit, notification, row.kind, decoded)?,
+            Kind::Exec => {
+                let before = self.procfs.exe(notification.tid).unwrap_or_default();
+                let process = self.procfs.process(notification.tid).unwrap_or(0);
+                unit.starts.expect(process, before, &decoded.object, self.procfs);
+                self.record_allowed(unit, notification, row.kind, decoded.state, decoded.object)?;
+            }
             kind if self.is_dull(unit, kind, &decoded.object) => self.evidence.count("own"),
             kind => self.record_allowed(unit, notification, kind, decoded.state, decoded.object)?,
         }
         Ok(reply)
-    }
-
-    /// ENOENT if the address is the path of a unix socket that is not there.
-    fn nobody_there(&self, notification: &Notification, address: &Address) -> Option<i32> {
-        let path = address
-            .path
-            .as_ref()
-            .map(|path| path.0.as_slice())
-            .filter(|path| path.first().is_some_and(|first| *first != 0))?;
-        let base = self.procfs.open_base(notification.tid, None).ok()?;
-        (opens::object(path, Some(&base), true).err() == Some(Errno::ENOENT)).then_some(libc::ENOENT)
     }
 
     /// rustc changes names within its own output folder; what a build script does in `OUT_DIR` is recorded.
@@ -168,25 +188,6 @@ impl Handler<'_> {
         unit.places.iter().any(|place| path.starts_with(place)) && !self.zones.is_source(path)
     }
 
-    /// A listen is about the address that its socket was bound to last.
-    fn listens(
-        &mut self,
-        unit: &mut Unit,
-        notification: &Notification,
-        kind: Kind,
-        decoded: Decoded,
-    ) -> io::Result<()> {
-        let fd = caller::int(notification.args[0]);
-        let object = match &decoded.object {
-            Object::Address(address) => {
-                unit.bound.insert(fd, address.clone());
-                decoded.object
-            }
-            _ => unit.bound.get(&fd).cloned().map_or(Object::None, Object::Address),
-        };
-        self.record_allowed(unit, notification, kind, ArgState::Snapshot, object)
-    }
-
     /// A question about a path: counted where a read would be dull.
     fn probe(&mut self, unit: &Unit, notification: &Notification, decoded: Decoded) -> io::Result<()> {
         let Object::Path(path) = &decoded.object else { return Ok(()) };
@@ -202,52 +203,6 @@ impl Handler<'_> {
             }
         }
         Ok(())
-    }
-
-    /// Messages: a question to a name server is recorded as what it asks, an address of its own as a send.
-    fn sends(&mut self, unit: &mut Unit, notification: &Notification, decoded: Decoded) -> io::Result<()> {
-        let fd = caller::int(notification.args[0]);
-        let mut plain = 0;
-        for message in decoded.messages {
-            let server = message.to.clone().or_else(|| unit.connected.get(&fd).cloned());
-            let questions = match &server {
-                Some(server) if server.port.is_some() => dns::questions(&message.bytes),
-                _ => Vec::new(),
-            };
-            let asks = !questions.is_empty();
-            for (name, qtype) in questions {
-                let server = server.clone().unwrap_or_else(|| super::sockets::decode_address(&[]));
-                if is_stub(&server) {
-                    self.asked.push(name.clone());
-                }
-                let object = Object::Question { name: Bytes(name), qtype, server };
-                self.record_allowed(unit, notification, Kind::DnsQuery, decoded.state, object)?;
-            }
-            match message.object() {
-                Some(object) if !(asks && message.to.as_ref().is_some_and(is_stub)) => {
-                    self.record_allowed(unit, notification, Kind::NetSend, decoded.state, object)?;
-                }
-                _ if asks => {}
-                _ => plain += 1,
-            }
-        }
-        if plain > 0 {
-            // On a connected socket, whose connect stands already.
-            self.evidence.count("connected-send");
-        }
-        Ok(())
-    }
-
-    fn socket(&mut self, unit: &Unit, notification: &Notification, row: Row) -> io::Result<Reply> {
-        let [family, kind, protocol, ..] = notification.args;
-        let object = super::sockets::socket_object(notification);
-        if let Some(errno) = table::refuse_socket(uint(family), uint(kind), uint(protocol)) {
-            return self.constant(unit, notification, row.kind, errno, object);
-        }
-        let finding =
-            Finding { kind: row.kind, outcome: Outcome::Allowed, errno: None, state: ArgState::Exact, object };
-        self.record(unit, notification, finding)?;
-        Ok(Reply::Continue(Continue(Layer::NetworkNamespace)))
     }
 
     fn open(&mut self, unit: &mut Unit, notification: &Notification, args: Args) -> io::Result<Reply> {
@@ -395,14 +350,24 @@ impl Handler<'_> {
     }
 
     fn record(&mut self, unit: &Unit, notification: &Notification, finding: Finding) -> io::Result<()> {
+        let attempt = self.attempt(unit, notification, finding);
+        self.file(unit, attempt)
+    }
+
+    /// To the evidence, with the quota of its lane.
+    fn file(&mut self, unit: &Unit, attempt: Attempt) -> io::Result<()> {
+        let lane = self.zones.lane(&attempt.object, &unit.places);
+        self.evidence.record(attempt, lane)
+    }
+
+    fn attempt(&self, unit: &Unit, notification: &Notification, finding: Finding) -> Attempt {
         let tid = notification.tid;
         let exe = self.procfs.exe(tid).unwrap_or_default();
         let lineage = if finding.kind == Kind::Exec { self.procfs.lineage(tid) } else { Vec::new() };
         let process = self.procfs.process(tid).unwrap_or(0);
         // Read from a caller that is gone, these bytes could be another's: the call was never carried out.
-        let lane = self.zones.lane(&finding.object, &unit.places);
         let gone = unit.listener.as_ref().is_some_and(|listener| !listener.is_valid(notification.id));
-        let attempt = Attempt {
+        Attempt {
             seq: 0,
             t: u64::try_from(self.start.elapsed().as_nanos()).unwrap_or(u64::MAX),
             unit: unit.id,
@@ -420,8 +385,7 @@ impl Handler<'_> {
             arg_state: finding.state,
             object: finding.object,
             count: 1,
-        };
-        self.evidence.record(attempt, lane)
+        }
     }
 }
 
@@ -436,11 +400,6 @@ fn answer_open(call: &OpenCall, opened: Opened) -> Reply {
         Opened::Done(fd) => Reply::Descriptor { fd, close_on_exec: call.flags.contains(nix::fcntl::OFlag::O_CLOEXEC) },
         Opened::Failed(errno) => Reply::Errno(raw(errno)),
     }
-}
-
-/// The stub resolver's address.
-pub(super) fn is_stub(address: &Address) -> bool {
-    address.port == Some(53) && address.ip.is_some_and(|ip: IpAddr| ip.is_loopback())
 }
 
 /// An errno that a layer gives is a denial; any other is the ordinary failure of an open.

@@ -23,6 +23,7 @@ mod opener;
 mod reply;
 mod self_test;
 mod sockets;
+mod starts;
 mod units;
 mod zones;
 

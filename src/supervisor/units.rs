@@ -8,6 +8,7 @@ use std::time::Instant;
 
 use super::admit::Admitted;
 use super::opener::Opener;
+use super::starts::Starts;
 use crate::evidence::line::{Address, UnitKind};
 use crate::ids::{PackageId, UnitId};
 use crate::sys::seccomp::Listener;
@@ -32,6 +33,8 @@ pub(super) struct Unit {
     pub(super) connected: HashMap<i32, Address>,
     /// What sockets of the unit were bound to last, by descriptor number; advisory.
     pub(super) bound: HashMap<i32, Address>,
+    /// Starts of programs that were let through.
+    pub(super) starts: Starts,
     /// Dynamic libraries that its rustc opened, by file name.
     pub(super) libraries: Vec<OsString>,
     /// How many of them were told.
@@ -53,6 +56,7 @@ impl Unit {
             opener: None,
             connected: HashMap::new(),
             bound: HashMap::new(),
+            starts: Starts::default(),
             libraries: Vec::new(),
             libraries_told: 0,
         }

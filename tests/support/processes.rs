@@ -55,6 +55,12 @@ pub fn descendants(of: u32) -> Vec<Process> {
     all.values().filter(|process| descends(process)).cloned().collect()
 }
 
+/// The most memory that a process had, in KiB (`VmHWM`).
+pub fn peak_memory(pid: i32) -> Option<u64> {
+    let status = fs::read_to_string(format!("/proc/{pid}/status")).ok()?;
+    status.lines().find_map(|line| line.strip_prefix("VmHWM:")?.trim().strip_suffix(" kB")?.parse().ok())
+}
+
 /// Waits until something is so; false if it is not within the time.
 pub fn within(limit: Duration, mut holds: impl FnMut() -> bool) -> bool {
     let start = Instant::now();

@@ -13,12 +13,16 @@
 
 use std::collections::BTreeMap;
 use std::fs;
+use std::io::Read as _;
 use std::path::{Path, PathBuf};
-use std::process::{Command, ExitStatus, Output};
+use std::process::{Command, ExitStatus, Output, Stdio};
+use std::time::Duration;
 
 use base64::Engine as _;
 use serde_json::Value;
 use tempfile::TempDir;
+
+use crate::support::processes::{descendants, peak_memory};
 
 /// What payloads in Rust begin with.
 pub const PRELUDE: &str = include_str!("../sandbox/payloads/prelude.rs");
@@ -92,6 +96,32 @@ impl Subject {
     /// Runs it to its end.
     pub fn run(&self) -> Run {
         self.read(&self.command().output().unwrap())
+    }
+
+    /// Runs it to its end, and tells the most memory that the supervisor had, in KiB.
+    pub fn run_watched(&self, command: &mut Command) -> (Run, u64) {
+        let mut child = command.stdout(Stdio::piped()).stderr(Stdio::piped()).spawn().unwrap();
+        // The pipes must not fill up: the report is read by a thread of its own.
+        let mut stdout = child.stdout.take().unwrap();
+        let reader = std::thread::spawn(move || {
+            let mut bytes = Vec::new();
+            stdout.read_to_end(&mut bytes).map(|_| bytes)
+        });
+        let (mut supervisor, mut peak) = (None, 0);
+        let status = loop {
+            if let Some(status) = child.try_wait().unwrap() {
+                break status;
+            }
+            supervisor = supervisor
+                .or_else(|| descendants(child.id()).into_iter().find(|process| process.command.contains("__launch")));
+            peak = supervisor.as_ref().and_then(|process| peak_memory(process.pid)).unwrap_or(0).max(peak);
+            std::thread::sleep(Duration::from_millis(2));
+        };
+        let mut stderr = Vec::new();
+        child.stderr.take().unwrap().read_to_end(&mut stderr).unwrap();
+        let stdout = reader.join().unwrap().unwrap();
+        assert!(peak > 0, "nobody saw the supervisor");
+        (self.read(&Output { status, stdout, stderr }), peak)
     }
 
     /// Reads the report and the evidence of a run that has ended.

@@ -13,13 +13,14 @@ pub(crate) const CODE: Code = Code {
     severity: "critical",
     attack: &["T1562.001"],
     meaning: "Code that runs at build time tried to hide from whoever watches: a filter of its own over ours, memory \
-              that cannot be read, a process that cannot be inspected.",
+              that cannot be read, a process that cannot be inspected, arguments that change while they are looked at.",
     honest: "Programs that confine themselves, such as `file`; the policy knows them.",
     action: "Do not build this package outside a sandbox.",
     rule,
 };
 
 fn rule(cx: &Context<'_>, out: &mut Vec<Draft>) {
+    changed(cx, out);
     for tried in cx.tried.iter().filter(|t| t.attempt.kind == Kind::Blind) {
         let syscall = tried.attempt.syscall.as_str();
         let names = match &tried.attempt.object {
@@ -41,9 +42,25 @@ fn rule(cx: &Context<'_>, out: &mut Vec<Draft>) {
     }
 }
 
+/// Arguments that were others by the time of our answer. No honest program changes them in another thread.
+fn changed(cx: &Context<'_>, out: &mut Vec<Draft>) {
+    for tried in cx.tried.iter().filter(|t| t.attempt.arg_state == ArgState::Changed) {
+        let syscall = tried.attempt.syscall.as_str();
+        let says = format!("{} changed the arguments of {syscall} while the call was looked at", actor(tried));
+        let draft = Draft::new(cx, tried, CODE.name, Severity::Critical).map(|draft| {
+            draft
+                .about(format!("{syscall} with changing arguments"), json!({"call": syscall}))
+                .says(says)
+                .attack(CODE.attack)
+        });
+        push(out, draft);
+    }
+}
+
 #[cfg(test)]
 mod tests {
-    use crate::evidence::line::Kind;
+    use crate::evidence::line::{ArgState, Kind};
+    use crate::evidence::testing::OUT;
     use crate::judge::codes::testing::script;
 
     #[test]
@@ -52,6 +69,12 @@ mod tests {
             script(|u| u.operation(Kind::Blind, "prctl", &["PR_SET_DUMPABLE"])),
             ["blinding critical prctl PR_SET_DUMPABLE"]
         );
+    }
+
+    #[test]
+    fn arguments_that_change_while_they_are_looked_at_are_critical() {
+        let found = script(|u| u.link("rename", OUT, "/home/dev/.x").with(|a| a.arg_state = ArgState::Changed));
+        assert!(found.contains(&"blinding critical rename with changing arguments".to_owned()), "{found:?}");
     }
 
     #[test]

@@ -206,7 +206,6 @@ fn kernel(sysno: Sysno) -> Option<Class> {
             Answer::Constant(EPERM),
         ),
         // Kernel facilities.
-        Sysno::io_uring_setup | Sysno::io_uring_enter => constant(SURFACE, REGISTERS, libc::ENOSYS),
         Sysno::io_uring_register => {
             constant(SURFACE, Parts(&[Name(Value(1, WHOLE, names::IO_URING_REGISTER))]), libc::ENOSYS)
         }
@@ -243,7 +242,7 @@ fn kernel(sysno: Sysno) -> Option<Class> {
         Sysno::name_to_handle_at => {
             row(SURFACE, Path(Some(0), 1, Some(Bits(4, WHOLE, names::AT))), Answer::Refuse(EOPNOTSUPP, NO_CAPABILITY))
         }
-        Sysno::open_by_handle_at => refused(SURFACE, Parts(&[Descriptor(0)]), NO_CAPABILITY),
+        Sysno::open_by_handle_at | Sysno::quotactl_fd => refused(SURFACE, Parts(&[Descriptor(0)]), NO_CAPABILITY),
         Sysno::personality => unless(
             &[Is(0, PERSONALITY_QUERY)],
             SURFACE,
@@ -258,7 +257,6 @@ fn kernel(sysno: Sysno) -> Option<Class> {
         Sysno::delete_module => refused(SURFACE, Parts(&[Text(0)]), NO_CAPABILITY),
         Sysno::kexec_file_load => refused(SURFACE, Parts(&[Descriptor(0), Descriptor(1)]), NO_CAPABILITY),
         Sysno::quotactl => refused(SURFACE, Parts(&[Part::Path(None, 1)]), NO_CAPABILITY),
-        Sysno::quotactl_fd => refused(SURFACE, Parts(&[Descriptor(0)]), NO_CAPABILITY),
         Sysno::fanotify_mark => refused(
             SURFACE,
             Parts(&[Name(Bits(1, WHOLE, names::FANOTIFY_MARK)), Part::Path(Some(3), 4)]),
@@ -273,7 +271,9 @@ fn kernel(sysno: Sysno) -> Option<Class> {
         | Sysno::clock_settime
         | Sysno::fanotify_init
         | Sysno::vhangup => refused(SURFACE, REGISTERS, NO_CAPABILITY),
-        Sysno::adjtimex
+        Sysno::io_uring_setup
+        | Sysno::io_uring_enter
+        | Sysno::adjtimex
         | Sysno::clock_adjtime
         | Sysno::modify_ldt
         | Sysno::uselib

@@ -63,15 +63,15 @@ impl Caller<'_> {
     }
 
     /// The names of a register's value.
-    fn names(self, named: Named) -> Vec<String> {
-        match named {
+    fn names(self, register: Named) -> Vec<String> {
+        match register {
             Named::Value(at, mask, names) => vec![value_name(uint(self.register(at)) & mask, names)],
             Named::Bits(at, mask, names) => bit_names(uint(self.register(at)) & mask, names),
         }
     }
 
-    fn flags(self, named: Option<Named>) -> Vec<String> {
-        named.map(|named| self.names(named)).unwrap_or_default()
+    fn flags(self, register: Option<Named>) -> Vec<String> {
+        register.map(|register| self.names(register)).unwrap_or_default()
     }
 
     /// A path argument, with the absolute path that it means by text.

@@ -17,8 +17,8 @@ pub(super) fn decode(caller: Caller<'_>, parts: &[Part]) -> Decoded {
     let mut state = ArgState::Exact;
     for part in parts {
         let read = match *part {
-            Part::Name(named) => {
-                names.extend(caller.names(named));
+            Part::Name(register) => {
+                names.extend(caller.names(register));
                 continue;
             }
             Part::Process(at) => {

@@ -1,0 +1,127 @@
+//! Sockets: what is created, connected, bound and sent.
+
+use std::io;
+use std::net::IpAddr;
+
+use nix::errno::Errno;
+
+use super::{Finding, Handler};
+use crate::evidence::Bytes;
+use crate::evidence::line::{Address, ArgState, Kind, Object, Outcome};
+use crate::sandbox::table::{self, Layer, Row};
+use crate::supervisor::caller::{self, uint};
+use crate::supervisor::decode::Decoded;
+use crate::supervisor::reply::{Continue, Reply};
+use crate::supervisor::units::Unit;
+use crate::supervisor::{dns, open, sockets};
+use crate::sys::seccomp::Notification;
+
+impl Handler<'_> {
+    pub(super) fn socket(&mut self, unit: &Unit, notification: &Notification, row: Row) -> io::Result<Reply> {
+        let [family, kind, protocol, ..] = notification.args;
+        let object = sockets::socket_object(notification);
+        if let Some(errno) = table::refuse_socket(uint(family), uint(kind), uint(protocol)) {
+            return self.constant(unit, notification, row.kind, errno, object);
+        }
+        let finding =
+            Finding { kind: row.kind, outcome: Outcome::Allowed, errno: None, state: ArgState::Exact, object };
+        self.record(unit, notification, finding)?;
+        Ok(Reply::Continue(Continue(Layer::NetworkNamespace)))
+    }
+
+    pub(super) fn connects(
+        &mut self,
+        unit: &mut Unit,
+        notification: &Notification,
+        decoded: Decoded,
+    ) -> io::Result<()> {
+        let mut errno = None;
+        if let Object::Address(address) = &decoded.object {
+            let fd = caller::int(notification.args[0]);
+            unit.connected.insert(fd, address.clone());
+            errno = self.nobody_there(notification, address);
+        }
+        let finding = Finding {
+            kind: Kind::NetConnect,
+            outcome: Outcome::Allowed,
+            errno,
+            state: decoded.state,
+            object: decoded.object,
+        };
+        self.record(unit, notification, finding)
+    }
+
+    /// ENOENT if the address is the path of a unix socket that is not there.
+    fn nobody_there(&self, notification: &Notification, address: &Address) -> Option<i32> {
+        let path = address
+            .path
+            .as_ref()
+            .map(|path| path.0.as_slice())
+            .filter(|path| path.first().is_some_and(|first| *first != 0))?;
+        let base = self.procfs.open_base(notification.tid, None).ok()?;
+        (open::object(path, Some(&base), true).err() == Some(Errno::ENOENT)).then_some(libc::ENOENT)
+    }
+
+    /// A listen is about the address that its socket was bound to last.
+    pub(super) fn listens(
+        &mut self,
+        unit: &mut Unit,
+        notification: &Notification,
+        kind: Kind,
+        decoded: Decoded,
+    ) -> io::Result<()> {
+        let fd = caller::int(notification.args[0]);
+        let object = match &decoded.object {
+            Object::Address(address) => {
+                unit.bound.insert(fd, address.clone());
+                decoded.object
+            }
+            _ => unit.bound.get(&fd).cloned().map_or(Object::None, Object::Address),
+        };
+        self.record_allowed(unit, notification, kind, ArgState::Snapshot, object)
+    }
+
+    /// Messages: a question to a name server is recorded as what it asks, an address of its own as a send.
+    pub(super) fn sends(&mut self, unit: &mut Unit, notification: &Notification, decoded: Decoded) -> io::Result<()> {
+        let fd = caller::int(notification.args[0]);
+        let (mut attempts, mut is_plain) = (0_u64, decoded.messages.is_empty());
+        for message in decoded.messages {
+            let server = message.to.clone().or_else(|| unit.connected.get(&fd).cloned());
+            let questions = match &server {
+                Some(server) if server.port.is_some() => dns::questions(&message.bytes),
+                _ => Vec::new(),
+            };
+            let asks = !questions.is_empty();
+            for (name, qtype) in questions {
+                let server = server.clone().unwrap_or_else(|| sockets::decode_address(&[]));
+                if is_stub(&server) {
+                    self.asked.push(name.clone());
+                }
+                let object = Object::Question { name: Bytes(name), qtype, server };
+                self.record_allowed(unit, notification, Kind::DnsQuery, decoded.state, object)?;
+                attempts += 1;
+            }
+            match message.object() {
+                Some(object) if !(asks && message.to.as_ref().is_some_and(is_stub)) => {
+                    self.record_allowed(unit, notification, Kind::NetSend, decoded.state, object)?;
+                    attempts += 1;
+                }
+                _ if asks => {}
+                _ => is_plain = true,
+            }
+        }
+        if is_plain {
+            // On a connected socket, whose connect stands already.
+            self.evidence.count("connected-send");
+            attempts += 1;
+        }
+        // The call itself is counted as one.
+        (1..attempts).for_each(|_| self.evidence.received());
+        Ok(())
+    }
+}
+
+/// The stub resolver's address.
+fn is_stub(address: &Address) -> bool {
+    address.port == Some(53) && address.ip.is_some_and(|ip: IpAddr| ip.is_loopback())
+}
