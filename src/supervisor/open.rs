@@ -126,6 +126,7 @@ impl OpenCall {
                 .filter(|name| !matches!(*name, "O_RDONLY" | "O_LARGEFILE" | "O_NDELAY" | "O_RSYNC" | "O_FSYNC"))
                 .map(str::to_owned),
         );
+        names.extend(self.resolve.iter_names().map(|(name, _)| name.to_owned()));
         names
     }
 }

@@ -52,6 +52,8 @@ fn both_paths_and_the_flags_of_a_call_stand_in_its_record() {
     assert_eq!(renamed["to"]["flags"], json!(["RENAME_NOREPLACE"]));
     let exchanged = the("fs.link", "an exchange", |attempt| attempt.object["to"]["path"] == "nowhere");
     assert_eq!(exchanged["to"]["flags"], json!(["RENAME_EXCHANGE", "0x100"]), "a flag without a name is a number");
+    let opened = the("fs.open", "openat2", |attempt| attempt.path == "/not-there");
+    assert_eq!(opened["flags"], json!(["O_RDONLY", "RESOLVE_BENEATH", "RESOLVE_NO_SYMLINKS"]));
     let removed = the("fs.remove", "rmdir", |attempt| attempt.path == "made-from-dirfd");
     assert_eq!(removed["flags"], json!(["AT_REMOVEDIR"]));
     assert_eq!(the("fs.write", "mknod", by_call("mknod"))["flags"], json!(["S_IFIFO"]));

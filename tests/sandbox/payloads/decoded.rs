@@ -10,6 +10,8 @@ fn rename_and_remove(out: &str) {
     tried("make-at", call(258, &[below, c("made-from-dirfd"), 0o700]));
     tried("rename-flags", call(316, &[AT_FDCWD, c("made-from-cwd"), below, c("renamed"), 1]));
     tried("exchange", call(316, &[AT_FDCWD, c("below"), AT_FDCWD, c("nowhere"), 2 | 0x100]));
+    let how = [0_u64, 0, 0x0c].map(u64::to_ne_bytes).concat();
+    tried("resolve-flags", call(437, &[below, c("/not-there"), bytes(&how), 24]));
     tried("remove-dir", call(263, &[below, c("made-from-dirfd"), 0x200]));
     tried("make-fifo", call(133, &[c("made-fifo"), 0o010_600, 0]));
     tried("link-follow", call(265, &[AT_FDCWD, c("made-fifo"), AT_FDCWD, c("second-name"), 0x400]));
