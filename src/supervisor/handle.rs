@@ -174,7 +174,7 @@ impl Handler<'_> {
     /// Messages: a question to a name server is recorded as what it asks, an address of its own as a send.
     fn sends(&mut self, unit: &mut Unit, notification: &Notification, decoded: Decoded) -> io::Result<()> {
         let fd = caller::int(notification.args[0]);
-        let mut plain = 0;
+        let (mut plain, mut told) = (0, 0);
         for Message { to, bytes } in decoded.messages {
             let server = to.clone().or_else(|| unit.connected.get(&fd).cloned());
             let questions = match &server {
@@ -189,19 +189,24 @@ impl Handler<'_> {
                 }
                 let object = Object::Question { name: Bytes(name), qtype, server };
                 self.record_allowed(unit, notification, Kind::DnsQuery, decoded.state, object)?;
+                told += 1;
             }
             match to {
                 Some(address) if !(asks && is_stub(&address)) => {
                     self.record_allowed(unit, notification, Kind::NetSend, decoded.state, Object::Address(address))?;
+                    told += 1;
                 }
                 _ if asks => {}
                 _ => plain += 1,
             }
         }
-        if plain > 0 {
-            // On a connected socket, whose connect stands already.
+        if plain > 0 || told == 0 {
+            // On a connected socket, whose connect stands already; or nothing at all.
             self.evidence.count("connected-send");
+            told += 1;
         }
+        // Each further one is a call of its own in the totals.
+        (1..told).for_each(|_| self.evidence.received());
         Ok(())
     }
 
