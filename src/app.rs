@@ -336,6 +336,7 @@ fn refused_log(
         layout: layout("", &toolchain.sysroot),
         started: settings.now,
         given: Vec::new(),
+        policy: None,
     };
     let totals = Totals { integrity: Integrity::Complete, ..Totals::default() };
     EvidenceLog::from_lines([Line::Header(Box::new(header)), Line::Fact(fact), Line::Totals(totals)])

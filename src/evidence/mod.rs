@@ -1,10 +1,14 @@
 //! What happened, for good: the attempts of one run, in order, never edited.
 //!
-//! [`mod@line`] holds the types of `evidence.jsonl`, [`log`] reads a file back,
-//! [`writer`] makes one.
+//! [`mod@line`] holds the types of `evidence.jsonl`, [`log`] reads a file back
+//! ([`file`] by its path), [`writer`] makes one.
 
 mod attempt;
 pub mod bytes;
+#[cfg(test)]
+mod damage_tests;
+pub mod file;
+mod format;
 pub mod line;
 pub mod log;
 #[cfg(test)]
