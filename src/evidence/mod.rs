@@ -14,6 +14,8 @@ pub mod log;
 #[cfg(test)]
 pub mod testing;
 pub mod writer;
+#[cfg(test)]
+mod writer_tests;
 
 pub use bytes::Bytes;
 pub use line::{Attempt, Header, Kind, Line, Object};

@@ -266,7 +266,7 @@ impl Report {
             given: header.given.iter().map(|given| safe(given)).collect(),
             packages: packages.collect(),
             evidence: ReportEvidence {
-                path: evidence_path.map(ToOwned::to_owned),
+                path: evidence_path.map(safe),
                 sha256: log.sha256,
                 received: totals.received,
                 recorded: totals.recorded,
@@ -321,6 +321,9 @@ fn rejudged(recorded: Option<&PolicyRecord>, judged: &PolicyRecord) -> Option<Re
         .map(|recorded| Rejudged { recorded: plain(recorded), judged: plain(judged) })
 }
 
+/// The facts that refuse sources.
+const REFUSALS: [&str; 2] = ["unsafe-archive", "checksum-mismatch"];
+
 /// Why there was no run, where the sources were refused.
 fn refusal(log: &EvidenceLog) -> Option<ReportError> {
     let hint = log.lines.iter().find_map(|line| match line {
@@ -328,8 +331,8 @@ fn refusal(log: &EvidenceLog) -> Option<ReportError> {
         _ => None,
     })?;
     log.lines.iter().find_map(|line| match line {
-        Line::Fact(fact) => Some(ReportError {
-            code: safe(&fact.code),
+        Line::Fact(fact) if REFUSALS.contains(&fact.code.as_str()) => Some(ReportError {
+            code: fact.code.clone(),
             message: safe(&fact.text),
             hint: Some(hint.clone()).filter(|hint| !hint.is_empty()),
         }),

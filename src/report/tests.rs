@@ -182,8 +182,8 @@ fn forged() -> EvidenceLog {
         })
         .note(note::LIMIT_HIT, bad)
         .note(note::REFUSED, bad)
-        .fact("unsafe-archive", bad)
         .fact(bad, bad)
+        .fact("unsafe-archive", bad)
         .directive(bad, bad)
         .log()
 }
