@@ -10,7 +10,7 @@ use super::refused::refuse;
 use super::tell::{Teller, complain, deliver, fail, failed_to};
 use crate::acquire::{self, AcquireError, Acquired, Silent};
 use crate::cli::{CheckArgs, Format};
-use crate::evidence::file::{Opened, open};
+use crate::evidence::file::{Opened, counters_path, open};
 use crate::exit::ExitCode;
 use crate::judge::Verdict;
 use crate::plan::build::{RunSettings, plan};
@@ -166,7 +166,8 @@ fn tell(spec: &SandboxSpec, settings: &Settings, teller: &Teller) -> ExitCode {
 fn keep_run(opened: &Opened, settings: &Settings, verdict: Verdict) -> Result<Option<PathBuf>, String> {
     let mut file =
         File::open(&opened.path).map_err(|error| format!("failed to open {}: {error}", opened.path.display()))?;
-    keep(&mut file, opened, settings, verdict)
+    let counters = File::open(counters_path(&opened.path)).ok();
+    keep(&mut file, counters, &opened.log, settings, verdict)
 }
 
 /// Tells of a run that did not get to the end of its log: what was seen until then, and what went wrong.

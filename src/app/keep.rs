@@ -5,7 +5,8 @@ use std::io::{self, Read as _, Seek as _};
 use std::os::unix::fs::OpenOptionsExt as _;
 use std::path::{Path, PathBuf};
 
-use crate::evidence::file::{Opened, counters_length, counters_path};
+use crate::evidence::EvidenceLog;
+use crate::evidence::file::{counters_length, counters_path};
 use crate::judge::Verdict;
 use crate::settings::{EvidencePlace, Settings};
 
@@ -13,7 +14,8 @@ use crate::settings::{EvidencePlace, Settings};
 /// Old evidence goes.
 pub(super) fn keep(
     file: &mut File,
-    opened: &Opened,
+    counters: Option<File>,
+    log: &EvidenceLog,
     settings: &Settings,
     verdict: Verdict,
 ) -> Result<Option<PathBuf>, String> {
@@ -27,16 +29,14 @@ pub(super) fn keep(
     if !wanted {
         return Ok(None);
     }
-    let target = &opened.log.header.target;
+    let target = &log.header.target;
     let name = format!("{}-{}-{}-{}.jsonl", target.name, target.version, settings.now, std::process::id());
     let path = dir.join(plain(&name));
     let kept = fs::create_dir_all(dir).and_then(|()| {
         file.rewind()?;
         copy(file, &path)?;
-        if opened.log.is_cut_off()
-            && let Ok(counters) = File::open(counters_path(&opened.path))
-        {
-            copy(&mut counters.take(counters_length(&opened.log)), &counters_path(&path))?;
+        if let Some(counters) = counters.filter(|_| log.is_cut_off()) {
+            copy(&mut counters.take(counters_length(log)), &counters_path(&path))?;
         }
         // As `replay` will name it.
         fs::canonicalize(&path)

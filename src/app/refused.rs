@@ -2,6 +2,7 @@
 
 use std::fs::File;
 use std::io::{self, BufReader, Seek as _};
+use std::path::Path;
 
 use nix::sys::memfd::{MFdFlags, memfd_create};
 
@@ -10,7 +11,6 @@ use super::keep::keep;
 use super::tell::{Teller, deliver, fail, failed_to};
 use crate::acquire::{self, AcquireError, ErrorClass};
 use crate::evidence::EvidenceLog;
-use crate::evidence::file::Opened;
 use crate::evidence::line::{
     FORMAT, Fact, Header, Line, Note, Package, PackageSource, Target, TargetKind, Tool, VERSION, note,
 };
@@ -55,9 +55,8 @@ fn tell(fact: Fact, hint: Option<String>, settings: &Settings, toolchain: &HostT
     let mut file = written(header, fact, hint).map_err(|error| format!("failed to write evidence: {error}"))?;
     let log = EvidenceLog::read(BufReader::new(&file), None).map_err(|error| failed_to(&error))?;
     let verdict = Report::new(&log, policy, None).verdict;
-    let opened = Opened { log, path: std::path::PathBuf::new() };
-    let kept = keep(&mut file, &opened, settings, verdict)?;
-    Ok(Report::new(&opened.log, policy, kept.as_deref().and_then(std::path::Path::to_str)))
+    let kept = keep(&mut file, None, &log, settings, verdict)?;
+    Ok(Report::new(&log, policy, kept.as_deref().and_then(Path::to_str)))
 }
 
 /// The log, in memory: where it is kept depends on what it comes to.
