@@ -28,6 +28,8 @@ pub struct Cli {
 /// Commands beside the check itself.
 #[derive(Debug, Subcommand)]
 pub enum Command {
+    /// Judge the evidence of a run again; nothing is built and nothing fetched
+    Replay(ReplayArgs),
     /// Tell what a finding means; without CODE, list all codes
     Explain {
         /// A finding's code, such as dns-query
@@ -53,21 +55,12 @@ pub struct CheckArgs {
     #[arg(long, help_heading = "Features")]
     pub no_default_features: bool,
 
-    /// What goes to standard output
-    #[arg(long, value_enum, default_value_t = Format::Human, help_heading = "Reports")]
-    pub format: Format,
-    /// Write a report to a file, too; repeatable
-    #[arg(long, value_name = "FORMAT=FILE", help_heading = "Reports")]
-    pub output: Vec<String>,
+    /// How it is told.
+    #[command(flatten)]
+    pub reports: ReportArgs,
     /// Keep the evidence in this directory, whatever the verdict
     #[arg(long, value_name = "DIR", help_heading = "Reports")]
     pub evidence: Option<PathBuf>,
-    /// Judge by this policy instead of the default one
-    #[arg(long, value_name = "FILE", help_heading = "Reports")]
-    pub policy: Option<PathBuf>,
-    /// The lowest severity for which the exit code is not 0
-    #[arg(long, value_enum, value_name = "SEVERITY", default_value_t = FailOn::Medium, help_heading = "Reports")]
-    pub fail_on: FailOn,
 
     /// Give the build a variable; without a value, ours; repeatable
     #[arg(long, value_name = "NAME[=VALUE]", help_heading = "Sandbox")]
@@ -97,15 +90,54 @@ pub struct CheckArgs {
     /// Use no network; name what is missing
     #[arg(long, help_heading = "General")]
     pub offline: bool,
+    /// How it looks.
+    #[command(flatten)]
+    pub tone: ToneArgs,
+    /// Log what we do to standard error; twice for more
+    #[arg(long, short, action = clap::ArgAction::Count, help_heading = "General")]
+    pub verbose: u8,
+}
+
+/// What to judge again and how.
+#[derive(Debug, Args)]
+pub struct ReplayArgs {
+    /// The evidence of a run: the file that its report names
+    #[arg(value_name = "EVIDENCE")]
+    pub evidence: PathBuf,
+    /// How it is told.
+    #[command(flatten)]
+    pub reports: ReportArgs,
+    /// How it looks.
+    #[command(flatten)]
+    pub tone: ToneArgs,
+}
+
+/// How a judgement is made and told.
+#[derive(Debug, Args)]
+pub struct ReportArgs {
+    /// What goes to standard output
+    #[arg(long, value_enum, default_value_t = Format::Human, help_heading = "Reports")]
+    pub format: Format,
+    /// Write a report to a file, too; repeatable
+    #[arg(long, value_name = "FORMAT=FILE", help_heading = "Reports")]
+    pub output: Vec<String>,
+    /// Judge by this policy instead of the default one
+    #[arg(long, value_name = "FILE", help_heading = "Reports")]
+    pub policy: Option<PathBuf>,
+    /// The lowest severity for which the exit code is not 0
+    #[arg(long, value_enum, value_name = "SEVERITY", default_value_t = FailOn::Medium, help_heading = "Reports")]
+    pub fail_on: FailOn,
+}
+
+/// How it looks while it is told.
+#[derive(Debug, Args)]
+pub struct ToneArgs {
     /// When to use colour
     #[arg(long, value_enum, value_name = "WHEN", default_value_t = Color::Auto, help_heading = "General")]
     pub color: Color,
     /// No progress
     #[arg(long, short, help_heading = "General")]
     pub quiet: bool,
-    /// Log what we do to standard error; twice for more
-    #[arg(long, short, action = clap::ArgAction::Count, help_heading = "General")]
-    pub verbose: u8,
 }
 
 /// Forms of reports.

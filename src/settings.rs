@@ -7,7 +7,7 @@ use std::time::{SystemTime, UNIX_EPOCH};
 use etcetera::BaseStrategy as _;
 
 use crate::acquire::{AcquireSettings, Request};
-use crate::cli::{CheckArgs, FailOn, Format, TraceClass};
+use crate::cli::{CheckArgs, FailOn, Format, ReportArgs, TraceClass};
 use crate::policy::{Policy, Severity};
 use crate::sandbox::spec::{Identity, Limits};
 use crate::sandbox::table::Trace;
@@ -36,6 +36,17 @@ pub struct Settings {
     pub limits: Limits,
     /// What is notified beyond the table.
     pub trace: Trace,
+    /// How it is judged and told.
+    pub reporting: Reporting,
+    /// Where evidence is kept: what was asked for, else the state directory.
+    pub evidence: EvidencePlace,
+    /// Seconds since the Unix epoch.
+    pub now: u64,
+}
+
+/// How a log is judged and where the report goes.
+#[derive(Debug)]
+pub struct Reporting {
     /// The policy to judge by.
     pub policy: Policy,
     /// The mildest severity that fails.
@@ -44,10 +55,21 @@ pub struct Settings {
     pub format: Format,
     /// Reports that go to files, too.
     pub outputs: Vec<(Format, PathBuf)>,
-    /// Where evidence is kept: what was asked for, else the state directory.
-    pub evidence: EvidencePlace,
-    /// Seconds since the Unix epoch.
-    pub now: u64,
+}
+
+impl Reporting {
+    /// Checks and completes what was typed.
+    ///
+    /// # Errors
+    /// When a policy cannot be read or an output has no form.
+    pub fn new(args: &ReportArgs) -> Result<Self, SettingsError> {
+        Ok(Self {
+            policy: policy(args.policy.as_deref())?,
+            fail_on: severity(args.fail_on),
+            format: args.format,
+            outputs: args.output.iter().map(|text| output(text)).collect::<Result<_, _>>()?,
+        })
+    }
 }
 
 /// Where evidence is kept.
@@ -104,10 +126,7 @@ impl Settings {
             jobs: args.jobs.map_or(cpus, usize::from),
             limits: Limits { wall_clock_s: args.timeout, ..Limits::default() },
             trace: Trace { probes: args.trace.contains(&TraceClass::Probes) },
-            policy: policy(args.policy.as_deref())?,
-            fail_on: severity(args.fail_on),
-            format: args.format,
-            outputs: args.output.iter().map(|text| output(text)).collect::<Result<_, _>>()?,
+            reporting: Reporting::new(&args.reports)?,
             evidence: args
                 .evidence
                 .clone()

@@ -12,7 +12,7 @@ const LAYERS: &[(&str, &[&str])] = &[
     // Values.
     ("ids", &[]),
     ("evidence", &["ids", "sys"]),
-    ("policy", &["evidence"]),
+    ("policy", &["evidence", "ids"]),
     ("exit", &["policy"]),
     // The kernel's border.
     ("sys", &[]),

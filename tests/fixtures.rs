@@ -1,12 +1,13 @@
-//! Runs the built program on every fixture and compares its report with `expected.toml`.
+//! Runs the built program on every fixture, compares its report with `expected.toml`, and judges its evidence again.
 //!
 //! `SANDBOX_CHECK_ONLY=NAME` runs the fixtures whose name contains `NAME`. The
 //! fixtures' README says how to add one; nothing here needs to change.
 
 mod support;
 
+use std::fs;
 use std::path::Path;
-use std::process::Command;
+use std::process::{Command, Output};
 use std::sync::Mutex;
 use std::thread;
 
@@ -42,29 +43,65 @@ fn every_fixture_gets_the_report_that_it_expects() {
     assert!(failures.is_empty(), "{} of {count} fixtures differ:\n\n{}\n", failures.len(), failures.join("\n\n"));
 }
 
-/// The report on one fixture, or why there is none.
+/// The report on one fixture, or why there is none. Its evidence must give the same report again.
 fn run(fixture: &Fixture) -> Result<Report, String> {
+    let kept = tempfile::tempdir_in(env!("CARGO_TARGET_TMPDIR")).map_err(|error| error.to_string())?;
+    let (told, again) = (kept.path().join("told.txt"), kept.path().join("again.json"));
     let default = ["--env".to_owned(), "SANDBOX_CHECK_FIXTURE=1".to_owned()];
     let arguments = fixture.expected.args.as_deref().unwrap_or(&default);
     let root = Path::new(env!("CARGO_MANIFEST_DIR"));
     let dir = fixture.dir.strip_prefix(root).map_err(|error| error.to_string())?;
-    let output = Command::new(env!("CARGO_BIN_EXE_sandbox-check"))
-        .args(["--format", "json", "--offline"])
-        .args(arguments)
-        .arg(Path::new(".").join(dir))
+    let mut run = program(root);
+    run.args(["--format", "json", "--offline", "--evidence"]).arg(kept.path()).args(arguments);
+    run.arg("--output").arg(format!("human={}", told.display())).arg(Path::new(".").join(dir));
+    let ran = output(&mut run)?;
+    let json: serde_json::Value = serde_json::from_slice(&ran.stdout).map_err(|error| no_report(&ran, &error))?;
+    accounts_for_all(&json)?;
+
+    let evidence = json.pointer("/evidence/path").and_then(|path| path.as_str()).ok_or("no evidence was kept")?;
+    let mut replay = program(root);
+    replay.args(["replay", evidence, "--output"]).arg(format!("json={}", again.display()));
+    let replayed = output(&mut replay)?;
+    let read = |path: &Path| fs::read(path).map_err(|error| format!("{}: {error}", path.display()));
+    for (form, one, other) in [("human", read(&told)?, replayed.stdout), ("json", ran.stdout, read(&again)?)] {
+        if one != other {
+            return Err(format!("replay tells something else ({form}):\n{}", String::from_utf8_lossy(&other)));
+        }
+    }
+    if ran.status.code() != replayed.status.code() {
+        return Err(format!("the run ended with {}, its replay with {}", ran.status, replayed.status));
+    }
+    serde_json::from_value(json).map_err(|error| error.to_string())
+}
+
+fn program(root: &Path) -> Command {
+    let mut command = Command::new(env!("CARGO_BIN_EXE_sandbox-check"));
+    command
         .current_dir(root)
         // The fixtures act on this variable; it reaches them through `--env` only.
         .env_remove("SANDBOX_CHECK_FIXTURE")
         // Nothing of a test's lies among the evidence of its user.
-        .env("XDG_STATE_HOME", env!("CARGO_TARGET_TMPDIR"))
-        .output()
-        .map_err(|error| format!("could not start the program: {error}"))?;
-    serde_json::from_slice(&output.stdout).map_err(|error| {
-        let tail = String::from_utf8_lossy(&output.stderr);
-        let tail: Vec<_> = tail.lines().rev().take(8).collect();
-        let tail: Vec<_> = tail.into_iter().rev().collect();
-        format!("{}, and no report ({error}); the last it said:\n      {}", output.status, tail.join("\n      "))
-    })
+        .env("XDG_STATE_HOME", env!("CARGO_TARGET_TMPDIR"));
+    command
+}
+
+fn output(command: &mut Command) -> Result<Output, String> {
+    command.output().map_err(|error| format!("could not start the program: {error}"))
+}
+
+fn no_report(output: &Output, error: &serde_json::Error) -> String {
+    let tail = String::from_utf8_lossy(&output.stderr);
+    let tail: Vec<_> = tail.lines().rev().take(8).collect();
+    let tail: Vec<_> = tail.into_iter().rev().collect();
+    format!("{}, and no report ({error}); the last it said:\n      {}", output.status, tail.join("\n      "))
+}
+
+/// `received = recorded + coalesced + counted + dropped`.
+fn accounts_for_all(report: &serde_json::Value) -> Result<(), String> {
+    let number = |name: &str| report.pointer(&format!("/evidence/{name}")).and_then(serde_json::Value::as_u64);
+    let received = number("received").unwrap_or(0);
+    let told: u64 = ["recorded", "coalesced", "counted", "dropped"].into_iter().filter_map(number).sum();
+    if received == told && received > 0 { Ok(()) } else { Err(format!("{received} calls, {told} accounted for")) }
 }
 
 /// The comparison itself, on reports written by hand.

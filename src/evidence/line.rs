@@ -17,7 +17,7 @@ use crate::ids::{PackageId, Sha256Digest, UnitId};
 /// The value of [`Header::format`].
 pub const FORMAT: &str = "sandbox-check-evidence";
 /// The newest version of the format, which is the one that is written.
-pub const VERSION: u32 = 1;
+pub const VERSION: u32 = 2;
 
 /// One line of evidence. In JSON the field `line` names the kind.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
@@ -71,6 +71,18 @@ pub struct Header {
     /// What the user let in: `env NAME`, `read PATH`. Printed in the report.
     #[serde(default)]
     pub given: Vec<String>,
+    /// The policy that the run was made under. Since version 2.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub policy: Option<PolicyRecord>,
+}
+
+/// A policy, as evidence and reports tell it from others.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct PolicyRecord {
+    /// The name that it gives itself.
+    pub name: String,
+    /// Of its text.
+    pub sha256: Sha256Digest,
 }
 
 /// A program and its version.
@@ -400,14 +412,17 @@ pub mod note {
     pub const UNIT_REFUSED: &str = "unit-refused";
     /// The stub resolver was asked a name that no unit was seen to send; `text` is type and name.
     pub const UNSEEN_QUERY: &str = "unseen-query";
+    /// The sources were refused, so nothing ran; a fact says why, and `text` what to do.
+    pub const REFUSED: &str = "refused";
     /// A unit's announcement and cargo's messages disagree.
     pub const ATTRIBUTION_MISMATCH: &str = "attribution-mismatch";
 }
 
-/// The closing line.
+/// The closing line. A call is one notification, but each further question or message of a call
+/// that carries several counts as a call of its own.
 #[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Totals {
-    /// Attempts: notifications that the kernel delivered, with each message of a list by itself.
+    /// Calls that the kernel delivered.
     pub received: u64,
     /// Attempts that stand as lines of their own.
     pub recorded: u64,

@@ -9,6 +9,7 @@ use std::io::{self, BufRead, Read as _};
 
 use sha2::{Digest as _, Sha256};
 
+use super::format::{self, Wrong};
 use super::line::{Attempt, FORMAT, Header, Integrity, Line, Totals, VERSION};
 use crate::ids::Sha256Digest;
 
@@ -61,7 +62,7 @@ pub enum ReadLogError {
     NoHeader,
     /// The file says that it is something else.
     #[error(
-        "read evidence of the format {format:?} version {version}: this program knows {FORMAT:?} version {VERSION}"
+        "read evidence of the format {format:?} version {version}: this program knows {FORMAT:?} to version {VERSION}"
     )]
     Format {
         /// What the header says.
@@ -77,21 +78,23 @@ pub enum ReadLogError {
         /// What is wrong.
         what: &'static str,
     },
-    /// The totals do not fit what stands before them.
-    #[error("trust the evidence: it is damaged or was edited ({what})")]
+    /// A line is not the one that was written there, or the totals do not fit what stands before them.
+    #[error("trust line {line} of the evidence: it is damaged or was edited ({what})")]
     Damaged {
+        /// The first line that does not fit.
+        line: u64,
         /// What does not fit.
         what: String,
     },
 }
 
 impl EvidenceLog {
-    /// Reads a file.
+    /// Reads a file of any version, a line at a time.
     ///
-    /// `counters` are the counts of a run whose file has no totals, indexed by
-    /// `seq`: how often that attempt was made. They are ignored when there are totals.
+    /// `counters` are the counts of a run whose file has no totals, as [`Self::count_by`] takes them.
     pub fn read(mut input: impl BufRead, counters: Option<&[u64]>) -> Result<Self, ReadLogError> {
         let mut builder = Builder::default();
+        let mut version = None;
         let mut hasher = Sha256::new();
         let mut buffer = Vec::new();
         loop {
@@ -102,21 +105,26 @@ impl EvidenceLog {
             if buffer.is_empty() {
                 break;
             }
-            let ended = buffer.last() == Some(&b'\n');
+            let before = hasher.clone();
+            hasher.update(&buffer);
+            let ended = buffer.pop_if(|last| *last == b'\n').is_some();
             if !ended && u64::try_from(buffer.len()).unwrap_or(u64::MAX) > MAX_LINE {
                 return Err(ReadLogError::TooLong { line });
             }
-            match serde_json::from_slice::<Line>(&buffer) {
-                Ok(value) => {
-                    builder.push(value, || Sha256Digest(hasher.clone().finalize().into()))?;
-                }
+            let version = match &mut version {
+                Some(version) => version,
+                None => version.insert(format::begin(&buffer)?),
+            };
+            match version.line(&mut buffer) {
+                Ok(value) => builder.push(value, || Some(Sha256Digest(before.finalize().into())))?,
                 // A process that is killed while it writes leaves half a line at the very end.
                 Err(_) if !ended && builder.header.is_some() && builder.totals.is_none() => {}
-                Err(source) => return Err(ReadLogError::Syntax { line, source }),
+                Err(Wrong::Damaged(what)) => return Err(ReadLogError::Damaged { line, what: what.to_owned() }),
+                Err(Wrong::Syntax(source)) => return Err(ReadLogError::Syntax { line, source }),
             }
-            hasher.update(&buffer);
         }
-        let mut log = builder.finish(counters)?;
+        let mut log = builder.finish()?;
+        log.count_by(counters.unwrap_or_default());
         log.sha256 = Some(Sha256Digest(hasher.finalize().into()));
         Ok(log)
     }
@@ -129,9 +137,34 @@ impl EvidenceLog {
             if let Line::Totals(totals) = &mut line {
                 totals.sha256 = None;
             }
-            builder.push(line, || Sha256Digest([0; 32]))?;
+            builder.push(line, || None)?;
         }
-        builder.finish(None)
+        builder.finish()
+    }
+
+    /// True if the file had no totals: its writer was killed.
+    pub fn is_cut_off(&self) -> bool {
+        self.totals.integrity == Integrity::Killed && self.totals.sha256.is_none()
+    }
+
+    /// Takes the counts of a log that was cut off from the counters of its run, which are indexed by `seq`.
+    /// Where there are totals, these say how often an attempt was made.
+    pub fn count_by(&mut self, counters: &[u64]) {
+        if !self.is_cut_off() {
+            return;
+        }
+        let totals = &mut self.totals;
+        (totals.coalesced, totals.counts) = (0, BTreeMap::new());
+        for line in &mut self.lines {
+            let Line::Attempt(attempt) = line else { continue };
+            let counter = usize::try_from(attempt.seq).ok().and_then(|seq| counters.get(seq)).copied();
+            attempt.count = counter.unwrap_or(1).max(1);
+            if attempt.count > 1 {
+                totals.counts.insert(attempt.seq, attempt.count);
+                totals.coalesced = totals.coalesced.saturating_add(attempt.count - 1);
+            }
+        }
+        totals.received = totals.recorded.saturating_add(totals.coalesced);
     }
 
     /// The attempts, in order.
@@ -154,7 +187,8 @@ struct Builder {
 }
 
 impl Builder {
-    fn push(&mut self, value: Line, digest: impl FnOnce() -> Sha256Digest) -> Result<(), ReadLogError> {
+    /// `digest` is that of the file before this line, if there is a file.
+    fn push(&mut self, value: Line, digest: impl FnOnce() -> Option<Sha256Digest>) -> Result<(), ReadLogError> {
         self.line += 1;
         let line = self.line;
         let misplaced = |what| ReadLogError::Misplaced { line, what };
@@ -166,7 +200,7 @@ impl Builder {
                 if self.header.is_some() {
                     return Err(misplaced("a second header"));
                 }
-                if header.format != FORMAT || header.version != VERSION {
+                if header.format != FORMAT || format::reader(header.version).is_none() {
                     return Err(ReadLogError::Format { format: header.format, version: header.version });
                 }
                 self.header = Some(*header);
@@ -174,8 +208,9 @@ impl Builder {
             _ if self.header.is_none() => return Err(ReadLogError::NoHeader),
             Line::Totals(totals) => {
                 let before = digest();
-                if totals.sha256.is_some_and(|stated| stated != before) {
+                if before.is_some() && totals.sha256 != before {
                     return Err(ReadLogError::Damaged {
+                        line,
                         what: "the digest in its totals is not that of the lines before".to_owned(),
                     });
                 }
@@ -194,14 +229,20 @@ impl Builder {
         Ok(())
     }
 
-    fn finish(mut self, counters: Option<&[u64]>) -> Result<EvidenceLog, ReadLogError> {
+    fn finish(mut self) -> Result<EvidenceLog, ReadLogError> {
         let header = self.header.take().ok_or(ReadLogError::NoHeader)?;
         let totals = match self.totals.take() {
             Some(totals) => {
                 self.check(&totals)?;
                 totals
             }
-            None => self.cut_off(counters.unwrap_or_default()),
+            // What can be said without the last line.
+            None => Totals {
+                received: self.attempts,
+                recorded: self.attempts,
+                integrity: Integrity::Killed,
+                ..Totals::default()
+            },
         };
         for line in &mut self.lines {
             if let Line::Attempt(attempt) = line {
@@ -215,41 +256,26 @@ impl Builder {
     fn check(&self, totals: &Totals) -> Result<(), ReadLogError> {
         if totals.recorded != self.attempts {
             return Err(ReadLogError::Damaged {
+                line: self.line,
                 what: format!("its totals speak of {} attempts, {} are there", totals.recorded, self.attempts),
             });
         }
         for (&seq, &count) in &totals.counts {
             if seq == 0 || seq > self.last_seq || count == 0 {
                 return Err(ReadLogError::Damaged {
+                    line: self.line,
                     what: format!("its totals count an attempt {seq} that is not there"),
                 });
             }
         }
         Ok(())
     }
-
-    /// What can be said of a log without its last line.
-    fn cut_off(&self, counters: &[u64]) -> Totals {
-        let mut totals = Totals { recorded: self.attempts, integrity: Integrity::Killed, ..Totals::default() };
-        let mut counts = BTreeMap::new();
-        for line in &self.lines {
-            let Line::Attempt(attempt) = line else { continue };
-            let counter = usize::try_from(attempt.seq).ok().and_then(|seq| counters.get(seq)).copied();
-            if let Some(count) = counter.filter(|&count| count > 1) {
-                counts.insert(attempt.seq, count);
-                totals.coalesced = totals.coalesced.saturating_add(count - 1);
-            }
-        }
-        totals.received = totals.recorded.saturating_add(totals.coalesced);
-        totals.counts = counts;
-        totals
-    }
 }
 
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::evidence::testing::{LogBuilder, text_of};
+    use crate::evidence::testing::{LogBuilder, text_of, text_of_version_1};
 
     fn whole() -> String {
         text_of(&LogBuilder::new().build_script("u", |u| u.dns("example.invalid").dns("b.invalid")).lines())
@@ -272,19 +298,6 @@ mod tests {
     }
 
     #[test]
-    fn a_log_with_a_line_removed_is_damaged() {
-        let text: Vec<_> = whole().lines().map(str::to_owned).collect();
-        let kept: Vec<_> = text.iter().enumerate().filter(|(i, _)| *i != 3).map(|(_, l)| l.as_str()).collect();
-        let kept = kept.join(
-            "
-",
-        ) + "
-";
-        let error = EvidenceLog::read(kept.as_bytes(), None).unwrap_err();
-        assert!(matches!(error, ReadLogError::Damaged { .. }), "{error}");
-    }
-
-    #[test]
     fn a_log_without_totals_is_killed_and_takes_its_counts_from_the_counters() {
         let text = whole();
         let cut = &text[..=text.trim_end().rfind('\n').unwrap()];
@@ -296,14 +309,20 @@ mod tests {
 
     #[test]
     fn half_a_line_at_the_end_is_a_cut_and_in_the_middle_an_error_that_names_the_line() {
-        let text = whole();
-        let lines: Vec<_> = text.lines().collect();
-        let half = format!("{}\n{}\n{}", lines[0], lines[1], &lines[2][..20]);
-        let log = EvidenceLog::read(half.as_bytes(), None).unwrap();
-        assert_eq!((log.lines.len(), log.totals.integrity), (1, Integrity::Killed));
-        let middle = format!("{half}\n{}\n", lines[3]);
-        let error = EvidenceLog::read(middle.as_bytes(), None).unwrap_err();
-        assert!(matches!(error, ReadLogError::Syntax { line: 3, .. }), "{error}");
+        let lines = LogBuilder::new().build_script("u", |u| u.dns("example.invalid").dns("b.invalid")).lines();
+        for text in [text_of(&lines), text_of_version_1(&lines)] {
+            let lines: Vec<_> = text.lines().collect();
+            let half = format!("{}\n{}\n{}", lines[0], lines[1], &lines[2][..20]);
+            let log = EvidenceLog::read(half.as_bytes(), None).unwrap();
+            assert_eq!((log.lines.len(), log.totals.integrity), (1, Integrity::Killed));
+            let middle = format!("{half}\n{}\n", lines[3]);
+            let error = EvidenceLog::read(middle.as_bytes(), None).unwrap_err();
+            let line = match error {
+                ReadLogError::Damaged { line, .. } | ReadLogError::Syntax { line, .. } => line,
+                other => panic!("{other}"),
+            };
+            assert_eq!(line, 3);
+        }
     }
 
     #[test]
@@ -315,20 +334,20 @@ mod tests {
 
     #[test]
     fn another_version_a_second_header_and_a_line_after_the_totals_are_refused() {
-        let newer = whole().replacen("\"version\":1", "\"version\":2", 1);
+        let newer = text_of(&LogBuilder::new().header(|header| header.version = 3).lines());
         assert!(matches!(
             EvidenceLog::read(newer.as_bytes(), None).unwrap_err(),
-            ReadLogError::Format { version: 2, .. }
+            ReadLogError::Format { version: 3, .. }
         ));
-        let text = whole();
-        let first = text.lines().next().unwrap();
-        let twice = format!("{first}\n{text}");
-        assert!(matches!(
-            EvidenceLog::read(twice.as_bytes(), None).unwrap_err(),
-            ReadLogError::Misplaced { line: 2, .. }
-        ));
-        let after = format!("{text}{}\n", text.lines().nth(1).unwrap());
-        assert!(matches!(EvidenceLog::read(after.as_bytes(), None).unwrap_err(), ReadLogError::Misplaced { .. }));
+        let lines = LogBuilder::new().build_script("u", |u| u.dns("example.invalid")).lines();
+        for (from, to, found) in [(0, 1, 2), (1, lines.len(), lines.len() + 1)] {
+            let mut twice = lines.clone();
+            twice.insert(to, lines[from].clone());
+            match EvidenceLog::read(text_of(&twice).as_bytes(), None).unwrap_err() {
+                ReadLogError::Misplaced { line, .. } => assert_eq!(line, u64::try_from(found).unwrap()),
+                other => panic!("{other}"),
+            }
+        }
         assert!(matches!(EvidenceLog::read(&b""[..], None).unwrap_err(), ReadLogError::NoHeader));
     }
 

@@ -1,16 +1,22 @@
 //! What happened, for good: the attempts of one run, in order, never edited.
 //!
-//! [`mod@line`] holds the types of `evidence.jsonl`, [`log`] reads a file back,
-//! [`writer`] makes one, and [`quota`] says what gets a line there.
+//! [`mod@line`] holds the types of `evidence.jsonl`, [`log`] reads a file back
+//! ([`file`] by its path), [`writer`] makes one, and [`quota`] says what gets a line there.
 
 mod attempt;
 pub mod bytes;
+#[cfg(test)]
+mod damage_tests;
+pub mod file;
+mod format;
 pub mod line;
 pub mod log;
 pub mod quota;
 #[cfg(test)]
 pub mod testing;
 pub mod writer;
+#[cfg(test)]
+mod writer_tests;
 
 pub use bytes::Bytes;
 pub use line::{Attempt, Header, Kind, Line, Object};

@@ -11,6 +11,7 @@ use std::io::{self, Write as _};
 
 use sha2::{Digest as _, Sha256};
 
+use super::format::Chain;
 use super::line::{Attempt, Header, Integrity, Line, Totals};
 use super::quota::{Lane, Place, Quota};
 use crate::ids::{Sha256Digest, UnitId};
@@ -23,6 +24,7 @@ pub const COUNTERS: usize = 1 << 20;
 #[derive(Debug)]
 pub struct EvidenceWriter {
     file: File,
+    chain: Chain,
     counters: Counters,
     digest: Sha256,
     totals: Totals,
@@ -41,6 +43,7 @@ impl EvidenceWriter {
     pub fn new(file: File, counters: &File, quota: u64) -> io::Result<Self> {
         Ok(Self {
             file,
+            chain: Chain::default(),
             counters: Counters::create(counters, COUNTERS)?,
             digest: Sha256::new(),
             totals: Totals::default(),
@@ -58,8 +61,11 @@ impl EvidenceWriter {
     pub fn open(&mut self, header: Header) -> io::Result<()> {
         let held = self.held.take().unwrap_or_default();
         self.write(&Line::Header(Box::new(header)))?;
-        self.file.write_all(&held)?;
-        self.digest.update(&held);
+        for line in held.split(|byte| *byte == b'\n').filter(|line| !line.is_empty()) {
+            self.buffer.clear();
+            self.buffer.extend_from_slice(line);
+            self.append()?;
+        }
         Ok(())
     }
 
@@ -70,11 +76,18 @@ impl EvidenceWriter {
     pub fn write(&mut self, line: &Line) -> io::Result<()> {
         self.buffer.clear();
         serde_json::to_writer(&mut self.buffer, line)?;
-        self.buffer.push(b'\n');
         if let Some(held) = &mut self.held {
             held.extend_from_slice(&self.buffer);
+            held.push(b'\n');
             return Ok(());
         }
+        self.append()
+    }
+
+    /// Seals the line in the buffer and gives it to the file in one call.
+    fn append(&mut self) -> io::Result<()> {
+        self.chain.seal(&mut self.buffer);
+        self.buffer.push(b'\n');
         self.file.write_all(&self.buffer)?;
         self.digest.update(&self.buffer);
         Ok(())

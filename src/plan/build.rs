@@ -12,6 +12,7 @@ use super::random::Random;
 use super::{CONSUMER_NAME, root};
 use crate::acquire::Acquired;
 use crate::evidence::Bytes;
+use crate::evidence::file::counters_path;
 use crate::evidence::line::{FORMAT, Header, Layout, Package, PackageSource, Tool, VERSION};
 use crate::ids::PackageId;
 use crate::sandbox::spec::{CargoCommand, Contents, Identity, Limits, MountOp, SandboxSpec, SelfTestTargets};
@@ -89,6 +90,7 @@ pub fn plan(acquired: &Acquired, toolchain: &HostToolchain, settings: &RunSettin
     let given = given.chain(settings.read.iter().map(|path| format!("read {}", path.display())));
     let given = given.chain(settings.trace.probes.then(|| "trace probes".to_owned())).collect();
     let run = |name: &str| settings.run_dir.join(name);
+    let evidence = run("evidence.jsonl");
     Ok(SandboxSpec {
         identity,
         root: PathBuf::from(ROOT),
@@ -101,8 +103,8 @@ pub fn plan(acquired: &Acquired, toolchain: &HostToolchain, settings: &RunSettin
         self_test: SelfTestTargets { host_file: run("host-file"), host_socket: run("host-socket") },
         header: header(acquired, toolchain, settings, layout, given),
         facts: acquired.facts.clone(),
-        evidence: run("evidence.jsonl"),
-        counters: run("counters"),
+        counters: counters_path(&evidence),
+        evidence,
     })
 }
 
@@ -217,5 +219,7 @@ fn header(
         layout,
         started: settings.now,
         given,
+        // What it is judged by is not the plan's business.
+        policy: None,
     }
 }

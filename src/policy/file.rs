@@ -3,12 +3,14 @@
 use std::collections::BTreeMap;
 
 use serde::Deserialize;
+use sha2::{Digest as _, Sha256};
 use toml::Spanned;
 
 use super::DEFAULT;
 use super::pattern::{NamePattern, PathPattern, SuffixPattern};
 use super::severity::Severity;
-use crate::evidence::line::UnitKind;
+use crate::evidence::line::{PolicyRecord, UnitKind};
+use crate::ids::Sha256Digest;
 
 const FORMAT: &str = "sandbox-check-policy";
 const VERSION: u32 = 1;
@@ -19,6 +21,9 @@ const VERSION: u32 = 1;
 pub struct Policy {
     format: String,
     version: u32,
+    /// Of the text of the file.
+    #[serde(skip, default = "unread")]
+    sha256: Sha256Digest,
     /// Stands in the report.
     pub name: String,
     /// When many reads or removals become a sweep.
@@ -296,6 +301,11 @@ pub enum PolicyError {
     },
 }
 
+/// Until the text is known.
+fn unread() -> Sha256Digest {
+    Sha256Digest([0; 32])
+}
+
 impl Policy {
     /// The policy of this release.
     ///
@@ -312,12 +322,18 @@ impl Policy {
 
     /// Reads a policy file.
     pub fn parse(text: &str) -> Result<Self, PolicyError> {
-        let policy: Self = toml::from_str(text)?;
+        let mut policy: Self = toml::from_str(text)?;
+        policy.sha256 = Sha256Digest(Sha256::digest(text).into());
         if policy.format != FORMAT || policy.version != VERSION {
             return Err(PolicyError::Format { format: policy.format, version: policy.version });
         }
         policy.check(text)?;
         Ok(policy)
+    }
+
+    /// What evidence and reports call it.
+    pub fn record(&self) -> PolicyRecord {
+        PolicyRecord { name: self.name.clone(), sha256: self.sha256 }
     }
 
     fn check(&self, text: &str) -> Result<(), PolicyError> {

@@ -10,7 +10,7 @@ use anstyle::{AnsiColor, Style};
 
 use super::{EnforcementStatus, Report, ReportError, ReportFinding, ReportPackage};
 use crate::evidence::Bytes;
-use crate::evidence::line::{Integrity, LayerStatus, UnitKind};
+use crate::evidence::line::{Integrity, LayerStatus, PolicyRecord, UnitKind};
 use crate::judge::Verdict;
 use crate::policy::Severity;
 
@@ -143,6 +143,20 @@ impl Page {
             EnforcementStatus::None => "none; nothing was run".to_owned(),
         };
         self.paragraph(&format!("{tool} · policy {} · enforcement {status}", safe(&report.policy)), 2);
+        if let Some(rejudged) = &report.rejudged {
+            let (recorded, judged) = (&rejudged.recorded, &rejudged.judged);
+            let short = |policy: &PolicyRecord| policy.sha256.hex().chars().take(12).collect::<String>();
+            self.paragraph(
+                &format!(
+                    "judged by another policy than that of the run: {} ({}), not {} ({})",
+                    safe(&judged.name),
+                    short(judged),
+                    safe(&recorded.name),
+                    short(recorded)
+                ),
+                2,
+            );
+        }
         for layer in report.enforcement.layers.iter().filter(|l| l.status != LayerStatus::Full) {
             let word = if layer.status == LayerStatus::Waived { "WAIVED" } else { "MISSING" };
             let word = self.paint(word, severity_style(Severity::High));

@@ -4,7 +4,7 @@ use std::io::{self, Write};
 
 use serde::Serialize;
 
-use super::{Report, ReportError, this_tool};
+use super::{Report, ReportError, safe, this_tool};
 use crate::evidence::line::Tool;
 
 pub(super) const FORMAT: &str = "sandbox-check-report";
@@ -28,7 +28,14 @@ struct OnlyError<'e> {
 
 /// Writes the object of a run that came to no judgement.
 pub fn json_error(error: &ReportError, writer: &mut impl Write) -> io::Result<()> {
-    object(&OnlyError { format: FORMAT, version: VERSION, tool: this_tool(), error }, writer)
+    // A message may quote what a stranger wrote. It may have lines.
+    let plain = |text: &str| text.split('\n').map(safe).collect::<Vec<_>>().join("\n");
+    let error = ReportError {
+        code: error.code.clone(),
+        message: plain(&error.message),
+        hint: error.hint.as_deref().map(plain),
+    };
+    object(&OnlyError { format: FORMAT, version: VERSION, tool: this_tool(), error: &error }, writer)
 }
 
 fn object(value: &impl Serialize, writer: &mut impl Write) -> io::Result<()> {

@@ -14,9 +14,12 @@ pub use human::{HumanOptions, human, human_error};
 pub use json::{SCHEMA, json, json_error};
 
 use serde::Serialize;
+use serde_json::Value;
 
-use crate::evidence::EvidenceLog;
-use crate::evidence::line::{Integrity, LayerStatus, PackageSource, Target, Tool, Toolchain, UnitKind, UnitOutcome};
+use crate::evidence::line::{
+    Integrity, LayerStatus, Line, PackageSource, PolicyRecord, Target, Tool, Toolchain, UnitKind, UnitOutcome, note,
+};
+use crate::evidence::{Bytes, EvidenceLog};
 use crate::ids::Sha256Digest;
 use crate::judge::{Completeness, Coverage, Finding, Judgement, Verdict, judge};
 use crate::policy::{Policy, Severity};
@@ -40,6 +43,9 @@ pub struct Report {
     pub coverage: Coverage,
     /// Which policy it was judged under.
     pub policy: String,
+    /// Present when that is not the policy that the run was made under.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub rejudged: Option<Rejudged>,
     /// What the packages were built with.
     pub toolchain: Toolchain,
     /// What the user let in.
@@ -51,6 +57,15 @@ pub struct Report {
     /// Present when the exit code says more than the verdict.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub error: Option<ReportError>,
+}
+
+/// Two policies: that of the run, and that of the judgement.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize)]
+pub struct Rejudged {
+    /// Which policy the run was made under.
+    pub recorded: PolicyRecord,
+    /// Which policy it was judged under.
+    pub judged: PolicyRecord,
 }
 
 /// Which layers held.
@@ -129,7 +144,7 @@ pub struct ReportFinding {
     /// What it is about, escaped.
     pub subject: String,
     /// The same for programs.
-    pub object: serde_json::Value,
+    pub object: Value,
     /// A sentence.
     pub summary: String,
     /// ATT&CK techniques.
@@ -148,8 +163,8 @@ impl From<Finding> for ReportFinding {
             fingerprint: finding.fingerprint,
             unit: finding.unit.map(|unit| unit.to_string()),
             subject: finding.subject,
-            object: finding.object,
-            summary: finding.summary,
+            object: safe_value(finding.object),
+            summary: safe(&finding.summary),
             attack: finding.attack,
             attempts: finding.attempts,
             count: finding.count,
@@ -201,7 +216,7 @@ impl Report {
         let layers: Vec<_> = header
             .layers
             .iter()
-            .map(|l| ReportLayer { name: l.name.clone(), status: l.status, detail: l.detail.clone() })
+            .map(|l| ReportLayer { name: safe(&l.name), status: l.status, detail: safe(&l.detail) })
             .collect();
         let status = if layers.is_empty() {
             EnforcementStatus::None
@@ -211,7 +226,7 @@ impl Report {
             EnforcementStatus::Degraded
         };
         let packages = judgement.packages.into_iter().map(|package| ReportPackage {
-            id: package.id.to_string(),
+            id: safe(&package.id.to_string()),
             source: package.source,
             checksum: package.checksum,
             verdict: package.verdict,
@@ -232,17 +247,26 @@ impl Report {
             format: json::FORMAT,
             version: json::VERSION,
             tool: this_tool(),
-            target: header.target.clone(),
+            target: Target {
+                name: safe(&header.target.name),
+                version: safe(&header.target.version),
+                ..header.target.clone()
+            },
             verdict: judgement.verdict,
-            completeness: judgement.completeness,
+            completeness: completeness(judgement.completeness),
             enforcement: Enforcement { status, layers },
             coverage: judgement.coverage,
-            policy: policy.name.clone(),
-            toolchain: header.toolchain.clone(),
-            given: header.given.clone(),
+            policy: safe(&policy.name),
+            rejudged: rejudged(header.policy.as_ref(), &policy.record()),
+            toolchain: Toolchain {
+                cargo: safe(&header.toolchain.cargo),
+                rustc: safe(&header.toolchain.rustc),
+                host: safe(&header.toolchain.host),
+            },
+            given: header.given.iter().map(|given| safe(given)).collect(),
             packages: packages.collect(),
             evidence: ReportEvidence {
-                path: evidence_path.map(ToOwned::to_owned),
+                path: evidence_path.map(safe),
                 sha256: log.sha256,
                 received: totals.received,
                 recorded: totals.recorded,
@@ -251,7 +275,7 @@ impl Report {
                 dropped: totals.dropped,
                 integrity: totals.integrity,
             },
-            error: None,
+            error: refusal(log),
         }
     }
 
@@ -264,6 +288,56 @@ impl Report {
     pub fn is_complete(&self) -> bool {
         self.completeness.is_complete()
     }
+}
+
+/// Evidence may come from anywhere when it is replayed, so no text of it is taken as it is.
+fn safe(text: &str) -> String {
+    Bytes::from(text).to_string()
+}
+
+/// The same for all texts of a value.
+fn safe_value(value: Value) -> Value {
+    match value {
+        Value::String(text) => Value::String(safe(&text)),
+        Value::Array(values) => Value::Array(values.into_iter().map(safe_value).collect()),
+        Value::Object(map) => Value::Object(map.into_iter().map(|(key, value)| (key, safe_value(value))).collect()),
+        other => other,
+    }
+}
+
+fn completeness(mut judged: Completeness) -> Completeness {
+    for reason in &mut judged.reasons {
+        reason.package = reason.package.take().map(|package| safe(&package));
+        reason.text = safe(&reason.text);
+    }
+    judged
+}
+
+/// Both policies, where the log names another one than it is judged by.
+fn rejudged(recorded: Option<&PolicyRecord>, judged: &PolicyRecord) -> Option<Rejudged> {
+    let plain = |policy: &PolicyRecord| PolicyRecord { name: safe(&policy.name), sha256: policy.sha256 };
+    recorded
+        .filter(|recorded| *recorded != judged)
+        .map(|recorded| Rejudged { recorded: plain(recorded), judged: plain(judged) })
+}
+
+/// The facts that refuse sources.
+const REFUSALS: [&str; 2] = ["unsafe-archive", "checksum-mismatch"];
+
+/// Why there was no run, where the sources were refused.
+fn refusal(log: &EvidenceLog) -> Option<ReportError> {
+    let hint = log.lines.iter().find_map(|line| match line {
+        Line::Note(said) if said.code == note::REFUSED => Some(safe(&said.text)),
+        _ => None,
+    })?;
+    log.lines.iter().find_map(|line| match line {
+        Line::Fact(fact) if REFUSALS.contains(&fact.code.as_str()) => Some(ReportError {
+            code: fact.code.clone(),
+            message: safe(&fact.text),
+            hint: Some(hint.clone()).filter(|hint| !hint.is_empty()),
+        }),
+        _ => None,
+    })
 }
 
 /// This program, as reports name it.

@@ -16,6 +16,7 @@ fn logs() -> Vec<(&'static str, EvidenceLog)> {
         ("refused archive", refused()),
         ("killed", LogBuilder::new().build_script("u", crate::evidence::testing::UnitBuilder::endless).killed_log()),
         ("degraded", degraded()),
+        ("forged", forged()),
     ]
 }
 
@@ -152,6 +153,81 @@ fn hostile_names_cannot_speak_to_the_reader() {
 fn refused_and_degraded_runs_are_loud() {
     insta::assert_snapshot!("human_refused", as_human(&refused(), 80));
     insta::assert_snapshot!("human_degraded", as_human(&degraded(), 80));
+}
+
+/// Evidence of a stranger's, whose header speaks to the reader as well.
+fn forged() -> EvidenceLog {
+    let bad = "x\n\x1b[2J\u{202e}\u{9b}31m@1";
+    LogBuilder::new()
+        .header(|h| {
+            h.packages[0].id = bad.parse().unwrap();
+            h.packages[1].id = bad.replace('x', "y").parse().unwrap();
+            h.layers[0].detail = bad.to_owned();
+            h.layers[1].name = bad.to_owned();
+            h.layers[1].status = LayerStatus::Missing;
+            for text in [
+                &mut h.target.name,
+                &mut h.target.version,
+                &mut h.toolchain.cargo,
+                &mut h.toolchain.rustc,
+                &mut h.kernel,
+            ] {
+                *text = bad.to_owned();
+            }
+            h.given.push(bad.to_owned());
+            h.policy = Some(PolicyRecord { name: bad.to_owned(), sha256: Sha256Digest([7; 32]) });
+        })
+        .unit(UnitKind::RunBuildScript, bad.parse().ok(), SCRIPT, vec![bad.into()], |u| {
+            u.dns(bad).failed("\x1b[1;1Hverdict: pass\n")
+        })
+        .note(note::LIMIT_HIT, bad)
+        .note(note::REFUSED, bad)
+        .fact(bad, bad)
+        .fact("unsafe-archive", bad)
+        .directive(bad, bad)
+        .log()
+}
+
+/// Every text of a value, keys too.
+fn texts(value: &serde_json::Value, found: &mut Vec<String>) {
+    match value {
+        serde_json::Value::String(text) => found.push(text.clone()),
+        serde_json::Value::Array(values) => values.iter().for_each(|value| texts(value, found)),
+        serde_json::Value::Object(map) => map.iter().for_each(|(key, value)| {
+            found.push(key.clone());
+            texts(value, found);
+        }),
+        _ => {}
+    }
+}
+
+#[test]
+fn no_text_of_foreign_evidence_reaches_a_reader_as_it_is() {
+    let mut found = Vec::new();
+    texts(&serde_json::from_str(&as_json(&forged())).unwrap(), &mut found);
+    // What a unit printed has lines.
+    let plain = |text: &String| text.chars().all(|c| c == '\n' || crate::evidence::bytes::is_printable(c));
+    assert_eq!(found.iter().filter(|text| !plain(text)).collect::<Vec<_>>(), Vec::<&String>::new());
+    let lines: Vec<_> = found.iter().filter(|text| text.contains('\n') && !text.contains("verdict: pass")).collect();
+    assert_eq!(lines, Vec::<&String>::new());
+}
+
+#[test]
+fn another_policy_than_that_of_the_run_is_said_to_be_one() {
+    let recorded = PolicyRecord { name: "strict".to_owned(), sha256: Sha256Digest([7; 32]) };
+    let under =
+        |policy: PolicyRecord| LogBuilder::new().header(|h| h.policy = Some(policy)).build_script("u", |u| u).log();
+    let other = under(recorded.clone());
+    let human = as_human(&other, 120);
+    assert!(human.contains("judged by another policy than that of the run: default ("), "{human}");
+    assert!(human.contains("not strict (070707070707)"), "{human}");
+    let value: serde_json::Value = serde_json::from_str(&as_json(&other)).unwrap();
+    let shipped = Policy::shipped().record();
+    assert_eq!(value["rejudged"], serde_json::json!({"recorded": recorded, "judged": shipped}));
+    for same in [under(shipped), pass()] {
+        assert!(report(&same).rejudged.is_none());
+        assert!(!as_human(&same, 120).contains("another policy"));
+    }
 }
 
 #[test]

@@ -97,10 +97,31 @@ fn a_hostile_archive_ends_with_10_and_leaves_no_file() {
             findings.iter().any(|finding| finding["code"] == "unsafe-archive" && finding["severity"] == "critical"),
             "{trick:?}: {findings:?}"
         );
-        // Beside the archive itself: the lock by which runs take turns.
+        // Beside the archive itself: the lock by which runs take turns, and the evidence.
         let own = archive.file_name().unwrap().to_str().unwrap().to_owned();
-        assert_eq!(home.files(), [".cache/sandbox-check/runs/door".to_owned(), own], "{trick:?}");
+        let evidence = Path::new(value["evidence"]["path"].as_str().unwrap()).strip_prefix(home.path()).unwrap();
+        let evidence = evidence.to_str().unwrap().to_owned();
+        assert!(evidence.starts_with(".local/state/sandbox-check/evidence/"), "{evidence}");
+        assert_eq!(home.files(), [".cache/sandbox-check/runs/door".to_owned(), evidence, own], "{trick:?}");
         assert!(!Path::new("/tmp/escaped-from-hostile").exists());
+    }
+}
+
+#[test]
+fn the_evidence_of_a_refused_archive_gives_the_same_report_again() {
+    for trick in [Trick::Climbs, Trick::Controls] {
+        let home = Home::new();
+        let archive = hostile(home.path(), trick);
+        let told = format!("human={}", home.path().join("told.txt").display());
+        let run = home.run([OsStr::new("--format=json"), OsStr::new("--output"), told.as_ref(), archive.as_os_str()]);
+        fs::remove_file(archive).unwrap();
+        let value = json(&run);
+        let evidence = value["evidence"]["path"].as_str().unwrap();
+        assert!(value["error"]["hint"].is_string() && value["evidence"]["sha256"].is_string(), "{value}");
+        let again = home.run(["replay", "--format=json", evidence]);
+        assert_eq!((code(&again), stdout(&again)), (10, stdout(&run)), "{}", stderr(&again));
+        let again = home.run(["replay", evidence]);
+        assert_eq!(stdout(&again), fs::read_to_string(home.path().join("told.txt")).unwrap());
     }
 }
 

@@ -5,7 +5,7 @@ use super::*;
 const STATE: &str = ".local/state/sandbox-check/evidence";
 
 /// A package with this build script.
-fn package(home: &Home, name: &str, build: &str) -> PathBuf {
+pub(crate) fn package(home: &Home, name: &str, build: &str) -> PathBuf {
     let dir = home.path().join(name);
     fs::create_dir_all(dir.join("src")).unwrap();
     let manifest = format!("[package]\nname = \"{name}\"\nversion = \"1.0.0\"\nedition = \"2021\"\n\n[workspace]\n");

@@ -1,6 +1,7 @@
 //! Whatever ends a run, nothing of it is left: no process, no mount, no file.
 
 use std::fs;
+use std::path::{Path, PathBuf};
 use std::process::{Child, Stdio};
 use std::time::{Duration, Instant};
 
@@ -128,6 +129,31 @@ fn nothing_outlives_a_killed_supervisor_and_the_program_says_so() {
 }
 
 #[test]
+fn what_was_seen_until_the_supervisor_was_killed_is_told_and_replays_as_incomplete() {
+    let running = Running::start("killed-supervisor");
+    running.end(running.find("__launch").pid, Signal::SIGKILL);
+    let (subject, output, _) = running.finish();
+    let mut report: serde_json::Value = serde_json::from_slice(&output.stdout).unwrap();
+    assert_eq!(report["evidence"]["integrity"], "killed", "{report}");
+    assert_eq!(report["completeness"]["reasons"][0]["code"], "killed", "{report}");
+    let findings = report["packages"][0]["findings"].as_array().unwrap();
+    assert!(findings.iter().any(|finding| finding["code"] == "unexpected-exec"), "{findings:#?}");
+    // Repeats are known from the counters, which were kept.
+    assert!(report["evidence"]["coalesced"].as_u64() > Some(0), "{}", report["evidence"]);
+
+    let path = report["evidence"]["path"].as_str().unwrap().to_owned();
+    assert_eq!(subject.evidence(), [PathBuf::from(&path)]);
+    assert!(Path::new(&format!("{path}.counters")).is_file());
+    let mut replay = std::process::Command::new(crate::support::sandboxed::PROGRAM);
+    let again = replay.args(["replay", "--format=json", &path]).output().unwrap();
+    assert_eq!(again.status.code(), Some(11), "{}", String::from_utf8_lossy(&again.stderr));
+    let again: serde_json::Value = serde_json::from_slice(&again.stdout).unwrap();
+    // That the program failed is the run's to tell.
+    report.as_object_mut().unwrap().remove("error");
+    assert_eq!(again, report);
+}
+
+#[test]
 fn nothing_outlives_a_killed_cargo_and_the_run_does_not_pass() {
     let running = Running::start("killed-cargo");
     let cargo = running.find("cargo check");
@@ -160,7 +186,7 @@ fn an_interrupted_run_ends_at_once_with_its_report() {
 
 #[test]
 fn what_a_build_script_leaves_running_is_ended_and_counted() {
-    let leaves = WAITS.replace("from_secs(60)", "from_secs(0)");
+    let leaves = WAITS.replace("from_mins(1)", "from_secs(0)");
     let run = Subject::new("leaves-daemon").build_script(&leaves).run();
     let unit = run.unit("run-build-script", "leaves-daemon");
     let end = run.end_of(unit);

@@ -93,6 +93,12 @@ impl Subject {
         self.folder.path().join("evidence")
     }
 
+    /// The logs that were kept.
+    pub fn evidence(&self) -> Vec<PathBuf> {
+        let entries = fs::read_dir(self.evidence_dir()).into_iter().flatten().flatten();
+        entries.map(|entry| entry.path()).filter(|path| path.extension().is_some_and(|end| end == "jsonl")).collect()
+    }
+
     /// Runs it to its end.
     pub fn run(&self) -> Run {
         self.read(&self.command().output().unwrap())
@@ -131,8 +137,8 @@ impl Subject {
             panic!("no report ({error}), {}: {}\n{stderr}", output.status, String::from_utf8_lossy(&output.stdout))
         });
         let mut lines = Vec::new();
-        for entry in fs::read_dir(self.evidence_dir()).into_iter().flatten().flatten() {
-            let text = fs::read_to_string(entry.path()).unwrap();
+        for path in self.evidence() {
+            let text = fs::read_to_string(path).unwrap();
             lines.extend(text.lines().map(|line| serde_json::from_str::<Value>(line).unwrap()));
         }
         Run { status: output.status, report, lines, stderr }

@@ -98,6 +98,7 @@ impl LogBuilder {
             },
             started: 1_795_000_000,
             given: Vec::new(),
+            policy: None,
         };
         Self { header, lines: Vec::new(), seq: 0, unit: 0 }
     }
@@ -233,8 +234,22 @@ impl LogBuilder {
     }
 }
 
-/// The text of a file with these lines, its digest filled in.
+/// The text of a file with these lines, links and digest filled in.
 pub(crate) fn text_of(lines: &[Line]) -> String {
+    let mut chain = super::format::Chain::default();
+    written(lines, |bytes| chain.seal(bytes))
+}
+
+/// The same as version 1 had it.
+pub(crate) fn text_of_version_1(lines: &[Line]) -> String {
+    let mut lines = lines.to_vec();
+    if let Some(Line::Header(header)) = lines.first_mut() {
+        header.version = 1;
+    }
+    written(&lines, |_| {})
+}
+
+fn written(lines: &[Line], mut seal: impl FnMut(&mut Vec<u8>)) -> String {
     use sha2::Digest as _;
     let mut text = String::new();
     for line in lines {
@@ -244,7 +259,9 @@ pub(crate) fn text_of(lines: &[Line]) -> String {
             Line::Totals(totals) => totals.sha256 = Some(Sha256Digest(sha2::Sha256::digest(&text).into())),
             _ => {}
         }
-        text.push_str(&serde_json::to_string(&line).unwrap());
+        let mut bytes = serde_json::to_vec(&line).unwrap();
+        seal(&mut bytes);
+        text.push_str(&String::from_utf8(bytes).unwrap());
         text.push('\n');
     }
     text

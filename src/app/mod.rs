@@ -1,0 +1,84 @@
+//! The whole story: one file for each command, one line for each stage.
+
+mod check;
+mod keep;
+mod refused;
+mod replay;
+mod tell;
+
+use std::io::{self, Write as _};
+use std::path::{Path, PathBuf};
+
+use clap::Parser as _;
+use clap::error::ErrorKind;
+
+use crate::cli::{Cli, Command, Format};
+use crate::exit::ExitCode;
+use crate::report;
+use crate::sandbox::launch::launch;
+use tell::{Teller, fail};
+
+/// Runs the program with the arguments of the process.
+pub fn main() -> std::process::ExitCode {
+    let mut args: Vec<_> = std::env::args_os().collect();
+    if args.get(1).is_some_and(|arg| arg == "__launch") {
+        let spec = args.get(2).map(PathBuf::from).unwrap_or_default();
+        return u8::try_from(launch(&spec)).unwrap_or(1).into();
+    }
+    // As `cargo sandbox-check`, cargo passes the command's own name first.
+    if args
+        .first()
+        .is_some_and(|program| Path::new(program).file_name().is_some_and(|name| name == "cargo-sandbox-check"))
+        && args.get(1).is_some_and(|arg| arg == "sandbox-check")
+    {
+        args.remove(1);
+    }
+    let wants_json = args
+        .windows(2)
+        .any(|pair| pair.iter().map(|arg| arg.to_string_lossy()).collect::<Vec<_>>().join(" ") == "--format json")
+        || args.iter().any(|arg| arg == "--format=json");
+    match Cli::try_parse_from(&args) {
+        Ok(Cli { command: Some(Command::Explain { code }), .. }) => explain(code.as_deref()),
+        Ok(Cli { command: Some(Command::Replay(args)), .. }) => replay::run(&args),
+        Ok(Cli { command: None, check }) => check::run(&check),
+        Err(error) => usage(&error, wants_json),
+    }
+    .into()
+}
+
+fn usage(error: &clap::Error, wants_json: bool) -> ExitCode {
+    if wants_json && !matches!(error.kind(), ErrorKind::DisplayHelp | ErrorKind::DisplayVersion) {
+        let text = error.to_string();
+        let message = text.lines().next().unwrap_or_default().trim_start_matches("error: ").to_owned();
+        return fail(
+            &Teller::plain(Format::Json),
+            ExitCode::Usage,
+            message,
+            Some("see sandbox-check --help".to_owned()),
+        );
+    }
+    let _ = error.print();
+    if error.use_stderr() { ExitCode::Usage } else { ExitCode::Pass }
+}
+
+fn explain(code: Option<&str>) -> ExitCode {
+    let width = Teller::plain(Format::Human).width;
+    let mut out = io::stdout().lock();
+    let done = match code {
+        None => report::explain_all(width, &mut out),
+        Some(code) => match report::explain(code, width) {
+            Ok(text) => out.write_all(text.as_bytes()),
+            Err(error) => {
+                let hint =
+                    error.nearest.map(|nearest| format!("did you mean {nearest}? Without a code, all are listed"));
+                return fail(
+                    &Teller::plain(Format::Human),
+                    ExitCode::Usage,
+                    format!("there is no finding code {code:?}"),
+                    hint,
+                );
+            }
+        },
+    };
+    if done.is_ok() { ExitCode::Pass } else { ExitCode::Internal }
+}

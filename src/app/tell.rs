@@ -1,0 +1,79 @@
+//! Says what came of it: on standard output, in files, and as an exit code.
+
+use std::fs::File;
+use std::io::{self, Write};
+
+use crate::cli::{Color, Format};
+use crate::exit::ExitCode;
+use crate::report::{self, HumanOptions, Report, ReportError};
+use crate::settings::Reporting;
+
+/// How to speak.
+#[derive(Clone, Copy, Debug)]
+pub(super) struct Teller {
+    pub(super) format: Format,
+    pub(super) width: usize,
+    color: bool,
+    choice: anstream::ColorChoice,
+}
+
+impl Teller {
+    pub(super) fn new(format: Format, color: Color) -> Self {
+        let choice = match color {
+            Color::Auto => anstream::AutoStream::choice(&io::stdout()),
+            Color::Always => anstream::ColorChoice::Always,
+            Color::Never => anstream::ColorChoice::Never,
+        };
+        Self { choice, ..Self::plain(format) }
+    }
+
+    /// In this form, coloured on a terminal.
+    pub(super) fn plain(format: Format) -> Self {
+        const WIDEST: usize = 100;
+        let width = terminal_size::terminal_size().map_or(80, |(width, _)| usize::from(width.0)).min(WIDEST);
+        Self { format, width, color: true, choice: anstream::AutoStream::choice(&io::stdout()) }
+    }
+
+    fn write(self, report: &Report, format: Format, color: bool, out: &mut impl Write) -> io::Result<()> {
+        match format {
+            Format::Json => report::json(report, out),
+            Format::Human => report::human(report, HumanOptions { width: self.width, color }, out),
+        }
+    }
+}
+
+/// Writes every report that was asked for. The exit code is what the report comes to.
+pub(super) fn deliver(report: &Report, reporting: &Reporting, teller: &Teller) -> ExitCode {
+    for (format, file) in &reporting.outputs {
+        let written = File::create(file).and_then(|mut out| teller.write(report, *format, false, &mut out));
+        if let Err(error) = written {
+            return fail(teller, ExitCode::Internal, format!("failed to write {}: {error}", file.display()), None);
+        }
+    }
+    let mut out = anstream::AutoStream::new(io::stdout(), teller.choice);
+    match teller.write(report, reporting.format, teller.color, &mut out) {
+        Ok(()) => ExitCode::of_run(report.worst(), report.is_complete(), reporting.fail_on),
+        Err(_) => ExitCode::Internal,
+    }
+}
+
+/// Says why there is no report, in the form that was asked for.
+pub(super) fn fail(teller: &Teller, code: ExitCode, message: String, hint: Option<String>) -> ExitCode {
+    let error = ReportError { code: code.name().to_owned(), message, hint };
+    let _ = match teller.format {
+        Format::Json => report::json_error(&error, &mut io::stdout().lock()),
+        Format::Human => complain(&error, teller),
+    };
+    code
+}
+
+/// Says to people what went wrong.
+pub(super) fn complain(error: &ReportError, teller: &Teller) -> io::Result<()> {
+    let mut err = anstream::AutoStream::new(io::stderr(), teller.choice);
+    report::human_error(error, HumanOptions { width: teller.width, color: true }, &mut err)
+}
+
+/// The sentence of an error that says which step failed.
+pub(super) fn failed_to(error: &dyn std::error::Error) -> String {
+    format!("failed to {}", crate::error_chain(error))
+}
