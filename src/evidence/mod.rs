@@ -1,7 +1,7 @@
 //! What happened, for good: the attempts of one run, in order, never edited.
 //!
 //! [`mod@line`] holds the types of `evidence.jsonl`, [`log`] reads a file back
-//! ([`file`] by its path), [`writer`] makes one.
+//! ([`mod@file`] by its path), [`writer`] makes one.
 
 mod attempt;
 pub mod bytes;
