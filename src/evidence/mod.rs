@@ -1,7 +1,8 @@
 //! What happened, for good: the attempts of one run, in order, never edited.
 //!
 //! [`mod@line`] holds the types of `evidence.jsonl`, [`log`] reads a file back
-//! ([`file`] by its path), [`writer`] makes one, and [`quota`] says what gets a line there.
+//! [`mod@line`] holds the types of `evidence.jsonl`, [`log`] reads a file back
+//! ([`mod@file`] by its path), [`writer`] makes one, and [`quota`] says what gets a line there.
 
 mod attempt;
 pub mod bytes;
