@@ -4,7 +4,8 @@ use std::collections::{BTreeMap, BTreeSet};
 
 use serde_json::json;
 
-use super::context::{Context, Who, program};
+use super::codes::script_of;
+use super::context::{Context, Tried, Who, program};
 use super::finding::Draft;
 use crate::ids::PackageId;
 use crate::policy::{Role, Severity};
@@ -44,19 +45,24 @@ pub(super) fn raise(cx: &Context<'_>, drafts: &mut [Draft]) {
     }
 }
 
-/// Packages that ran a file which their own code wrote, compilers and unpackers apart.
+/// Packages that ran a file which their own code wrote, compilers and unpackers apart. A shell that is
+/// handed a file runs it.
 fn runs_what_it_wrote(cx: &Context<'_>) -> BTreeSet<PackageId> {
-    let ran = cx.tried.iter().filter(|tried| program(tried).is_some() && !tried.is_first);
+    let ran = cx.tried.iter().filter(|tried| !tried.is_first);
     ran.filter(|tried| {
-        let wrote = |writer: &super::context::Tried<'_>| {
-            let is_own_code =
-                matches!(writer.who, Who::Subject | Who::System | Who::Known(Role::Download | Role::Interpreter));
-            is_own_code && writer.unit.package == tried.unit.package
-        };
-        cx.writers(&tried.path).any(wrote) && !cx.is_compiled(&tried.path)
+        let Some((_, argv, _)) = program(tried) else { return false };
+        is_own_work(cx, &tried.path) || script_of(cx, tried, argv).is_some_and(|script| is_own_work(cx, &script))
     })
     .filter_map(|tried| tried.unit.package.clone())
     .collect()
+}
+
+/// True for what code of the build wrote itself.
+fn is_own_work(cx: &Context<'_>, path: &[u8]) -> bool {
+    let wrote = |writer: &Tried<'_>| {
+        matches!(writer.who, Who::Subject | Who::System | Who::Known(Role::Download | Role::Interpreter))
+    };
+    cx.writers(path).any(wrote) && !cx.is_compiled(path)
 }
 
 #[cfg(test)]
@@ -85,6 +91,23 @@ mod tests {
         let found =
             script(|u| u.dns("x.invalid").write(file.as_str()).exec(ProgramFile::Script, &[file.as_str()], &[]));
         assert_eq!(found, ["dns-query high x.invalid"]);
+        let found = script(|u| {
+            u.dns("x.invalid").write(file.as_str()).exec(ProgramFile::Elf, &["/bin/sh", file.as_str()], &[])
+        });
+        assert_eq!(found, ["dns-query high x.invalid"]);
+    }
+
+    #[test]
+    fn a_shell_that_runs_what_a_shell_generated_and_a_lookup_make_none() {
+        let status = format!("{OUT}/config.status");
+        let found = script(|u| {
+            u.dns("x.invalid").by("/usr/bin/dash").write(status.as_str()).exec(
+                ProgramFile::Elf,
+                &["/bin/sh", &status],
+                &[],
+            )
+        });
+        assert_eq!(found, ["dns-query medium x.invalid"]);
     }
 
     #[test]

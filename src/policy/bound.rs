@@ -39,6 +39,12 @@ impl<'p> Place<'p> {
             || self.below.iter().any(|p| p.contains(path))
             || self.suffix.iter().any(|p| p.ends(path))
     }
+
+    /// True if one of these places lies below the folder.
+    fn lies_below(&self, folder: &[u8]) -> bool {
+        self.paths.iter().chain(&self.below).any(|p| p.lies_below(folder))
+            || self.suffix.iter().any(|p| p.lies_below(folder))
+    }
 }
 
 /// Who writes: the role of a program of the system, none for everything else.
@@ -100,6 +106,11 @@ impl<'p> BoundPolicy<'p> {
         })
     }
 
+    /// A secret below this folder.
+    pub fn secret_below(&self, folder: &[u8]) -> Option<&'p SecretRule> {
+        self.secrets.iter().find(|(place, _)| place.lies_below(folder)).map(|(_, rule)| *rule)
+    }
+
     /// The settings at this path.
     pub fn config(&self, path: &[u8]) -> Option<&'p ConfigRule> {
         first(&self.configs, path)
@@ -108,6 +119,11 @@ impl<'p> BoundPolicy<'p> {
     /// What would start from this path.
     pub fn startup(&self, path: &[u8]) -> Option<&'p StartupRule> {
         first(&self.startups, path)
+    }
+
+    /// What would start from below this folder.
+    pub fn startup_below(&self, folder: &[u8]) -> Option<&'p StartupRule> {
+        self.startups.iter().find(|(place, _)| place.lies_below(folder)).map(|(_, rule)| *rule)
     }
 
     /// What this path tells of the machine.

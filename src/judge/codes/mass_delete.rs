@@ -3,7 +3,7 @@
 use super::Code;
 use crate::evidence::line::Kind;
 use crate::judge::access::{Zone, changes, zone};
-use crate::judge::context::Context;
+use crate::judge::context::{Context, Tried};
 use crate::judge::finding::Draft;
 use crate::judge::sweep::Sweeps;
 use crate::policy::Severity;
@@ -18,14 +18,26 @@ pub(crate) const CODE: Code = Code {
     rule,
 };
 
-fn rule(cx: &Context<'_>, out: &mut Vec<Draft>) {
+/// The removals outside of each unit's own folders.
+fn removals<'t, 'a>(cx: &'t Context<'a>) -> Sweeps<'t, 'a> {
     let mut sweeps = Sweeps::default();
     for tried in cx.tried.iter().filter(|t| t.attempt.kind == Kind::FsRemove) {
-        let foreign = |change| matches!(zone(cx, tried, change), Zone::Outside | Zone::Foreign | Zone::Startup(..));
+        let foreign = |change| matches!(zone(cx, tried, change), Zone::Outside | Zone::Foreign);
         if changes(tried).iter().any(foreign) {
             sweeps.add(tried, &tried.path);
         }
     }
+    sweeps
+}
+
+/// True for removals that a finding of this code speaks of.
+pub(super) fn tells_of<'t>(cx: &'t Context<'_>) -> impl Fn(&Tried<'_>) -> bool + use<'t> {
+    let units = removals(cx).units(cx.policy.sweeps().removals);
+    move |tried| tried.attempt.kind == Kind::FsRemove && units.contains(&tried.unit.id())
+}
+
+fn rule(cx: &Context<'_>, out: &mut Vec<Draft>) {
+    let sweeps = removals(cx);
     for (many, draft) in sweeps.drafts(cx, cx.policy.sweeps().removals, CODE.name, Severity::High) {
         let object = draft.object.clone();
         out.push(
@@ -50,7 +62,7 @@ mod tests {
             }
             u
         });
-        assert!(found.contains(&"mass-delete high files outside its own folders".to_owned()), "{found:?}");
+        assert_eq!(found, ["mass-delete high files outside its own folders"], "each file is not said again");
     }
 
     #[test]

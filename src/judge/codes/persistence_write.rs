@@ -37,7 +37,7 @@ fn rule(cx: &Context<'_>, out: &mut Vec<Draft>) {
 #[cfg(test)]
 mod tests {
     use crate::evidence::line::{Kind, Object, PathObject};
-    use crate::evidence::testing::{CONSUMER, OUT};
+    use crate::evidence::testing::{CONSUMER, HOME, OUT};
     use crate::judge::codes::testing::script;
 
     #[test]
@@ -60,10 +60,29 @@ mod tests {
             "/tmp/.cargo/config.toml".to_owned(),
             "/home/dev/.config/systemd/user/x.service".to_owned(),
             "/home/dev/.cargo/bin/cargo-hello".to_owned(),
+            "/home/dev/.rustup/settings.toml".to_owned(),
         ] {
             let found = script(|u| u.write(path.as_str()));
             assert!(found.len() == 1 && found[0].starts_with("persistence-write critical"), "{path} {found:?}");
         }
+    }
+
+    #[test]
+    fn a_folder_that_comes_as_a_whole_brings_what_is_in_it() {
+        let new = format!("{OUT}/new");
+        for folder in [".config", ".local/share", ".ssh", "project/.git", "project/.cargo", "project/.github"] {
+            for call in ["rename", "symlink"] {
+                let found = script(|u| u.link(call, &new, &format!("{HOME}/{folder}")));
+                assert_eq!(found, [format!("persistence-write critical ~/{folder}")], "{call}");
+            }
+        }
+        let found = script(|u| u.link("symlink", &new, &format!("{HOME}/project")));
+        assert_eq!(found, ["write-outside medium ~/project"]);
+    }
+
+    #[test]
+    fn an_empty_folder_starts_nothing() {
+        assert_eq!(script(|u| u.mkdir("/home/dev/.config/autostart")), ["write-outside medium ~/.config/autostart"]);
     }
 
     #[test]
