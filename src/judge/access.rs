@@ -131,6 +131,9 @@ fn is_foreign(cx: &Context<'_>, tried: &Tried<'_>, path: &[u8], touch: Touch) ->
     if is_below(path, layout_path(&layout.toolchain)) {
         return true;
     }
+    if is_other_toolchain(cx, path) {
+        return replaces;
+    }
     let is_other_place = |place: &Vec<u8>| is_below(path, place);
     if cx.units.0.values().any(|unit| unit.id() != tried.unit.id() && unit.places.iter().any(is_other_place)) {
         return true;
@@ -141,7 +144,7 @@ fn is_foreign(cx: &Context<'_>, tried: &Tried<'_>, path: &[u8], touch: Touch) ->
         let is_top = path.rsplitn(2, |&b| b == b'/').nth(1) == Some(registry);
         return !is_top || replaces;
     }
-    if is_below(path, &[layout_path(&layout.cargo_home), b"/registry"].concat()) {
+    if is_cargos_store(cx, path) {
         return replaces && tried.role() != Some(Role::Cargo);
     }
     if cx.in_target(path) {
@@ -155,6 +158,25 @@ fn is_foreign(cx: &Context<'_>, tried: &Tried<'_>, path: &[u8], touch: Touch) ->
         return touch == Touch::Existing || (replaces && is_known);
     }
     false
+}
+
+/// True for what cargo downloaded: releases, the index, repositories. Also where cargo keeps it by default.
+fn is_cargos_store(cx: &Context<'_>, path: &[u8]) -> bool {
+    let layout = cx.layout();
+    let own = layout_path(&layout.cargo_home).to_vec();
+    let default = [layout_path(&layout.home), b"/.cargo"].concat();
+    let stores = [own, default]
+        .into_iter()
+        .flat_map(|home| [[&home, &b"/registry"[..]].concat(), [&home, &b"/git"[..]].concat()]);
+    stores.into_iter().any(|store| is_below(path, &store))
+}
+
+/// True for toolchains beside the one of the run, and for those where rustup keeps them by default.
+fn is_other_toolchain(cx: &Context<'_>, path: &[u8]) -> bool {
+    let layout = cx.layout();
+    let beside = layout_path(&layout.toolchain).rsplitn(2, |&b| b == b'/').nth(1).unwrap_or_default();
+    let default = [layout_path(&layout.home), b"/.rustup/toolchains"].concat();
+    (file_name(beside) == b"toolchains" && is_below(path, beside)) || is_below(path, &default)
 }
 
 /// True below `build/NAME-HASH/` and `.fingerprint/NAME-HASH/`, which belong to one package each.

@@ -4,9 +4,10 @@ use std::collections::{BTreeMap, BTreeSet};
 
 use serde_json::json;
 
-use super::codes::script_of;
 use super::context::{Context, Tried, Who, program};
 use super::finding::Draft;
+use super::paths::normalise;
+use crate::evidence::Bytes;
 use crate::ids::PackageId;
 use crate::policy::{Role, Severity};
 
@@ -51,10 +52,17 @@ fn runs_what_it_wrote(cx: &Context<'_>) -> BTreeSet<PackageId> {
     let ran = cx.tried.iter().filter(|tried| !tried.is_first);
     ran.filter(|tried| {
         let Some((_, argv, _)) = program(tried) else { return false };
-        is_own_work(cx, &tried.path) || script_of(cx, tried, argv).is_some_and(|script| is_own_work(cx, &script))
+        is_own_work(cx, &tried.path) || handed_over(cx, tried, argv).is_some_and(|script| is_own_work(cx, &script))
     })
     .filter_map(|tried| tried.unit.package.clone())
     .collect()
+}
+
+/// The file that a shell or an interpreter is handed, if its path is absolute.
+fn handed_over(cx: &Context<'_>, tried: &Tried<'_>, argv: &[Bytes]) -> Option<Vec<u8>> {
+    let reads = matches!(cx.program_role(tried), Some(Role::Shell | Role::Interpreter));
+    let file = argv.iter().skip(1).find(|argument| !argument.0.starts_with(b"-"))?;
+    (reads && file.0.starts_with(b"/")).then(|| normalise(&file.0))
 }
 
 /// True for what code of the build wrote itself.

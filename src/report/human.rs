@@ -3,6 +3,7 @@
 //! The shape is not a contract; programs read JSON. Nothing in it depends on
 //! colour, and every text that a package chose is escaped.
 
+use std::collections::BTreeMap;
 use std::fmt::Write as _;
 use std::io::{self, Write};
 
@@ -31,6 +32,8 @@ impl Default for HumanOptions {
 
 /// Findings of one unit that are shown; more would hide the verdict from who reads at a terminal.
 const MOST_FINDINGS: usize = 12;
+/// Of these, findings of one code.
+const MOST_OF_A_CODE: usize = 5;
 
 struct Page {
     text: String,
@@ -165,11 +168,11 @@ impl Page {
         for of_unit in findings.chunk_by(|one, next| one.unit == next.unit) {
             let title = unit_title(package, of_unit.first().and_then(|finding| finding.unit.as_deref()));
             self.paragraph(&format!("  {title}"), 4);
-            let (shown, rest) = of_unit.split_at(of_unit.len().min(MOST_FINDINGS));
+            let (shown, rest) = shown(of_unit);
             for finding in shown {
                 self.finding(finding);
             }
-            self.rest(rest);
+            self.rest(&rest);
         }
     }
 
@@ -267,6 +270,18 @@ impl Page {
 
 fn times(count: u64) -> String {
     if count > 1 { format!(", {count} times") } else { String::new() }
+}
+
+/// What is shown of a unit's findings, and the rest. A sweep over keys must not hide what else was tried.
+fn shown<'r>(findings: &[&'r ReportFinding]) -> (Vec<&'r ReportFinding>, Vec<&'r ReportFinding>) {
+    let mut by_code: BTreeMap<&str, usize> = BTreeMap::new();
+    let mut many = 0;
+    findings.iter().copied().partition(|finding| {
+        let of_code = by_code.entry(finding.code).or_default();
+        *of_code += 1;
+        many += usize::from(*of_code <= MOST_OF_A_CODE);
+        *of_code <= MOST_OF_A_CODE && many <= MOST_FINDINGS
+    })
 }
 
 fn unit_title(package: &ReportPackage, unit: Option<&str>) -> String {

@@ -61,7 +61,10 @@ mod tests {
             format!("{DEPS}/libserde-0011223344556677.rlib"),
             format!("{REGISTRY}/serde-1.0.0/src/lib.rs"),
             format!("{TOOLCHAIN}/bin/rustc"),
+            "/home/dev/.rustup/toolchains/nightly/bin/rustc".to_owned(),
+            "/home/dev/.cargo/git/checkouts/serde-0011223344556677/abc/src/lib.rs".to_owned(),
             format!("{CONSUMER}/Cargo.lock"),
+            format!("{CONSUMER}/src/main.rs"),
             format!("{CONSUMER}/target/debug/build/serde-0011223344556677/out/generated.rs"),
             format!("{CONSUMER}/target/debug/.fingerprint/serde-0011223344556677/lib-serde"),
         ] {

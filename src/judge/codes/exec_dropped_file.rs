@@ -76,7 +76,7 @@ fn is_in_path(cx: &Context<'_>, path: &[u8]) -> bool {
 }
 
 /// The file that a shell or interpreter is to run, if its path is absolute.
-pub(crate) fn script_of(cx: &Context<'_>, tried: &Tried<'_>, argv: &[Bytes]) -> Option<Vec<u8>> {
+fn script_of(cx: &Context<'_>, tried: &Tried<'_>, argv: &[Bytes]) -> Option<Vec<u8>> {
     if !matches!(cx.program_role(tried), Some(Role::Shell | Role::Interpreter)) || shell::inline_text(argv).is_some() {
         return None;
     }

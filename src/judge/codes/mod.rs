@@ -70,8 +70,6 @@ codes!(
     yanked,
 );
 
-pub(crate) use exec_dropped_file::script_of;
-
 /// The code of this name.
 pub fn find(name: &str) -> Option<&'static Code> {
     ALL.iter().find(|code| code.name == name)

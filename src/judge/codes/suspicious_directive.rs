@@ -4,15 +4,17 @@ use serde_json::json;
 
 use super::Code;
 use crate::evidence::Bytes;
-use crate::evidence::line::{Directive, Line};
+use crate::evidence::line::{Directive, Line, UnitKind};
+use crate::ids::{PackageId, UnitId};
 use crate::judge::context::Context;
 use crate::judge::finding::{Draft, short};
 use crate::judge::paths::normalise;
+use crate::judge::units::Unit;
 use crate::policy::Severity;
 
 pub(crate) const CODE: Code = Code {
     name: "suspicious-directive",
-    severity: "high; other link arguments info",
+    severity: "high; a search path in the user's cache directory low; other link arguments info",
     attack: &["T1574.006", "T1127"],
     meaning: "A build script told cargo to set a variable that loaders, compilers or cargo obey, to link by a program \
               of its choice, or to search libraries in a folder that anybody can write.",
@@ -25,13 +27,23 @@ fn rule(cx: &Context<'_>, out: &mut Vec<Draft>) {
     for line in &cx.log.lines {
         let Line::Directive(directive) = line else { continue };
         let Some((severity, subject)) = judged(cx, directive) else { continue };
+        let mut draft = Draft::of_package(&directive.package, CODE.name, severity);
+        draft.unit = script_of(cx, &directive.package);
         out.push(
-            Draft::of_package(&directive.package, CODE.name, severity)
+            draft
                 .about(subject, json!({"directive": directive.kind, "value": directive.value}))
                 .says(says(directive))
                 .attack(CODE.attack),
         );
     }
+}
+
+/// The unit that printed it, if the package's script ran once.
+fn script_of(cx: &Context<'_>, package: &PackageId) -> Option<UnitId> {
+    let mut runs = cx.units.0.values().filter(|unit| {
+        unit.kind() == UnitKind::RunBuildScript && unit.package.as_ref() == Some(package)
+    });
+    runs.next().filter(|_| runs.next().is_none()).map(Unit::id)
 }
 
 /// `-Wl,a,b` is `a` and `b` for the linker; the file that an option names is none of its own.
@@ -82,6 +94,8 @@ fn judged(cx: &Context<'_>, directive: &Directive) -> Option<(Severity, Bytes)> 
 mod tests {
     use crate::evidence::testing::{LogBuilder, OUT};
     use crate::judge::codes::testing::found;
+    use crate::judge::judge;
+    use crate::policy::Policy;
 
     fn directive(kind: &str, value: &str) -> Vec<String> {
         found(&LogBuilder::new().directive(kind, value).log())
@@ -92,6 +106,14 @@ mod tests {
         assert_eq!(directive("env", "LD_PRELOAD=/x/evil.so"), ["suspicious-directive high env LD_PRELOAD"]);
         assert_eq!(directive("env", "RUSTC_WRAPPER=/x"), ["suspicious-directive high env RUSTC_WRAPPER"]);
         assert_eq!(directive("env", "CC=/x/cc"), ["suspicious-directive high env CC"]);
+    }
+
+    #[test]
+    fn a_directive_belongs_to_the_run_of_the_script_that_printed_it() {
+        let log = LogBuilder::new().build_script("u", |u| u).directive("env", "CC=/x/cc").log();
+        let judgement = judge(&log, &Policy::shipped());
+        let package = &judgement.packages[0];
+        assert_eq!(package.findings[0].unit, Some(package.units[0].id));
     }
 
     #[test]
