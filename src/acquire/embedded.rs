@@ -141,7 +141,7 @@ mod tests {
 
     #[test]
     fn a_program_is_found_behind_many_keys_and_inside_of_flags() {
-        let aliases: String = (0..500).map(|number| format!("a{number} = 'check'\n")).collect();
+        let aliases = (0..500).map(|number| format!("a{number} = 'check'\n")).collect::<Vec<_>>().concat();
         let text = says(".cargo/config.toml", &format!("[alias]\n{aliases}[build]\nrustc-wrapper = 'x'"));
         assert!(text.contains(NAMES_PROGRAM) && text.len() < 200, "{text}");
         let text = says(".cargo/config.toml", "[build]\nrustflags = ['-C', 'linker=/x/ld']");

@@ -11,6 +11,7 @@ use crate::evidence::line::{Layout, UnitKind};
 #[derive(Debug)]
 pub struct BoundPolicy<'p> {
     policy: &'p Policy,
+    home: &'p [u8],
     systems: Vec<BoundPath>,
     writes: Vec<(Place<'p>, &'p WriteRule)>,
     secrets: Vec<(Place<'p>, &'p SecretRule)>,
@@ -52,9 +53,10 @@ pub type Writer = Option<Role>;
 
 impl<'p> BoundPolicy<'p> {
     /// Puts the places of a run in.
-    pub fn new(policy: &'p Policy, layout: &Layout) -> Self {
+    pub fn new(policy: &'p Policy, layout: &'p Layout) -> Self {
         Self {
             policy,
+            home: layout.home.trim_end_matches('/').as_bytes(),
             systems: policy.systems.iter().flat_map(|r| &r.below).map(|p| p.bind(layout)).collect(),
             writes: policy.writes.iter().map(|r| (Place::new(layout, &r.paths, &r.below, &r.suffix), r)).collect(),
             secrets: policy.secrets.iter().map(|r| (Place::new(layout, &r.paths, &r.below, &[]), r)).collect(),
@@ -63,6 +65,16 @@ impl<'p> BoundPolicy<'p> {
             hosts: policy.hosts.iter().map(|r| (Place::new(layout, &r.paths, &r.below, &[]), r)).collect(),
             sockets: policy.sockets.iter().map(|r| (Place::new(layout, &r.paths, &[], &r.suffix), r)).collect(),
         }
+    }
+
+    /// The same place in the home of the run, for a path in somebody else's: code need not ask for `HOME`.
+    fn in_own_home(&self, path: &[u8]) -> Option<Vec<u8>> {
+        let rest = match path.strip_prefix(b"/home/") {
+            Some(below) => below.get(below.iter().position(|&b| b == b'/')?..)?,
+            None => path.strip_prefix(b"/root").filter(|rest| rest.starts_with(b"/"))?,
+        };
+        let is_own = path.strip_prefix(self.home).is_some_and(|rest| rest.starts_with(b"/"));
+        (!is_own && !self.home.is_empty()).then(|| [self.home, rest].concat())
     }
 
     /// When many become a sweep.
@@ -101,9 +113,12 @@ impl<'p> BoundPolicy<'p> {
 
     /// The secret at this path, and whether the path is the folder of it.
     pub fn secret(&self, path: &[u8]) -> Option<(&'p SecretRule, bool)> {
-        self.secrets.iter().find_map(|(place, rule)| {
-            place.matches(path).then(|| (*rule, place.below.iter().any(|folder| folder.is(path))))
-        })
+        let find = |path: &[u8]| {
+            self.secrets.iter().find_map(|(place, rule)| {
+                place.matches(path).then(|| (*rule, place.below.iter().any(|folder| folder.is(path))))
+            })
+        };
+        find(path).or_else(|| find(&self.in_own_home(path)?))
     }
 
     /// A secret below this folder.
@@ -113,12 +128,12 @@ impl<'p> BoundPolicy<'p> {
 
     /// The settings at this path.
     pub fn config(&self, path: &[u8]) -> Option<&'p ConfigRule> {
-        first(&self.configs, path)
+        first(&self.configs, path).or_else(|| first(&self.configs, &self.in_own_home(path)?))
     }
 
     /// What would start from this path.
     pub fn startup(&self, path: &[u8]) -> Option<&'p StartupRule> {
-        first(&self.startups, path)
+        first(&self.startups, path).or_else(|| first(&self.startups, &self.in_own_home(path)?))
     }
 
     /// What would start from below this folder.

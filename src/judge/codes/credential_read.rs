@@ -108,6 +108,12 @@ mod tests {
     }
 
     #[test]
+    fn keys_of_others_are_keys() {
+        let found = script(|u| u.open("/root/.aws/credentials").open("/home/other/.netrc").open("/root/notes"));
+        assert_eq!(found, ["credential-read high /root/.aws/credentials", "credential-read high /home/other/.netrc"]);
+    }
+
+    #[test]
     fn who_moves_a_folder_moves_the_secrets_in_it() {
         for folder in [".ssh", ".config", ".local/share", ".mozilla/firefox"] {
             let found = script(|u| u.link("rename", &format!("{HOME}/{folder}"), &format!("{HOME}/x")));

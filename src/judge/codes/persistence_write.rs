@@ -61,6 +61,10 @@ mod tests {
             "/home/dev/.config/systemd/user/x.service".to_owned(),
             "/home/dev/.cargo/bin/cargo-hello".to_owned(),
             "/home/dev/.rustup/settings.toml".to_owned(),
+            "/root/.bashrc".to_owned(),
+            "/home/other/.config/autostart/x.desktop".to_owned(),
+            "/usr/local/bin/git".to_owned(),
+            "/etc/sudoers.d/x".to_owned(),
             "/home/dev/.local/lib/python3.12/site-packages/x.pth".to_owned(),
             format!("{CONSUMER}/rust-toolchain.toml"),
         ] {
