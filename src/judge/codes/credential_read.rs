@@ -109,8 +109,8 @@ mod tests {
 
     #[test]
     fn keys_of_others_are_keys() {
-        let found = script(|u| u.open("/root/.aws/credentials").open("/home/other/.netrc").open("/root/notes"));
-        assert_eq!(found, ["credential-read high /root/.aws/credentials", "credential-read high /home/other/.netrc"]);
+        let found = script(|u| u.open("/root/.aws/credentials").open("/home/me/.netrc").open("/root/notes"));
+        assert_eq!(found, ["credential-read high /root/.aws/credentials", "credential-read high /home/me/.netrc"]);
     }
 
     #[test]

@@ -62,7 +62,7 @@ mod tests {
             "/home/dev/.cargo/bin/cargo-hello".to_owned(),
             "/home/dev/.rustup/settings.toml".to_owned(),
             "/root/.bashrc".to_owned(),
-            "/home/other/.config/autostart/x.desktop".to_owned(),
+            "/home/me/.config/autostart/x.desktop".to_owned(),
             "/usr/local/bin/git".to_owned(),
             "/etc/sudoers.d/x".to_owned(),
             "/home/dev/.local/lib/python3.12/site-packages/x.pth".to_owned(),
