@@ -26,7 +26,7 @@ pub(super) fn raise(cx: &Context<'_>, drafts: &mut [Draft]) {
         }
     }
     for package in runs_what_it_wrote(cx) {
-        collected.entry(package).or_default().insert("exec of a written file");
+        collected.entry(package).or_default().insert("the run of a file that it wrote");
     }
     for draft in drafts {
         let others = if draft.is_egress {

@@ -32,8 +32,8 @@ impl Default for HumanOptions {
 
 /// Findings of one unit that are shown; more would hide the verdict from who reads at a terminal.
 const MOST_FINDINGS: usize = 12;
-/// Of these, findings of one code.
-const MOST_OF_A_CODE: usize = 5;
+/// Of these, findings of one code while there are others.
+const FIRST_OF_A_CODE: usize = 3;
 
 struct Page {
     text: String,
@@ -275,13 +275,18 @@ fn times(count: u64) -> String {
 /// What is shown of a unit's findings, and the rest. A sweep over keys must not hide what else was tried.
 fn shown<'r>(findings: &[&'r ReportFinding]) -> (Vec<&'r ReportFinding>, Vec<&'r ReportFinding>) {
     let mut by_code: BTreeMap<&str, usize> = BTreeMap::new();
-    let mut many = 0;
-    findings.iter().copied().partition(|finding| {
+    let (first, others): (Vec<_>, Vec<_>) = findings.iter().copied().enumerate().partition(|(_, finding)| {
         let of_code = by_code.entry(finding.code).or_default();
         *of_code += 1;
-        many += usize::from(*of_code <= MOST_OF_A_CODE);
-        *of_code <= MOST_OF_A_CODE && many <= MOST_FINDINGS
-    })
+        *of_code <= FIRST_OF_A_CODE
+    });
+    let mut shown: Vec<_> = first.into_iter().chain(others).collect();
+    let mut rest = shown.split_off(shown.len().min(MOST_FINDINGS));
+    // Within each, the worst stays first.
+    shown.sort_by_key(|(at, _)| *at);
+    rest.sort_by_key(|(at, _)| *at);
+    let plain = |findings: Vec<(usize, &'r ReportFinding)>| findings.into_iter().map(|(_, finding)| finding).collect();
+    (plain(shown), plain(rest))
 }
 
 fn unit_title(package: &ReportPackage, unit: Option<&str>) -> String {

@@ -4,6 +4,7 @@ use std::collections::BTreeSet;
 
 use serde_json::json;
 
+use super::credential_read::secret;
 use super::{Code, mass_delete, process_read, push};
 use crate::evidence::line::Kind;
 use crate::ids::UnitId;
@@ -30,7 +31,9 @@ fn rule(cx: &Context<'_>, out: &mut Vec<Draft>) {
     let is_said_elsewhere =
         |tried: &Tried<'_>| is_of_sweep(tried) || is_way(&told, tried) || process_read::foreign(cx, tried).is_some();
     for tried in cx.tried.iter().filter(|tried| !is_said_elsewhere(tried)) {
-        for change in changes(tried) {
+        // Who moves a secret away is told by credential-read.
+        let moved = secret(cx, tried).filter(|secret| tried.is_rename() && !secret.is_folder).map(|secret| secret.path);
+        for change in changes(tried).into_iter().filter(|change| moved != Some(change.path)) {
             let severity = match zone(cx, tried, &change) {
                 Zone::Known(severity) => severity,
                 Zone::Outside => Severity::Medium,
