@@ -47,9 +47,9 @@ pub(crate) fn look(path: &Path, contents: &[u8]) -> Found {
             let (programs, others): (Vec<_>, Vec<_>) = keys.into_iter().partition(|key| is_program(key));
             match (programs.is_empty(), others.is_empty()) {
                 (true, true) => "sets nothing".to_owned(),
-                (true, false) => format!("sets {}", others.join(", ")),
+                (true, false) => format!("sets {}", shown(&others)),
                 (false, _) => {
-                    format!("{NAMES_PROGRAM} ({}) and sets {} other keys", programs.join(", "), others.len())
+                    format!("{NAMES_PROGRAM} ({}) and sets {} other keys", shown(&programs), others.len())
                 }
             }
         }
@@ -76,13 +76,31 @@ fn is_program(key: &str) -> bool {
         })
 }
 
-/// Dotted paths of all values, with odd characters of keys escaped.
+/// A text of bounded length.
+fn shown(keys: &[String]) -> String {
+    const MOST: usize = 32;
+    let mut text = keys.iter().take(MOST).map(String::as_str).collect::<Vec<_>>().join(", ");
+    if keys.len() > MOST {
+        text.push_str(", …");
+    }
+    text
+}
+
+/// True for flags that choose a linker.
+fn chooses_linker(key: &str, value: &Value) -> bool {
+    let is_flags = matches!(key.rsplit('.').next(), Some("rustflags" | "rustdocflags"));
+    is_flags && value.to_string().contains("linker=")
+}
+
+/// Dotted paths of all values, with odd characters of keys escaped. The bound is that of the file: a key
+/// behind thousands of others is as good as the first.
 fn collect(table: &Table, prefix: &str, keys: &mut Vec<String>) {
     for (key, value) in table {
         let key: String = key.chars().flat_map(char::escape_debug).take(80).collect();
         let path = if prefix.is_empty() { key } else { format!("{prefix}.{key}") };
         match value {
-            Value::Table(inner) if keys.len() < 64 => collect(inner, &path, keys),
+            Value::Table(inner) => collect(inner, &path, keys),
+            value if chooses_linker(&path, value) => keys.push(format!("{path}.linker")),
             _ => keys.push(path),
         }
     }
@@ -122,8 +140,19 @@ mod tests {
     }
 
     #[test]
+    fn a_program_is_found_behind_many_keys_and_inside_of_flags() {
+        let aliases = (0..500).map(|number| format!("a{number} = 'check'\n")).collect::<Vec<_>>().concat();
+        let text = says(".cargo/config.toml", &format!("[alias]\n{aliases}[build]\nrustc-wrapper = 'x'"));
+        assert!(text.contains(NAMES_PROGRAM) && text.len() < 200, "{text}");
+        let text = says(".cargo/config.toml", "[build]\nrustflags = ['-C', 'linker=/x/ld']");
+        assert!(text.contains(NAMES_PROGRAM), "{text}");
+    }
+
+    #[test]
     fn flags_and_a_channel_are_no_programs() {
-        assert!(!says(".cargo/config.toml", "[build]\nrustflags = ['-O']").contains(NAMES_PROGRAM));
+        for flag in ["-O", "-Clinker-flavor=gnu-lld", "-Clink-arg=-fuse-ld=lld"] {
+            assert!(!says(".cargo/config.toml", &format!("[build]\nrustflags = ['{flag}']")).contains(NAMES_PROGRAM));
+        }
         assert!(!says("rust-toolchain", "stable\n").contains(NAMES_PROGRAM));
     }
 

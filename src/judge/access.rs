@@ -3,7 +3,7 @@
 use super::context::{Context, Tried, layout_path};
 use super::paths::{file_name, is_below};
 use crate::evidence::line::{Kind, Object};
-use crate::policy::{Role, Severity};
+use crate::policy::{Role, Severity, StartupRule};
 
 /// What a change does to the name that it is made at.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -21,7 +21,7 @@ pub(crate) enum Touch {
 pub(crate) struct Change<'t> {
     pub(crate) path: &'t [u8],
     pub(crate) touch: Touch,
-    /// True if the name holds the caller's bytes afterwards.
+    /// True if the name holds the caller's bytes afterwards. A new folder is empty.
     pub(crate) plants: bool,
 }
 
@@ -49,7 +49,7 @@ pub(crate) fn changes<'t>(tried: &'t Tried<'_>) -> Vec<Change<'t>> {
     }
     let at = |touch, plants| Change { path: &tried.path, touch, plants };
     match tried.attempt.kind {
-        Kind::FsWrite => vec![at(touch_of(tried), true)],
+        Kind::FsWrite => vec![at(touch_of(tried), !is_folder_made(tried))],
         Kind::FsMeta | Kind::FsRemove => vec![at(Touch::Existing, false)],
         Kind::FsMount => vec![at(Touch::Existing, true)],
         Kind::FsLink if tried.is_rename() => {
@@ -72,7 +72,8 @@ pub(crate) fn has_flag(tried: &Tried<'_>, name: &str) -> bool {
     flags(tried).iter().any(|flag| flag == name)
 }
 
-fn is_folder_made(tried: &Tried<'_>) -> bool {
+/// True for the making of a folder.
+pub(crate) fn is_folder_made(tried: &Tried<'_>) -> bool {
     tried.attempt.syscall.starts_with("mkdir")
 }
 
@@ -104,13 +105,18 @@ pub(crate) fn zone<'a>(cx: &Context<'a>, tried: &Tried<'_>, change: &Change<'_>)
     if unit.in_source(path) && !unit.is_consumer {
         return Zone::Source;
     }
-    if plants && let Some(rule) = cx.policy.startup(path) {
+    if plants && let Some(rule) = cx.policy.startup(path).or_else(|| brought_along(cx, tried, path)) {
         return Zone::Startup(&rule.class, &rule.attack);
     }
     if plants && cx.decoy(path) == Some(crate::evidence::line::DecoyClass::Startup) {
         return Zone::Startup("shell", "T1546");
     }
     if is_foreign(cx, tried, path, touch) { Zone::Foreign } else { Zone::Outside }
+}
+
+/// What would start from a folder that a rename, a link or a mount puts in its place as a whole.
+fn brought_along<'a>(cx: &Context<'a>, tried: &Tried<'_>, path: &[u8]) -> Option<&'a StartupRule> {
+    matches!(tried.attempt.kind, Kind::FsLink | Kind::FsMount).then(|| cx.policy.startup_below(path)).flatten()
 }
 
 /// `mkdir -p` names every folder on the way to a place of the unit's own.
@@ -125,6 +131,9 @@ fn is_foreign(cx: &Context<'_>, tried: &Tried<'_>, path: &[u8], touch: Touch) ->
     if is_below(path, layout_path(&layout.toolchain)) {
         return true;
     }
+    if is_other_toolchain(cx, path) {
+        return replaces;
+    }
     let is_other_place = |place: &Vec<u8>| is_below(path, place);
     if cx.units.0.values().any(|unit| unit.id() != tried.unit.id() && unit.places.iter().any(is_other_place)) {
         return true;
@@ -135,7 +144,7 @@ fn is_foreign(cx: &Context<'_>, tried: &Tried<'_>, path: &[u8], touch: Touch) ->
         let is_top = path.rsplitn(2, |&b| b == b'/').nth(1) == Some(registry);
         return !is_top || replaces;
     }
-    if is_below(path, &[layout_path(&layout.cargo_home), b"/registry"].concat()) {
+    if is_cargos_store(cx, path) {
         return replaces && tried.role() != Some(Role::Cargo);
     }
     if cx.in_target(path) {
@@ -149,6 +158,25 @@ fn is_foreign(cx: &Context<'_>, tried: &Tried<'_>, path: &[u8], touch: Touch) ->
         return touch == Touch::Existing || (replaces && is_known);
     }
     false
+}
+
+/// True for what cargo downloaded: releases, the index, repositories. Also where cargo keeps it by default.
+fn is_cargos_store(cx: &Context<'_>, path: &[u8]) -> bool {
+    let layout = cx.layout();
+    let own = layout_path(&layout.cargo_home).to_vec();
+    let default = [layout_path(&layout.home), b"/.cargo"].concat();
+    let stores = [own, default]
+        .into_iter()
+        .flat_map(|home| [[&home, &b"/registry"[..]].concat(), [&home, &b"/git"[..]].concat()]);
+    stores.into_iter().any(|store| is_below(path, &store))
+}
+
+/// True for toolchains beside the one of the run, and for those where rustup keeps them by default.
+fn is_other_toolchain(cx: &Context<'_>, path: &[u8]) -> bool {
+    let layout = cx.layout();
+    let beside = layout_path(&layout.toolchain).rsplitn(2, |&b| b == b'/').nth(1).unwrap_or_default();
+    let default = [layout_path(&layout.home), b"/.rustup/toolchains"].concat();
+    (file_name(beside) == b"toolchains" && is_below(path, beside)) || is_below(path, &default)
 }
 
 /// True below `build/NAME-HASH/` and `.fingerprint/NAME-HASH/`, which belong to one package each.
@@ -183,7 +211,8 @@ fn is_named_output(cx: &Context<'_>, tried: &Tried<'_>, path: &[u8]) -> bool {
 /// The path that an attempt would read, if it would.
 pub(crate) fn read_path<'t>(tried: &'t Tried<'_>) -> Option<&'t [u8]> {
     let path = match tried.attempt.kind {
-        Kind::FsOpen if !has_flag(tried, "O_PATH") => &tried.path,
+        // A file that was opened without rights is read through /proc/self/fd; a folder is only a way.
+        Kind::FsOpen if !(has_flag(tried, "O_PATH") && has_flag(tried, "O_DIRECTORY")) => &tried.path,
         Kind::FsWrite if has_flag(tried, "O_RDWR") => &tried.path,
         // Another name for a file is as good as its contents.
         Kind::FsLink if tried.is_hard_link() || tried.is_rename() => &tried.from,

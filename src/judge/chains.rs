@@ -4,8 +4,10 @@ use std::collections::{BTreeMap, BTreeSet};
 
 use serde_json::json;
 
-use super::context::{Context, Who, program};
+use super::context::{Context, Tried, Who, program};
 use super::finding::Draft;
+use super::paths::normalise;
+use crate::evidence::Bytes;
 use crate::ids::PackageId;
 use crate::policy::{Role, Severity};
 
@@ -24,7 +26,7 @@ pub(super) fn raise(cx: &Context<'_>, drafts: &mut [Draft]) {
         }
     }
     for package in runs_what_it_wrote(cx) {
-        collected.entry(package).or_default().insert("exec of a written file");
+        collected.entry(package).or_default().insert("the run of a file that it wrote");
     }
     for draft in drafts {
         let others = if draft.is_egress {
@@ -44,19 +46,31 @@ pub(super) fn raise(cx: &Context<'_>, drafts: &mut [Draft]) {
     }
 }
 
-/// Packages that ran a file which their own code wrote, compilers and unpackers apart.
+/// Packages that ran a file which their own code wrote, compilers and unpackers apart. A shell that is
+/// handed a file runs it.
 fn runs_what_it_wrote(cx: &Context<'_>) -> BTreeSet<PackageId> {
-    let ran = cx.tried.iter().filter(|tried| program(tried).is_some() && !tried.is_first);
+    let ran = cx.tried.iter().filter(|tried| !tried.is_first);
     ran.filter(|tried| {
-        let wrote = |writer: &super::context::Tried<'_>| {
-            let is_own_code =
-                matches!(writer.who, Who::Subject | Who::System | Who::Known(Role::Download | Role::Interpreter));
-            is_own_code && writer.unit.package == tried.unit.package
-        };
-        cx.writers(&tried.path).any(wrote) && !cx.is_compiled(&tried.path)
+        let Some((_, argv, _)) = program(tried) else { return false };
+        is_own_work(cx, &tried.path) || handed_over(cx, tried, argv).is_some_and(|script| is_own_work(cx, &script))
     })
     .filter_map(|tried| tried.unit.package.clone())
     .collect()
+}
+
+/// The file that a shell or an interpreter is handed, if its path is absolute.
+fn handed_over(cx: &Context<'_>, tried: &Tried<'_>, argv: &[Bytes]) -> Option<Vec<u8>> {
+    let reads = matches!(cx.program_role(tried), Some(Role::Shell | Role::Interpreter));
+    let file = argv.iter().skip(1).find(|argument| !argument.0.starts_with(b"-"))?;
+    (reads && file.0.starts_with(b"/")).then(|| normalise(&file.0))
+}
+
+/// True for what code of the build wrote itself.
+fn is_own_work(cx: &Context<'_>, path: &[u8]) -> bool {
+    let wrote = |writer: &Tried<'_>| {
+        matches!(writer.who, Who::Subject | Who::System | Who::Known(Role::Download | Role::Interpreter))
+    };
+    cx.writers(path).any(wrote) && !cx.is_compiled(path)
 }
 
 #[cfg(test)]
@@ -85,6 +99,23 @@ mod tests {
         let found =
             script(|u| u.dns("x.invalid").write(file.as_str()).exec(ProgramFile::Script, &[file.as_str()], &[]));
         assert_eq!(found, ["dns-query high x.invalid"]);
+        let found = script(|u| {
+            u.dns("x.invalid").write(file.as_str()).exec(ProgramFile::Elf, &["/bin/sh", file.as_str()], &[])
+        });
+        assert_eq!(found, ["dns-query high x.invalid"]);
+    }
+
+    #[test]
+    fn a_shell_that_runs_what_a_shell_generated_and_a_lookup_make_none() {
+        let status = format!("{OUT}/config.status");
+        let found = script(|u| {
+            u.dns("x.invalid").by("/usr/bin/dash").write(status.as_str()).exec(
+                ProgramFile::Elf,
+                &["/bin/sh", &status],
+                &[],
+            )
+        });
+        assert_eq!(found, ["dns-query medium x.invalid"]);
     }
 
     #[test]

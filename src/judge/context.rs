@@ -5,7 +5,7 @@ use std::collections::{BTreeMap, BTreeSet};
 use super::paths::{file_name, is_below, normalise};
 use super::units::{Unit, Units};
 use crate::evidence::line::{
-    Attempt, DecoyClass, Kind, Layout, Object, Package, PackageSource, PathObject, ProgramFile, UnitKind,
+    ArgState, Attempt, DecoyClass, Kind, Layout, Object, Package, PackageSource, PathObject, ProgramFile, UnitKind,
 };
 use crate::evidence::{Bytes, EvidenceLog};
 use crate::ids::{PackageId, UnitId};
@@ -13,6 +13,9 @@ use crate::policy::{BoundPolicy, Policy, Role};
 
 /// The most attempts at one path that are looked at when somebody asks who wrote it.
 const MAX_WRITERS: usize = 256;
+
+/// The most links that one path is followed through, as the kernel does.
+const MOST_LINKS: usize = 40;
 
 /// Who made a call, as far as `/proc/PID/exe` tells.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -70,6 +73,8 @@ pub(crate) struct Context<'a> {
     pub(crate) tried: Vec<Tried<'a>>,
     /// By path: the attempts (positions in `tried`) that wrote or made it.
     writers: BTreeMap<Vec<u8>, Vec<usize>>,
+    /// Symbolic links that the build was seen to make, and where they lead.
+    links: BTreeMap<Vec<u8>, Vec<u8>>,
     /// Units that ran a compiler, linker or build description.
     compiled: BTreeSet<UnitId>,
     /// By unit: the number of the first start of a configure script.
@@ -89,6 +94,7 @@ impl<'a> Context<'a> {
             units,
             tried: Vec::new(),
             writers: BTreeMap::new(),
+            links: BTreeMap::new(),
             compiled: BTreeSet::new(),
             configured: BTreeMap::new(),
             first_query: BTreeMap::new(),
@@ -114,7 +120,30 @@ impl<'a> Context<'a> {
             Object::Program { program, .. } => (place(program), Vec::new()),
             _ => (Vec::new(), Vec::new()),
         };
+        let (path, from) = if attempt.arg_state == ArgState::Exact {
+            (path, from)
+        } else {
+            (self.through_links(path, attempt.syscall.starts_with("truncate")), self.through_links(from, false))
+        };
         Tried { attempt, unit, who: self.who(&attempt.exe.0), path, from, is_first: false }
+    }
+
+    /// Where a path leads that is known by its text only, by the links that were made before. The last
+    /// name counts only for calls that follow it.
+    fn through_links(&self, path: Vec<u8>, follows: bool) -> Vec<u8> {
+        let mut path = path;
+        for _ in 0..MOST_LINKS {
+            let folders = path.iter().enumerate().skip(1).filter(|(_, byte)| **byte == b'/').map(|(end, _)| end);
+            let mut ends = folders.chain(follows.then_some(path.len()));
+            let Some(next) = ends.find_map(|end| {
+                let (link, rest) = path.split_at_checked(end)?;
+                self.links.get(link).map(|target| normalise(&[target.as_slice(), rest].concat()))
+            }) else {
+                break;
+            };
+            path = next;
+        }
+        path
     }
 
     /// True for what our shim starts: rustc, or a build script where cargo's own unit put it.
@@ -140,6 +169,7 @@ impl<'a> Context<'a> {
                 if writers.len() < MAX_WRITERS {
                     writers.push(position);
                 }
+                self.remember_link(tried);
             }
             Kind::DnsQuery => {
                 self.first_query.entry(tried.unit.id()).or_insert(tried.attempt.seq);
@@ -156,6 +186,15 @@ impl<'a> Context<'a> {
                 }
             }
             _ => {}
+        }
+    }
+
+    /// Also under the name that it gets by a rename or a hard link.
+    fn remember_link(&mut self, tried: &Tried<'a>) {
+        let is_made = tried.attempt.kind == Kind::FsLink && tried.attempt.syscall.starts_with("symlink");
+        let target = if is_made { Some(tried.from.clone()) } else { self.links.get(&tried.from).cloned() };
+        if let Some(target) = target.filter(|target| !target.is_empty() && !tried.path.is_empty()) {
+            self.links.insert(tried.path.clone(), target);
         }
     }
 
@@ -282,7 +321,13 @@ fn place(object: &PathObject) -> Vec<u8> {
         None if resolved.is_empty() => given,
         None => resolved,
     };
-    if path.is_empty() || is_nameless { Vec::new() } else { normalise(path) }
+    if path.is_empty() || is_nameless {
+        return Vec::new();
+    }
+    let path = normalise(path);
+    // A file without a name gets a number from the kernel; what counts is the folder.
+    let is_unnamed = object.flags.iter().any(|flag| flag == "O_TMPFILE") && file_name(&path).starts_with(b"#");
+    if is_unnamed { normalise(&[&path, &b"/.."[..]].concat()) } else { path }
 }
 
 /// The path by `/proc/self`, when a process names itself and means itself, whatever number it has.

@@ -178,12 +178,15 @@ pub(crate) fn group(cx: &Context<'_>, drafts: Vec<Draft>) -> Vec<Finding> {
         }
     }
     let mut findings: Vec<_> = fold(merged.into_values()).into_iter().map(|draft| finish(cx, draft)).collect();
+    // What stands for the rest comes after what it is the rest of.
+    let is_rest = |finding: &Finding| finding.object.get("subjects").is_some();
     findings.sort_by(|a, b| {
-        (&a.package, b.severity, a.unit, a.code, a.attempts.first(), &a.subject).cmp(&(
+        (&a.package, b.severity, a.unit, a.code, is_rest(a), a.attempts.first(), &a.subject).cmp(&(
             &b.package,
             a.severity,
             b.unit,
             b.code,
+            is_rest(b),
             b.attempts.first(),
             &b.subject,
         ))

@@ -33,6 +33,11 @@ impl<'t, 'a> Sweeps<'t, 'a> {
         }
     }
 
+    /// The units that touched so many.
+    pub(crate) fn units(&self, threshold: usize) -> BTreeSet<UnitId> {
+        self.0.iter().filter(|(_, sweep)| sweep.paths.len() >= threshold).map(|(unit, _)| *unit).collect()
+    }
+
     /// A draft for each unit that touched so many; it still needs its words.
     pub(crate) fn drafts(
         self,

@@ -21,6 +21,8 @@ pub(crate) struct Unit<'a> {
     pub(crate) places: Vec<Vec<u8>>,
     /// Its package's source.
     pub(crate) source: Vec<u8>,
+    /// Other packages' sources that lie inside of it.
+    nested: Vec<Vec<u8>>,
 }
 
 impl Unit<'_> {
@@ -38,7 +40,7 @@ impl Unit<'_> {
     }
 
     pub(crate) fn in_source(&self, path: &[u8]) -> bool {
-        is_below(path, &self.source)
+        is_below(path, &self.source) && !self.nested.iter().any(|source| is_below(path, source))
     }
 }
 
@@ -80,7 +82,9 @@ fn unit<'a>(header: &'a Header, start: &'a UnitStart) -> Unit<'a> {
     places.retain(|place| *place != source && !is_source(place));
     let is_consumer =
         start.kind == UnitKind::CompileConsumer || package.is_some_and(|p| p.source == PackageSource::Consumer);
-    Unit { start, end: None, package: start.package.clone(), is_consumer, places, source }
+    let others = header.packages.iter().map(|p| normalise(&p.dir.0));
+    let nested = others.filter(|other| *other != source && is_below(other, &source)).collect();
+    Unit { start, end: None, package: start.package.clone(), is_consumer, places, source, nested }
 }
 
 /// What runs in the consumer's units is the subject's macros, so they are judged as the subject's.

@@ -11,6 +11,7 @@ use crate::evidence::line::{Layout, UnitKind};
 #[derive(Debug)]
 pub struct BoundPolicy<'p> {
     policy: &'p Policy,
+    home: &'p [u8],
     systems: Vec<BoundPath>,
     writes: Vec<(Place<'p>, &'p WriteRule)>,
     secrets: Vec<(Place<'p>, &'p SecretRule)>,
@@ -39,6 +40,12 @@ impl<'p> Place<'p> {
             || self.below.iter().any(|p| p.contains(path))
             || self.suffix.iter().any(|p| p.ends(path))
     }
+
+    /// True if one of these places lies below the folder.
+    fn lies_below(&self, folder: &[u8]) -> bool {
+        self.paths.iter().chain(&self.below).any(|p| p.lies_below(folder))
+            || self.suffix.iter().any(|p| p.lies_below(folder))
+    }
 }
 
 /// Who writes: the role of a program of the system, none for everything else.
@@ -46,9 +53,10 @@ pub type Writer = Option<Role>;
 
 impl<'p> BoundPolicy<'p> {
     /// Puts the places of a run in.
-    pub fn new(policy: &'p Policy, layout: &Layout) -> Self {
+    pub fn new(policy: &'p Policy, layout: &'p Layout) -> Self {
         Self {
             policy,
+            home: layout.home.trim_end_matches('/').as_bytes(),
             systems: policy.systems.iter().flat_map(|r| &r.below).map(|p| p.bind(layout)).collect(),
             writes: policy.writes.iter().map(|r| (Place::new(layout, &r.paths, &r.below, &r.suffix), r)).collect(),
             secrets: policy.secrets.iter().map(|r| (Place::new(layout, &r.paths, &r.below, &[]), r)).collect(),
@@ -57,6 +65,16 @@ impl<'p> BoundPolicy<'p> {
             hosts: policy.hosts.iter().map(|r| (Place::new(layout, &r.paths, &r.below, &[]), r)).collect(),
             sockets: policy.sockets.iter().map(|r| (Place::new(layout, &r.paths, &[], &r.suffix), r)).collect(),
         }
+    }
+
+    /// The same place in the home of the run, for a path in somebody else's: code need not ask for `HOME`.
+    fn in_own_home(&self, path: &[u8]) -> Option<Vec<u8>> {
+        let rest = match path.strip_prefix(b"/home/") {
+            Some(below) => below.get(below.iter().position(|&b| b == b'/')?..)?,
+            None => path.strip_prefix(b"/root").filter(|rest| rest.starts_with(b"/"))?,
+        };
+        let is_own = path.strip_prefix(self.home).is_some_and(|rest| rest.starts_with(b"/"));
+        (!is_own && !self.home.is_empty()).then(|| [self.home, rest].concat())
     }
 
     /// When many become a sweep.
@@ -95,19 +113,32 @@ impl<'p> BoundPolicy<'p> {
 
     /// The secret at this path, and whether the path is the folder of it.
     pub fn secret(&self, path: &[u8]) -> Option<(&'p SecretRule, bool)> {
-        self.secrets.iter().find_map(|(place, rule)| {
-            place.matches(path).then(|| (*rule, place.below.iter().any(|folder| folder.is(path))))
-        })
+        let find = |path: &[u8]| {
+            self.secrets.iter().find_map(|(place, rule)| {
+                place.matches(path).then(|| (*rule, place.below.iter().any(|folder| folder.is(path))))
+            })
+        };
+        find(path).or_else(|| find(&self.in_own_home(path)?))
+    }
+
+    /// A secret below this folder.
+    pub fn secret_below(&self, folder: &[u8]) -> Option<&'p SecretRule> {
+        self.secrets.iter().find(|(place, _)| place.lies_below(folder)).map(|(_, rule)| *rule)
     }
 
     /// The settings at this path.
     pub fn config(&self, path: &[u8]) -> Option<&'p ConfigRule> {
-        first(&self.configs, path)
+        first(&self.configs, path).or_else(|| first(&self.configs, &self.in_own_home(path)?))
     }
 
     /// What would start from this path.
     pub fn startup(&self, path: &[u8]) -> Option<&'p StartupRule> {
-        first(&self.startups, path)
+        first(&self.startups, path).or_else(|| first(&self.startups, &self.in_own_home(path)?))
+    }
+
+    /// What would start from below this folder.
+    pub fn startup_below(&self, folder: &[u8]) -> Option<&'p StartupRule> {
+        self.startups.iter().find(|(place, _)| place.lies_below(folder)).map(|(_, rule)| *rule)
     }
 
     /// What this path tells of the machine.

@@ -111,12 +111,33 @@ impl BoundPath {
         self.rest(path).is_some()
     }
 
+    /// True if it lies below this folder.
+    pub fn lies_below(&self, folder: &[u8]) -> bool {
+        let Some(prefix) = self.prefix.as_deref() else { return false };
+        let mut folders = components(folder);
+        for own in components(prefix) {
+            match folders.next() {
+                None => return true,
+                Some(name) if name == own => {}
+                Some(_) => return false,
+            }
+        }
+        for own in &self.names {
+            match folders.next() {
+                None => return true,
+                Some(name) if own.matches(name) => {}
+                Some(_) => return false,
+            }
+        }
+        false
+    }
+
     fn rest<'p>(&self, path: &'p [u8]) -> Option<impl Iterator<Item = &'p [u8]> + use<'p>> {
         let rest = path.strip_prefix(self.prefix.as_deref()?)?;
         if !rest.is_empty() && !rest.starts_with(b"/") {
             return None;
         }
-        let mut components = rest.split(|&b| b == b'/').filter(|c| !c.is_empty());
+        let mut components = components(rest);
         for name in &self.names {
             if !name.matches(components.next()?) {
                 return None;
@@ -144,9 +165,22 @@ impl TryFrom<String> for SuffixPattern {
 impl SuffixPattern {
     /// True if the path ends in these names.
     pub fn ends(&self, path: &[u8]) -> bool {
-        let mut components = path.rsplit(|&b| b == b'/').filter(|c| !c.is_empty());
-        self.0.iter().rev().all(|name| components.next().is_some_and(|c| name.matches(c)))
+        ends(&self.0, path)
     }
+
+    /// True if a path below this folder ends in these names: the folder ends in the first of them.
+    pub fn lies_below(&self, folder: &[u8]) -> bool {
+        (1..self.0.len()).filter_map(|many| self.0.get(..many)).any(|first| ends(first, folder))
+    }
+}
+
+fn ends(names: &[NamePattern], path: &[u8]) -> bool {
+    let mut components = path.rsplit(|&b| b == b'/').filter(|c| !c.is_empty());
+    names.iter().rev().all(|name| components.next().is_some_and(|c| name.matches(c)))
+}
+
+fn components(path: &[u8]) -> impl Iterator<Item = &[u8]> {
+    path.split(|&b| b == b'/').filter(|c| !c.is_empty())
 }
 
 fn names(text: &str) -> Result<Vec<NamePattern>, PatternError> {

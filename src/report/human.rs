@@ -3,6 +3,7 @@
 //! The shape is not a contract; programs read JSON. Nothing in it depends on
 //! colour, and every text that a package chose is escaped.
 
+use std::collections::BTreeMap;
 use std::fmt::Write as _;
 use std::io::{self, Write};
 
@@ -31,6 +32,8 @@ impl Default for HumanOptions {
 
 /// Findings of one unit that are shown; more would hide the verdict from who reads at a terminal.
 const MOST_FINDINGS: usize = 12;
+/// Of these, findings of one code while there are others.
+const FIRST_OF_A_CODE: usize = 3;
 
 struct Page {
     text: String,
@@ -179,11 +182,11 @@ impl Page {
         for of_unit in findings.chunk_by(|one, next| one.unit == next.unit) {
             let title = unit_title(package, of_unit.first().and_then(|finding| finding.unit.as_deref()));
             self.paragraph(&format!("  {title}"), 4);
-            let (shown, rest) = of_unit.split_at(of_unit.len().min(MOST_FINDINGS));
+            let (shown, rest) = shown(of_unit);
             for finding in shown {
                 self.finding(finding);
             }
-            self.rest(rest);
+            self.rest(&rest);
         }
     }
 
@@ -281,6 +284,23 @@ impl Page {
 
 fn times(count: u64) -> String {
     if count > 1 { format!(", {count} times") } else { String::new() }
+}
+
+/// What is shown of a unit's findings, and the rest. A sweep over keys must not hide what else was tried.
+fn shown<'r>(findings: &[&'r ReportFinding]) -> (Vec<&'r ReportFinding>, Vec<&'r ReportFinding>) {
+    let mut by_code: BTreeMap<&str, usize> = BTreeMap::new();
+    let (first, others): (Vec<_>, Vec<_>) = findings.iter().copied().enumerate().partition(|(_, finding)| {
+        let of_code = by_code.entry(finding.code).or_default();
+        *of_code += 1;
+        *of_code <= FIRST_OF_A_CODE
+    });
+    let mut shown: Vec<_> = first.into_iter().chain(others).collect();
+    let mut rest = shown.split_off(shown.len().min(MOST_FINDINGS));
+    // Within each, the worst stays first.
+    shown.sort_by_key(|(at, _)| *at);
+    rest.sort_by_key(|(at, _)| *at);
+    let plain = |findings: Vec<(usize, &'r ReportFinding)>| findings.into_iter().map(|(_, finding)| finding).collect();
+    (plain(shown), plain(rest))
 }
 
 fn unit_title(package: &ReportPackage, unit: Option<&str>) -> String {

@@ -138,6 +138,20 @@ fn a_fail_reads_well() {
 }
 
 #[test]
+fn many_findings_of_one_code_do_not_hide_another() {
+    let log = LogBuilder::new().build_script("u", |mut u| {
+        for number in 0..60 {
+            u = u.open(format!("{HOME}/.ssh/key_{number}").as_str());
+        }
+        u.dns("collector.invalid")
+    });
+    let text = as_human(&log.log(), 80);
+    assert!(text.contains("dns-query") && text.contains("mass-read"), "{text}");
+    assert_eq!(text.matches("credential-read:").count(), 10, "{text}");
+    assert!(text.contains("and 31 more: 31 high"), "{text}");
+}
+
+#[test]
 fn an_inconclusive_run_says_what_was_not_seen() {
     insta::assert_snapshot!("human_inconclusive", as_human(&inconclusive(), 80));
     insta::assert_snapshot!("json_inconclusive", as_json(&inconclusive()));

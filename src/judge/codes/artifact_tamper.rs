@@ -52,7 +52,7 @@ fn rule(cx: &Context<'_>, out: &mut Vec<Draft>) {
 #[cfg(test)]
 mod tests {
     use crate::evidence::line::UnitKind;
-    use crate::evidence::testing::{CONSUMER, DEPS, LogBuilder, OUT, REGISTRY, TOOLCHAIN};
+    use crate::evidence::testing::{CONSUMER, DEPS, LogBuilder, OUT, REGISTRY, SOURCE, TOOLCHAIN};
     use crate::judge::codes::testing::{found, script};
 
     #[test]
@@ -61,7 +61,10 @@ mod tests {
             format!("{DEPS}/libserde-0011223344556677.rlib"),
             format!("{REGISTRY}/serde-1.0.0/src/lib.rs"),
             format!("{TOOLCHAIN}/bin/rustc"),
+            "/home/dev/.rustup/toolchains/nightly/bin/rustc".to_owned(),
+            "/home/dev/.cargo/git/checkouts/serde-0011223344556677/abc/src/lib.rs".to_owned(),
             format!("{CONSUMER}/Cargo.lock"),
+            format!("{CONSUMER}/src/main.rs"),
             format!("{CONSUMER}/target/debug/build/serde-0011223344556677/out/generated.rs"),
             format!("{CONSUMER}/target/debug/.fingerprint/serde-0011223344556677/lib-serde"),
         ] {
@@ -69,6 +72,19 @@ mod tests {
             let found = found(&log);
             assert!(found.len() == 1 && found[0].starts_with("artifact-tamper critical"), "{path} {found:?}");
         }
+    }
+
+    #[test]
+    fn a_package_inside_of_anothers_folder_is_not_its_own_source() {
+        let path = format!("{SOURCE}/inner/src/lib.rs");
+        let log = LogBuilder::new()
+            .dependency("inner", false)
+            .header(|h| h.packages.last_mut().unwrap().dir = format!("{SOURCE}/inner").as_str().into())
+            .build_script("u", |u| u.write(path.as_str()).write(format!("{SOURCE}/src/lib.rs").as_str()))
+            .log();
+        let found = found(&log);
+        assert!(found.len() == 2 && found[0].starts_with("artifact-tamper critical"), "{found:?}");
+        assert!(found[1].starts_with("source-write low") && found[1].ends_with("/src/lib.rs"), "{found:?}");
     }
 
     #[test]

@@ -1,5 +1,6 @@
 //! `config-read`: settings of another program were opened.
 
+use super::credential_read::secret;
 use super::{Code, push};
 use crate::evidence::line::DecoyClass;
 use crate::judge::access::{is_own_read, read_path};
@@ -27,6 +28,10 @@ fn rule(cx: &Context<'_>, out: &mut Vec<Draft>) {
         if (listed.is_none() && !is_decoy) || cx.in_consumer(path) || is_own_read(cx, tried, path) {
             continue;
         }
+        // Settings among secrets are said once.
+        if secret(cx, tried).is_some() {
+            continue;
+        }
         let is_own_tool = listed.is_some_and(|rule| {
             tried.who != Who::Subject && rule.tools.iter().any(|tool| tool.matches(file_name(&tried.attempt.exe.0)))
         });
@@ -42,8 +47,9 @@ fn draft(cx: &Context<'_>, tried: &Tried<'_>, path: &[u8], severity: Severity) -
 
 #[cfg(test)]
 mod tests {
-    use crate::evidence::testing::{OUT, RUSTC, SOURCE};
-    use crate::judge::codes::testing::script;
+    use crate::evidence::line::{DecoyClass, DecoyPath};
+    use crate::evidence::testing::{LogBuilder, OUT, RUSTC, SOURCE};
+    use crate::judge::codes::testing::{found, script};
 
     #[test]
     fn it_matters_who_reads() {
@@ -53,6 +59,15 @@ mod tests {
         assert_eq!(script(|u| u.by(&cargo).open("/home/dev/.gitconfig")), ["config-read low ~/.gitconfig"]);
         let fake = format!("{OUT}/git");
         assert_eq!(script(|u| u.by(&fake).open("/home/dev/.gitconfig")), ["config-read medium ~/.gitconfig"]);
+    }
+
+    #[test]
+    fn settings_among_secrets_are_said_once() {
+        let log = LogBuilder::new()
+            .header(|h| h.layout.decoys.push(DecoyPath { path: "/home/dev/.aws/config".to_owned(), class: DecoyClass::Config }))
+            .build_script("u", |u| u.open("/home/dev/.aws/config"))
+            .log();
+        assert_eq!(found(&log), ["credential-read high ~/.aws/config"]);
     }
 
     #[test]

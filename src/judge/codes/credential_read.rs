@@ -1,7 +1,7 @@
 //! `credential-read`: a key, a token or a wallet was opened.
 
 use super::{Code, push};
-use crate::evidence::line::{DecoyClass, Object};
+use crate::evidence::line::{DecoyClass, Kind, Object};
 use crate::judge::access::{has_flag, is_own_read, read_path};
 use crate::judge::context::{Context, Tried};
 use crate::judge::finding::{Draft, actor, short};
@@ -27,6 +27,11 @@ pub(super) struct Secret<'t, 'a> {
     pub(super) is_folder: bool,
 }
 
+/// True for a rename, which takes along all that lies below.
+fn takes_along(tried: &Tried<'_>) -> bool {
+    tried.attempt.kind == Kind::FsLink && tried.is_rename()
+}
+
 /// What an attempt would open, if that is a secret.
 pub(super) fn secret<'t, 'a>(cx: &Context<'a>, tried: &'t Tried<'_>) -> Option<Secret<'t, 'a>> {
     secret_at(cx, tried, read_path(tried).or_else(|| aim(tried))?)
@@ -34,7 +39,8 @@ pub(super) fn secret<'t, 'a>(cx: &Context<'a>, tried: &'t Tried<'_>) -> Option<S
 
 /// The secret at a path, if it is somebody else's business.
 pub(super) fn secret_at<'t, 'a>(cx: &Context<'a>, tried: &'t Tried<'_>, path: &'t [u8]) -> Option<Secret<'t, 'a>> {
-    let listed = cx.policy.secret(path);
+    let below = || takes_along(tried).then(|| cx.policy.secret_below(path)).flatten().map(|rule| (rule, false));
+    let listed = cx.policy.secret(path).or_else(below);
     let is_decoy = cx.decoy(path) == Some(DecoyClass::Credential);
     if (listed.is_none() && !is_decoy) || is_own_read(cx, tried, path) {
         return None;
@@ -43,14 +49,24 @@ pub(super) fn secret_at<'t, 'a>(cx: &Context<'a>, tried: &'t Tried<'_>, path: &'
     if tried.role() == Some(Role::Cargo) && rule.is_some_and(|rule| rule.class == "cargo") {
         return None;
     }
-    Some(Secret { path, rule, is_folder: (is_folder || has_flag(tried, "O_DIRECTORY")) && !is_decoy })
+    let is_listed = (is_folder && !takes_along(tried)) || has_flag(tried, "O_DIRECTORY");
+    Some(Secret { path, rule, is_folder: is_listed && !is_decoy })
 }
 
 /// What a symbolic link would lead to: it is made to be opened under the new name.
 fn aim<'t>(tried: &'t Tried<'_>) -> Option<&'t [u8]> {
     let Object::Paths { from, .. } = &tried.attempt.object else { return None };
-    let is_link = tried.attempt.syscall.starts_with("symlink") && from.path.0.starts_with(b"/");
+    let is_link = tried.attempt.syscall.starts_with("symlink") && !from.path.0.is_empty();
     (is_link && !tried.from.is_empty()).then_some(&tried.from)
+}
+
+/// What the call does to the secret.
+fn verb(tried: &Tried<'_>) -> &'static str {
+    match tried.attempt.kind {
+        Kind::FsLink if tried.is_rename() => "move",
+        Kind::FsLink => "make a link to",
+        _ => "open",
+    }
 }
 
 fn rule(cx: &Context<'_>, out: &mut Vec<Draft>) {
@@ -61,7 +77,7 @@ fn rule(cx: &Context<'_>, out: &mut Vec<Draft>) {
             draft
                 .at(cx, secret.path)
                 .with("class", class.into())
-                .says(format!("{} tried to open {}", actor(tried), short(cx, secret.path)))
+                .says(format!("{} tried to {} {}", actor(tried), verb(tried), short(cx, secret.path)))
                 .attack(&[attack])
         });
         push(out, draft);
@@ -70,7 +86,7 @@ fn rule(cx: &Context<'_>, out: &mut Vec<Draft>) {
 
 #[cfg(test)]
 mod tests {
-    use crate::evidence::line::UnitKind;
+    use crate::evidence::line::{Kind, UnitKind};
     use crate::evidence::testing::{HOME, LogBuilder, OUT, SOURCE, TOOLCHAIN};
     use crate::judge::codes::testing::{found, script};
 
@@ -90,9 +106,31 @@ mod tests {
     fn a_second_name_for_a_key_is_as_good_as_reading_it() {
         let copy = format!("{OUT}/copy");
         for call in ["linkat", "symlink", "renameat2"] {
-            let found = script(|u| u.link(call, KEY, &copy));
-            assert!(found.contains(&"credential-read high ~/.ssh/id_ed25519".to_owned()), "{call} {found:?}");
+            assert_eq!(script(|u| u.link(call, KEY, &copy)), ["credential-read high ~/.ssh/id_ed25519"], "{call}");
         }
+    }
+
+    #[test]
+    fn keys_of_others_are_keys() {
+        let found = script(|u| u.open("/root/.aws/credentials").open("/home/me/.netrc").open("/root/notes"));
+        assert_eq!(found, ["credential-read high /root/.aws/credentials", "credential-read high /home/me/.netrc"]);
+    }
+
+    #[test]
+    fn who_moves_a_folder_moves_the_secrets_in_it() {
+        for folder in [".ssh", ".config", ".local/share", ".mozilla/firefox"] {
+            let found = script(|u| u.link("rename", &format!("{HOME}/{folder}"), &format!("{HOME}/x")));
+            assert!(found.contains(&format!("credential-read high ~/{folder}")), "{folder} {found:?}");
+        }
+        let found = script(|u| u.link("rename", &format!("{HOME}/Documents"), &format!("{HOME}/x")));
+        assert!(!found.iter().any(|f| f.starts_with("credential")), "{found:?}");
+    }
+
+    #[test]
+    fn a_descriptor_without_rights_is_a_way_to_the_bytes_and_one_of_a_folder_is_not() {
+        let open = |path: &str, flags: &[&str]| script(|u| u.path(Kind::FsOpen, "openat", path, flags));
+        assert_eq!(open(KEY, &["O_PATH", "O_CLOEXEC"]), ["credential-read high ~/.ssh/id_ed25519"]);
+        assert!(open(&format!("{HOME}/.ssh"), &["O_PATH", "O_DIRECTORY"]).is_empty());
     }
 
     #[test]

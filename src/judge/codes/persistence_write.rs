@@ -37,7 +37,7 @@ fn rule(cx: &Context<'_>, out: &mut Vec<Draft>) {
 #[cfg(test)]
 mod tests {
     use crate::evidence::line::{Kind, Object, PathObject};
-    use crate::evidence::testing::{CONSUMER, OUT};
+    use crate::evidence::testing::{CONSUMER, HOME, OUT};
     use crate::judge::codes::testing::script;
 
     #[test]
@@ -60,10 +60,63 @@ mod tests {
             "/tmp/.cargo/config.toml".to_owned(),
             "/home/dev/.config/systemd/user/x.service".to_owned(),
             "/home/dev/.cargo/bin/cargo-hello".to_owned(),
+            "/home/dev/.rustup/settings.toml".to_owned(),
+            "/root/.bashrc".to_owned(),
+            "/home/me/.config/autostart/x.desktop".to_owned(),
+            "/usr/local/bin/git".to_owned(),
+            "/etc/sudoers.d/x".to_owned(),
+            "/home/dev/.local/lib/python3.12/site-packages/x.pth".to_owned(),
+            format!("{CONSUMER}/rust-toolchain.toml"),
         ] {
             let found = script(|u| u.write(path.as_str()));
             assert!(found.len() == 1 && found[0].starts_with("persistence-write critical"), "{path} {found:?}");
         }
+    }
+
+    #[test]
+    fn a_folder_that_comes_as_a_whole_brings_what_is_in_it() {
+        let new = format!("{OUT}/new");
+        for folder in [".config", ".local/share", ".ssh", "project/.git", "project/.cargo", "project/.github"] {
+            for call in ["rename", "symlink"] {
+                let found = script(|u| u.link(call, &new, &format!("{HOME}/{folder}")));
+                assert_eq!(found, [format!("persistence-write critical ~/{folder}")], "{call}");
+            }
+        }
+        let found = script(|u| u.link("symlink", &new, &format!("{HOME}/project")));
+        assert_eq!(found, ["write-outside medium ~/project"]);
+    }
+
+    #[test]
+    fn the_way_through_a_link_of_ones_own_leads_where_the_link_leads() {
+        let (new, way, second) = (format!("{OUT}/new"), format!("{OUT}/way"), format!("{OUT}/second"));
+        let found = script(|u| {
+            u.link("symlink", HOME, &way)
+                .link("rename", &way, &second)
+                .link("rename", &new, &format!("{second}/.profile"))
+                .link("symlink", &format!("{way}/.zshrc"), &format!("{OUT}/end"))
+                .path(Kind::FsWrite, "truncate", format!("{OUT}/end").as_str(), &[])
+        });
+        assert_eq!(found, ["persistence-write critical ~/.profile", "persistence-write critical ~/.zshrc"]);
+        let found = script(|u| {
+            u.link("symlink", &format!("{OUT}/v1"), &way)
+                .link("rename", &new, &format!("{way}/.profile"))
+                .link("symlink", &second, &second)
+                .mkdir(&format!("{second}/x"))
+        });
+        assert_eq!(found, Vec::<String>::new());
+    }
+
+    #[test]
+    fn a_file_without_a_name_is_told_by_its_folder() {
+        let found = script(|u| {
+            u.path(Kind::FsWrite, "openat", "/home/dev/.config/autostart/#138 (deleted)", &["O_WRONLY", "O_TMPFILE"])
+        });
+        assert_eq!(found, ["persistence-write critical ~/.config/autostart"]);
+    }
+
+    #[test]
+    fn an_empty_folder_starts_nothing() {
+        assert_eq!(script(|u| u.mkdir("/home/dev/.config/autostart")), ["write-outside medium ~/.config/autostart"]);
     }
 
     #[test]

@@ -1,11 +1,15 @@
 //! `write-outside`: a write outside the unit's own places.
 
+use std::collections::BTreeSet;
+
 use serde_json::json;
 
-use super::{Code, push};
+use super::credential_read::secret;
+use super::{Code, mass_delete, process_read, push};
 use crate::evidence::line::Kind;
-use crate::judge::access::{Zone, changes, zone};
-use crate::judge::context::Context;
+use crate::ids::UnitId;
+use crate::judge::access::{Zone, changes, is_folder_made, zone};
+use crate::judge::context::{Context, Tried};
 use crate::judge::finding::{Draft, actor, short};
 use crate::judge::paths::{file_name, normalise};
 use crate::policy::Severity;
@@ -22,8 +26,14 @@ pub(crate) const CODE: Code = Code {
 };
 
 fn rule(cx: &Context<'_>, out: &mut Vec<Draft>) {
-    for tried in &cx.tried {
-        for change in changes(tried) {
+    let is_of_sweep = mass_delete::tells_of(cx);
+    let told = told(cx);
+    let is_said_elsewhere =
+        |tried: &Tried<'_>| is_of_sweep(tried) || is_way(&told, tried) || process_read::foreign(cx, tried).is_some();
+    for tried in cx.tried.iter().filter(|tried| !is_said_elsewhere(tried)) {
+        // Who moves a secret away is told by credential-read.
+        let moved = secret(cx, tried).filter(|secret| tried.is_rename() && !secret.is_folder).map(|secret| secret.path);
+        for change in changes(tried).into_iter().filter(|change| moved != Some(change.path)) {
             let severity = match zone(cx, tried, &change) {
                 Zone::Known(severity) => severity,
                 Zone::Outside => Severity::Medium,
@@ -45,6 +55,23 @@ fn rule(cx: &Context<'_>, out: &mut Vec<Draft>) {
         }
     }
     refused_outputs(cx, out);
+}
+
+/// What units changed beyond their own places, but for new folders.
+fn told<'t>(cx: &'t Context<'_>) -> BTreeSet<(UnitId, &'t [u8])> {
+    let mut told = BTreeSet::new();
+    for tried in cx.tried.iter().filter(|tried| !is_folder_made(tried)) {
+        let foreign = changes(tried).into_iter().filter(|change| zone(cx, tried, change) != Zone::Own);
+        told.extend(foreign.map(|change| (tried.unit.id(), change.path)));
+    }
+    told
+}
+
+/// True for a new folder on the way to something that is said by itself.
+fn is_way(told: &BTreeSet<(UnitId, &[u8])>, tried: &Tried<'_>) -> bool {
+    let below = [&tried.path, &b"/"[..]].concat();
+    let first = (tried.unit.id(), below.as_slice());
+    is_folder_made(tried) && told.range(first..).next().is_some_and(|(unit, path)| *unit == first.0 && path.starts_with(&below))
 }
 
 /// What a unit left in its output folder and cargo did not ask for. Libraries are `artifact-tamper`.
@@ -92,6 +119,12 @@ mod tests {
             ["write-outside medium ~/.zcash-params/sprout.key", "write-outside low ~/.cache/ort/lib.a"]
         );
         assert_eq!(script(|u| u.remove("/home/dev/notes.txt")), ["write-outside medium ~/notes.txt"]);
+    }
+
+    #[test]
+    fn folders_on_the_way_to_a_file_are_not_said_again_and_empty_ones_are() {
+        let found = script(|u| u.mkdir("/home/dev/x").mkdir("/home/dev/x/y").write("/home/dev/x/y/z").mkdir("/home/dev/xx"));
+        assert_eq!(found, ["write-outside medium ~/x/y/z", "write-outside medium ~/xx"]);
     }
 
     #[test]
