@@ -61,6 +61,8 @@ pub(crate) struct Draft {
     pub(crate) count: u64,
     /// Part of a chain: it sends, or asks for something outside.
     pub(crate) is_egress: bool,
+    /// Of drafts about the same, the words of another one are better.
+    pub(crate) is_faint: bool,
 }
 
 impl Draft {
@@ -79,6 +81,7 @@ impl Draft {
             attempts: vec![tried.attempt.seq],
             count: tried.attempt.count,
             is_egress: false,
+            is_faint: false,
         })
     }
 
@@ -96,6 +99,7 @@ impl Draft {
             attempts: Vec::new(),
             count: 1,
             is_egress: false,
+            is_faint: false,
         }
     }
 
@@ -192,10 +196,11 @@ pub(crate) fn group(cx: &Context<'_>, drafts: Vec<Draft>) -> Vec<Finding> {
 }
 
 fn merge(into: &mut Draft, draft: Draft) {
-    if draft.severity > into.severity {
+    if draft.severity > into.severity || (draft.severity == into.severity && into.is_faint && !draft.is_faint) {
         into.summary = draft.summary;
         into.object = draft.object;
         into.severity = draft.severity;
+        into.is_faint = draft.is_faint;
     }
     into.count = into.count.saturating_add(draft.count);
     into.attempts.extend(draft.attempts);

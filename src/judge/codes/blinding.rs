@@ -10,28 +10,34 @@ use crate::policy::Severity;
 
 pub(crate) const CODE: Code = Code {
     name: "blinding",
-    severity: "critical",
+    severity: "critical; a call whose arguments cannot be read, which is refused, low",
     attack: &["T1562.001"],
     meaning: "Code that runs at build time tried to hide from whoever watches: a filter of its own over ours, memory \
               that cannot be read, a process that cannot be inspected.",
-    honest: "Programs that confine themselves, such as `file`; the policy knows them.",
+    honest: "Programs that confine themselves, such as `file`; the policy knows them. Configure scripts that pass bad \
+             pointers and names that are too long, to see what the kernel says.",
     action: "Do not build this package outside a sandbox.",
     rule,
 };
 
 fn rule(cx: &Context<'_>, out: &mut Vec<Draft>) {
-    for tried in cx.tried.iter().filter(|t| t.attempt.kind == Kind::Blind) {
+    for tried in &cx.tried {
+        let is_unreadable = tried.attempt.arg_state == ArgState::Unreadable;
+        if tried.attempt.kind != Kind::Blind && !is_unreadable {
+            continue;
+        }
         let syscall = tried.attempt.syscall.as_str();
         let names = match &tried.attempt.object {
             Object::Operation { names } => names.as_slice(),
             _ => &[],
         };
+        // Memory can no longer be hidden, so what cannot be read is most often an address of nothing.
+        let worst = if tried.attempt.kind == Kind::Blind { Severity::Critical } else { Severity::Low };
         let exception = cx.policy.exception(CODE.name, &tried.attempt.exe.0, syscall);
-        let severity = exception.map_or(Severity::Critical, |rule| rule.severity);
+        let severity = exception.map_or(worst, |rule| rule.severity);
         let subject = [&[syscall.to_owned()], names].concat().join(" ");
-        let is_unreadable = tried.attempt.arg_state == ArgState::Unreadable;
         let says = if is_unreadable {
-            format!("{} tried {subject} with arguments that cannot be read", actor(tried))
+            format!("{} tried {subject} with arguments that cannot be read; it was refused", actor(tried))
         } else {
             format!("{} tried to hide by {subject}", actor(tried))
         };
@@ -43,7 +49,7 @@ fn rule(cx: &Context<'_>, out: &mut Vec<Draft>) {
 
 #[cfg(test)]
 mod tests {
-    use crate::evidence::line::Kind;
+    use crate::evidence::line::{ArgState, Attempt, Kind, Object};
     use crate::judge::codes::testing::script;
 
     #[test]
@@ -52,6 +58,13 @@ mod tests {
             script(|u| u.operation(Kind::Blind, "prctl", &["PR_SET_DUMPABLE"])),
             ["blinding critical prctl PR_SET_DUMPABLE"]
         );
+    }
+
+    #[test]
+    fn arguments_that_cannot_be_read_are_said() {
+        let unreadable = |a: &mut Attempt| (a.arg_state, a.object) = (ArgState::Unreadable, Object::None);
+        assert_eq!(script(|u| u.open("/x").denied(14).with(unreadable)), ["blinding low openat"]);
+        assert!(script(|u| u.open("/x").denied(14)).is_empty());
     }
 
     #[test]

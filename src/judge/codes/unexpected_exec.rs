@@ -46,17 +46,21 @@ fn rule(cx: &Context<'_>, out: &mut Vec<Draft>) {
             Reason::AlarmingText(_) => (Severity::High, vec!["T1059.004", "T1105"]),
         };
         let subject = subject(cx, tried, name, argv, &reason);
+        let is_absent = file == ProgramFile::Absent;
         let what = match reason {
+            Reason::Unknown | Reason::Download if is_absent => {
+                format!("{} tried to start {subject}, which is not there", actor(tried))
+            }
             Reason::Unknown | Reason::Download => format!("{} tried to start {subject}", actor(tried)),
             Reason::ShellText => format!("{} tried to run a text of its own by {}", actor(tried), Bytes::from(name)),
             Reason::AlarmingText(why) => format!("{} tried to run a text that {why}: {subject}", actor(tried)),
         };
         let shown: Vec<_> = argv.iter().take(16).cloned().collect();
         let draft = Draft::new(cx, tried, CODE.name, severity).map(|draft| {
-            let draft = draft
-                .about(subject.clone(), json!({"program": Bytes::from(tried.path.as_slice()), "argv": shown}))
-                .says(what)
-                .attack(&attack);
+            let object = json!({"program": Bytes::from(tried.path.as_slice()), "argv": shown, "present": !is_absent});
+            let mut draft = draft.about(subject.clone(), object).says(what).attack(&attack);
+            // A search over PATH is told by where it led, if it led anywhere.
+            draft.is_faint = is_absent;
             if matches!(reason, Reason::Download | Reason::AlarmingText(_)) { draft.egress() } else { draft }
         });
         push(out, draft);
@@ -145,8 +149,10 @@ fn subject(cx: &Context<'_>, tried: &Tried<'_>, name: &[u8], argv: &[Bytes], rea
 #[cfg(test)]
 mod tests {
     use crate::evidence::line::{ProgramFile, UnitKind};
-    use crate::evidence::testing::{LogBuilder, OUT, RUSTC, SCRIPT, SOURCE};
+    use crate::evidence::testing::{LogBuilder, OUT, RUSTC, SCRIPT, SOURCE, UnitBuilder};
     use crate::judge::codes::testing::{found, script};
+    use crate::judge::judge;
+    use crate::policy::Policy;
 
     #[test]
     fn an_unknown_program_is_medium() {
@@ -164,6 +170,19 @@ mod tests {
         };
         assert!(search("cc").is_empty());
         assert_eq!(search("whoami"), ["unexpected-exec medium whoami"]);
+    }
+
+    #[test]
+    fn a_search_is_told_by_the_program_that_it_found() {
+        let search = |u: UnitBuilder| u.exec(ProgramFile::Absent, &["/usr/local/bin/curl"], &[]);
+        let told = |u: &dyn Fn(UnitBuilder) -> UnitBuilder| {
+            let log = LogBuilder::new().build_script("u", u).log();
+            let judgement = judge(&log, &Policy::shipped());
+            let finding = judgement.packages[0].findings[0].clone();
+            (finding.object["program"].clone(), finding.count, finding.summary.ends_with("which is not there"))
+        };
+        assert_eq!(told(&|u| search(u)), ("/usr/local/bin/curl".into(), 1, true));
+        assert_eq!(told(&|u| search(u).run(&["/usr/bin/curl"])), ("/usr/bin/curl".into(), 2, false));
     }
 
     #[test]
