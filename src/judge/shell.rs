@@ -1,6 +1,6 @@
 //! What the text that is given to a shell or interpreter says.
 
-use super::paths::{contains, normalise};
+use super::paths::{contains, file_name, normalise};
 use crate::evidence::Bytes;
 
 /// The text after `-c` or `-e`, of a shell or interpreter.
@@ -25,6 +25,24 @@ pub(crate) fn inline_text(argv: &[Bytes]) -> Option<&[u8]> {
         }
     }
     None
+}
+
+/// True for a shell or interpreter that is given neither a text nor a file: it reads its text from standard input.
+pub(crate) fn reads_its_text(argv: &[Bytes]) -> bool {
+    let name = argv.first().map(|Bytes(first)| file_name(first)).unwrap_or_default();
+    let is_one = INTERPRETERS.contains(&name) || [&b"ksh"[..], b"lua", b"tclsh", b"guile"].contains(&name);
+    let arguments = argv.get(1..).unwrap_or_default();
+    is_one && (arguments.is_empty() || arguments.iter().any(|a| a.0 == b"-" || a.0 == b"-s" || a.0 == b"/dev/stdin"))
+}
+
+/// The program inside busybox or toybox that is meant: by the first argument, or by the name that it is called by.
+pub(crate) fn applet<'a>(path: &[u8], argv: &'a [Bytes]) -> Option<&'a [u8]> {
+    const BOXES: [&[u8]; 2] = [b"busybox", b"toybox"];
+    if !BOXES.contains(&file_name(path)) {
+        return None;
+    }
+    let mut names = argv.iter().map(|Bytes(argument)| file_name(argument));
+    names.find(|name| !BOXES.contains(name))
 }
 
 const DOWNLOADERS: [&[u8]; 13] = [

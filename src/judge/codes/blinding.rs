@@ -3,7 +3,7 @@
 use serde_json::json;
 
 use super::{Code, push};
-use crate::evidence::line::{ArgState, Kind, Object};
+use crate::evidence::line::{ArgState, Attempt, Kind, Object};
 use crate::judge::context::Context;
 use crate::judge::finding::{Draft, actor};
 use crate::policy::Severity;
@@ -23,7 +23,7 @@ pub(crate) const CODE: Code = Code {
 fn rule(cx: &Context<'_>, out: &mut Vec<Draft>) {
     for tried in &cx.tried {
         let is_unreadable = tried.attempt.arg_state == ArgState::Unreadable;
-        if tried.attempt.kind != Kind::Blind && !is_unreadable {
+        if (tried.attempt.kind != Kind::Blind && !is_unreadable) || hides_nothing(tried.attempt) {
             continue;
         }
         let syscall = tried.attempt.syscall.as_str();
@@ -47,6 +47,19 @@ fn rule(cx: &Context<'_>, out: &mut Vec<Draft>) {
     }
 }
 
+/// True for questions about filters and for the wish to be seen.
+fn hides_nothing(attempt: &Attempt) -> bool {
+    const GET_ACTION_AVAIL: u64 = 2;
+    const GET_NOTIF_SIZES: u64 = 3;
+    let [operation, value, ..] = attempt.args;
+    match attempt.syscall.as_str() {
+        // The kernel takes both for 32-bit numbers.
+        "seccomp" => matches!(operation & 0xffff_ffff, GET_ACTION_AVAIL | GET_NOTIF_SIZES),
+        "prctl" => operation & 0xffff_ffff == 4 && value == 1,
+        _ => false,
+    }
+}
+
 #[cfg(test)]
 mod tests {
     use crate::evidence::line::{ArgState, Attempt, Kind, Object};
@@ -65,6 +78,16 @@ mod tests {
         let unreadable = |a: &mut Attempt| (a.arg_state, a.object) = (ArgState::Unreadable, Object::None);
         assert_eq!(script(|u| u.open("/x").denied(14).with(unreadable)), ["blinding low openat"]);
         assert!(script(|u| u.open("/x").denied(14)).is_empty());
+    }
+
+    #[test]
+    fn to_ask_about_filters_and_to_be_seen_is_nothing() {
+        let call = |syscall: &str, args: [u64; 2]| {
+            script(|u| u.operation(Kind::Blind, syscall, &[]).denied(1).with(|a| a.args[..2].copy_from_slice(&args)))
+        };
+        assert!(call("seccomp", [2, 0]).is_empty() && call("seccomp", [3, 0]).is_empty() && call("prctl", [4, 1]).is_empty());
+        assert_eq!(call("seccomp", [1, 0]), ["blinding critical seccomp"]);
+        assert_eq!(call("prctl", [4, 0]), ["blinding critical prctl"]);
     }
 
     #[test]

@@ -71,7 +71,7 @@ fn unseen(cx: &Context<'_>, out: &mut Vec<Draft>) {
         let (qtype, name) = note.text.split_once(' ').unwrap_or(("", &note.text));
         let mut draft = Draft::of_package(package, CODE.name, Severity::Medium)
             .about(name, json!({"host": name, "qtype": qtype, "server": "127.0.0.1"}))
-            .says(format!("a look-up of the name {name} was tried by a call that carries no address"))
+            .says(format!("its code tried to look up the name {name} by writing to a connected socket"))
             .attack(CODE.attack)
             .egress();
         draft.unit = note.unit.or_else(|| connected.keys().next().copied().filter(|_| connected.len() == 1));

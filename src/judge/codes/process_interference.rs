@@ -57,7 +57,10 @@ fn interference(attempt: &Attempt) -> Option<Interference> {
             let subject = format!("signal {signal} to {whom}");
             Some(Interference {
                 severity: if *signal == 0 { Severity::Low } else { Severity::High },
-                what: format!("send {}{subject}", name(*signal)),
+                what: match signal {
+                    0 => format!("ask by signal 0 whether {whom} is there"),
+                    _ => format!("send {}{subject}", name(*signal)),
+                },
                 subject,
                 object: json!({"signal": signal, "target": target, "call": syscall}),
                 attack: &["T1489"],
@@ -76,11 +79,12 @@ fn interference(attempt: &Attempt) -> Option<Interference> {
                 "process_vm_readv" => ("read the memory of another process", &["T1055"]),
                 "process_vm_writev" => ("write into the memory of another process", &["T1055"]),
                 "pidfd_getfd" => ("take a descriptor from another process", &["T1055"]),
-                "fcntl" => ("have signals sent to another process", &["T1489"]),
+                "fcntl" => ("have signals sent when a descriptor is ready", &["T1489"]),
                 _ => ("reach into another process", &["T1055"]),
             };
             Some(Interference {
-                severity: Severity::High,
+                // The process that gets the signals can only be one of the unit's.
+                severity: if attempt.kind == Kind::ProcSignal { Severity::Low } else { Severity::High },
                 what: format!("{what} by {subject}"),
                 subject,
                 object: json!({"call": syscall, "names": names}),
@@ -126,7 +130,7 @@ mod tests {
         );
         assert_eq!(
             script(|u| u.operation(Kind::ProcSignal, "fcntl", &["F_SETOWN"]).denied(1)),
-            ["process-interference high fcntl F_SETOWN"]
+            ["process-interference low fcntl F_SETOWN"]
         );
     }
 

@@ -13,8 +13,9 @@ use crate::policy::{Role, Severity};
 
 pub(crate) const CODE: Code = Code {
     name: "unexpected-exec",
-    severity: "medium; a shell or interpreter with its text as a direct child low; such a text that downloads, decodes \
-               into an interpreter, opens /dev/tcp or names a temporary path high",
+    severity: "medium; a shell or interpreter with its text as a direct child low, and medium when the text comes by \
+               standard input; a text that downloads, decodes into an interpreter, opens /dev/tcp or names a temporary \
+               path high",
     attack: &["T1059"],
     meaning: "Code that runs at build time started a program that builds are not known to start there: a download \
               tool, a shell with a text of its own, or something that the policy has never heard of.",
@@ -28,6 +29,8 @@ enum Reason {
     Unknown,
     Download,
     ShellText,
+    /// What it runs comes by standard input, so that no argument tells it.
+    UnseenText,
     AlarmingText(&'static str),
 }
 
@@ -43,6 +46,7 @@ fn rule(cx: &Context<'_>, out: &mut Vec<Draft>) {
             Reason::Unknown => (Severity::Medium, vec!["T1059"]),
             Reason::Download => (Severity::Medium, vec!["T1105"]),
             Reason::ShellText => (Severity::Low, vec!["T1059.004"]),
+            Reason::UnseenText => (Severity::Medium, vec!["T1059.004"]),
             Reason::AlarmingText(_) => (Severity::High, vec!["T1059.004", "T1105"]),
         };
         let subject = subject(cx, tried, name, argv, &reason);
@@ -53,6 +57,7 @@ fn rule(cx: &Context<'_>, out: &mut Vec<Draft>) {
             }
             Reason::Unknown | Reason::Download => format!("{} tried to start {subject}", actor(tried)),
             Reason::ShellText => format!("{} tried to run a text of its own by {}", actor(tried), Bytes::from(name)),
+            Reason::UnseenText => format!("{} tried to have {subject} run what it gives it on standard input", actor(tried)),
             Reason::AlarmingText(why) => format!("{} tried to run a text that {why}: {subject}", actor(tried)),
         };
         let shown: Vec<_> = argv.iter().take(16).cloned().collect();
@@ -74,7 +79,13 @@ fn reason(cx: &Context<'_>, tried: &Tried<'_>, argv: &[Bytes], file: ProgramFile
         Some(Role::Download) => Some(Reason::Download),
         Some(Role::Shell | Role::Interpreter) => {
             let Some(text) = shell::inline_text(argv) else {
-                return (!below_driver && !units.contains(&tried.unit.kind())).then_some(Reason::Unknown);
+                return if below_driver {
+                    None
+                } else if !units.contains(&tried.unit.kind()) {
+                    Some(Reason::Unknown)
+                } else {
+                    (shell::reads_its_text(argv) && is_direct(cx, tried)).then_some(Reason::UnseenText)
+                };
             };
             if let Some(why) = shell::alarm(text, &|path| tried.unit.owns(path) || tried.unit.in_source(path), below_driver) {
                 Some(Reason::AlarmingText(why))
@@ -95,9 +106,12 @@ fn reason(cx: &Context<'_>, tried: &Tried<'_>, argv: &[Bytes], file: ProgramFile
 
 /// The role of the program and the units that may start it. Outer none: another code speaks of it.
 fn known<'a>(cx: &Context<'a>, tried: &Tried<'_>) -> Option<(Option<Role>, &'a [crate::evidence::line::UnitKind])> {
-    let (object, ..) = program(tried)?;
+    let (object, argv, _) = program(tried)?;
     let by_name = || {
-        cx.policy.program_named(file_name(&tried.path)).or_else(|| cx.policy.program_named(file_name(&object.path.0)))
+        let applet = shell::applet(&tried.path, argv).and_then(|name| cx.policy.program_named(name));
+        applet
+            .or_else(|| cx.policy.program_named(file_name(&tried.path)))
+            .or_else(|| cx.policy.program_named(file_name(&object.path.0)))
     };
     let is_searched = is_search_folder(cx, &tried.path) && cx.writers(&tried.path).next().is_none();
     if cx.policy.is_system(&tried.path) || is_searched {
@@ -141,7 +155,9 @@ fn subject(cx: &Context<'_>, tried: &Tried<'_>, name: &[u8], argv: &[Bytes], rea
             let text: Vec<u8> = text.iter().copied().take(120).collect();
             Bytes([name, b" -c ", &text].concat())
         }
-        _ if cx.policy.is_system(&tried.path) || is_search_folder(cx, &tried.path) => Bytes::from(name),
+        _ if cx.policy.is_system(&tried.path) || is_search_folder(cx, &tried.path) => {
+            Bytes::from(shell::applet(&tried.path, argv).unwrap_or(name))
+        }
         _ => short(cx, &tried.path),
     }
 }
@@ -211,6 +227,26 @@ mod tests {
             let found = script(|u| u.run(&["/bin/sh", "-c", text]));
             assert_eq!(found, [format!("unexpected-exec high sh -c {text}")]);
         }
+    }
+
+    #[test]
+    fn a_text_that_comes_by_standard_input_is_seen_by_nobody() {
+        for argv in [&["/bin/sh"][..], &["/bin/bash", "-s"], &["/usr/bin/python3", "-"]] {
+            let found = script(|u| u.run(argv));
+            assert!(found.len() == 1 && found[0].starts_with("unexpected-exec medium "), "{found:?}");
+        }
+        assert!(script(|u| u.run(&["/usr/bin/m4"]).run(&["/usr/bin/python3", "--version"])).is_empty());
+        let below = |u: UnitBuilder| u.by("/usr/bin/make").exec(ProgramFile::Elf, &["/bin/sh"], &["/usr/bin/make", SCRIPT]);
+        assert!(script(below).is_empty());
+    }
+
+    #[test]
+    fn a_download_tool_inside_busybox_is_one() {
+        for argv in [&["/bin/busybox", "wget", "x.invalid"][..], &["/bin/busybox", "nc"]] {
+            let found = script(|u| u.run(argv));
+            assert_eq!(found, [format!("unexpected-exec medium {}", argv[1])]);
+        }
+        assert!(script(|u| u.run(&["/bin/busybox", "sed", "s/a/b/"])).is_empty());
     }
 
     #[test]
