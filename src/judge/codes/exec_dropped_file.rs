@@ -54,6 +54,10 @@ fn draft(cx: &Context<'_>, tried: &Tried<'_>, path: &[u8], argv: &[Bytes]) -> Op
 }
 
 fn is_dropped(cx: &Context<'_>, tried: &Tried<'_>, path: &[u8], file: ProgramFile) -> bool {
+    // Nobody but the caller can tell what is there.
+    if is_detour(path) {
+        return true;
+    }
     if cx.policy.is_system(path) || file == ProgramFile::Absent {
         return false;
     }
@@ -71,6 +75,13 @@ fn is_dropped(cx: &Context<'_>, tried: &Tried<'_>, path: &[u8], file: ProgramFil
     // A search over PATH asks for known names also where nothing is.
     let is_searched = !was_written && file == ProgramFile::Unknown && is_in_path(cx, path);
     cx.in_tmp(path) || ((cx.in_home(path) || is_below(path, b"/root")) && !is_searched)
+}
+
+/// True for a way through a link of `/proc` that only its process can follow, such as `/proc/self/cwd/x`. No honest
+/// start goes there; a process may start itself again.
+fn is_detour(path: &[u8]) -> bool {
+    let names: Vec<_> = path.split(|&b| b == b'/').skip(1).collect();
+    names.first() == Some(&&b"proc"[..]) && names.iter().any(|name| [&b"cwd"[..], b"root", b"map_files"].contains(name))
 }
 
 fn is_in_path(cx: &Context<'_>, path: &[u8]) -> bool {
@@ -137,6 +148,15 @@ mod tests {
             u.run(&["/bin/sh", &configure]).by("/usr/bin/dash").write(script_file).exec(ProgramFile::Script, &[script_file], &[SCRIPT])
         });
         assert!(found.is_empty(), "{found:?}");
+    }
+
+    #[test]
+    fn a_way_through_proc_hides_no_program() {
+        for file in [ProgramFile::Unknown, ProgramFile::Absent] {
+            let found = script(|u| u.exec(file, &["/proc/self/cwd/payload"], &[]));
+            assert_eq!(codes(&found), ["exec-dropped-file"]);
+        }
+        assert!(script(|u| u.exec(ProgramFile::Unknown, &["/proc/self/exe"], &[])).is_empty());
     }
 
     #[test]

@@ -12,7 +12,7 @@ use crate::policy::Severity;
 pub(crate) const CODE: Code = Code {
     name: "process-interference",
     severity: "high; signal 0, which only asks whether a process is there, low",
-    attack: &["T1055", "T1055.008", "T1489"],
+    attack: &["T1055", "T1055.008", "T1489", "T1622"],
     meaning: "Code that runs at build time tried to signal, trace or enter a process that is not part of its unit: \
               the compiler, cargo, or whoever watches.",
     honest: "None that we know. Signals to one's own children and threads do not count.",
@@ -29,6 +29,9 @@ fn rule(cx: &Context<'_>, out: &mut Vec<Draft>) {
         push(out, draft);
     }
 }
+
+/// `ptrace(2)`: the only request that is about the caller itself.
+const PTRACE_TRACEME: u64 = 0;
 
 /// What a call would do to others.
 struct Interference {
@@ -75,6 +78,8 @@ fn interference(attempt: &Attempt) -> Option<Interference> {
             };
             let subject = [&[syscall.to_owned()], names].concat().join(" ");
             let (what, attack): (_, &[_]) = match syscall {
+                // What a test for watchers does: a process has one tracer at most.
+                "ptrace" if attempt.args.first() == Some(&PTRACE_TRACEME) => ("be traced by its parent", &["T1622"]),
                 "ptrace" => ("trace another process", &["T1055.008"]),
                 "process_vm_readv" => ("read the memory of another process", &["T1055"]),
                 "process_vm_writev" => ("write into the memory of another process", &["T1055"]),
