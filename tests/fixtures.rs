@@ -6,7 +6,7 @@
 mod support;
 
 use std::path::Path;
-use std::process::Command;
+use std::process::{Command, Output};
 use std::sync::Mutex;
 use std::thread;
 
@@ -42,14 +42,14 @@ fn every_fixture_gets_the_report_that_it_expects() {
     assert!(failures.is_empty(), "{} of {count} fixtures differ:\n\n{}\n", failures.len(), failures.join("\n\n"));
 }
 
-/// The report on one fixture, or why there is none.
-fn run(fixture: &Fixture) -> Result<Report, String> {
+/// Runs the program on one fixture.
+fn check(fixture: &Fixture, format: &str) -> Result<Output, String> {
     let default = ["--env".to_owned(), "SANDBOX_CHECK_FIXTURE=1".to_owned()];
     let arguments = fixture.expected.args.as_deref().unwrap_or(&default);
     let root = Path::new(env!("CARGO_MANIFEST_DIR"));
     let dir = fixture.dir.strip_prefix(root).map_err(|error| error.to_string())?;
-    let output = Command::new(env!("CARGO_BIN_EXE_sandbox-check"))
-        .args(["--format", "json", "--offline"])
+    Command::new(env!("CARGO_BIN_EXE_sandbox-check"))
+        .args(["--format", format, "--offline"])
         .args(arguments)
         .arg(Path::new(".").join(dir))
         .current_dir(root)
@@ -58,7 +58,12 @@ fn run(fixture: &Fixture) -> Result<Report, String> {
         // Nothing of a test's lies among the evidence of its user.
         .env("XDG_STATE_HOME", env!("CARGO_TARGET_TMPDIR"))
         .output()
-        .map_err(|error| format!("could not start the program: {error}"))?;
+        .map_err(|error| format!("could not start the program: {error}"))
+}
+
+/// The report on one fixture, or why there is none.
+fn run(fixture: &Fixture) -> Result<Report, String> {
+    let output = check(fixture, "json")?;
     serde_json::from_slice(&output.stdout).map_err(|error| {
         let tail = String::from_utf8_lossy(&output.stderr);
         let tail: Vec<_> = tail.lines().rev().take(8).collect();
@@ -99,4 +104,28 @@ fn a_report_is_compared_in_all_its_parts() {
     assert_eq!(differences(fixture, &other).len(), 2, "one is missing and one is not expected");
     let harmless = report("fail", "source-write", "low", "u2", "src/lib.rs");
     assert_eq!(differences(fixture, &harmless).len(), 1, "what is low is ignored");
+}
+
+/// Control characters, bidirectional text and ends of lines that a package chose would change what a reader sees.
+#[test]
+fn nothing_that_a_package_chose_reaches_an_output_raw() {
+    let fixtures = fixtures().unwrap();
+    for name in ["escapes-the-terminal", "forges-lines"] {
+        let fixture = fixtures.iter().find(|fixture| fixture.name == name).unwrap();
+        for format in ["human", "json"] {
+            let output = check(fixture, format).unwrap();
+            for bytes in [&output.stdout, &output.stderr] {
+                let text = String::from_utf8(bytes.clone()).unwrap();
+                let raw: Vec<_> = text.chars().filter(|c| is_raw(*c)).collect();
+                assert!(raw.is_empty(), "{name}, {format}: {raw:?} in\n{text:?}");
+                let forged =
+                    |line: &&str| line.starts_with("verdict:") || line.starts_with("PASS  forges-lines 0.1.0 ");
+                assert_eq!(text.lines().find(forged), None, "{name}, {format}");
+            }
+        }
+    }
+}
+
+fn is_raw(c: char) -> bool {
+    (c.is_control() && c != '\n') || matches!(c, '\u{202a}'..='\u{202e}' | '\u{2066}'..='\u{2069}' | '\u{fffd}')
 }
