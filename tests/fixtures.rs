@@ -118,9 +118,8 @@ fn nothing_that_a_package_chose_reaches_an_output_raw() {
                 let text = String::from_utf8(bytes.clone()).unwrap();
                 let raw: Vec<_> = text.chars().filter(|c| is_raw(*c)).collect();
                 assert!(raw.is_empty(), "{name}, {format}: {raw:?} in\n{text:?}");
-                let forged =
-                    |line: &&str| line.starts_with("verdict:") || line.starts_with("PASS  forges-lines 0.1.0 ");
-                assert_eq!(text.lines().find(forged), None, "{name}, {format}");
+                let ours = |line: &&str| line.starts_with("verdict:") || line.starts_with("PASS  ");
+                assert!(text.lines().filter(ours).count() <= 1, "{name}, {format}: {text}");
             }
         }
     }

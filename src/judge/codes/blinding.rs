@@ -39,11 +39,26 @@ fn rule(cx: &Context<'_>, out: &mut Vec<Draft>) {
         let says = if is_unreadable {
             format!("{} tried {subject} with arguments that cannot be read; it was refused", actor(tried))
         } else {
-            format!("{} tried to hide by {subject}", actor(tried))
+            format!("{} tried to {} ({subject})", actor(tried), what(syscall, names))
         };
         let draft = Draft::new(cx, tried, CODE.name, severity)
             .map(|draft| draft.about(subject, json!({"call": syscall, "names": names})).says(says).attack(CODE.attack));
         push(out, draft);
+    }
+}
+
+/// What a call would do, after "tried to".
+fn what(syscall: &str, names: &[String]) -> &'static str {
+    let operation = names.first().map(String::as_str).unwrap_or_default();
+    match syscall {
+        "seccomp" => "put a filter of its own over its calls",
+        "prctl" if operation.starts_with("PR_SET_SECCOMP") => "put a filter of its own over its calls",
+        "prctl" if operation.starts_with("PR_SET_DUMPABLE") => "keep others from looking into it",
+        "prctl" if operation.starts_with("PR_SET_PTRACER") => "choose who may look into it",
+        "prctl" if operation.starts_with("PR_SET_MM") => "change what is told about its memory",
+        "memfd_secret" => "get memory that nobody else can read",
+        "userfaultfd" => "hold up whoever reads its memory",
+        _ => "hide from whoever watches",
     }
 }
 

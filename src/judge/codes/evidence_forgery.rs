@@ -3,8 +3,8 @@
 use serde_json::json;
 
 use super::{Code, from_facts, push};
-use crate::evidence::line::{Kind, Line, Output};
-use crate::ids::PackageId;
+use crate::evidence::line::{Kind, Line, UnitKind};
+use crate::ids::{PackageId, UnitId};
 use crate::judge::context::Context;
 use crate::judge::finding::{Draft, actor, short};
 use crate::judge::paths::contains;
@@ -27,18 +27,21 @@ fn rule(cx: &Context<'_>, out: &mut Vec<Draft>) {
         let Line::Output(output) = line else { continue };
         let of_unit = output.unit.and_then(|unit| cx.units.0.get(&unit)).and_then(|unit| unit.package.as_ref());
         if let Some(package) = of_unit.or(output.package.as_ref()) {
-            tell(package, output, "output", &output.tail.0, out);
+            tell(package, (output.unit, &output.stream), "output", &output.tail.0, out);
             continue;
         }
         for (package, text) in output.tail.0.split(|&b| b == b'\n').filter_map(|line| warning(cx, line)) {
-            tell(package, output, "warning", text, out);
+            // cargo passes on the warnings of build scripts.
+            let mut scripts = cx.units.0.values().filter(|u| u.kind() == UnitKind::RunBuildScript);
+            let unit = scripts.find(|u| u.package.as_ref() == Some(package)).map(|u| u.id());
+            tell(package, (unit, &output.stream), "warning", text, out);
         }
     }
     for tried in cx.tried.iter().filter(|t| matches!(t.attempt.kind, Kind::FsWrite | Kind::FsLink)) {
         if !has_deceiving_name(&tried.path) {
             continue;
         }
-        let says = format!("{} tried to make a name with control characters: {}", actor(tried), short(cx, &tried.path));
+        let says = format!("{} tried to make a name that deceives a reader: {}", actor(tried), short(cx, &tried.path));
         let draft = Draft::new(cx, tried, CODE.name, Severity::Low)
             .map(|draft| draft.at(cx, &tried.path).says(says).attack(CODE.attack));
         push(out, draft);
@@ -46,13 +49,19 @@ fn rule(cx: &Context<'_>, out: &mut Vec<Draft>) {
 }
 
 /// One draft for each way in which what a package said deceives.
-fn tell(package: &PackageId, output: &Output, what: &str, text: &[u8], out: &mut Vec<Draft>) {
+fn tell(
+    package: &PackageId,
+    (unit, stream): (Option<UnitId>, &str),
+    what: &str,
+    text: &[u8],
+    out: &mut Vec<Draft>,
+) {
     for trick in tricks(text) {
         let mut draft = Draft::of_package(package, CODE.name, Severity::Low)
-            .about(format!("{what} with {trick}"), json!({"stream": output.stream, "trick": trick}))
+            .about(format!("{what} with {trick}"), json!({"stream": stream, "trick": trick}))
             .says(format!("its {what} tried to deceive a reader by {trick}"))
             .attack(CODE.attack);
-        draft.unit = output.unit;
+        draft.unit = unit;
         out.push(draft);
     }
 }
