@@ -8,6 +8,7 @@ use crate::ids::{PackageId, UnitId};
 use crate::judge::context::Context;
 use crate::judge::finding::{Draft, actor, short};
 use crate::judge::paths::contains;
+use crate::judge::units::Unit;
 use crate::policy::Severity;
 
 pub(crate) const CODE: Code = Code {
@@ -33,7 +34,7 @@ fn rule(cx: &Context<'_>, out: &mut Vec<Draft>) {
         for (package, text) in output.tail.0.split(|&b| b == b'\n').filter_map(|line| warning(cx, line)) {
             // cargo passes on the warnings of build scripts.
             let mut scripts = cx.units.0.values().filter(|u| u.kind() == UnitKind::RunBuildScript);
-            let unit = scripts.find(|u| u.package.as_ref() == Some(package)).map(|u| u.id());
+            let unit = scripts.find(|u| u.package.as_ref() == Some(package)).map(Unit::id);
             tell(package, (unit, &output.stream), "warning", text, out);
         }
     }

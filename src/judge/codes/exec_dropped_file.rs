@@ -8,7 +8,7 @@ use crate::evidence::line::ProgramFile;
 use crate::judge::context::{Context, Tried, program};
 use crate::judge::finding::{Draft, actor, short};
 use crate::judge::paths::{file_name, is_below, normalise};
-use crate::judge::shell;
+use crate::judge::shell::{self, Given};
 use crate::policy::{Role, Severity};
 
 pub(crate) const CODE: Code = Code {
@@ -101,10 +101,14 @@ fn carried(cx: &Context<'_>, tried: &Tried<'_>, argv: &[Bytes]) -> Option<(Vec<u
         let is_elsewhere = |path: &Vec<u8>| !cx.in_target(path) || cx.writers(path).next().is_some();
         return argument().and_then(absolute).filter(is_elsewhere).map(|path| (path, ProgramFile::Elf));
     }
-    if !matches!(cx.program_role(tried), Some(Role::Shell | Role::Interpreter)) || shell::inline_text(argv).is_some() {
+    if !matches!(cx.program_role(tried), Some(Role::Shell | Role::Interpreter)) {
         return None;
     }
-    argument().and_then(absolute).map(|path| (path, ProgramFile::Script))
+    match shell::given(&tried.path, argv) {
+        Given::File(path) if path.starts_with(b"/") => Some((normalise(path), ProgramFile::Script)),
+        Given::Other => argument().and_then(absolute).map(|path| (path, ProgramFile::Script)),
+        Given::Text(_) | Given::File(_) | Given::Input => None,
+    }
 }
 
 #[cfg(test)]

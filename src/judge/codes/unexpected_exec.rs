@@ -8,7 +8,7 @@ use crate::evidence::line::ProgramFile;
 use crate::judge::context::{Context, Tried, program};
 use crate::judge::finding::{Draft, actor, short};
 use crate::judge::paths::file_name;
-use crate::judge::shell;
+use crate::judge::shell::{self, Given};
 use crate::policy::{Role, Severity};
 
 pub(crate) const CODE: Code = Code {
@@ -78,13 +78,14 @@ fn reason(cx: &Context<'_>, tried: &Tried<'_>, argv: &[Bytes], file: ProgramFile
     match role {
         Some(Role::Download) => Some(Reason::Download),
         Some(Role::Shell | Role::Interpreter) => {
-            let Some(text) = shell::inline_text(argv) else {
+            let given = shell::given(&tried.path, argv);
+            let Given::Text(text) = given else {
                 return if below_driver {
                     None
                 } else if !units.contains(&tried.unit.kind()) {
                     Some(Reason::Unknown)
                 } else {
-                    (shell::reads_its_text(argv) && is_direct(cx, tried)).then_some(Reason::UnseenText)
+                    (given == Given::Input && is_direct(cx, tried)).then_some(Reason::UnseenText)
                 };
             };
             if let Some(why) = shell::alarm(text, &|path| tried.unit.owns(path) || tried.unit.in_source(path), below_driver) {
@@ -151,7 +152,7 @@ fn is_direct(cx: &Context<'_>, tried: &Tried<'_>) -> bool {
 fn subject(cx: &Context<'_>, tried: &Tried<'_>, name: &[u8], argv: &[Bytes], reason: &Reason) -> Bytes {
     match reason {
         Reason::ShellText | Reason::AlarmingText(_) => {
-            let text = shell::inline_text(argv).unwrap_or_default();
+            let Given::Text(text) = shell::given(&tried.path, argv) else { return Bytes::from(name) };
             let text: Vec<u8> = text.iter().copied().take(120).collect();
             Bytes([name, b" -c ", &text].concat())
         }
