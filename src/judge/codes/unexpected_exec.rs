@@ -5,7 +5,7 @@ use serde_json::json;
 use super::{Code, push};
 use crate::evidence::Bytes;
 use crate::evidence::line::ProgramFile;
-use crate::judge::context::{Context, Tried, program};
+use crate::judge::context::{Context, Tried, Who, program};
 use crate::judge::finding::{Draft, actor, short};
 use crate::judge::paths::file_name;
 use crate::judge::shell::{self, Given};
@@ -85,7 +85,8 @@ fn reason(cx: &Context<'_>, tried: &Tried<'_>, argv: &[Bytes], file: ProgramFile
                 } else if !units.contains(&tried.unit.kind()) {
                     Some(Reason::Unknown)
                 } else {
-                    (given == Given::Input && is_direct(cx, tried)).then_some(Reason::UnseenText)
+                    // Below a shell the text of that shell tells what goes through its pipes.
+                    (given == Given::Input && tried.who == Who::Subject).then_some(Reason::UnseenText)
                 };
             };
             if let Some(why) = shell::alarm(text, &|path| tried.unit.owns(path) || tried.unit.in_source(path), below_driver) {
@@ -237,6 +238,8 @@ mod tests {
             assert!(found.len() == 1 && found[0].starts_with("unexpected-exec medium "), "{found:?}");
         }
         assert!(script(|u| u.run(&["/usr/bin/m4"]).run(&["/usr/bin/python3", "--version"])).is_empty());
+        let piped = |u: UnitBuilder| u.by("/usr/bin/dash").exec(ProgramFile::Elf, &["/bin/sh"], &[SCRIPT]);
+        assert!(script(piped).is_empty());
         let below = |u: UnitBuilder| u.by("/usr/bin/make").exec(ProgramFile::Elf, &["/bin/sh"], &["/usr/bin/make", SCRIPT]);
         assert!(script(below).is_empty());
     }
