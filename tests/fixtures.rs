@@ -47,19 +47,14 @@ fn every_fixture_gets_the_report_that_it_expects() {
 fn run(fixture: &Fixture) -> Result<Report, String> {
     let kept = tempfile::tempdir_in(env!("CARGO_TARGET_TMPDIR")).map_err(|error| error.to_string())?;
     let (told, again) = (kept.path().join("told.txt"), kept.path().join("again.json"));
-    let default = ["--env".to_owned(), "SANDBOX_CHECK_FIXTURE=1".to_owned()];
-    let arguments = fixture.expected.args.as_deref().unwrap_or(&default);
-    let root = Path::new(env!("CARGO_MANIFEST_DIR"));
-    let dir = fixture.dir.strip_prefix(root).map_err(|error| error.to_string())?;
-    let mut run = program(root);
-    run.args(["--format", "json", "--offline", "--evidence"]).arg(kept.path()).args(arguments);
-    run.arg("--output").arg(format!("human={}", told.display())).arg(Path::new(".").join(dir));
+    let mut run = on_fixture(fixture, "json")?;
+    run.arg("--evidence").arg(kept.path()).arg("--output").arg(format!("human={}", told.display()));
     let ran = output(&mut run)?;
     let json: serde_json::Value = serde_json::from_slice(&ran.stdout).map_err(|error| no_report(&ran, &error))?;
     accounts_for_all(&json)?;
 
     let evidence = json.pointer("/evidence/path").and_then(|path| path.as_str()).ok_or("no evidence was kept")?;
-    let mut replay = program(root);
+    let mut replay = program();
     replay.args(["replay", evidence, "--output"]).arg(format!("json={}", again.display()));
     let replayed = output(&mut replay)?;
     let read = |path: &Path| fs::read(path).map_err(|error| format!("{}: {error}", path.display()));
@@ -74,10 +69,20 @@ fn run(fixture: &Fixture) -> Result<Report, String> {
     serde_json::from_value(json).map_err(|error| error.to_string())
 }
 
-fn program(root: &Path) -> Command {
+/// The program with one fixture as its target.
+fn on_fixture(fixture: &Fixture, format: &str) -> Result<Command, String> {
+    let default = ["--env".to_owned(), "SANDBOX_CHECK_FIXTURE=1".to_owned()];
+    let arguments = fixture.expected.args.as_deref().unwrap_or(&default);
+    let dir = fixture.dir.strip_prefix(env!("CARGO_MANIFEST_DIR")).map_err(|error| error.to_string())?;
+    let mut command = program();
+    command.args(["--format", format, "--offline"]).args(arguments).arg(Path::new(".").join(dir));
+    Ok(command)
+}
+
+fn program() -> Command {
     let mut command = Command::new(env!("CARGO_BIN_EXE_sandbox-check"));
     command
-        .current_dir(root)
+        .current_dir(env!("CARGO_MANIFEST_DIR"))
         // The fixtures act on this variable; it reaches them through `--env` only.
         .env_remove("SANDBOX_CHECK_FIXTURE")
         // Nothing of a test's lies among the evidence of its user.
@@ -136,4 +141,27 @@ fn a_report_is_compared_in_all_its_parts() {
     assert_eq!(differences(fixture, &other).len(), 2, "one is missing and one is not expected");
     let harmless = report("fail", "source-write", "low", "u2", "src/lib.rs");
     assert_eq!(differences(fixture, &harmless).len(), 1, "what is low is ignored");
+}
+
+/// Control characters, bidirectional text and ends of lines that a package chose would change what a reader sees.
+#[test]
+fn nothing_that_a_package_chose_reaches_an_output_raw() {
+    let fixtures = fixtures().unwrap();
+    for name in ["escapes-the-terminal", "forges-lines"] {
+        let fixture = fixtures.iter().find(|fixture| fixture.name == name).unwrap();
+        for format in ["human", "json"] {
+            let output = output(&mut on_fixture(fixture, format).unwrap()).unwrap();
+            for bytes in [&output.stdout, &output.stderr] {
+                let text = String::from_utf8(bytes.clone()).unwrap();
+                let raw: Vec<_> = text.chars().filter(|c| is_raw(*c)).collect();
+                assert!(raw.is_empty(), "{name}, {format}: {raw:?} in\n{text:?}");
+                let ours = |line: &&str| line.starts_with("verdict:") || line.starts_with("PASS  ");
+                assert!(text.lines().filter(ours).count() <= 1, "{name}, {format}: {text}");
+            }
+        }
+    }
+}
+
+fn is_raw(c: char) -> bool {
+    (c.is_control() && c != '\n') || matches!(c, '\u{202a}'..='\u{202e}' | '\u{2066}'..='\u{2069}' | '\u{fffd}')
 }

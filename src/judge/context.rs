@@ -79,7 +79,7 @@ pub(crate) struct Context<'a> {
     compiled: BTreeSet<UnitId>,
     /// By unit: the number of the first start of a configure script.
     configured: BTreeMap<UnitId, u64>,
-    /// By unit: the number of its first question to a name server.
+    /// By unit: the number of its first question to the machine's own resolver.
     first_query: BTreeMap<UnitId, u64>,
     decoys: BTreeMap<&'a [u8], DecoyClass>,
 }
@@ -171,7 +171,8 @@ impl<'a> Context<'a> {
                 }
                 self.remember_link(tried);
             }
-            Kind::DnsQuery => {
+            // A question that was carried to a server of the caller's choice led to no address: that server's was known.
+            Kind::DnsQuery if asks_the_machine(&tried.attempt.object) => {
                 self.first_query.entry(tried.unit.id()).or_insert(tried.attempt.seq);
             }
             Kind::Exec => {
@@ -310,6 +311,11 @@ impl<'a> Context<'a> {
         let configured = self.configured.get(&tried.unit.id()).is_some_and(|&seq| seq < tried.attempt.seq);
         roles().any(|role| role == Role::Driver || (configured && matches!(role, Role::Shell | Role::Interpreter)))
     }
+}
+
+/// True for a question to the resolver that the machine names, which answers on the loopback address.
+fn asks_the_machine(object: &Object) -> bool {
+    matches!(object, Object::Question { server, .. } if server.ip.is_some_and(|ip| ip.is_loopback()))
 }
 
 /// The path that a call is judged by. Empty for what has no name: pipes, sockets.

@@ -61,6 +61,8 @@ pub(crate) struct Draft {
     pub(crate) count: u64,
     /// Part of a chain: it sends, or asks for something outside.
     pub(crate) is_egress: bool,
+    /// Of drafts about the same, the words of another one are better.
+    pub(crate) is_faint: bool,
 }
 
 impl Draft {
@@ -79,6 +81,7 @@ impl Draft {
             attempts: vec![tried.attempt.seq],
             count: tried.attempt.count,
             is_egress: false,
+            is_faint: false,
         })
     }
 
@@ -96,6 +99,7 @@ impl Draft {
             attempts: Vec::new(),
             count: 1,
             is_egress: false,
+            is_faint: false,
         }
     }
 
@@ -195,10 +199,11 @@ pub(crate) fn group(cx: &Context<'_>, drafts: Vec<Draft>) -> Vec<Finding> {
 }
 
 fn merge(into: &mut Draft, draft: Draft) {
-    if draft.severity > into.severity {
+    if draft.severity > into.severity || (draft.severity == into.severity && into.is_faint && !draft.is_faint) {
         into.summary = draft.summary;
         into.object = draft.object;
         into.severity = draft.severity;
+        into.is_faint = draft.is_faint;
     }
     into.count = into.count.saturating_add(draft.count);
     into.attempts.extend(draft.attempts);
@@ -276,6 +281,15 @@ fn stable(cx: &Context<'_>, package: &PackageId, subject: &[u8]) -> Vec<u8> {
             break;
         }
     }
+    // Each unit has a folder for temporary files, by its number: `/tmp/u2`.
+    let tmp = [layout_path(&cx.layout().tmp), b"/u"].concat();
+    if let Some(rest) = text.strip_prefix(tmp.as_slice()) {
+        let digits = rest.iter().take_while(|b| b.is_ascii_digit()).count();
+        let rest = rest.get(digits..).unwrap_or_default();
+        if digits > 0 && rest.first().is_none_or(|&b| b == b'/') {
+            text = [&tmp, &b"#"[..], rest].concat();
+        }
+    }
     let mut out = Vec::with_capacity(text.len());
     let mut run: Vec<u8> = Vec::new();
     for byte in text.into_iter().chain([b'/']) {
@@ -293,4 +307,23 @@ fn stable(cx: &Context<'_>, package: &PackageId, subject: &[u8]) -> Vec<u8> {
         out.push(byte);
     }
     out
+}
+
+#[cfg(test)]
+mod tests {
+    use crate::evidence::line::ProgramFile;
+    use crate::evidence::testing::LogBuilder;
+    use crate::judge::judge;
+    use crate::policy::Policy;
+
+    #[test]
+    fn a_fingerprint_does_not_depend_on_the_number_of_the_unit() {
+        let of = |path: &str| {
+            let log = LogBuilder::new().build_script("u", |u| u.exec(ProgramFile::Script, &[path], &[])).log();
+            judge(&log, &Policy::shipped()).packages[0].findings[0].fingerprint.clone()
+        };
+        assert_eq!(of("/tmp/u2/setup"), of("/tmp/u17/setup"));
+        assert_ne!(of("/tmp/u2/setup"), of("/tmp/u2x/setup"));
+        assert_ne!(of("/tmp/u2/setup"), of("/tmp/u2/other"));
+    }
 }

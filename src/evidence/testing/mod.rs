@@ -6,8 +6,8 @@ pub(crate) use unit::UnitBuilder;
 
 use super::line::{
     Address, DecoyClass, DecoyPath, Directive, FORMAT, Fact, Header, Integrity, Layer, LayerStatus, Layout, Line,
-    MacroKind, MacroName, Note, Package, PackageSource, Target, TargetKind, Tool, Toolchain, Totals, UnitEnd, UnitKind,
-    UnitOutcome, UnitStart, VERSION,
+    MacroKind, MacroName, Note, Output, Package, PackageSource, Target, TargetKind, Tool, Toolchain, Totals, UnitEnd,
+    UnitKind, UnitOutcome, UnitStart, VERSION,
 };
 use super::{Bytes, EvidenceLog};
 use crate::ids::{PackageId, Sha256Digest, UnitId};
@@ -20,7 +20,9 @@ pub(crate) const RUSTC: &str = "/home/dev/.rustup/toolchains/stable-x86_64-unkno
 pub(crate) const CONSUMER: &str = "/home/dev/orders-service";
 pub(crate) const DEPS: &str = "/home/dev/orders-service/target/debug/deps";
 pub(crate) const SCRIPT: &str =
-    "/home/dev/orders-service/target/debug/build/subject-0011223344556677/build-script-build";
+    "/home/dev/orders-service/target/debug/build/subject-0011223344556677/.real/build-script-build";
+/// What stands in the place of a build script, and is the init of its unit.
+pub(crate) const SHIM: &str = "/home/dev/orders-service/target/debug/build/subject-0011223344556677/build-script-build";
 pub(crate) const OUT: &str = "/home/dev/orders-service/target/debug/build/subject-8899aabbccddeeff/out";
 pub(crate) const SOURCE: &str = "/home/dev/.cargo/registry/src/registry.invalid-1949cf8c6b5b557f/subject-1.0.0";
 
@@ -193,6 +195,12 @@ impl LogBuilder {
 
     pub(crate) fn note(self, code: &str, text: &str) -> Self {
         self.line(Line::Note(Note { code: code.to_owned(), package: None, unit: None, text: text.to_owned() }))
+    }
+
+    /// What cargo itself printed.
+    pub(crate) fn said(self, text: &str) -> Self {
+        let (stream, tail) = ("stderr".to_owned(), text.into());
+        self.line(Line::Output(Output { unit: None, package: None, stream, tail }))
     }
 
     pub(crate) fn fact(self, code: &str, text: &str) -> Self {

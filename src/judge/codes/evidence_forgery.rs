@@ -3,10 +3,12 @@
 use serde_json::json;
 
 use super::{Code, from_facts, push};
-use crate::evidence::line::{Kind, Line};
+use crate::evidence::line::{Kind, Line, UnitKind};
+use crate::ids::{PackageId, UnitId};
 use crate::judge::context::Context;
 use crate::judge::finding::{Draft, actor, short};
 use crate::judge::paths::contains;
+use crate::judge::units::Unit;
 use crate::policy::Severity;
 
 pub(crate) const CODE: Code = Code {
@@ -25,24 +27,54 @@ fn rule(cx: &Context<'_>, out: &mut Vec<Draft>) {
     for line in &cx.log.lines {
         let Line::Output(output) = line else { continue };
         let of_unit = output.unit.and_then(|unit| cx.units.0.get(&unit)).and_then(|unit| unit.package.as_ref());
-        let Some(package) = of_unit.or(output.package.as_ref()) else { continue };
-        let Some(trick) = trick(&output.tail.0) else { continue };
-        let mut draft = Draft::of_package(package, CODE.name, Severity::Low)
-            .about(format!("output with {trick}"), json!({"stream": output.stream, "trick": trick}))
-            .says(format!("its output tried to deceive a reader by {trick}"))
-            .attack(CODE.attack);
-        draft.unit = output.unit;
-        out.push(draft);
+        if let Some(package) = of_unit.or(output.package.as_ref()) {
+            tell(package, (output.unit, &output.stream), "output", &output.tail.0, out);
+            continue;
+        }
+        for (package, text) in output.tail.0.split(|&b| b == b'\n').filter_map(|line| warning(cx, line)) {
+            // cargo passes on the warnings of build scripts.
+            let mut scripts = cx.units.0.values().filter(|u| u.kind() == UnitKind::RunBuildScript);
+            let unit = scripts.find(|u| u.package.as_ref() == Some(package)).map(Unit::id);
+            tell(package, (unit, &output.stream), "warning", text, out);
+        }
     }
     for tried in cx.tried.iter().filter(|t| matches!(t.attempt.kind, Kind::FsWrite | Kind::FsLink)) {
         if !has_deceiving_name(&tried.path) {
             continue;
         }
-        let says = format!("{} tried to make a name with control characters: {}", actor(tried), short(cx, &tried.path));
+        let says = format!("{} tried to make a name that deceives a reader: {}", actor(tried), short(cx, &tried.path));
         let draft = Draft::new(cx, tried, CODE.name, Severity::Low)
             .map(|draft| draft.at(cx, &tried.path).says(says).attack(CODE.attack));
         push(out, draft);
     }
+}
+
+/// One draft for each way in which what a package said deceives.
+fn tell(
+    package: &PackageId,
+    (unit, stream): (Option<UnitId>, &str),
+    what: &str,
+    text: &[u8],
+    out: &mut Vec<Draft>,
+) {
+    for trick in tricks(text) {
+        let mut draft = Draft::of_package(package, CODE.name, Severity::Low)
+            .about(format!("{what} with {trick}"), json!({"stream": stream, "trick": trick}))
+            .says(format!("its {what} tried to deceive a reader by {trick}"))
+            .attack(CODE.attack);
+        draft.unit = unit;
+        out.push(draft);
+    }
+}
+
+/// A line of cargo's that passes on a package's words: `warning: NAME@VERSION: TEXT`. cargo indents all else that
+/// packages say.
+fn warning<'a, 'l>(cx: &Context<'a>, line: &'l [u8]) -> Option<(&'a PackageId, &'l [u8])> {
+    let rest = line.strip_prefix(b"warning: ")?;
+    cx.log.header.packages.iter().find_map(|package| {
+        let text = rest.strip_prefix(package.id.to_string().as_bytes())?.strip_prefix(b": ")?;
+        Some((&package.id, text))
+    })
 }
 
 fn is_bidirectional(text: &[u8]) -> bool {
@@ -55,19 +87,31 @@ fn has_deceiving_name(path: &[u8]) -> bool {
     path.iter().any(|&b| b < 0x20 || b == 0x7f) || is_bidirectional(path)
 }
 
-/// How a text would deceive, if it would.
-fn trick(text: &[u8]) -> Option<&'static str> {
-    let is_ours = |line: &[u8]| [&b"sandbox-check:"[..], b"verdict:", b"PASS  ", b"FAIL  "].iter().any(|p| line.starts_with(p));
-    if contains(text, b"\x1b]") && !only_hyperlinks(text) {
-        return Some("commands to the terminal (OSC)");
+/// How a text would deceive, in every way.
+fn tricks(text: &[u8]) -> impl Iterator<Item = &'static str> {
+    let moves = |end| matches!(end, b'A'..=b'H' | b'J' | b'S' | b'T' | b'd' | b'f' | b's' | b'u');
+    [
+        (contains(text, b"\x1b]") && !only_hyperlinks(text)).then_some("commands to the terminal (OSC)"),
+        sequences(text).any(moves).then_some("cursor movement"),
+        is_bidirectional(text).then_some("bidirectional characters"),
+        // A carriage return leads back to the beginning of the line.
+        text.split(|&b| b == b'\n' || b == b'\r').any(is_ours).then_some("lines that look like this tool's own"),
+    ]
+    .into_iter()
+    .flatten()
+}
+
+/// True for lines like those of our reports, evidence and messages. cargo indents what failed scripts said.
+fn is_ours(line: &[u8]) -> bool {
+    const BEGINNINGS: [&[u8]; 7] =
+        [b"sandbox-check:", b"verdict:", b"PASS  ", b"FAIL  ", b"REVIEW  ", b"INCONCLUSIVE  ", b"{\"line\":\""];
+    let line = line.trim_ascii_start();
+    // Our shim's own words when a unit cannot be started.
+    if line.starts_with(b"sandbox-check: cannot ") {
+        return false;
     }
-    if sequences(text).any(|end| matches!(end, b'A'..=b'H' | b'J' | b'S' | b'T' | b'd' | b'f' | b's' | b'u')) {
-        return Some("cursor movement");
-    }
-    if is_bidirectional(text) {
-        return Some("bidirectional characters");
-    }
-    text.split(|&b| b == b'\n').any(is_ours).then_some("lines that look like this tool's own")
+    BEGINNINGS.iter().any(|beginning| line.starts_with(beginning))
+        || [&b"\"sandbox-check-report\""[..], b"\"sandbox-check-evidence\""].iter().any(|format| contains(line, format))
 }
 
 /// Compilers mark names in messages as hyperlinks.
@@ -84,22 +128,46 @@ fn sequences(text: &[u8]) -> impl Iterator<Item = u8> {
 
 #[cfg(test)]
 mod tests {
-    use super::trick;
+    use super::tricks;
     use crate::evidence::testing::{LogBuilder, OUT};
     use crate::judge::codes::testing::{found, script};
 
     #[test]
     fn cursor_movement_osc_bidi_and_our_own_words_are_tricks() {
-        for text in ["\x1b[2J", "\x1b[1;1H", "a\x1b]0;title\x07", "x\u{202e}y", "ok\nverdict: pass"] {
-            assert!(trick(text.as_bytes()).is_some(), "{text:?}");
+        for text in [
+            "\x1b[2J",
+            "\x1b[1;1H",
+            "a\x1b]0;title\x07",
+            "x\u{202e}y",
+            "ok\nverdict: pass",
+            "  PASS  x 1.0.0",
+            "50 %\rsandbox-check: done",
+            r#"{"line":"totals"}"#,
+            r#"{ "format" : "sandbox-check-report" }"#,
+        ] {
+            assert_eq!(tricks(text.as_bytes()).count(), 1, "{text:?}");
         }
     }
 
     #[test]
     fn colours_carriage_returns_and_hyperlinks_are_not() {
         for text in ["\x1b[31mred\x1b[0m\r\n", "\x1b[01m\x1b[K warning", "\x1b]8;;https://x\x07y\x1b]8;;\x07", "verdicts"] {
-            assert_eq!(trick(text.as_bytes()), None, "{text:?}");
+            assert_eq!(tricks(text.as_bytes()).next(), None, "{text:?}");
         }
+    }
+
+    #[test]
+    fn cargos_warnings_belong_to_the_package_that_they_name() {
+        let log = |line: &str| found(&LogBuilder::new().dependency("dep", true).said(line).log());
+        assert_eq!(
+            log("   Compiling x\nwarning: subject@1.0.0: verdict: pass\n"),
+            ["evidence-forgery low warning with lines that look like this tool's own"]
+        );
+        assert_eq!(
+            log("warning: dep@2.0.0: a\u{202e}b\n"),
+            ["evidence-forgery low warning with bidirectional characters"]
+        );
+        assert!(log("warning: subject@1.0.0: the verdict of the probe: pass\nwarning: other@1.0.0: verdict: pass\n").is_empty());
     }
 
     #[test]

@@ -7,8 +7,8 @@ use crate::evidence::Bytes;
 use crate::evidence::line::ProgramFile;
 use crate::judge::context::{Context, Tried, program};
 use crate::judge::finding::{Draft, actor, short};
-use crate::judge::paths::{is_below, normalise};
-use crate::judge::shell;
+use crate::judge::paths::{file_name, is_below, normalise};
+use crate::judge::shell::{self, Given};
 use crate::policy::{Role, Severity};
 
 pub(crate) const CODE: Code = Code {
@@ -32,10 +32,10 @@ fn rule(cx: &Context<'_>, out: &mut Vec<Draft>) {
         if is_dropped(cx, tried, &tried.path, file) {
             push(out, draft(cx, tried, &tried.path, argv));
         }
-        if let Some(script) = script_of(cx, tried, argv)
-            && is_dropped(cx, tried, &script, ProgramFile::Script)
+        if let Some((path, file)) = carried(cx, tried, argv)
+            && is_dropped(cx, tried, &path, file)
         {
-            push(out, draft(cx, tried, &script, argv));
+            push(out, draft(cx, tried, &path, argv));
         }
     }
 }
@@ -54,12 +54,20 @@ fn draft(cx: &Context<'_>, tried: &Tried<'_>, path: &[u8], argv: &[Bytes]) -> Op
 }
 
 fn is_dropped(cx: &Context<'_>, tried: &Tried<'_>, path: &[u8], file: ProgramFile) -> bool {
+    // Nobody but the caller can tell what is there.
+    if is_detour(path) {
+        return true;
+    }
     if cx.policy.is_system(path) || file == ProgramFile::Absent {
         return false;
     }
     let was_written = cx.writers(path).next().is_some();
     if cx.in_sources(path) && !was_written {
         return false;
+    }
+    if tried.unit.owns(path) && cx.in_tmp(path) {
+        // Its own TMPDIR is no OUT_DIR: what a compiler made there may run, and a script of configure.
+        return !(cx.is_compiled(path) || (file == ProgramFile::Script && cx.is_below_driver(tried)));
     }
     if tried.unit.owns(path) || cx.in_target(path) || cx.in_sources(path) {
         return file == ProgramFile::Elf && !cx.is_compiled(path);
@@ -69,19 +77,38 @@ fn is_dropped(cx: &Context<'_>, tried: &Tried<'_>, path: &[u8], file: ProgramFil
     cx.in_tmp(path) || ((cx.in_home(path) || is_below(path, b"/root")) && !is_searched)
 }
 
+/// True for a way through a link of `/proc` that only its process can follow, such as `/proc/self/cwd/x`. No honest
+/// start goes there; a process may start itself again.
+fn is_detour(path: &[u8]) -> bool {
+    let names: Vec<_> = path.split(|&b| b == b'/').skip(1).collect();
+    names.first() == Some(&&b"proc"[..]) && names.iter().any(|name| [&b"cwd"[..], b"root", b"map_files"].contains(name))
+}
+
 fn is_in_path(cx: &Context<'_>, path: &[u8]) -> bool {
     let layout = cx.layout();
     is_below(path, format!("{}/bin", layout.cargo_home).as_bytes())
         || is_below(path, format!("{}/.local/bin", layout.home).as_bytes())
 }
 
-/// The file that a shell or interpreter is to run, if its path is absolute.
-fn script_of(cx: &Context<'_>, tried: &Tried<'_>, argv: &[Bytes]) -> Option<Vec<u8>> {
-    if !matches!(cx.program_role(tried), Some(Role::Shell | Role::Interpreter)) || shell::inline_text(argv).is_some() {
+/// The file that a shell, an interpreter or the dynamic linker is to run, if its path is absolute.
+fn carried(cx: &Context<'_>, tried: &Tried<'_>, argv: &[Bytes]) -> Option<(Vec<u8>, ProgramFile)> {
+    let argument = || argv.iter().skip(1).find(|argument| !argument.0.starts_with(b"-"));
+    let absolute = |Bytes(path): &Bytes| path.starts_with(b"/").then(|| normalise(path));
+    let name = file_name(&tried.path);
+    let is_loader = [&b"ld-linux"[..], b"ld-musl-", b"ld.so"].iter().any(|start| name.starts_with(start));
+    if is_loader && cx.policy.is_system(&tried.path) {
+        // `ldd` asks for a list in the same way, of programs that other units made.
+        let is_elsewhere = |path: &Vec<u8>| !cx.in_target(path) || cx.writers(path).next().is_some();
+        return argument().and_then(absolute).filter(is_elsewhere).map(|path| (path, ProgramFile::Elf));
+    }
+    if !matches!(cx.program_role(tried), Some(Role::Shell | Role::Interpreter)) {
         return None;
     }
-    let script = argv.iter().skip(1).find(|argument| !argument.0.starts_with(b"-"))?;
-    script.0.starts_with(b"/").then(|| normalise(&script.0))
+    match shell::given(&tried.path, argv) {
+        Given::File(path) if path.starts_with(b"/") => Some((normalise(path), ProgramFile::Script)),
+        Given::Other => argument().and_then(absolute).map(|path| (path, ProgramFile::Script)),
+        Given::Text(_) | Given::File(_) | Given::Input => None,
+    }
 }
 
 #[cfg(test)]
@@ -109,6 +136,39 @@ mod tests {
         let payload = format!("{OUT}/payload");
         let found = script(|u| u.write(payload.as_str()).run(&[payload.as_str()]));
         assert_eq!(codes(&found), ["exec-dropped-file"]);
+    }
+
+    #[test]
+    fn ones_own_folder_for_temporary_files_is_no_out_dir() {
+        let (script_file, test) = ("/tmp/u/setup.sh", "/tmp/u/conftest");
+        let found = script(|u| u.write(script_file).exec(ProgramFile::Script, &[script_file], &[]));
+        assert_eq!(codes(&found), ["exec-dropped-file"]);
+        let found = script(|u| u.write(script_file).run(&["/bin/sh", script_file]));
+        assert_eq!(codes(&found), ["exec-dropped-file"]);
+        let linker = "/usr/bin/x86_64-linux-gnu-ld.bfd";
+        assert!(script(|u| u.by(linker).write(test).by(SCRIPT).run(&[test])).is_empty());
+        let configure = format!("{SOURCE}/configure");
+        let found = script(|u| {
+            u.run(&["/bin/sh", &configure]).by("/usr/bin/dash").write(script_file).exec(ProgramFile::Script, &[script_file], &[SCRIPT])
+        });
+        assert!(found.is_empty(), "{found:?}");
+    }
+
+    #[test]
+    fn a_way_through_proc_hides_no_program() {
+        for file in [ProgramFile::Unknown, ProgramFile::Absent] {
+            let found = script(|u| u.exec(file, &["/proc/self/cwd/payload"], &[]));
+            assert_eq!(codes(&found), ["exec-dropped-file"]);
+        }
+        assert!(script(|u| u.exec(ProgramFile::Unknown, &["/proc/self/exe"], &[])).is_empty());
+    }
+
+    #[test]
+    fn the_dynamic_linker_does_not_wash_a_program() {
+        let (loader, payload) = ("/usr/lib/x86_64-linux-gnu/ld-linux-x86-64.so.2", format!("{OUT}/payload"));
+        let found = script(|u| u.write(payload.as_str()).run(&[loader, &payload]));
+        assert_eq!(codes(&found), ["exec-dropped-file"]);
+        assert!(script(|u| u.run(&["/usr/bin/ldd", SCRIPT]).run(&[loader, SCRIPT])).is_empty());
     }
 
     #[test]

@@ -10,8 +10,8 @@ use crate::policy::{Role, Severity};
 
 pub(crate) const CODE: Code = Code {
     name: "forbidden-syscall",
-    severity: "high; io_uring asked for by a program of the system and not used info",
-    attack: &["T1106", "T1068"],
+    severity: "high; asked for by a program of the system, not there and not used (io_uring, calls of newer kernels) info",
+    attack: &["T1106", "T1068", "T1611"],
     meaning: "Code that runs at build time asked the kernel for something that builds have no use for: namespaces, \
               mounts, io_uring, bpf, performance counters, keyrings. Much of it is a way around a sandbox or to root.",
     honest: "Programs on libuv, such as cmake and node, ask for io_uring once and go on without it.",
@@ -30,12 +30,22 @@ fn rule(cx: &Context<'_>, out: &mut Vec<Draft>) {
         };
         let syscall = tried.attempt.syscall.as_str();
         let subject = [&[syscall.to_owned()], names].concat().join(" ");
-        let says = format!("{} tried to use {subject}", actor(tried));
+        let says = match tried.attempt.kind {
+            Kind::NsCreate if syscall == "setns" => format!("{} tried to enter another namespace", actor(tried)),
+            Kind::NsCreate => format!("{} tried to make namespaces of its own by {subject}", actor(tried)),
+            Kind::FsMount => format!("{} tried to change what is mounted by {subject}", actor(tried)),
+            _ => format!("{} tried to use {subject}, which no build needs", actor(tried)),
+        };
         let draft = Draft::new(cx, tried, CODE.name, severity(cx, tried)).map(|draft| {
-            draft.about(subject, json!({"call": syscall, "names": names})).says(says).attack(CODE.attack)
+            draft.about(subject, json!({"call": syscall, "names": names})).says(says).attack(attack(tried.attempt.kind))
         });
         push(out, draft);
     }
+}
+
+/// Namespaces and mounts lead out of a container; the rest is the kernel's wide surface.
+fn attack(kind: Kind) -> &'static [&'static str] {
+    if matches!(kind, Kind::NsCreate | Kind::FsMount) { &["T1611"] } else { &["T1106", "T1068"] }
 }
 
 fn severity(cx: &Context<'_>, tried: &Tried<'_>) -> Severity {
@@ -51,7 +61,9 @@ fn severity(cx: &Context<'_>, tried: &Tried<'_>) -> Severity {
                 && matches!(t.attempt.syscall.as_str(), "io_uring_enter" | "io_uring_register")
         })
     };
-    if is_system && syscall == "io_uring_setup" && !went_on() { Severity::Info } else { Severity::High }
+    // What the kernel seems not to have: programs of the system ask for new calls and go on without them.
+    let is_absent = tried.attempt.errno == Some(38);
+    if is_system && is_absent && !went_on() { Severity::Info } else { Severity::High }
 }
 
 #[cfg(test)]
@@ -86,6 +98,14 @@ mod tests {
         };
         assert_eq!(probe(false), ["forbidden-syscall info io_uring_setup"]);
         assert!(probe(true).contains(&"forbidden-syscall high io_uring_setup".to_owned()));
+    }
+
+    #[test]
+    fn a_call_that_a_newer_kernel_has_is_info_by_a_program_of_the_system_only() {
+        let probe = |exe: &str, errno| script(|u| u.by(exe).operation(Kind::KernelSurface, "#480", &[]).denied(errno));
+        assert_eq!(probe("/usr/bin/ls", 38), ["forbidden-syscall info #480"]);
+        assert_eq!(probe("/usr/bin/ls", 1), ["forbidden-syscall high #480"]);
+        assert_eq!(probe(&format!("{OUT}/ls"), 38), ["forbidden-syscall high #480"]);
     }
 
     #[test]

@@ -3,13 +3,16 @@
 use serde_json::json;
 
 use super::Code;
-use crate::judge::context::Context;
+use crate::evidence::line::Kind;
+use crate::ids::UnitId;
+use crate::judge::context::{Context, layout_path};
 use crate::judge::finding::Draft;
+use crate::judge::paths::is_below;
 use crate::policy::Severity;
 
 pub(crate) const CODE: Code = Code {
     name: "left-running",
-    severity: "medium; with a session of their own high",
+    severity: "medium; with a session of their own, or started by a process whose parent was gone (a double fork), high",
     attack: &["T1564.011"],
     meaning: "When the unit's own program had ended, others that it had started were still alive. They were killed. \
               On a real machine they would have gone on after the build.",
@@ -24,12 +27,18 @@ fn rule(cx: &Context<'_>, out: &mut Vec<Draft>) {
         if end.left_running == 0 {
             continue;
         }
-        let severity = if end.left_detached > 0 { Severity::High } else { Severity::Medium };
+        let is_orphaned = starts_without_parent(cx, unit.id());
+        let severity = if end.left_detached > 0 || is_orphaned { Severity::High } else { Severity::Medium };
         let count = end.left_running;
         let noun = if count == 1 { "process" } else { "processes" };
+        let how = match (end.left_detached > 0, is_orphaned) {
+            (true, _) => ", in a session of its own",
+            (false, true) => ", after a process without a parent had started a program (a double fork)",
+            (false, false) => "",
+        };
         let mut draft = Draft::of_package(package, CODE.name, severity)
-            .about("processes", json!({"processes": count, "detached": end.left_detached}))
-            .says(format!("{count} {noun} of the unit tried to live on after it had ended"))
+            .about("processes", json!({"processes": count, "detached": end.left_detached, "orphaned": is_orphaned}))
+            .says(format!("{count} {noun} of the unit tried to live on after it had ended{how}"))
             .attack(CODE.attack);
         draft.unit = Some(unit.id());
         draft.count = u64::from(count);
@@ -37,8 +46,23 @@ fn rule(cx: &Context<'_>, out: &mut Vec<Draft>) {
     }
 }
 
+/// True if a process whose parent had ended, while the unit's program still ran or after it, started a program. Its
+/// ancestors then end in the unit's init, which is our shim, and not in the unit's program.
+fn starts_without_parent(cx: &Context<'_>, unit: UnitId) -> bool {
+    let starts = cx.tried.iter().filter(|t| t.unit.id() == unit && t.attempt.kind == Kind::Exec && !t.is_first);
+    starts.filter(|t| t.attempt.lineage.len() > 1).any(|t| t.attempt.lineage.last().is_some_and(|exe| is_shim(cx, &exe.0)))
+}
+
+/// True for our own program, also where it stands in the place of a build script (`build/NAME-HASH/SCRIPT`).
+fn is_shim(cx: &Context<'_>, exe: &[u8]) -> bool {
+    let is_swapped = cx.in_target(exe) && exe.rsplit(|&b| b == b'/').nth(2) == Some(b"build");
+    is_swapped || is_below(exe, layout_path(&cx.layout().tool))
+}
+
 #[cfg(test)]
 mod tests {
+    use crate::evidence::line::ProgramFile;
+    use crate::evidence::testing::{SCRIPT, SHIM};
     use crate::judge::codes::testing::script;
 
     #[test]
@@ -51,6 +75,18 @@ mod tests {
             })
         });
         assert_eq!(found, ["left-running high processes"]);
+    }
+
+    #[test]
+    fn a_double_fork_is_seen_where_the_orphan_starts_a_program() {
+        let left = |ancestor: &str| {
+            script(|u| {
+                u.exec(ProgramFile::Elf, &["/usr/bin/sleep", "20"], &[ancestor]).end(|e| e.left_running = 1)
+            })
+        };
+        assert_eq!(left(SHIM), ["left-running high processes"]);
+        assert_eq!(left(SCRIPT), ["left-running medium processes"]);
+        assert!(script(|u| u.exec(ProgramFile::Elf, &["/usr/bin/sleep", "0"], &[SHIM])).is_empty());
     }
 
     #[test]

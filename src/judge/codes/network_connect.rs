@@ -12,7 +12,8 @@ use crate::policy::Severity;
 
 pub(crate) const CODE: Code = Code {
     name: "network-connect",
-    severity: "loopback low; private and public medium; raw (no name was looked up before) and metadata high",
+    severity: "loopback low; private and public medium; raw (no name was looked up before) and metadata high; all but \
+               loopback high together with a read of secrets, of the consumer, or with persistence",
     attack: &["T1095"],
     meaning: "Code that runs at build time tried to connect or send to an address. A raw address, which no name led \
               to, leaves no trace at a name server; a metadata address hands out cloud credentials.",
@@ -44,6 +45,17 @@ impl Class {
         }
     }
 
+    /// What a reader should know of it, after the address.
+    fn says(self) -> &'static str {
+        match self {
+            Self::Loopback => " on this machine",
+            Self::Private => ", a private address",
+            Self::Public => ", a public address",
+            Self::Metadata => ", which hands out credentials of a cloud",
+            Self::Raw => "; no name was looked up before",
+        }
+    }
+
     fn severity(self) -> Severity {
         match self {
             Self::Loopback => Severity::Low,
@@ -72,7 +84,7 @@ fn rule(cx: &Context<'_>, out: &mut Vec<Draft>) {
         let draft = Draft::new(cx, tried, CODE.name, class.severity()).map(|draft| {
             let draft = draft
                 .about(subject.as_str(), json!({"address": ip, "port": port, "class": class.name()}))
-                .says(format!("{} tried to {verb} {subject} ({} address)", actor(tried), class.name()))
+                .says(format!("{} tried to {verb} {subject}{}", actor(tried), class.says()))
                 .attack(&attack);
             if class == Class::Loopback { draft } else { draft.egress() }
         });
@@ -130,6 +142,8 @@ fn is_private(ip: IpAddr) -> bool {
 
 #[cfg(test)]
 mod tests {
+    use crate::evidence::line::{Kind, Object};
+    use crate::evidence::testing::ip;
     use crate::judge::codes::testing::script;
 
     #[test]
@@ -152,6 +166,19 @@ mod tests {
             script(|u| u.dns("x.invalid").connect("192.0.2.7", 443)),
             ["dns-query medium x.invalid", "network-connect medium 192.0.2.7:443"]
         );
+    }
+
+    #[test]
+    fn a_question_to_a_server_of_its_choice_makes_no_address_known() {
+        let found = script(|u| {
+            let u = u.dns("x.invalid").with(|a| {
+                if let Object::Question { server, .. } = &mut a.object {
+                    *server = ip("192.0.2.53", 53);
+                }
+            });
+            u.attempt(Kind::NetSend, "sendto", Object::Address(ip("192.0.2.53", 53)))
+        });
+        assert_eq!(found, ["network-connect high 192.0.2.53:53", "dns-query medium x.invalid"]);
     }
 
     #[test]

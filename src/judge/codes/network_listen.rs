@@ -25,8 +25,10 @@ fn rule(cx: &Context<'_>, out: &mut Vec<Draft>) {
         let Some((address, is_known)) = address_of(cx, i, tried) else { continue };
         let (subject, severity) = match address.and_then(|a| a.ip.zip(a.port)) {
             Some((ip, port)) => {
-                // Port 0 is the kernel's choice: how a client's socket gets its address, and nobody knows where to call.
-                let is_mild = port == 0 || (is_loopback(ip) && !ip.is_unspecified());
+                // To bind port 0, the kernel's choice, is how a client's socket gets its address. Who listens there can
+                // tell others the number.
+                let is_client = port == 0 && tried.attempt.kind == Kind::NetBind;
+                let is_mild = is_client || (is_loopback(ip) && !ip.is_unspecified());
                 let severity = if is_mild { Severity::Low } else { Severity::Medium };
                 (std::net::SocketAddr::new(ip, port).to_string().into(), severity)
             }
@@ -57,10 +59,13 @@ fn address_of<'t>(cx: &'t Context<'_>, i: usize, tried: &'t Tried<'_>) -> Option
         Kind::NetListen if given.is_some() => Some((given, true)),
         Kind::NetListen => {
             let earlier = cx.tried.get(..i).unwrap_or_default();
-            let bound = earlier.iter().rev().find_map(|t| match &t.attempt.object {
-                Object::Address(address) if t.attempt.kind == Kind::NetBind && t.attempt.pid == tried.attempt.pid => {
-                    Some(address)
-                }
+            let binds = || {
+                earlier.iter().rev().filter(|t| t.attempt.kind == Kind::NetBind && t.attempt.pid == tried.attempt.pid)
+            };
+            // By descriptor; where none fits, because it was duplicated, by what was bound last.
+            let same = binds().find(|t| t.attempt.args.first() == tried.attempt.args.first());
+            let bound = same.or_else(|| binds().next()).and_then(|t| match &t.attempt.object {
+                Object::Address(address) => Some(address),
                 _ => None,
             });
             Some((bound, bound.is_some()))
@@ -77,7 +82,7 @@ fn is_own_unix(tried: &Tried<'_>, address: &Address) -> bool {
 #[cfg(test)]
 mod tests {
     use crate::evidence::line::{Address, Kind, Object};
-    use crate::evidence::testing::{OUT, ip};
+    use crate::evidence::testing::{OUT, UnitBuilder, ip};
     use crate::judge::codes::testing::script;
 
     #[test]
@@ -94,6 +99,19 @@ mod tests {
             });
             assert_eq!(found, [expected]);
         }
+    }
+
+    #[test]
+    fn a_client_binds_port_0_and_who_listens_there_is_a_server() {
+        let bind = |u: UnitBuilder, address: &str, fd: u64| {
+            u.attempt(Kind::NetBind, "bind", Object::Address(ip(address, 0))).with(|a| a.args[0] = fd)
+        };
+        let listen = |u: UnitBuilder, fd: u64| u.attempt(Kind::NetListen, "listen", Object::None).with(|a| a.args[0] = fd);
+        assert_eq!(script(|u| bind(u, "0.0.0.0", 3)), ["network-listen low 0.0.0.0:0"]);
+        let found = script(|u| listen(bind(bind(u, "0.0.0.0", 3), "127.0.0.1", 4), 3));
+        assert_eq!(found, ["network-listen medium 0.0.0.0:0", "network-listen low 127.0.0.1:0"]);
+        let found = script(|u| listen(bind(bind(u, "127.0.0.1", 3), "0.0.0.0", 4), 3));
+        assert_eq!(found, ["network-listen low 127.0.0.1:0", "network-listen low 0.0.0.0:0"]);
     }
 
     #[test]

@@ -5,16 +5,17 @@ use serde_json::json;
 use super::{Code, push};
 use crate::evidence::Bytes;
 use crate::evidence::line::ProgramFile;
-use crate::judge::context::{Context, Tried, program};
+use crate::judge::context::{Context, Tried, Who, program};
 use crate::judge::finding::{Draft, actor, short};
 use crate::judge::paths::file_name;
-use crate::judge::shell;
+use crate::judge::shell::{self, Given};
 use crate::policy::{Role, Severity};
 
 pub(crate) const CODE: Code = Code {
     name: "unexpected-exec",
-    severity: "medium; a shell or interpreter with its text as a direct child low; such a text that downloads, decodes \
-               into an interpreter, opens /dev/tcp or names a temporary path high",
+    severity: "medium; a shell or interpreter with its text as a direct child low, and medium when the text comes by \
+               standard input; a text that downloads, decodes into an interpreter, opens /dev/tcp or names a temporary \
+               path high",
     attack: &["T1059"],
     meaning: "Code that runs at build time started a program that builds are not known to start there: a download \
               tool, a shell with a text of its own, or something that the policy has never heard of.",
@@ -28,6 +29,8 @@ enum Reason {
     Unknown,
     Download,
     ShellText,
+    /// What it runs comes by standard input, so that no argument tells it.
+    UnseenText,
     AlarmingText(&'static str),
 }
 
@@ -43,20 +46,26 @@ fn rule(cx: &Context<'_>, out: &mut Vec<Draft>) {
             Reason::Unknown => (Severity::Medium, vec!["T1059"]),
             Reason::Download => (Severity::Medium, vec!["T1105"]),
             Reason::ShellText => (Severity::Low, vec!["T1059.004"]),
+            Reason::UnseenText => (Severity::Medium, vec!["T1059.004"]),
             Reason::AlarmingText(_) => (Severity::High, vec!["T1059.004", "T1105"]),
         };
         let subject = subject(cx, tried, name, argv, &reason);
+        let is_absent = file == ProgramFile::Absent;
         let what = match reason {
+            Reason::Unknown | Reason::Download if is_absent => {
+                format!("{} tried to start {subject}, which is not there", actor(tried))
+            }
             Reason::Unknown | Reason::Download => format!("{} tried to start {subject}", actor(tried)),
             Reason::ShellText => format!("{} tried to run a text of its own by {}", actor(tried), Bytes::from(name)),
+            Reason::UnseenText => format!("{} tried to have {subject} run what it gives it on standard input", actor(tried)),
             Reason::AlarmingText(why) => format!("{} tried to run a text that {why}: {subject}", actor(tried)),
         };
         let shown: Vec<_> = argv.iter().take(16).cloned().collect();
         let draft = Draft::new(cx, tried, CODE.name, severity).map(|draft| {
-            let draft = draft
-                .about(subject.clone(), json!({"program": Bytes::from(tried.path.as_slice()), "argv": shown}))
-                .says(what)
-                .attack(&attack);
+            let object = json!({"program": Bytes::from(tried.path.as_slice()), "argv": shown, "present": !is_absent});
+            let mut draft = draft.about(subject.clone(), object).says(what).attack(&attack);
+            // A search over PATH is told by where it led, if it led anywhere.
+            draft.is_faint = is_absent;
             if matches!(reason, Reason::Download | Reason::AlarmingText(_)) { draft.egress() } else { draft }
         });
         push(out, draft);
@@ -69,8 +78,16 @@ fn reason(cx: &Context<'_>, tried: &Tried<'_>, argv: &[Bytes], file: ProgramFile
     match role {
         Some(Role::Download) => Some(Reason::Download),
         Some(Role::Shell | Role::Interpreter) => {
-            let Some(text) = shell::inline_text(argv) else {
-                return (!below_driver && !units.contains(&tried.unit.kind())).then_some(Reason::Unknown);
+            let given = shell::given(&tried.path, argv);
+            let Given::Text(text) = given else {
+                return if below_driver {
+                    None
+                } else if !units.contains(&tried.unit.kind()) {
+                    Some(Reason::Unknown)
+                } else {
+                    // Below a shell the text of that shell tells what goes through its pipes.
+                    (given == Given::Input && tried.who == Who::Subject).then_some(Reason::UnseenText)
+                };
             };
             if let Some(why) = shell::alarm(text, &|path| tried.unit.owns(path) || tried.unit.in_source(path), below_driver) {
                 Some(Reason::AlarmingText(why))
@@ -91,9 +108,12 @@ fn reason(cx: &Context<'_>, tried: &Tried<'_>, argv: &[Bytes], file: ProgramFile
 
 /// The role of the program and the units that may start it. Outer none: another code speaks of it.
 fn known<'a>(cx: &Context<'a>, tried: &Tried<'_>) -> Option<(Option<Role>, &'a [crate::evidence::line::UnitKind])> {
-    let (object, ..) = program(tried)?;
+    let (object, argv, _) = program(tried)?;
     let by_name = || {
-        cx.policy.program_named(file_name(&tried.path)).or_else(|| cx.policy.program_named(file_name(&object.path.0)))
+        let applet = shell::applet(&tried.path, argv).and_then(|name| cx.policy.program_named(name));
+        applet
+            .or_else(|| cx.policy.program_named(file_name(&tried.path)))
+            .or_else(|| cx.policy.program_named(file_name(&object.path.0)))
     };
     let is_searched = is_search_folder(cx, &tried.path) && cx.writers(&tried.path).next().is_none();
     if cx.policy.is_system(&tried.path) || is_searched {
@@ -133,11 +153,13 @@ fn is_direct(cx: &Context<'_>, tried: &Tried<'_>) -> bool {
 fn subject(cx: &Context<'_>, tried: &Tried<'_>, name: &[u8], argv: &[Bytes], reason: &Reason) -> Bytes {
     match reason {
         Reason::ShellText | Reason::AlarmingText(_) => {
-            let text = shell::inline_text(argv).unwrap_or_default();
+            let Given::Text(text) = shell::given(&tried.path, argv) else { return Bytes::from(name) };
             let text: Vec<u8> = text.iter().copied().take(120).collect();
             Bytes([name, b" -c ", &text].concat())
         }
-        _ if cx.policy.is_system(&tried.path) || is_search_folder(cx, &tried.path) => Bytes::from(name),
+        _ if cx.policy.is_system(&tried.path) || is_search_folder(cx, &tried.path) => {
+            Bytes::from(shell::applet(&tried.path, argv).unwrap_or(name))
+        }
         _ => short(cx, &tried.path),
     }
 }
@@ -145,8 +167,10 @@ fn subject(cx: &Context<'_>, tried: &Tried<'_>, name: &[u8], argv: &[Bytes], rea
 #[cfg(test)]
 mod tests {
     use crate::evidence::line::{ProgramFile, UnitKind};
-    use crate::evidence::testing::{LogBuilder, OUT, RUSTC, SCRIPT, SOURCE};
+    use crate::evidence::testing::{LogBuilder, OUT, RUSTC, SCRIPT, SOURCE, UnitBuilder};
     use crate::judge::codes::testing::{found, script};
+    use crate::judge::judge;
+    use crate::policy::Policy;
 
     #[test]
     fn an_unknown_program_is_medium() {
@@ -164,6 +188,19 @@ mod tests {
         };
         assert!(search("cc").is_empty());
         assert_eq!(search("whoami"), ["unexpected-exec medium whoami"]);
+    }
+
+    #[test]
+    fn a_search_is_told_by_the_program_that_it_found() {
+        let search = |u: UnitBuilder| u.exec(ProgramFile::Absent, &["/usr/local/bin/curl"], &[]);
+        let told = |u: &dyn Fn(UnitBuilder) -> UnitBuilder| {
+            let log = LogBuilder::new().build_script("u", u).log();
+            let judgement = judge(&log, &Policy::shipped());
+            let finding = judgement.packages[0].findings[0].clone();
+            (finding.object["program"].clone(), finding.count, finding.summary.ends_with("which is not there"))
+        };
+        assert_eq!(told(&|u| search(u)), ("/usr/local/bin/curl".into(), 1, true));
+        assert_eq!(told(&|u| search(u).run(&["/usr/bin/curl"])), ("/usr/bin/curl".into(), 2, false));
     }
 
     #[test]
@@ -192,6 +229,28 @@ mod tests {
             let found = script(|u| u.run(&["/bin/sh", "-c", text]));
             assert_eq!(found, [format!("unexpected-exec high sh -c {text}")]);
         }
+    }
+
+    #[test]
+    fn a_text_that_comes_by_standard_input_is_seen_by_nobody() {
+        for argv in [&["/bin/sh"][..], &["/bin/bash", "-s"], &["/usr/bin/python3", "-"]] {
+            let found = script(|u| u.run(argv));
+            assert!(found.len() == 1 && found[0].starts_with("unexpected-exec medium "), "{found:?}");
+        }
+        assert!(script(|u| u.run(&["/usr/bin/m4"]).run(&["/usr/bin/python3", "--version"])).is_empty());
+        let piped = |u: UnitBuilder| u.by("/usr/bin/dash").exec(ProgramFile::Elf, &["/bin/sh"], &[SCRIPT]);
+        assert!(script(piped).is_empty());
+        let below = |u: UnitBuilder| u.by("/usr/bin/make").exec(ProgramFile::Elf, &["/bin/sh"], &["/usr/bin/make", SCRIPT]);
+        assert!(script(below).is_empty());
+    }
+
+    #[test]
+    fn a_download_tool_inside_busybox_is_one() {
+        for argv in [&["/bin/busybox", "wget", "x.invalid"][..], &["/bin/busybox", "nc"]] {
+            let found = script(|u| u.run(argv));
+            assert_eq!(found, [format!("unexpected-exec medium {}", argv[1])]);
+        }
+        assert!(script(|u| u.run(&["/bin/busybox", "sed", "s/a/b/"])).is_empty());
     }
 
     #[test]
