@@ -11,8 +11,9 @@ use tame_index::index::cache::ValidCacheEntry;
 
 use super::config::CargoConfig;
 use super::error::AcquireError;
+use super::guard::same_server;
 use super::http::{Client, HttpError};
-use super::release::Release;
+use super::release::{self, Release};
 use super::settings::Limits;
 use super::sources::Source;
 use super::vendored;
@@ -24,8 +25,8 @@ const CONFIG_BYTES: u64 = 64 * 1024;
 /// A source with what is needed to use it.
 pub(crate) struct Registry<'a> {
     pub(crate) source: Source,
-    /// None when offline.
-    client: Option<&'a Client>,
+    /// None when offline, and for folders.
+    client: Option<Client>,
     home: &'a Path,
     token: Option<String>,
     limits: &'a Limits,
@@ -43,7 +44,7 @@ impl<'a> Registry<'a> {
     pub(crate) fn new(
         source: Source,
         config: &CargoConfig,
-        client: Option<&'a Client>,
+        client: Option<Client>,
         home: &'a Path,
         limits: &'a Limits,
     ) -> Self {
@@ -88,10 +89,18 @@ impl<'a> Registry<'a> {
 
     /// All versions of a name, as fresh as can be; none if the registry does not know it.
     pub(crate) fn versions(&self, name: &str) -> Result<Option<Vec<Release>>, AcquireError> {
-        match (&self.source, self.client) {
+        match (&self.source, &self.client) {
             (Source::Sparse(url), Some(client)) => self.fetch_versions(client, url, name),
             _ => self.known_versions(name),
         }
+    }
+
+    /// Asks a registry how it wants to be used, before cargo does: cargo takes an answer of any size.
+    pub(crate) fn open(&self) -> Result<(), AcquireError> {
+        let (Source::Sparse(url), Some(client)) = (&self.source, &self.client) else { return Ok(()) };
+        let config = self.fetch_config(client, url)?;
+        let _ = self.config.set(config);
+        Ok(())
     }
 
     /// All versions of a name that this machine knows of.
@@ -101,7 +110,11 @@ impl<'a> Registry<'a> {
             Source::Sparse(_) => {
                 let path = self.index_folder().join(".cache").join(krate.relative_path(None));
                 // Read, not mapped: cargo may be writing the file.
-                Ok(read_bounded(&path, self.limits.index_bytes)?.map(|bytes| read_cache(&bytes)).filter(some))
+                let bytes = match fs::metadata(&path) {
+                    Ok(meta) if meta.len() > self.limits.index_bytes => return Err(self.too_large(name)),
+                    _ => read_bounded(&path, self.limits.index_bytes)?,
+                };
+                Ok(bytes.map(|bytes| read_cache(&bytes)).filter(some))
             }
             Source::LocalRegistry(root) => {
                 let path = root.join("index").join(krate.relative_path(None));
@@ -112,11 +125,19 @@ impl<'a> Registry<'a> {
         }
     }
 
+    fn too_large(&self, name: &str) -> AcquireError {
+        let url = format!("the index entry of `{name}` in {}", self.describe());
+        HttpError::TooLarge { url, limit: self.limits.index_bytes }.into()
+    }
+
     fn fetch_versions(&self, client: &Client, url: &str, name: &str) -> Result<Option<Vec<Release>>, AcquireError> {
         let Ok(krate) = KrateName::try_from(name) else { return Ok(None) };
         let url = format!("{}{}", url.trim_start_matches("sparse+"), krate.relative_path(Some('/')));
         match self.get(client, &url, self.limits.index_bytes) {
-            Ok(lines) => Ok(Some(Release::parse_lines(&lines)).filter(some)),
+            Ok(text) => {
+                let releases = release::entry(name, &text).map_err(|reason| HttpError::Refused { url, reason })?;
+                Ok(Some(releases).filter(some))
+            }
             Err(HttpError::NotFound { .. }) => Ok(None),
             Err(error) => Err(error.into()),
         }
@@ -149,19 +170,30 @@ impl<'a> Registry<'a> {
         let config = match (&self.source, self.stored_config()) {
             // Cargo has just resolved with it, so it is fresh.
             (_, Some(config)) => config,
-            (Source::Sparse(url), None) => {
-                let url = format!("{}config.json", url.trim_start_matches("sparse+"));
-                let bytes = self.get(client, &url, CONFIG_BYTES)?;
-                serde_json::from_slice(&bytes).map_err(|error| HttpError::Refused { url, reason: error.to_string() })?
-            }
+            (Source::Sparse(url), None) => self.fetch_config(client, url)?,
             (_, None) => return Err(AcquireError::Lock { reason: "a folder has no downloads".to_owned() }),
         };
         Ok(self.config.get_or_init(|| config))
     }
 
-    /// Downloads a `.crate` file. The caller compares the checksum.
-    pub(crate) fn download(&self, id: &PackageId, checksum: Sha256Digest) -> Result<Vec<u8>, AcquireError> {
-        let Some(client) = self.client else {
+    fn fetch_config(&self, client: &Client, url: &str) -> Result<IndexConfig, AcquireError> {
+        let url = format!("{}config.json", url.trim_start_matches("sparse+"));
+        let refused = |reason: String| HttpError::Refused { url: url.clone(), reason };
+        let bytes = self.get(client, &url, CONFIG_BYTES).map_err(|error| match error {
+            HttpError::NotFound { .. } => refused("there is no registry: this file does not exist".to_owned()),
+            other => other,
+        })?;
+        let config: IndexConfig = serde_json::from_slice(&bytes)
+            .map_err(|error| refused(format!("not the settings of a registry: {error}{}", release::begin(&bytes))))?;
+        if !is_web(&config.dl) {
+            return Err(refused(format!("its download address {:?} is neither http nor https", config.dl)).into());
+        }
+        Ok(config)
+    }
+
+    /// Downloads a `.crate` file of at most `limit` bytes. The caller compares the checksum.
+    pub(crate) fn download(&self, id: &PackageId, checksum: Sha256Digest, limit: u64) -> Result<Vec<u8>, AcquireError> {
+        let Some(client) = &self.client else {
             return Err(AcquireError::OfflineMissing { missing: vec![id.to_string()] });
         };
         let config = self.config(client)?;
@@ -169,14 +201,23 @@ impl<'a> Registry<'a> {
             return Err(AcquireError::Lock { reason: format!("{:?} is not a package name", id.name) });
         };
         let url = download_url(config, krate, &id.version, checksum);
-        if !url.starts_with("https://") && !url.starts_with("http://") {
+        if !is_web(&url) {
             return Err(HttpError::Refused { url, reason: "only http and https are spoken".to_owned() }.into());
         }
-        // A token that came over a secure line goes over no other.
-        let downgraded = self.describe().starts_with("https:") && !url.starts_with("https:");
-        let token = self.token.as_deref().filter(|_| config.auth_required && !downgraded);
-        Ok(client.get(&url, token, self.limits.crate_bytes)?)
+        let token = self.token.as_deref().filter(|_| config.auth_required && self.trusts(&url));
+        Ok(client.get(&url, token, limit)?)
     }
+
+    /// Whether the registry's token may go to `url`: to its own server, and to the one that it named over a
+    /// secure line. What came over an open line may be anyone's word.
+    fn trusts(&self, url: &str) -> bool {
+        let home = self.describe();
+        same_server(&home, url) || home.starts_with("https:") && url.starts_with("https:")
+    }
+}
+
+fn is_web(url: &str) -> bool {
+    url.starts_with("https://") || url.starts_with("http://")
 }
 
 fn download_url(config: &IndexConfig, krate: KrateName<'_>, version: &str, checksum: Sha256Digest) -> String {
