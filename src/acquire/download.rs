@@ -34,13 +34,15 @@ pub(crate) struct Store<'a> {
     limits: &'a Limits,
     /// Whoever holds a large file in memory.
     turn: Mutex<()>,
+    /// Something failed: nobody begins anything more.
+    stopped: AtomicBool,
 }
 
 impl<'a> Store<'a> {
     pub(crate) fn new(cache: &Path, scratch: &'a Path, limits: &'a Limits) -> Result<Self, AcquireError> {
         let folder = cache.join("crates");
         fs::create_dir_all(&folder).map_err(AcquireError::file("create", &folder))?;
-        Ok(Self { folder, scratch, limits, turn: Mutex::new(()) })
+        Ok(Self { folder, scratch, limits, turn: Mutex::new(()), stopped: AtomicBool::new(false) })
     }
 
     fn place(&self, checksum: Sha256Digest) -> PathBuf {
@@ -54,9 +56,13 @@ impl<'a> Store<'a> {
             || self.place(checksum).is_file()
     }
 
-    /// The `.crate` file with exactly this checksum: cargo's copy, ours, or a fresh one.
-    fn fetch(&self, wanted: &Wanted<'_>) -> Result<Packed<'_>, AcquireError> {
-        let old = |bytes| Packed { bytes, fresh: false, _turn: None };
+    fn is_stopped(&self) -> bool {
+        self.stopped.load(Ordering::Relaxed)
+    }
+
+    /// The `.crate` file with exactly this checksum: cargo's copy, ours, or a fresh one. None if it is no longer wanted.
+    fn fetch(&self, wanted: &Wanted<'_>) -> Result<Option<Packed<'_>>, AcquireError> {
+        let old = |bytes| Some(Packed { bytes, fresh: false, _turn: None });
         for path in [wanted.registry.cached_crate(&wanted.id), self.place(wanted.checksum)] {
             // A file that cannot be read or has other contents is as good as none.
             if let Ok(Some(bytes)) = read_bounded(&path, self.limits.crate_bytes)
@@ -73,6 +79,9 @@ impl<'a> Store<'a> {
         let mut bytes = wanted.registry.download(&wanted.id, wanted.checksum, limit.min(SMALL));
         if limit > SMALL && matches!(bytes, Err(AcquireError::Http(HttpError::TooLarge { .. }))) {
             turn = Some(lock(&self.turn));
+            if self.is_stopped() {
+                return Ok(None);
+            }
             bytes = wanted.registry.download(&wanted.id, wanted.checksum, limit);
         }
         let bytes = bytes.map_err(|error| match error {
@@ -80,7 +89,7 @@ impl<'a> Store<'a> {
             other => other,
         })?;
         wanted.check(&bytes, "the downloaded file against the index")?;
-        Ok(Packed { bytes, fresh: true, _turn: turn })
+        Ok(Some(Packed { bytes, fresh: true, _turn: turn }))
     }
 
     fn read_local_registry(&self, wanted: &Wanted<'_>) -> Result<Vec<u8>, AcquireError> {
@@ -172,19 +181,18 @@ pub(crate) fn place_all(
     let threads = store.limits.threads.clamp(1, wanted.len().max(1));
     let queue = Mutex::new(VecDeque::from(wanted));
     let done = Mutex::new(Vec::new());
-    let stop = AtomicBool::new(false);
     std::thread::scope(|scope| {
         for _ in 0..threads {
             scope.spawn(|| {
-                while !stop.load(Ordering::Relaxed) {
+                while !store.is_stopped() {
                     let Some(next) = lock(&queue).pop_front() else { break };
                     progress.fetching(&next.id);
                     let outcome = place(&next, to, store);
                     match &outcome {
                         Ok(_) => progress.placed(&next.id),
-                        Err(_) => stop.store(true, Ordering::Relaxed),
+                        Err(_) => store.stopped.store(true, Ordering::Relaxed),
                     }
-                    lock(&done).push(outcome);
+                    lock(&done).extend(outcome.transpose());
                 }
             });
         }
@@ -220,15 +228,15 @@ fn lock<T>(mutex: &Mutex<T>) -> MutexGuard<'_, T> {
     mutex.lock().unwrap_or_else(std::sync::PoisonError::into_inner)
 }
 
-fn place(wanted: &Wanted<'_>, to: &Path, store: &Store<'_>) -> Result<Placed, AcquireError> {
+fn place(wanted: &Wanted<'_>, to: &Path, store: &Store<'_>) -> Result<Option<Placed>, AcquireError> {
     let folder = to.join(format!("{}-{}", wanted.id.name, wanted.id.version));
     let (id, checksum) = (wanted.id.clone(), wanted.checksum);
     if let Source::Directory(root) = &wanted.registry.source {
         let found = vendored::place(root, &wanted.id, &folder, store.limits)?.found;
         let manifest = local::read_unpacked(&folder, &wanted.id)?;
-        return Ok(Placed { id, checksum, manifest, found, fresh: None });
+        return Ok(Some(Placed { id, checksum, manifest, found, fresh: None }));
     }
-    let packed = store.fetch(wanted)?;
+    let Some(packed) = store.fetch(wanted)? else { return Ok(None) };
     let found = archive::unpack(&packed.bytes, &wanted.id, wanted.checksum, &folder, store.limits)?;
     let manifest = local::read_unpacked(&folder, &wanted.id)?;
     if let Some(what) = promise::broken(wanted.release, &manifest) {
@@ -236,7 +244,7 @@ fn place(wanted: &Wanted<'_>, to: &Path, store: &Store<'_>) -> Result<Placed, Ac
     }
     // A refused archive leaves no file, not even itself.
     let fresh = if packed.fresh { Some(store.lay_by(&packed.bytes, checksum)?) } else { None };
-    Ok(Placed { id, checksum, manifest, found, fresh })
+    Ok(Some(Placed { id, checksum, manifest, found, fresh }))
 }
 
 fn digest(bytes: &[u8]) -> Sha256Digest {

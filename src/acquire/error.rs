@@ -249,10 +249,10 @@ impl AcquireError {
             ),
             Self::NoCargo { .. } => Some("install a Rust toolchain, or name one with `--toolchain`".to_owned()),
             Self::ChecksumMismatch { .. } => Some(
-                "nothing was unpacked; a mirror or a proxy may have changed the file: compare with another network"
+                "nothing was kept; a mirror or a proxy may have changed the file: compare with another network"
                     .to_owned(),
             ),
-            Self::UnsafeArchive { .. } => Some("nothing was unpacked; do not unpack it with other tools".to_owned()),
+            Self::UnsafeArchive { .. } => Some("nothing was kept; do not unpack it with other tools".to_owned()),
             Self::Unsupported { instead, .. } => Some(instead.clone()),
             Self::Resolve { .. } => Some(
                 "nobody can build it so: name another version, or look at what the registry says about the package"

@@ -303,7 +303,9 @@ fn failure(url: &str, error: &CallError) -> Failure {
         | CallError::Tls(_)
         | CallError::Pem(_) => refused(error.to_string()),
         // How the layer below tells of a certificate, or of a server that speaks no TLS.
-        CallError::Io(source) if source.kind() == std::io::ErrorKind::InvalidData => refused(error.to_string()),
+        CallError::Io(source) if source.kind() == std::io::ErrorKind::InvalidData => {
+            refused(format!("no secure connection: {source}"))
+        }
         other => Failure::Again(other.to_string(), None),
     }
 }

@@ -111,3 +111,25 @@ impl Progress for Bar {
         self.bar.finish_and_clear();
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn what_has_been_waited_for_the_longest_is_named() {
+        let bar = Bar::on(ProgressDrawTarget::hidden());
+        let [one, two, three] = ["one", "two", "three"].map(|name| PackageId::new(name, "1.0.0"));
+        bar.step("asking a registry\x1b[2J");
+        assert_eq!(bar.bar.message(), "asking a registry\\x1b[2J");
+        bar.packages(3);
+        for package in [&one, &two, &three] {
+            bar.fetching(package);
+        }
+        assert_eq!(bar.bar.message(), "waiting for one@1.0.0 and 2 more");
+        bar.placed(&one);
+        bar.placed(&three);
+        assert_eq!((bar.bar.message(), bar.bar.position()), ("waiting for two@1.0.0".to_owned(), 2));
+        bar.finished();
+    }
+}

@@ -204,16 +204,15 @@ impl<'a> Registry<'a> {
         if !is_web(&url) {
             return Err(HttpError::Refused { url, reason: "only http and https are spoken".to_owned() }.into());
         }
-        let token = self.token.as_deref().filter(|_| config.auth_required && self.trusts(&url));
+        let token = self.token.as_deref().filter(|_| config.auth_required && may_have_token(&self.describe(), &url));
         Ok(client.get(&url, token, limit)?)
     }
+}
 
-    /// Whether the registry's token may go to `url`: to its own server, and to the one that it named over a
-    /// secure line. What came over an open line may be anyone's word.
-    fn trusts(&self, url: &str) -> bool {
-        let home = self.describe();
-        same_server(&home, url) || home.starts_with("https:") && url.starts_with("https:")
-    }
+/// Whether the token of the registry at `home` may go to the download address `url`: to the registry's own server,
+/// and to the one that it named over a secure line. What came over an open line may be anyone's word.
+fn may_have_token(home: &str, url: &str) -> bool {
+    same_server(home, url) || home.starts_with("https:") && url.starts_with("https:")
 }
 
 fn is_web(url: &str) -> bool {
@@ -271,6 +270,18 @@ mod tests {
         assert_eq!(url("http://h/{prefix}/{lowerprefix}/x"), "http://h/Se/rd/se/rd/x");
         assert_eq!(url("http://h/{crate}?{sha256-checksum}"), format!("http://h/Serde?{}", "ab".repeat(32)));
         assert_eq!(url("http://h/{sha256-checksum}"), format!("http://h/{}", "ab".repeat(32)));
+    }
+
+    #[test]
+    fn a_token_goes_to_the_registrys_own_server_and_where_a_secure_line_says() {
+        let secure = "https://index.example/";
+        assert!(may_have_token(secure, "https://index.example/dl") && may_have_token(secure, "https://dl.example/x"));
+        assert!(!may_have_token(secure, "http://index.example/dl"));
+        let open = "http://index.example/";
+        assert!(may_have_token(open, "http://index.example/dl"));
+        for elsewhere in ["http://dl.example/", "https://dl.example/", "http://index.example:81/"] {
+            assert!(!may_have_token(open, elsewhere), "{elsewhere}");
+        }
     }
 
     #[test]

@@ -7,6 +7,7 @@
 use std::fs::{self, DirBuilder, File, OpenOptions};
 use std::os::unix::fs::{DirBuilderExt as _, OpenOptionsExt as _};
 use std::path::{Path, PathBuf};
+use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Mutex, MutexGuard, PoisonError};
 
 use super::error::AcquireError;
@@ -32,9 +33,20 @@ fn own() -> MutexGuard<'static, Vec<PathBuf>> {
     OWN.lock().unwrap_or_else(PoisonError::into_inner)
 }
 
+/// Set once the process is about to end.
+static ABANDONED: AtomicBool = AtomicBool::new(false);
+
+/// Does not return if the process is about to end: a failure that its end caused is nobody's business.
+pub(crate) fn stay_if_abandoned() {
+    while ABANDONED.load(Ordering::SeqCst) {
+        std::thread::park();
+    }
+}
+
 /// Removes the folders of this process's runs. For the moment before a signal ends it.
 pub fn abandon() {
     const TRIES: usize = 5;
+    ABANDONED.store(true, Ordering::SeqCst);
     for lock in own().drain(..) {
         let folder = lock.with_extension("");
         // Other threads may still be writing there: under another name they no longer find it.

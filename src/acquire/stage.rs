@@ -38,6 +38,7 @@ pub fn acquire(
     progress: &dyn Progress,
 ) -> Result<Acquired, AcquireError> {
     let outcome = acquire_in_new_run(request, settings, progress);
+    runs::stay_if_abandoned();
     progress.finished();
     outcome
 }

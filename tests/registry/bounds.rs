@@ -101,6 +101,7 @@ fn a_server_that_speaks_no_tls_where_it_should_is_told_at_once() {
     let error = get("subject", &registry.settings()).unwrap_err();
     assert!(matches!(error, AcquireError::Http(HttpError::Refused { .. })), "{error:?}");
     assert_eq!(error.class(), ErrorClass::Temporary);
+    assert!(error.to_string().contains("no secure connection"), "{error}");
     assert!(error.hint().is_some());
     assert_eq!(registry.left(), Vec::<std::path::PathBuf>::new());
 }
