@@ -76,13 +76,14 @@ impl<'a> Store<'a> {
         }
         let limit = self.limits.crate_bytes;
         let mut turn = None;
-        let mut bytes = wanted.registry.download(&wanted.id, wanted.checksum, limit.min(SMALL));
+        let download = |limit| wanted.registry.download(&wanted.id, wanted.checksum, limit, &self.stopped);
+        let mut bytes = download(limit.min(SMALL));
         if limit > SMALL && matches!(bytes, Err(AcquireError::Http(HttpError::TooLarge { .. }))) {
             turn = Some(lock(&self.turn));
             if self.is_stopped() {
                 return Ok(None);
             }
-            bytes = wanted.registry.download(&wanted.id, wanted.checksum, limit);
+            bytes = download(limit);
         }
         let bytes = bytes.map_err(|error| match error {
             AcquireError::Http(HttpError::TooLarge { limit, .. }) => wanted.refused(Reason::TooLarge { limit }),

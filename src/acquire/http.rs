@@ -1,6 +1,7 @@
 //! Fetches small and large files from a registry: bounded, timed, tried again.
 
 use std::io::Read as _;
+use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::{Duration, Instant};
 
 use ureq::http::Response;
@@ -172,12 +173,23 @@ impl Client {
 
     /// Fetches a file of at most `limit` bytes. All tries together take no longer than one transfer may.
     pub(crate) fn get(&self, url: &str, token: Option<&str>, limit: u64) -> Result<Vec<u8>, HttpError> {
+        self.get_unless(&AtomicBool::new(false), url, token, limit)
+    }
+
+    /// The same, given up soon after `stop` is set.
+    pub(crate) fn get_unless(
+        &self,
+        stop: &AtomicBool,
+        url: &str,
+        token: Option<&str>,
+        limit: u64,
+    ) -> Result<Vec<u8>, HttpError> {
         let deadline = self.deadline.min(Instant::now() + self.limits.transfer);
         let mut wait = self.limits.back_off;
         let mut tries = 0;
         loop {
             tries += 1;
-            let (reason, asked) = match self.once(url, token, limit, deadline) {
+            let (reason, asked) = match self.once(stop, url, token, limit, deadline) {
                 Ok(body) => return Ok(body),
                 Err(Failure::Final(error)) => return Err(error),
                 Err(Failure::Again(reason, asked)) => (reason, asked),
@@ -186,7 +198,7 @@ impl Client {
             let pause = wait.max(asked.unwrap_or_default());
             // Nobody waits as long as a server cares to name.
             let too_long = pause > self.limits.patience || Instant::now() + pause >= deadline;
-            if tries >= self.limits.tries || too_long {
+            if tries >= self.limits.tries || too_long || stop.load(Ordering::Relaxed) {
                 return Err(HttpError::Temporary { url: url.to_owned(), reason, tries });
             }
             std::thread::sleep(pause);
@@ -194,14 +206,21 @@ impl Client {
         }
     }
 
-    fn once(&self, url: &str, token: Option<&str>, limit: u64, deadline: Instant) -> Result<Vec<u8>, Failure> {
+    fn once(
+        &self,
+        stop: &AtomicBool,
+        url: &str,
+        token: Option<&str>,
+        limit: u64,
+        deadline: Instant,
+    ) -> Result<Vec<u8>, Failure> {
         let mut place = url.to_owned();
         for count in 0..=REDIRECTS {
             // A token never goes where a redirect leads.
             let token = token.filter(|_| count == 0);
             let response = self.ask(&place, token, deadline)?;
             if !matches!(response.status().as_u16(), 301..=303 | 307 | 308) {
-                return self.answer(&place, response, limit);
+                return self.answer(stop, &place, response, limit);
             }
             let location = response.headers().get("location").map(ureq::http::HeaderValue::as_bytes);
             let refused = |reason| Failure::Final(HttpError::Refused { url: place.clone(), reason });
@@ -221,7 +240,7 @@ impl Client {
         request.call().map_err(|error| failure(url, &error))
     }
 
-    fn answer(&self, url: &str, response: Response<Body>, limit: u64) -> Result<Vec<u8>, Failure> {
+    fn answer(&self, stop: &AtomicBool, url: &str, response: Response<Body>, limit: u64) -> Result<Vec<u8>, Failure> {
         let status = response.status().as_u16();
         match status {
             200 => {}
@@ -240,10 +259,10 @@ impl Client {
                 return Err(Failure::Final(HttpError::Refused { url: url.to_owned(), reason }));
             }
         }
-        self.body(url, response.into_body(), limit)
+        self.body(stop, url, response.into_body(), limit)
     }
 
-    fn body(&self, url: &str, body: Body, limit: u64) -> Result<Vec<u8>, Failure> {
+    fn body(&self, stop: &AtomicBool, url: &str, body: Body, limit: u64) -> Result<Vec<u8>, Failure> {
         let too_large = || Failure::Final(HttpError::TooLarge { url: url.to_owned(), limit });
         let promised = body.content_length();
         if promised.is_some_and(|promised| promised > limit) {
@@ -263,6 +282,9 @@ impl Client {
             bytes.extend_from_slice(chunk.get(..count).unwrap_or_default());
             if length(&bytes) > limit {
                 return Err(too_large());
+            }
+            if stop.load(Ordering::Relaxed) {
+                return Err(Failure::Again("it is no longer wanted".to_owned(), None));
             }
             in_window = in_window.saturating_add(u64::try_from(count).unwrap_or(u64::MAX));
             if window.elapsed() >= self.stall {

@@ -4,6 +4,7 @@ use std::fmt;
 use std::fs;
 use std::path::{Path, PathBuf};
 use std::sync::OnceLock;
+use std::sync::atomic::AtomicBool;
 
 use tame_index::KrateName;
 use tame_index::index::IndexConfig;
@@ -191,8 +192,14 @@ impl<'a> Registry<'a> {
         Ok(config)
     }
 
-    /// Downloads a `.crate` file of at most `limit` bytes. The caller compares the checksum.
-    pub(crate) fn download(&self, id: &PackageId, checksum: Sha256Digest, limit: u64) -> Result<Vec<u8>, AcquireError> {
+    /// Downloads a `.crate` file of at most `limit` bytes, unless `stop` is set. The caller compares the checksum.
+    pub(crate) fn download(
+        &self,
+        id: &PackageId,
+        checksum: Sha256Digest,
+        limit: u64,
+        stop: &AtomicBool,
+    ) -> Result<Vec<u8>, AcquireError> {
         let Some(client) = &self.client else {
             return Err(AcquireError::OfflineMissing { missing: vec![id.to_string()] });
         };
@@ -205,7 +212,7 @@ impl<'a> Registry<'a> {
             return Err(HttpError::Refused { url, reason: "only http and https are spoken".to_owned() }.into());
         }
         let token = self.token.as_deref().filter(|_| config.auth_required && may_have_token(&self.describe(), &url));
-        Ok(client.get(&url, token, limit)?)
+        Ok(client.get_unless(stop, &url, token, limit)?)
     }
 }
 

@@ -21,6 +21,22 @@ fn of_a_registry_that_was_caught_no_other_file_is_kept_either() {
 }
 
 #[test]
+fn a_lie_is_told_without_waiting_for_what_still_comes() {
+    let registry = Registry::start();
+    registry.publish(&subject());
+    registry.publish(&depend());
+    registry.behave(&file(), Manners::Other(b"x".to_vec()));
+    let (start, again) = (b"HTTP/1.1 200 X\r\n\r\n".to_vec(), vec![b'x'; 1000]);
+    let slow = Manners::Endless { start, again, pause: Duration::from_millis(100) };
+    registry.behave(&download_path("depend", "1.0.0"), slow);
+    let mut settings = registry.settings();
+    settings.limits.transfer = Duration::from_mins(5);
+    let start = Instant::now();
+    assert_eq!(get("subject", &settings).unwrap_err().code(), "checksum-mismatch");
+    assert!(start.elapsed() < LONG, "{:?}", start.elapsed());
+}
+
+#[test]
 fn what_came_before_a_passing_trouble_is_kept() {
     let registry = Registry::start();
     registry.publish(&subject());
