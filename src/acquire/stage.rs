@@ -104,8 +104,11 @@ impl Stage<'_> {
         let default = self.registry(tame_index::CRATES_IO_INDEX)?;
         let store = Store::new(&self.settings.cache_dir, self.run, &self.settings.limits)?;
         self.progress.step(&format!("asking {}", default.describe()));
-        default.open()?;
         let subject = self.subject(request, &default, &store)?;
+        // A folder that needs nothing of a registry's asks none.
+        if subject.locals.iter().any(LocalPackage::needs_a_registry) {
+            default.open()?;
+        }
         self.progress.step(&format!("waiting for cargo, which asks {}", default.describe()));
         let text = self.resolve(&subject, &default, &store)?;
         let lock: Lockfile = text.parse().map_err(|error: cargo_lock::Error| lock_error(error.to_string()))?;
@@ -181,6 +184,7 @@ impl Stage<'_> {
         registry: &Registry<'_>,
         store: &Store<'_>,
     ) -> Result<Subject, AcquireError> {
+        registry.open()?;
         let releases = match choose::find(registry, name) {
             // Offline, an unknown name says only that this machine has not met it.
             Err(AcquireError::UnknownName { .. }) if self.offline && matches!(registry.source, Source::Sparse(_)) => {

@@ -235,6 +235,10 @@ fn an_index_that_gives_two_answers_for_one_version_is_refused() {
             r.publish(&Package::new("winny", "1.0.0"));
             say(r, &[line, subject().line()]);
         }),
+        lie("a longer one to cargo", Temporary, "the index entry of `subject`", |r| {
+            let long = format!(",\"x\":\"{}\"}}", "y".repeat(9 << 20));
+            r.behave(&index(), turns(subject().line(), subject().line().replace("}\n", &long)));
+        }),
         lie("withdrawn in between", NotFound, "cargo could not choose versions", |r| {
             r.behave(&index(), turns(subject().line(), subject().yanked().line()));
         }),
@@ -269,6 +273,15 @@ fn an_index_that_fails_cargo_is_a_trouble_of_the_registry_s() {
         }),
         lie("leads to a file", Temporary, "cargo", |r| {
             r.behave(&index_of_dependency(), Manners::Redirect("file:///etc/passwd".to_owned()));
+        }),
+        lie("a dependency whose name is a path", NotFound, "subject", |r| {
+            say(r, &[subject().line().replace("\"depend\"", "\"../../depend\"")]);
+        }),
+        lie("a dependency on no version", NotFound, "subject", |r| {
+            say(r, &[subject().line().replace("^1", "^^\\u001b[2J")]);
+        }),
+        lie("nested without end", Temporary, "not an entry of an index", |r| {
+            say(r, &[subject().line().replace("[]", &"[".repeat(100_000))]);
         }),
         lie("unknown", NotFound, "no matching package named `depend`", |r| {
             r.behave(&index_of_dependency(), status("404 X"));
