@@ -42,6 +42,7 @@ pub(crate) fn releases(
             continue;
         };
         let registry = registries.get(&source).ok_or_else(|| lock_error(format!("{name} has an odd source")))?;
+        let from_default = is_default(&source);
         let entry = entries.entry((source, name.clone())).or_default();
         if entry.is_empty() {
             *entry = registry.known_versions(&name)?.unwrap_or_default();
@@ -57,7 +58,7 @@ pub(crate) fn releases(
         })?;
         check_lock(package, &release)?;
         // The index was asked twice: for the choice of a version, and by cargo.
-        if let Some(first) = subject.filter(|first| first.id == release.id) {
+        if let Some(first) = subject.filter(|first| from_default && first.id == release.id) {
             release.hold_against(first)?;
         }
         releases.insert(key, release);

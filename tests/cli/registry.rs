@@ -106,16 +106,31 @@ fn a_registry_that_lies_ends_with_the_documented_code_and_a_word_on_what_to_do()
 
 #[test]
 fn whatever_a_registry_says_is_safe_to_print() {
-    let (home, registry) = (Home::new(), start());
-    registry.put(CONFIG, br#"{"dl":"http://\u001b]0;x\u0007\u202e/"}"#.to_vec());
-    let output = command(&home, &registry).output().unwrap();
-    assert_eq!(code(&output), 75);
-    let text = stdout(&output) + &stderr(&output);
-    assert!(text.contains("error: ") && text.contains("hint: "), "{text}");
-    for bad in ['\u{1b}', '\u{7}', '\u{202e}'] {
-        assert!(!text.contains(bad), "{text:?}");
+    const TRICK: &str = r"\u001b]0;x\u0007\u202e\u009b2J";
+    let says: [fn(&Registry); 3] = [
+        |r| r.put(CONFIG, format!(r#"{{"dl":"http://{TRICK}/"}}"#).into_bytes()),
+        |r| {
+            let links = format!(r#""links":"{TRICK}","yanked""#);
+            r.put(&index_path("subject"), subject().line().replace(r#""yanked""#, &links).into_bytes());
+        },
+        |r| r.put(&index_path("subject"), format!(r#"{{"name":"{TRICK}","vers":"1.0.0"}}"#).into_bytes()),
+    ];
+    for say in says {
+        for format in ["human", "json"] {
+            let (home, registry) = (Home::new(), start());
+            say(&registry);
+            let output = command(&home, &registry).args(["--format", format]).output().unwrap();
+            assert!([10, 75].contains(&code(&output)), "{output:?}");
+            let text = stdout(&output) + &stderr(&output);
+            for bad in ['\u{1b}', '\u{7}', '\u{202e}', '\u{9b}'] {
+                assert!(!text.contains(bad), "{text:?}");
+            }
+            if format == "human" && code(&output) == 75 {
+                assert!(text.contains("error: ") && text.contains("hint: "), "{text}");
+            }
+            assert_nothing_is_left(&home, &registry, &text);
+        }
     }
-    assert_nothing_is_left(&home, &registry, "escape sequences");
 }
 
 /// The most memory that a process has held.
