@@ -21,7 +21,7 @@ pub enum ExitCode {
     Fail,
     /// A finding at the threshold or above.
     Review,
-    /// The registry did not answer; try again.
+    /// The registry did not answer, or not as a registry does; try again.
     Temporary,
     /// Ended by SIGINT.
     Interrupted,

@@ -20,7 +20,7 @@ const LAYERS: &[(&str, &[&str])] = &[
     ("handoff", &["shim", "sys"]),
     // Stages of the host's side. `acquire` and `plan` share the consumer's name and the acquired sources.
     ("toolchain", &["evidence"]),
-    ("acquire", &["evidence", "ids", "plan"]),
+    ("acquire", &["evidence", "ids", "plan", "sys"]),
     ("plan", &["acquire", "evidence", "ids", "sandbox", "shim", "toolchain"]),
     // The launch helper becomes the supervisor, and the supervisor reads the spec: these two know each other.
     ("sandbox", &["error_chain", "evidence", "shim", "supervisor", "sys"]),

@@ -4,7 +4,7 @@ use semver::Version;
 
 use super::error::AcquireError;
 use super::registry::Registry;
-use super::release::Release;
+use super::release::{Release, same_name};
 use super::target::Requirement;
 
 /// Names that people use, to suggest one from.
@@ -95,11 +95,6 @@ fn spellings(name: &str) -> Vec<String> {
     let mut seen = std::collections::BTreeSet::new();
     all.retain(|spelling| seen.insert(spelling.clone()));
     all
-}
-
-fn same_name(one: &str, other: &str) -> bool {
-    let plain = |name: &str| name.to_ascii_lowercase().replace('_', "-");
-    plain(one) == plain(other)
 }
 
 fn nearest_names<'a>(name: &str, known: impl Iterator<Item = &'a str>) -> Vec<String> {

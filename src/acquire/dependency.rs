@@ -21,6 +21,8 @@ pub(crate) struct Dependency {
     pub(crate) target: Option<String>,
     pub(crate) path: Option<PathSource>,
     pub(crate) git: Option<String>,
+    /// Another registry than the default one: its index, as published manifests have it, or its name.
+    pub(crate) registry: Option<String>,
 }
 
 /// Where a path counts from.
@@ -109,6 +111,7 @@ fn read(base: Dependency, table: &Table, place: impl Fn(String) -> PathSource) -
         features: features.filter_map(Value::as_str).map(str::to_owned).collect(),
         path: text("path").map(place),
         git: text("git"),
+        registry: text("registry-index").or_else(|| text("registry")),
         ..base
     }
 }

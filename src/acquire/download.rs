@@ -4,20 +4,26 @@ use std::collections::VecDeque;
 use std::fs;
 use std::io::Write as _;
 use std::path::{Path, PathBuf};
-use std::sync::Mutex;
 use std::sync::atomic::{AtomicBool, Ordering};
+use std::sync::{Mutex, MutexGuard};
 
 use sha2::{Digest as _, Sha256};
 
-use super::error::AcquireError;
+use super::archive::{Reason, Refusal};
+use super::error::{AcquireError, ErrorClass};
 use super::facts::Found;
+use super::http::HttpError;
 use super::progress::Progress;
 use super::registry::{Registry, read_bounded};
+use super::release::Release;
 use super::settings::Limits;
 use super::sources::Source;
-use super::{archive, local, vendored};
+use super::{archive, local, promise, vendored};
 use crate::acquire::manifest::Manifest;
 use crate::ids::{PackageId, Sha256Digest};
+
+/// Up to this size, files are held in memory side by side; larger ones one at a time.
+const SMALL: u64 = 16 * 1024 * 1024;
 
 /// Where `.crate` files are kept between runs, each under its checksum.
 #[derive(Debug)]
@@ -26,13 +32,17 @@ pub(crate) struct Store<'a> {
     /// Where unfinished files lie; removed with the run.
     scratch: &'a Path,
     limits: &'a Limits,
+    /// Whoever holds a large file in memory.
+    turn: Mutex<()>,
+    /// Something failed: nobody begins anything more.
+    stopped: AtomicBool,
 }
 
 impl<'a> Store<'a> {
     pub(crate) fn new(cache: &Path, scratch: &'a Path, limits: &'a Limits) -> Result<Self, AcquireError> {
         let folder = cache.join("crates");
         fs::create_dir_all(&folder).map_err(AcquireError::file("create", &folder))?;
-        Ok(Self { folder, scratch, limits })
+        Ok(Self { folder, scratch, limits, turn: Mutex::new(()), stopped: AtomicBool::new(false) })
     }
 
     fn place(&self, checksum: Sha256Digest) -> PathBuf {
@@ -46,23 +56,41 @@ impl<'a> Store<'a> {
             || self.place(checksum).is_file()
     }
 
-    /// The `.crate` file with exactly this checksum: cargo's copy, ours, or a fresh one (then true).
-    fn fetch(&self, wanted: &Wanted<'_>) -> Result<(Vec<u8>, bool), AcquireError> {
-        let ours = self.place(wanted.checksum);
-        for path in [wanted.registry.cached_crate(&wanted.id), ours.clone()] {
+    fn is_stopped(&self) -> bool {
+        self.stopped.load(Ordering::Relaxed)
+    }
+
+    /// The `.crate` file with exactly this checksum: cargo's copy, ours, or a fresh one. None if it is no longer wanted.
+    fn fetch(&self, wanted: &Wanted<'_>) -> Result<Option<Packed<'_>>, AcquireError> {
+        let old = |bytes| Some(Packed { bytes, fresh: false, _turn: None });
+        for path in [wanted.registry.cached_crate(&wanted.id), self.place(wanted.checksum)] {
             // A file that cannot be read or has other contents is as good as none.
             if let Ok(Some(bytes)) = read_bounded(&path, self.limits.crate_bytes)
                 && digest(&bytes) == wanted.checksum
             {
-                return Ok((bytes, false));
+                return Ok(old(bytes));
             }
         }
         if let Source::LocalRegistry(_) = wanted.registry.source {
-            return Ok((self.read_local_registry(wanted)?, false));
+            return Ok(old(self.read_local_registry(wanted)?));
         }
-        let bytes = wanted.registry.download(&wanted.id, wanted.checksum)?;
+        let limit = self.limits.crate_bytes;
+        let mut turn = None;
+        let download = |limit| wanted.registry.download(&wanted.id, wanted.checksum, limit, &self.stopped);
+        let mut bytes = download(limit.min(SMALL));
+        if limit > SMALL && matches!(bytes, Err(AcquireError::Http(HttpError::TooLarge { .. }))) {
+            turn = Some(lock(&self.turn));
+            if self.is_stopped() {
+                return Ok(None);
+            }
+            bytes = download(limit);
+        }
+        let bytes = bytes.map_err(|error| match error {
+            AcquireError::Http(HttpError::TooLarge { limit, .. }) => wanted.refused(Reason::TooLarge { limit }),
+            other => other,
+        })?;
         wanted.check(&bytes, "the downloaded file against the index")?;
-        Ok((bytes, true))
+        Ok(Some(Packed { bytes, fresh: true, _turn: turn }))
     }
 
     fn read_local_registry(&self, wanted: &Wanted<'_>) -> Result<Vec<u8>, AcquireError> {
@@ -73,12 +101,35 @@ impl<'a> Store<'a> {
         Ok(bytes)
     }
 
-    /// A reader sees the whole file or none.
-    fn keep(&self, bytes: &[u8], place: &Path) -> Result<(), AcquireError> {
+    /// Lays a file beside the cache; it is in there once the run knows that nothing of it was refused.
+    fn lay_by(&self, bytes: &[u8], checksum: Sha256Digest) -> Result<Fresh, AcquireError> {
         let mut file =
             tempfile::NamedTempFile::new_in(self.scratch).map_err(AcquireError::file("write", self.scratch))?;
         file.write_all(bytes).map_err(AcquireError::file("write", file.path()))?;
-        file.persist(place).map_err(|error| AcquireError::file("write", place)(error.error))?;
+        Ok(Fresh { file: file.into_temp_path(), place: self.place(checksum) })
+    }
+}
+
+/// A `.crate` file in memory.
+struct Packed<'a> {
+    bytes: Vec<u8>,
+    /// It came over the network.
+    fresh: bool,
+    _turn: Option<MutexGuard<'a, ()>>,
+}
+
+/// A verified file that is not in the cache yet. Gone when dropped.
+#[derive(Debug)]
+struct Fresh {
+    file: tempfile::TempPath,
+    place: PathBuf,
+}
+
+impl Fresh {
+    /// A reader sees the whole file or none.
+    fn keep(self) -> Result<(), AcquireError> {
+        let place = self.place;
+        self.file.persist(&place).map_err(|error| AcquireError::file("write", &place)(error.error))?;
         Ok(())
     }
 }
@@ -89,9 +140,15 @@ pub(crate) struct Wanted<'a> {
     pub(crate) id: PackageId,
     pub(crate) checksum: Sha256Digest,
     pub(crate) registry: &'a Registry<'a>,
+    /// What the index said about it.
+    pub(crate) release: &'a Release,
 }
 
 impl Wanted<'_> {
+    fn refused(&self, reason: Reason) -> AcquireError {
+        AcquireError::UnsafeArchive { package: self.id.clone(), refusal: Refusal::whole(reason) }
+    }
+
     fn check(&self, bytes: &[u8], origin: &str) -> Result<(), AcquireError> {
         let found = digest(bytes);
         if found == self.checksum {
@@ -109,9 +166,12 @@ pub(crate) struct Placed {
     pub(crate) checksum: Sha256Digest,
     pub(crate) manifest: Manifest,
     pub(crate) found: Vec<Found>,
+    fresh: Option<Fresh>,
 }
 
 /// Fetches and unpacks all of them to `to/NAME-VERSION`; stops at the first that fails.
+///
+/// Of a registry that gave one file that was refused, nothing is kept.
 pub(crate) fn place_all(
     wanted: Vec<Wanted<'_>>,
     to: &Path,
@@ -122,55 +182,70 @@ pub(crate) fn place_all(
     let threads = store.limits.threads.clamp(1, wanted.len().max(1));
     let queue = Mutex::new(VecDeque::from(wanted));
     let done = Mutex::new(Vec::new());
-    let stop = AtomicBool::new(false);
     std::thread::scope(|scope| {
         for _ in 0..threads {
             scope.spawn(|| {
-                while !stop.load(Ordering::Relaxed) {
+                while !store.is_stopped() {
                     let Some(next) = lock(&queue).pop_front() else { break };
+                    progress.fetching(&next.id);
                     let outcome = place(&next, to, store);
                     match &outcome {
                         Ok(_) => progress.placed(&next.id),
-                        Err(_) => stop.store(true, Ordering::Relaxed),
+                        Err(_) => store.stopped.store(true, Ordering::Relaxed),
                     }
-                    lock(&done).push(outcome);
+                    lock(&done).extend(outcome.transpose());
                 }
             });
         }
     });
     let done = done.into_inner().unwrap_or_else(std::sync::PoisonError::into_inner);
+    let (mut placed, mut failed) = (Vec::new(), Vec::new());
+    for outcome in done {
+        match outcome {
+            Ok(package) => placed.push(package),
+            Err(error) => failed.push(error),
+        }
+    }
+    if failed.iter().all(|error| error.class() != ErrorClass::Refused) {
+        for fresh in placed.iter_mut().filter_map(|package| package.fresh.take()) {
+            fresh.keep()?;
+        }
+    }
     // Several may have failed at once: what says most about the subject comes first.
-    let (placed, mut failed): (Vec<_>, Vec<_>) = done.into_iter().partition(Result::is_ok);
-    failed.sort_by_key(|outcome| match outcome {
-        Err(AcquireError::UnsafeArchive { .. }) => 0,
-        Err(AcquireError::ChecksumMismatch { .. }) => 1,
+    failed.sort_by_key(|error| match error {
+        AcquireError::UnsafeArchive { .. } => 0,
+        AcquireError::ChecksumMismatch { .. } => 1,
         _ => 2,
     });
-    let mut placed = failed.into_iter().chain(placed).collect::<Result<Vec<Placed>, _>>()?;
+    if let Some(first) = failed.into_iter().next() {
+        return Err(first);
+    }
     placed.sort_by(|one, other| one.id.cmp(&other.id));
     Ok(placed)
 }
 
 /// A thread that panicked leaves the data whole: each access is one push or one pop.
-fn lock<T>(mutex: &Mutex<T>) -> std::sync::MutexGuard<'_, T> {
+fn lock<T>(mutex: &Mutex<T>) -> MutexGuard<'_, T> {
     mutex.lock().unwrap_or_else(std::sync::PoisonError::into_inner)
 }
 
-fn place(wanted: &Wanted<'_>, to: &Path, store: &Store<'_>) -> Result<Placed, AcquireError> {
+fn place(wanted: &Wanted<'_>, to: &Path, store: &Store<'_>) -> Result<Option<Placed>, AcquireError> {
     let folder = to.join(format!("{}-{}", wanted.id.name, wanted.id.version));
-    let found = if let Source::Directory(root) = &wanted.registry.source {
-        vendored::place(root, &wanted.id, &folder, store.limits)?.found
-    } else {
-        let (packed, fresh) = store.fetch(wanted)?;
-        let found = archive::unpack(&packed, &wanted.id, wanted.checksum, &folder, store.limits)?;
-        // A refused archive leaves no file, not even itself.
-        if fresh {
-            store.keep(&packed, &store.place(wanted.checksum))?;
-        }
-        found
-    };
+    let (id, checksum) = (wanted.id.clone(), wanted.checksum);
+    if let Source::Directory(root) = &wanted.registry.source {
+        let found = vendored::place(root, &wanted.id, &folder, store.limits)?.found;
+        let manifest = local::read_unpacked(&folder, &wanted.id)?;
+        return Ok(Some(Placed { id, checksum, manifest, found, fresh: None }));
+    }
+    let Some(packed) = store.fetch(wanted)? else { return Ok(None) };
+    let found = archive::unpack(&packed.bytes, &wanted.id, wanted.checksum, &folder, store.limits)?;
     let manifest = local::read_unpacked(&folder, &wanted.id)?;
-    Ok(Placed { id: wanted.id.clone(), checksum: wanted.checksum, manifest, found })
+    if let Some(what) = promise::broken(wanted.release, &manifest) {
+        return Err(wanted.refused(Reason::OtherThanPromised { what }));
+    }
+    // A refused archive leaves no file, not even itself.
+    let fresh = if packed.fresh { Some(store.lay_by(&packed.bytes, checksum)?) } else { None };
+    Ok(Some(Placed { id, checksum, manifest, found, fresh }))
 }
 
 fn digest(bytes: &[u8]) -> Sha256Digest {

@@ -18,7 +18,7 @@ pub enum ErrorClass {
     NotFound,
     /// A refused archive or checksum: exit 10.
     Refused,
-    /// The registry did not answer: exit 75.
+    /// The registry did not answer, or not as a registry does: exit 75.
     Temporary,
     /// Anything else: exit 1.
     Internal,
@@ -110,6 +110,20 @@ pub enum AcquireError {
         /// Why.
         reason: String,
     },
+    /// A registry says one thing to cargo and another one to us.
+    #[error("{registry} contradicts itself: {what}")]
+    Contradiction {
+        /// Which one.
+        registry: String,
+        /// What about.
+        what: String,
+    },
+    /// Cargo took more memory than an honest index can make it take.
+    #[error("cargo took more than {limit} bytes of memory to choose versions: an answer of the registry has no end")]
+    ResolveMemory {
+        /// The limit.
+        limit: u64,
+    },
     /// The bytes are not those that the registry promised.
     #[error("{package}: checksum mismatch: expected {expected}, found {found} ({origin})")]
     ChecksumMismatch {
@@ -170,7 +184,10 @@ impl AcquireError {
             | Self::Resolve { .. }
             | Self::Manifest { .. } => ErrorClass::NotFound,
             Self::Http(error) => error.class(),
-            Self::ResolveNetwork { .. } | Self::ResolveTime { .. } => ErrorClass::Temporary,
+            Self::ResolveNetwork { .. }
+            | Self::ResolveTime { .. }
+            | Self::ResolveMemory { .. }
+            | Self::Contradiction { .. } => ErrorClass::Temporary,
             Self::ChecksumMismatch { .. } | Self::UnsafeArchive { .. } => ErrorClass::Refused,
             Self::Lock { .. } | Self::File { .. } => ErrorClass::Internal,
         }
@@ -225,14 +242,23 @@ impl AcquireError {
             Self::ResolveNetwork { .. } | Self::ResolveTime { .. } => {
                 Some("check the connection and the proxy, then try again".to_owned())
             }
-            Self::NoCargo { .. } => Some("install a Rust toolchain, or name one with `--toolchain`".to_owned()),
-            Self::ChecksumMismatch { .. } => Some(
-                "nothing was unpacked; a mirror or a proxy may have changed the file: compare with another network"
+            Self::ResolveMemory { .. } | Self::Contradiction { .. } => Some(
+                "nothing was kept; the registry or a mirror of it is broken or lies: check `[source]` of cargo's \
+                 configuration, then try again"
                     .to_owned(),
             ),
-            Self::UnsafeArchive { .. } => Some("nothing was unpacked; do not unpack it with other tools".to_owned()),
+            Self::NoCargo { .. } => Some("install a Rust toolchain, or name one with `--toolchain`".to_owned()),
+            Self::ChecksumMismatch { .. } => Some(
+                "nothing was kept; a mirror or a proxy may have changed the file: compare with another network"
+                    .to_owned(),
+            ),
+            Self::UnsafeArchive { .. } => Some("nothing was kept; do not unpack it with other tools".to_owned()),
             Self::Unsupported { instead, .. } => Some(instead.clone()),
-            Self::Resolve { .. } | Self::Lock { .. } | Self::Manifest { .. } | Self::File { .. } => None,
+            Self::Resolve { .. } => Some(
+                "nobody can build it so: name another version, or look at what the registry says about the package"
+                    .to_owned(),
+            ),
+            Self::Lock { .. } | Self::Manifest { .. } | Self::File { .. } => None,
         }
     }
 

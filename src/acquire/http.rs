@@ -1,12 +1,16 @@
 //! Fetches small and large files from a registry: bounded, timed, tried again.
 
 use std::io::Read as _;
+use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::{Duration, Instant};
 
+use ureq::http::Response;
 use ureq::tls::{RootCerts, TlsConfig};
-use ureq::{Agent, Error as CallError};
+use ureq::unversioned::transport::DefaultConnector;
+use ureq::{Agent, Body, Error as CallError};
 
 use super::error::ErrorClass;
+use super::guard::{Astray, Guard, follow};
 use super::settings::Limits;
 
 /// Slower than this for the whole stall time, and a transfer is given up (cargo's own limit).
@@ -49,12 +53,20 @@ pub enum HttpError {
         /// The limit.
         limit: u64,
     },
-    /// An answer that trying again would not change.
+    /// Not what a registry answers, and trying again at once would not change it.
     #[error("{url}: {reason}")]
     Refused {
         /// What was asked for.
         url: String,
         /// What was wrong.
+        reason: String,
+    },
+    /// A setting of cargo's `[http]` that cannot be used.
+    #[error("`http.{key}` of cargo's configuration cannot be used: {reason}")]
+    Setting {
+        /// The key.
+        key: &'static str,
+        /// Why.
         reason: String,
     },
 }
@@ -64,10 +76,9 @@ impl HttpError {
     pub fn class(&self) -> ErrorClass {
         match self {
             Self::NotFound { .. } => ErrorClass::NotFound,
-            Self::Denied { .. } => ErrorClass::Usage,
-            Self::Temporary { .. } => ErrorClass::Temporary,
-            Self::TooLarge { .. } => ErrorClass::Refused,
-            Self::Refused { .. } => ErrorClass::Internal,
+            Self::Denied { .. } | Self::Setting { .. } => ErrorClass::Usage,
+            // An answer that makes no sense is none. What it says of a package is not known.
+            Self::Temporary { .. } | Self::TooLarge { .. } | Self::Refused { .. } => ErrorClass::Temporary,
         }
     }
 
@@ -80,7 +91,15 @@ impl HttpError {
                     .to_owned(),
             ),
             Self::Temporary { .. } => Some("check the connection and the proxy, then try again".to_owned()),
-            _ => None,
+            Self::TooLarge { .. } | Self::Refused { .. } => Some(
+                "nothing was kept; something on the way, or the registry itself, does not answer as a registry does: \
+                 check the network and `[source]` of cargo's configuration, then try again"
+                    .to_owned(),
+            ),
+            Self::NotFound { .. } => {
+                Some("nothing was kept; a mirror may lag behind, or the file was withdrawn: try again later".to_owned())
+            }
+            Self::Setting { .. } => Some("cargo's own documentation has a chapter on `[http]`".to_owned()),
         }
     }
 }
@@ -94,32 +113,40 @@ pub(crate) struct Transport {
     pub(crate) stall: Option<Duration>,
 }
 
-/// A client whose every request is bounded.
+/// A client for one registry, whose every request is bounded.
 #[derive(Debug)]
 pub(crate) struct Client {
     agent: Agent,
     limits: Limits,
     stall: Duration,
+    /// The end of the whole run's requests.
+    deadline: Instant,
 }
 
 /// Whether another try may help.
 enum Failure {
     Final(HttpError),
-    Again(String),
+    /// Why not yet, and how long the server wants to be left alone.
+    Again(String, Option<Duration>),
 }
 
 impl Client {
-    pub(crate) fn new(transport: Transport, limits: &Limits) -> Result<Self, HttpError> {
+    /// `home` is the URL of the registry's index.
+    pub(crate) fn new(
+        transport: &Transport,
+        limits: &Limits,
+        deadline: Instant,
+        home: &str,
+    ) -> Result<Self, HttpError> {
         let stall = limits.stall.or(transport.stall).unwrap_or(Duration::from_secs(30));
-        let refused =
-            |what: &str, error: CallError| HttpError::Refused { url: what.to_owned(), reason: error.to_string() };
-        let roots = match transport.roots {
+        let wrong = |key, error: CallError| HttpError::Setting { key, reason: error.to_string() };
+        let roots = match &transport.roots {
             None => RootCerts::PlatformVerifier,
             Some(pem) => {
                 let mut certificates = Vec::new();
-                for item in ureq::tls::parse_pem(&pem) {
+                for item in ureq::tls::parse_pem(pem) {
                     if let ureq::tls::PemItem::Certificate(certificate) =
-                        item.map_err(|error| refused("http.cainfo", error))?
+                        item.map_err(|error| wrong("cainfo", error))?
                     {
                         certificates.push(certificate);
                     }
@@ -129,67 +156,113 @@ impl Client {
         };
         let mut builder = Agent::config_builder()
             .http_status_as_error(false)
-            .max_redirects(REDIRECTS)
-            // ureq's default too: a token never goes where a redirect leads.
-            .redirect_auth_headers(ureq::config::RedirectAuthHeaders::Never)
+            // Followed by us, who say where one leads.
+            .max_redirects(0)
             .timeout_connect(Some(limits.connect))
             .timeout_recv_response(Some(stall))
             .timeout_per_read(Some(stall))
-            .timeout_global(Some(limits.transfer))
             .user_agent(concat!("sandbox-check/", env!("CARGO_PKG_VERSION")))
             .tls_config(TlsConfig::builder().root_certs(roots).build());
-        if let Some(proxy) = transport.proxy {
-            let proxy = ureq::Proxy::new(&proxy).map_err(|error| refused("http.proxy", error))?;
+        if let Some(proxy) = &transport.proxy {
+            let proxy = ureq::Proxy::new(proxy).map_err(|error| wrong("proxy", error))?;
             builder = builder.proxy(Some(proxy));
         }
-        Ok(Self { agent: builder.build().new_agent(), limits: limits.clone(), stall })
+        let agent = Agent::with_parts(builder.build(), DefaultConnector::default(), Guard::new(home));
+        Ok(Self { agent, limits: limits.clone(), stall, deadline })
     }
 
-    /// Fetches a file of at most `limit` bytes.
+    /// Fetches a file of at most `limit` bytes. All tries together take no longer than one transfer may.
     pub(crate) fn get(&self, url: &str, token: Option<&str>, limit: u64) -> Result<Vec<u8>, HttpError> {
-        let tries = self.limits.tries.max(1);
+        self.get_unless(&AtomicBool::new(false), url, token, limit)
+    }
+
+    /// The same, given up soon after `stop` is set.
+    pub(crate) fn get_unless(
+        &self,
+        stop: &AtomicBool,
+        url: &str,
+        token: Option<&str>,
+        limit: u64,
+    ) -> Result<Vec<u8>, HttpError> {
+        let deadline = self.deadline.min(Instant::now() + self.limits.transfer);
         let mut wait = self.limits.back_off;
-        let mut reason = String::new();
-        for count in 0..tries {
-            if count > 0 {
-                std::thread::sleep(wait);
-                wait = wait.saturating_mul(2);
-            }
-            match self.once(url, token, limit) {
+        let mut tries = 0;
+        loop {
+            tries += 1;
+            let (reason, asked) = match self.once(stop, url, token, limit, deadline) {
                 Ok(body) => return Ok(body),
                 Err(Failure::Final(error)) => return Err(error),
-                Err(Failure::Again(why)) => {
-                    tracing::debug!(url, why, "a request failed");
-                    reason = why;
-                }
+                Err(Failure::Again(reason, asked)) => (reason, asked),
+            };
+            tracing::debug!(url, reason, "a request failed");
+            let pause = wait.max(asked.unwrap_or_default());
+            // Nobody waits as long as a server cares to name.
+            let too_long = pause > self.limits.patience || Instant::now() + pause >= deadline;
+            if tries >= self.limits.tries || too_long || stop.load(Ordering::Relaxed) {
+                return Err(HttpError::Temporary { url: url.to_owned(), reason, tries });
             }
+            std::thread::sleep(pause);
+            wait = wait.saturating_mul(2);
         }
-        Err(HttpError::Temporary { url: url.to_owned(), reason, tries })
     }
 
-    fn once(&self, url: &str, token: Option<&str>, limit: u64) -> Result<Vec<u8>, Failure> {
+    fn once(
+        &self,
+        stop: &AtomicBool,
+        url: &str,
+        token: Option<&str>,
+        limit: u64,
+        deadline: Instant,
+    ) -> Result<Vec<u8>, Failure> {
+        let mut place = url.to_owned();
+        for count in 0..=REDIRECTS {
+            // A token never goes where a redirect leads.
+            let token = token.filter(|_| count == 0);
+            let response = self.ask(&place, token, deadline)?;
+            if !matches!(response.status().as_u16(), 301..=303 | 307 | 308) {
+                return self.answer(stop, &place, response, limit);
+            }
+            let location = response.headers().get("location").map(ureq::http::HeaderValue::as_bytes);
+            let refused = |reason| Failure::Final(HttpError::Refused { url: place.clone(), reason });
+            place = follow(&place, location.unwrap_or_default()).map_err(refused)?;
+        }
+        let reason = format!("more than {REDIRECTS} redirects");
+        Err(Failure::Final(HttpError::Refused { url: url.to_owned(), reason }))
+    }
+
+    fn ask(&self, url: &str, token: Option<&str>, deadline: Instant) -> Result<Response<Body>, Failure> {
+        let left = deadline.saturating_duration_since(Instant::now());
         let mut request = self.agent.get(url);
         if let Some(token) = token {
             request = request.header("authorization", token);
         }
-        // A secure request never becomes an insecure one on the way.
-        let secure = url.starts_with("https:");
-        let response = request.config().https_only(secure).build().call().map_err(|error| failure(url, &error))?;
+        let request = request.config().timeout_global(Some(left)).build();
+        request.call().map_err(|error| failure(url, &error))
+    }
+
+    fn answer(&self, stop: &AtomicBool, url: &str, response: Response<Body>, limit: u64) -> Result<Vec<u8>, Failure> {
         let status = response.status().as_u16();
         match status {
             200 => {}
             404 | 410 | 451 => return Err(Failure::Final(HttpError::NotFound { url: url.to_owned() })),
             401 | 403 => return Err(Failure::Final(HttpError::Denied { url: url.to_owned(), status })),
-            408 | 425 | 429 | 500.. => return Err(Failure::Again(format!("status {status}"))),
+            408 | 425 | 429 | 500.. => {
+                let asked = retry_after(&response);
+                let reason = match asked {
+                    None => format!("status {status}"),
+                    Some(asked) => format!("status {status}, to be asked again after {} s", asked.as_secs()),
+                };
+                return Err(Failure::Again(reason, asked));
+            }
             other => {
                 let reason = format!("status {other}");
                 return Err(Failure::Final(HttpError::Refused { url: url.to_owned(), reason }));
             }
         }
-        self.body(url, response.into_body(), limit)
+        self.body(stop, url, response.into_body(), limit)
     }
 
-    fn body(&self, url: &str, body: ureq::Body, limit: u64) -> Result<Vec<u8>, Failure> {
+    fn body(&self, stop: &AtomicBool, url: &str, body: Body, limit: u64) -> Result<Vec<u8>, Failure> {
         let too_large = || Failure::Final(HttpError::TooLarge { url: url.to_owned(), limit });
         let promised = body.content_length();
         if promised.is_some_and(|promised| promised > limit) {
@@ -204,27 +277,36 @@ impl Client {
                 Ok(0) => break,
                 Ok(count) => count,
                 Err(error) if error.kind() == std::io::ErrorKind::Interrupted => continue,
-                Err(error) => return Err(Failure::Again(format!("the transfer broke off: {error}"))),
+                Err(error) => return Err(Failure::Again(format!("the transfer broke off: {error}"), None)),
             };
-            bytes.extend(chunk.iter().take(count));
+            bytes.extend_from_slice(chunk.get(..count).unwrap_or_default());
             if length(&bytes) > limit {
                 return Err(too_large());
+            }
+            if stop.load(Ordering::Relaxed) {
+                return Err(Failure::Again("it is no longer wanted".to_owned(), None));
             }
             in_window = in_window.saturating_add(u64::try_from(count).unwrap_or(u64::MAX));
             if window.elapsed() >= self.stall {
                 if in_window < SLOWEST.saturating_mul(self.stall.as_secs().max(1)) {
-                    return Err(Failure::Again("the transfer is too slow".to_owned()));
+                    return Err(Failure::Again("the transfer is too slow".to_owned(), None));
                 }
                 (window, in_window) = (Instant::now(), 0);
             }
         }
         match promised {
             Some(promised) if promised != length(&bytes) => {
-                Err(Failure::Again(format!("{promised} bytes were promised and {} came", bytes.len())))
+                Err(Failure::Again(format!("{promised} bytes were promised and {} came", bytes.len()), None))
             }
             _ => Ok(bytes),
         }
     }
+}
+
+/// The pause in seconds that a server asks for; the form with a date is rare and not read.
+fn retry_after(response: &Response<Body>) -> Option<Duration> {
+    let value = response.headers().get("retry-after")?.to_str().ok()?;
+    value.trim().parse().ok().map(Duration::from_secs)
 }
 
 fn length(bytes: &[u8]) -> u64 {
@@ -234,9 +316,7 @@ fn length(bytes: &[u8]) -> u64 {
 fn failure(url: &str, error: &CallError) -> Failure {
     let refused = |reason: String| Failure::Final(HttpError::Refused { url: url.to_owned(), reason });
     match error {
-        CallError::TooManyRedirects => refused(format!("more than {REDIRECTS} redirects")),
-        CallError::RequireHttpsOnly(_) => refused("it was redirected from https to something else".to_owned()),
-        CallError::RedirectFailed => refused("a redirect that cannot be followed".to_owned()),
+        CallError::Other(source) if source.is::<Astray>() => refused(source.to_string()),
         // Neither a wrong address nor a wrong certificate is a passing trouble.
         CallError::BadUri(_)
         | CallError::Http(_)
@@ -244,6 +324,10 @@ fn failure(url: &str, error: &CallError) -> Failure {
         | CallError::Rustls(_)
         | CallError::Tls(_)
         | CallError::Pem(_) => refused(error.to_string()),
-        other => Failure::Again(other.to_string()),
+        // How the layer below tells of a certificate, or of a server that speaks no TLS.
+        CallError::Io(source) if source.kind() == std::io::ErrorKind::InvalidData => {
+            refused(format!("no secure connection: {source}"))
+        }
+        other => Failure::Again(other.to_string(), None),
     }
 }

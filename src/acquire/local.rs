@@ -35,6 +35,14 @@ pub(crate) struct LocalPackage {
     pub(crate) found: Vec<Found>,
 }
 
+impl LocalPackage {
+    /// True if it depends on packages of the default registry.
+    pub(crate) fn needs_a_registry(&self) -> bool {
+        let mut dependencies = self.manifest.dependencies.iter();
+        dependencies.any(|dependency| dependency.path.is_none() && dependency.registry.is_none())
+    }
+}
+
 /// Brings a folder and all folders that it depends on below `local`; the named one comes first.
 pub(crate) fn directory(target: &Path, local: &Path, limits: &Limits) -> Result<Vec<LocalPackage>, AcquireError> {
     let no_target = |reason: &str| AcquireError::NoSuchTarget { path: target.to_owned(), reason: reason.to_owned() };

@@ -23,6 +23,7 @@ pub(crate) fn releases(
     lock: &Lockfile,
     registries: &BTreeMap<String, Registry<'_>>,
     locals: &[LocalPackage],
+    subject: Option<&Release>,
 ) -> Result<BTreeMap<Key, Release>, AcquireError> {
     let mut releases = BTreeMap::new();
     let mut entries: BTreeMap<(String, String), Vec<Release>> = BTreeMap::new();
@@ -41,16 +42,25 @@ pub(crate) fn releases(
             continue;
         };
         let registry = registries.get(&source).ok_or_else(|| lock_error(format!("{name} has an odd source")))?;
+        let from_default = is_default(&source);
         let entry = entries.entry((source, name.clone())).or_default();
-        let find = |entry: &[Release]| entry.iter().find(|release| release.id.version == version).cloned();
         if entry.is_empty() {
             *entry = registry.known_versions(&name)?.unwrap_or_default();
         }
-        if find(entry).is_none() {
+        let mut release = Release::among(entry, &name, &version)?;
+        if release.is_none() {
             *entry = registry.versions(&name)?.unwrap_or_default();
+            release = Release::among(entry, &name, &version)?;
         }
-        let release = find(entry).ok_or_else(|| lock_error(format!("{name} {version} is not in the index")))?;
+        let mut release = release.ok_or_else(|| AcquireError::Contradiction {
+            registry: registry.describe(),
+            what: format!("cargo was told of {name} {version}, and we are not"),
+        })?;
         check_lock(package, &release)?;
+        // The index was asked twice: for the choice of a version, and by cargo.
+        if let Some(first) = subject.filter(|first| from_default && first.id == release.id) {
+            release.hold_against(first)?;
+        }
         releases.insert(key, release);
     }
     Ok(releases)
@@ -95,7 +105,7 @@ impl<'a> Locked<'a> {
                 });
             }
             if self.needed.contains(key) || matches!(registry.source, Source::Directory(_)) {
-                wanted.push(Wanted { id: release.id.clone(), checksum: release.checksum(), registry });
+                wanted.push(Wanted { id: release.id.clone(), checksum: release.checksum(), registry, release });
             } else {
                 self.stand_in(key, release, to)?;
             }

@@ -28,6 +28,8 @@ pub(crate) struct Manifest {
     /// Normal and build dependencies.
     pub(crate) dependencies: Vec<Dependency>,
     pub(crate) features: BTreeMap<String, Vec<String>>,
+    /// The native library that only one package of a build may link.
+    pub(crate) links: Option<String>,
     /// Sections that have an effect in a workspace's root only, which this package is not here.
     pub(crate) ignored: Vec<&'static str>,
 }
@@ -67,6 +69,7 @@ impl Manifest {
             lib_name: lib_name(folder, package, lib, name),
             dependencies: dependency::of(table, workspace).map_err(|reason| wrong(&reason))?,
             features: features(table),
+            links: package.get("links").and_then(Value::as_str).map(str::to_owned),
             ignored,
         })
     }

@@ -4,6 +4,7 @@ use std::fmt;
 use std::fs;
 use std::path::{Path, PathBuf};
 use std::sync::OnceLock;
+use std::sync::atomic::AtomicBool;
 
 use tame_index::KrateName;
 use tame_index::index::IndexConfig;
@@ -11,8 +12,9 @@ use tame_index::index::cache::ValidCacheEntry;
 
 use super::config::CargoConfig;
 use super::error::AcquireError;
+use super::guard::same_server;
 use super::http::{Client, HttpError};
-use super::release::Release;
+use super::release::{self, Release};
 use super::settings::Limits;
 use super::sources::Source;
 use super::vendored;
@@ -24,8 +26,8 @@ const CONFIG_BYTES: u64 = 64 * 1024;
 /// A source with what is needed to use it.
 pub(crate) struct Registry<'a> {
     pub(crate) source: Source,
-    /// None when offline.
-    client: Option<&'a Client>,
+    /// None when offline, and for folders.
+    client: Option<Client>,
     home: &'a Path,
     token: Option<String>,
     limits: &'a Limits,
@@ -43,7 +45,7 @@ impl<'a> Registry<'a> {
     pub(crate) fn new(
         source: Source,
         config: &CargoConfig,
-        client: Option<&'a Client>,
+        client: Option<Client>,
         home: &'a Path,
         limits: &'a Limits,
     ) -> Self {
@@ -88,10 +90,18 @@ impl<'a> Registry<'a> {
 
     /// All versions of a name, as fresh as can be; none if the registry does not know it.
     pub(crate) fn versions(&self, name: &str) -> Result<Option<Vec<Release>>, AcquireError> {
-        match (&self.source, self.client) {
+        match (&self.source, &self.client) {
             (Source::Sparse(url), Some(client)) => self.fetch_versions(client, url, name),
             _ => self.known_versions(name),
         }
+    }
+
+    /// Asks a registry how it wants to be used, before cargo does: cargo takes an answer of any size.
+    pub(crate) fn open(&self) -> Result<(), AcquireError> {
+        let (Source::Sparse(url), Some(client)) = (&self.source, &self.client) else { return Ok(()) };
+        let config = self.fetch_config(client, url)?;
+        let _ = self.config.set(config);
+        Ok(())
     }
 
     /// All versions of a name that this machine knows of.
@@ -101,7 +111,11 @@ impl<'a> Registry<'a> {
             Source::Sparse(_) => {
                 let path = self.index_folder().join(".cache").join(krate.relative_path(None));
                 // Read, not mapped: cargo may be writing the file.
-                Ok(read_bounded(&path, self.limits.index_bytes)?.map(|bytes| read_cache(&bytes)).filter(some))
+                let bytes = match fs::metadata(&path) {
+                    Ok(meta) if meta.len() > self.limits.index_bytes => return Err(self.too_large(name)),
+                    _ => read_bounded(&path, self.limits.index_bytes)?,
+                };
+                Ok(bytes.map(|bytes| read_cache(&bytes)).filter(some))
             }
             Source::LocalRegistry(root) => {
                 let path = root.join("index").join(krate.relative_path(None));
@@ -112,11 +126,19 @@ impl<'a> Registry<'a> {
         }
     }
 
+    fn too_large(&self, name: &str) -> AcquireError {
+        let url = format!("the index entry of `{name}` in {}", self.describe());
+        HttpError::TooLarge { url, limit: self.limits.index_bytes }.into()
+    }
+
     fn fetch_versions(&self, client: &Client, url: &str, name: &str) -> Result<Option<Vec<Release>>, AcquireError> {
         let Ok(krate) = KrateName::try_from(name) else { return Ok(None) };
         let url = format!("{}{}", url.trim_start_matches("sparse+"), krate.relative_path(Some('/')));
         match self.get(client, &url, self.limits.index_bytes) {
-            Ok(lines) => Ok(Some(Release::parse_lines(&lines)).filter(some)),
+            Ok(text) => {
+                let releases = release::entry(name, &text).map_err(|reason| HttpError::Refused { url, reason })?;
+                Ok(Some(releases).filter(some))
+            }
             Err(HttpError::NotFound { .. }) => Ok(None),
             Err(error) => Err(error.into()),
         }
@@ -149,19 +171,36 @@ impl<'a> Registry<'a> {
         let config = match (&self.source, self.stored_config()) {
             // Cargo has just resolved with it, so it is fresh.
             (_, Some(config)) => config,
-            (Source::Sparse(url), None) => {
-                let url = format!("{}config.json", url.trim_start_matches("sparse+"));
-                let bytes = self.get(client, &url, CONFIG_BYTES)?;
-                serde_json::from_slice(&bytes).map_err(|error| HttpError::Refused { url, reason: error.to_string() })?
-            }
+            (Source::Sparse(url), None) => self.fetch_config(client, url)?,
             (_, None) => return Err(AcquireError::Lock { reason: "a folder has no downloads".to_owned() }),
         };
         Ok(self.config.get_or_init(|| config))
     }
 
-    /// Downloads a `.crate` file. The caller compares the checksum.
-    pub(crate) fn download(&self, id: &PackageId, checksum: Sha256Digest) -> Result<Vec<u8>, AcquireError> {
-        let Some(client) = self.client else {
+    fn fetch_config(&self, client: &Client, url: &str) -> Result<IndexConfig, AcquireError> {
+        let url = format!("{}config.json", url.trim_start_matches("sparse+"));
+        let refused = |reason: String| HttpError::Refused { url: url.clone(), reason };
+        let bytes = self.get(client, &url, CONFIG_BYTES).map_err(|error| match error {
+            HttpError::NotFound { .. } => refused("there is no registry: this file does not exist".to_owned()),
+            other => other,
+        })?;
+        let config: IndexConfig = serde_json::from_slice(&bytes)
+            .map_err(|error| refused(format!("not the settings of a registry: {error}{}", release::begin(&bytes))))?;
+        if !is_web(&config.dl) {
+            return Err(refused(format!("its download address {:?} is neither http nor https", config.dl)).into());
+        }
+        Ok(config)
+    }
+
+    /// Downloads a `.crate` file of at most `limit` bytes, unless `stop` is set. The caller compares the checksum.
+    pub(crate) fn download(
+        &self,
+        id: &PackageId,
+        checksum: Sha256Digest,
+        limit: u64,
+        stop: &AtomicBool,
+    ) -> Result<Vec<u8>, AcquireError> {
+        let Some(client) = &self.client else {
             return Err(AcquireError::OfflineMissing { missing: vec![id.to_string()] });
         };
         let config = self.config(client)?;
@@ -169,14 +208,22 @@ impl<'a> Registry<'a> {
             return Err(AcquireError::Lock { reason: format!("{:?} is not a package name", id.name) });
         };
         let url = download_url(config, krate, &id.version, checksum);
-        if !url.starts_with("https://") && !url.starts_with("http://") {
+        if !is_web(&url) {
             return Err(HttpError::Refused { url, reason: "only http and https are spoken".to_owned() }.into());
         }
-        // A token that came over a secure line goes over no other.
-        let downgraded = self.describe().starts_with("https:") && !url.starts_with("https:");
-        let token = self.token.as_deref().filter(|_| config.auth_required && !downgraded);
-        Ok(client.get(&url, token, self.limits.crate_bytes)?)
+        let token = self.token.as_deref().filter(|_| config.auth_required && may_have_token(&self.describe(), &url));
+        Ok(client.get_unless(stop, &url, token, limit)?)
     }
+}
+
+/// Whether the token of the registry at `home` may go to the download address `url`: to the registry's own server,
+/// and to the one that it named over a secure line. What came over an open line may be anyone's word.
+fn may_have_token(home: &str, url: &str) -> bool {
+    same_server(home, url) || home.starts_with("https:") && url.starts_with("https:")
+}
+
+fn is_web(url: &str) -> bool {
+    url.starts_with("https://") || url.starts_with("http://")
 }
 
 fn download_url(config: &IndexConfig, krate: KrateName<'_>, version: &str, checksum: Sha256Digest) -> String {
@@ -230,6 +277,18 @@ mod tests {
         assert_eq!(url("http://h/{prefix}/{lowerprefix}/x"), "http://h/Se/rd/se/rd/x");
         assert_eq!(url("http://h/{crate}?{sha256-checksum}"), format!("http://h/Serde?{}", "ab".repeat(32)));
         assert_eq!(url("http://h/{sha256-checksum}"), format!("http://h/{}", "ab".repeat(32)));
+    }
+
+    #[test]
+    fn a_token_goes_to_the_registrys_own_server_and_where_a_secure_line_says() {
+        let secure = "https://index.example/";
+        assert!(may_have_token(secure, "https://index.example/dl") && may_have_token(secure, "https://dl.example/x"));
+        assert!(!may_have_token(secure, "http://index.example/dl"));
+        let open = "http://index.example/";
+        assert!(may_have_token(open, "http://index.example/dl"));
+        for elsewhere in ["http://dl.example/", "https://dl.example/", "http://index.example:81/"] {
+            assert!(!may_have_token(open, elsewhere), "{elsewhere}");
+        }
     }
 
     #[test]

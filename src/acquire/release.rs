@@ -7,6 +7,8 @@ use serde::Deserialize;
 use serde_json::Value;
 use tame_index::{IndexVersion, KrateName};
 
+use super::error::AcquireError;
+use crate::evidence::bytes::Bytes;
 use crate::ids::{PackageId, Sha256Digest};
 
 /// The newest form of index lines that we understand; cargo too ignores lines of a newer one.
@@ -23,11 +25,21 @@ pub(crate) struct Release {
     pub(crate) index: IndexVersion,
     /// The line itself. A copy of the line keeps what `IndexVersion` does not know.
     pub(crate) line: Box<[u8]>,
+    /// Further, different lines for the same version. The archive has to agree with each.
+    pub(crate) others: Vec<Release>,
 }
 
 #[derive(Deserialize)]
 struct Form {
     v: Option<u32>,
+}
+
+/// What makes a line one of an index, whether or not we can use it.
+#[derive(Deserialize)]
+struct Title {
+    name: String,
+    #[expect(dead_code, reason = "it must be there")]
+    vers: String,
 }
 
 impl Release {
@@ -41,7 +53,32 @@ impl Release {
         let version = Version::parse(&index.version).ok()?;
         KrateName::try_from(index.name.as_str()).ok()?;
         let id = PackageId::new(index.name.as_str(), index.version.as_str());
-        Some(Self { id, version, index, line: line.into() })
+        Some(Self { id, version, index, line: line.into(), others: Vec::new() })
+    }
+
+    /// Notes what else the index said about the same version. Two checksums for it are refused.
+    pub(crate) fn hold_against(&mut self, other: &Self) -> Result<(), AcquireError> {
+        if other.checksum() != self.checksum() {
+            return Err(AcquireError::ChecksumMismatch {
+                package: Box::new(self.id.clone()),
+                expected: self.checksum(),
+                found: other.checksum(),
+                origin: "two answers of the index for one version".to_owned(),
+            });
+        }
+        if other.line != self.line {
+            self.others.push(other.clone());
+        }
+        Ok(())
+    }
+
+    /// The release of a version among all lines: the last one, as cargo has it, held against the others.
+    pub(crate) fn among(releases: &[Self], name: &str, version: &str) -> Result<Option<Self>, AcquireError> {
+        let mut lines =
+            releases.iter().rev().filter(|release| release.id.name == name && release.id.version == version);
+        let Some(mut release) = lines.next().cloned() else { return Ok(None) };
+        lines.try_for_each(|other| release.hold_against(other))?;
+        Ok(Some(release))
     }
 
     /// All usable lines of an index entry.
@@ -64,6 +101,39 @@ impl Release {
     pub(crate) fn feature_names(&self) -> Vec<String> {
         feature_names(&self.features(), self.index.deps.iter().filter(|dep| dep.optional).map(|dep| dep.name.as_str()))
     }
+}
+
+/// The usable lines of an answer to the question for `name`; an error if it is no answer to that.
+pub(crate) fn entry(name: &str, text: &[u8]) -> Result<Vec<Release>, String> {
+    let lines = || text.split(|byte| *byte == b'\n').filter(|line| !line.trim_ascii().is_empty());
+    let titles = || lines().filter_map(|line| serde_json::from_slice::<Title>(line).ok());
+    if lines().next().is_none() {
+        return Ok(Vec::new());
+    }
+    let Some(first) = titles().next() else { return Err(format!("not an entry of an index{}", begin(text))) };
+    if !titles().any(|title| same_name(&title.name, name)) {
+        return Err(format!(
+            "it was asked for `{name}` and speaks of {:?}",
+            Bytes::from(first.name.as_str()).to_string()
+        ));
+    }
+    // What an index says under one name about another is no answer.
+    let mut releases = Release::parse_lines(text);
+    releases.retain(|release| same_name(&release.id.name, name));
+    Ok(releases)
+}
+
+/// How an unreadable answer begins, for a person to recognise it by.
+pub(crate) fn begin(text: &[u8]) -> String {
+    const SHOWN: usize = 60;
+    let start = Bytes(text.trim_ascii_start().iter().take(SHOWN).copied().collect());
+    format!("; it begins with `{start}`")
+}
+
+/// True for spellings of one name.
+pub(crate) fn same_name(one: &str, other: &str) -> bool {
+    let plain = |name: &str| name.to_ascii_lowercase().replace('_', "-");
+    plain(one) == plain(other)
 }
 
 /// Some registries write `null` where others leave a member out.

@@ -10,8 +10,9 @@ use std::process::{Child, Command, Stdio};
 use std::time::{Duration, Instant};
 
 use super::error::AcquireError;
-use super::settings::AcquireSettings;
+use super::settings::{AcquireSettings, Limits};
 use crate::evidence::bytes::is_printable;
+use crate::sys::process::die_with_the_caller;
 
 /// How much of what cargo prints is kept.
 const OUTPUT: usize = 64 * 1024;
@@ -34,11 +35,12 @@ pub(crate) fn resolve(resolution: &Resolution<'_>, settings: &AcquireSettings) -
     let no_cargo = |source| AcquireError::NoCargo { program: settings.cargo.clone(), source };
     let mut child = command.spawn().map_err(no_cargo)?;
     let output = child.stderr.take().map(|stderr| std::thread::spawn(move || keep_end(stderr)));
-    let ended = wait(&mut child, settings.limits.resolve);
+    let ended = wait(&mut child, &settings.limits);
     let output = output.and_then(|thread| thread.join().ok()).unwrap_or_default();
-    let status = ended.map_err(no_cargo)?;
-    let Some(status) = status else {
-        return Err(AcquireError::ResolveTime { seconds: settings.limits.resolve.as_secs() });
+    let status = match ended.map_err(no_cargo)? {
+        Ended::Itself(status) => status,
+        Ended::TooLate => return Err(AcquireError::ResolveTime { seconds: settings.limits.resolve.as_secs() }),
+        Ended::TooLarge => return Err(AcquireError::ResolveMemory { limit: settings.limits.resolve_bytes }),
     };
     if !status.success() {
         return Err(explain(&output, resolution.offline));
@@ -69,6 +71,8 @@ fn command(resolution: &Resolution<'_>, settings: &AcquireSettings) -> Command {
     if let Some(toolchain) = &settings.toolchain {
         command.env("RUSTUP_TOOLCHAIN", toolchain);
     }
+    // However this program ends, no cargo goes on asking.
+    die_with_the_caller(&mut command);
     command
 }
 
@@ -95,20 +99,41 @@ fn passes(name: &OsStr) -> bool {
     !NAMES.contains(&name) && !PREFIXES.iter().any(|prefix| name.starts_with(prefix))
 }
 
-/// None if the time was over and the child was killed.
-fn wait(child: &mut Child, limit: Duration) -> std::io::Result<Option<std::process::ExitStatus>> {
+/// How cargo came to its end.
+enum Ended {
+    Itself(std::process::ExitStatus),
+    /// The time was over, and it was killed.
+    TooLate,
+    /// It took too much memory, and was killed.
+    TooLarge,
+}
+
+fn wait(child: &mut Child, limits: &Limits) -> std::io::Result<Ended> {
     let start = Instant::now();
     loop {
         if let Some(status) = child.try_wait()? {
-            return Ok(Some(status));
+            return Ok(Ended::Itself(status));
         }
-        if start.elapsed() >= limit {
+        let over = if start.elapsed() >= limits.resolve {
+            Some(Ended::TooLate)
+        } else {
+            (memory(child.id()) > limits.resolve_bytes).then_some(Ended::TooLarge)
+        };
+        if let Some(over) = over {
             child.kill()?;
             child.wait()?;
-            return Ok(None);
+            return Ok(over);
         }
         std::thread::sleep(Duration::from_millis(5));
     }
+}
+
+/// The bytes of memory that a process holds; nothing if it is gone.
+fn memory(pid: u32) -> u64 {
+    let status = std::fs::read_to_string(format!("/proc/{pid}/status")).unwrap_or_default();
+    let line = status.lines().find_map(|line| line.strip_prefix("VmRSS:"));
+    let kib: u64 = line.and_then(|line| line.trim().trim_end_matches("kB").trim().parse().ok()).unwrap_or(0);
+    kib.saturating_mul(1024)
 }
 
 /// Reads all, keeps the end, drops what a terminal would obey.
@@ -163,6 +188,17 @@ fn explain(output: &str, offline: bool) -> AcquireError {
     }
 }
 
+/// The package that cargo did not find, by its words.
+pub(crate) fn missing_name(message: &str) -> Option<&str> {
+    const WORDS: [&str; 3] = [
+        "no matching package named `",
+        "failed to select a version for the requirement `",
+        "failed to select a version for `",
+    ];
+    let rest = WORDS.iter().find_map(|words| message.split_once(words))?.1;
+    rest.split(['`', ' ']).next().filter(|name| !name.is_empty())
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;
@@ -212,6 +248,18 @@ mod tests {
     }
 
     #[test]
+    fn a_cargo_that_takes_too_much_memory_is_killed() {
+        let folder = tempfile::tempdir().unwrap();
+        let mut settings = settings("x=$(head -c 60000000 /dev/zero | tr '\\0' x); exec sleep 60", folder.path());
+        settings.limits.resolve = Duration::from_secs(30);
+        settings.limits.resolve_bytes = 30_000_000;
+        let resolution = Resolution { folder: folder.path(), locked: false, offline: false, config: Vec::new() };
+        let error = resolve(&resolution, &settings).unwrap_err();
+        assert!(matches!(error, AcquireError::ResolveMemory { limit: 30_000_000 }), "{error:?}");
+        assert_eq!(error.class(), ErrorClass::Temporary);
+    }
+
+    #[test]
     fn what_cargo_prints_becomes_the_error_without_control_characters() {
         let (_folder, outcome) = run("printf 'noise\\nerror: no \\033[2Jway\\n' >&2; exit 101", Duration::from_secs(5));
         assert_eq!(outcome.unwrap_err().to_string(), "cargo could not choose versions: no [2Jway");
@@ -223,6 +271,14 @@ mod tests {
         assert_eq!(explain("error: failed to select a version for `a`", false).class(), ErrorClass::NotFound);
         assert_eq!(explain("error: no matching package named `a` found", true).class(), ErrorClass::NotFound);
         assert_eq!(explain("error: no token found for `a`", false).class(), ErrorClass::Usage);
+    }
+
+    #[test]
+    fn the_package_that_cargo_misses_is_read_from_its_words() {
+        assert_eq!(missing_name("no matching package named `a-b` found\nlocation searched: x"), Some("a-b"));
+        assert_eq!(missing_name("failed to select a version for the requirement `a = \"=1\"`"), Some("a"));
+        assert_eq!(missing_name("failed to select a version for `a`."), Some("a"));
+        assert_eq!(missing_name("something else about `a`"), None);
     }
 
     #[test]

@@ -7,6 +7,7 @@
 use std::fs::{self, DirBuilder, File, OpenOptions};
 use std::os::unix::fs::{DirBuilderExt as _, OpenOptionsExt as _};
 use std::path::{Path, PathBuf};
+use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Mutex, MutexGuard, PoisonError};
 
 use super::error::AcquireError;
@@ -32,10 +33,30 @@ fn own() -> MutexGuard<'static, Vec<PathBuf>> {
     OWN.lock().unwrap_or_else(PoisonError::into_inner)
 }
 
+/// Set once the process is about to end.
+static ABANDONED: AtomicBool = AtomicBool::new(false);
+
+/// Does not return if the process is about to end: a failure that its end caused is nobody's business.
+pub(crate) fn stay_if_abandoned() {
+    while ABANDONED.load(Ordering::SeqCst) {
+        std::thread::park();
+    }
+}
+
 /// Removes the folders of this process's runs. For the moment before a signal ends it.
 pub fn abandon() {
+    const TRIES: usize = 5;
+    ABANDONED.store(true, Ordering::SeqCst);
     for lock in own().drain(..) {
-        let _ = fs::remove_dir_all(lock.with_extension(""));
+        let folder = lock.with_extension("");
+        // Other threads may still be writing there: under another name they no longer find it.
+        let gone = lock.with_extension("gone");
+        let folder = if fs::rename(&folder, &gone).is_ok() { gone } else { folder };
+        for _ in 0..TRIES {
+            if fs::remove_dir_all(&folder).is_ok() {
+                break;
+            }
+        }
         let _ = fs::remove_file(lock);
     }
 }
@@ -76,7 +97,10 @@ fn remove_dead(runs: &Path) {
         if !entry.file_name().as_encoded_bytes().starts_with(b"run-") {
             continue;
         }
-        if path.extension().is_some_and(|extension| extension == "lock") {
+        let extension = path.extension().unwrap_or_default();
+        if extension == "gone" {
+            let _ = fs::remove_dir_all(&path);
+        } else if extension == "lock" {
             if !path.with_extension("").exists() && is_free(&path) {
                 let _ = fs::remove_file(&path);
             }

@@ -54,14 +54,20 @@ pub struct Limits {
     /// A transfer that is slower than ten bytes a second for this long is given up.
     /// Absent: cargo's `http.timeout`, else 30 seconds.
     pub stall: Option<Duration>,
-    /// For one whole transfer.
+    /// For one whole file, all tries together.
     pub transfer: Duration,
+    /// For all files of a run.
+    pub total: Duration,
+    /// The longest pause before a further try, whatever the server asks for (cargo's own limit).
+    pub patience: Duration,
     /// How often a request is made at most.
     pub tries: u32,
     /// The wait before the second try; doubled for each further one.
     pub back_off: Duration,
     /// For cargo's choice of versions.
     pub resolve: Duration,
+    /// Memory of the cargo that chooses: it takes index answers of any size.
+    pub resolve_bytes: u64,
     /// Of one `.crate` file.
     pub crate_bytes: u64,
     /// Of one name's index entry.
@@ -85,9 +91,12 @@ impl Default for Limits {
             connect: Duration::from_secs(15),
             stall: None,
             transfer: Duration::from_mins(10),
+            total: Duration::from_hours(1),
+            patience: Duration::from_secs(10),
             tries: 4,
             back_off: Duration::from_millis(500),
             resolve: Duration::from_mins(3),
+            resolve_bytes: 1024 * MIB,
             crate_bytes: 200 * MIB,
             index_bytes: 64 * MIB,
             entries: 50_000,

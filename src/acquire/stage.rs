@@ -2,6 +2,7 @@
 
 use std::collections::BTreeMap;
 use std::path::{Path, PathBuf};
+use std::time::Instant;
 
 use cargo_lock::Lockfile;
 
@@ -9,13 +10,13 @@ use super::config::CargoConfig;
 use super::download::{self, Placed, Store};
 use super::error::AcquireError;
 use super::facts::{Found, YANKED};
-use super::http::Client;
+use super::http::{Client, Transport};
 use super::local::{self, LocalPackage};
 use super::needed;
 use super::progress::Progress;
 use super::registry::Registry;
 use super::release::Release;
-use super::resolve::{Resolution, resolve};
+use super::resolve::{Resolution, missing_name, resolve};
 use super::runs;
 use super::settings::AcquireSettings;
 use super::sources::{DEFAULT, Source, is_default};
@@ -37,6 +38,7 @@ pub fn acquire(
     progress: &dyn Progress,
 ) -> Result<Acquired, AcquireError> {
     let outcome = acquire_in_new_run(request, settings, progress);
+    runs::stay_if_abandoned();
     progress.finished();
     outcome
 }
@@ -49,8 +51,9 @@ fn acquire_in_new_run(
     let (sources, guard) = runs::begin(&settings.cache_dir)?;
     let config = CargoConfig::load(sources.path(), &settings.cargo_home, &settings.environment)?;
     let offline = settings.offline || config.offline();
-    let client = if offline { None } else { Some(Client::new(config.transport()?, &settings.limits)?) };
-    let stage = Stage { settings, config: &config, client: client.as_ref(), offline, run: sources.path(), progress };
+    let transport = if offline { None } else { Some(config.transport()?) };
+    let deadline = Instant::now() + settings.limits.total;
+    let stage = Stage { settings, config: &config, transport, deadline, offline, run: sources.path(), progress };
     tracing::debug!(run = %stage.run.display(), offline, "acquiring");
     let parts = stage.work(request)?;
     Ok(Acquired {
@@ -69,7 +72,9 @@ fn acquire_in_new_run(
 struct Stage<'a> {
     settings: &'a AcquireSettings,
     config: &'a CargoConfig,
-    client: Option<&'a Client>,
+    /// None when offline.
+    transport: Option<Transport>,
+    deadline: Instant,
     offline: bool,
     run: &'a Path,
     progress: &'a dyn Progress,
@@ -98,9 +103,13 @@ impl Stage<'_> {
     fn work(&self, request: &Request) -> Result<Parts, AcquireError> {
         let default = self.registry(tame_index::CRATES_IO_INDEX)?;
         let store = Store::new(&self.settings.cache_dir, self.run, &self.settings.limits)?;
-        self.progress.step("looking up");
+        self.progress.step(&format!("asking {}", default.describe()));
         let subject = self.subject(request, &default, &store)?;
-        self.progress.step("resolving");
+        // A folder that needs nothing of a registry's asks none.
+        if subject.locals.iter().any(LocalPackage::needs_a_registry) {
+            default.open()?;
+        }
+        self.progress.step(&format!("waiting for cargo, which asks {}", default.describe()));
         let text = self.resolve(&subject, &default, &store)?;
         let lock: Lockfile = text.parse().map_err(|error: cargo_lock::Error| lock_error(error.to_string()))?;
         let mut registries = BTreeMap::new();
@@ -110,7 +119,7 @@ impl Stage<'_> {
                 registries.insert(source.clone(), self.registry(&source)?);
             }
         }
-        let releases = locked::releases(&lock, &registries, &subject.locals)?;
+        let releases = locked::releases(&lock, &registries, &subject.locals, subject.release.as_ref())?;
         let needed = needed::on_host(&lock, &releases, &self.settings.host)?;
         let to = self.run.join("registry");
         let sources = locked::Locked { lock: &lock, registries: &registries, releases: &releases, needed: &needed };
@@ -148,7 +157,14 @@ impl Stage<'_> {
         }
         let settings = self.settings;
         let source = self.config.source_of(source)?;
-        Ok(Registry::new(source, self.config, self.client, &settings.cargo_home, &settings.limits))
+        let client = match (&source, &self.transport) {
+            (Source::Sparse(url), Some(transport)) => {
+                let home = url.trim_start_matches("sparse+");
+                Some(Client::new(transport, &settings.limits, self.deadline, home)?)
+            }
+            _ => None,
+        };
+        Ok(Registry::new(source, self.config, client, &settings.cargo_home, &settings.limits))
     }
 
     fn subject(&self, request: &Request, default: &Registry<'_>, store: &Store<'_>) -> Result<Subject, AcquireError> {
@@ -168,6 +184,7 @@ impl Stage<'_> {
         registry: &Registry<'_>,
         store: &Store<'_>,
     ) -> Result<Subject, AcquireError> {
+        registry.open()?;
         let releases = match choose::find(registry, name) {
             // Offline, an unknown name says only that this machine has not met it.
             Err(AcquireError::UnknownName { .. }) if self.offline && matches!(registry.source, Source::Sparse(_)) => {
@@ -176,7 +193,9 @@ impl Stage<'_> {
             other => other?,
         };
         let here = |release: &Release| !self.offline || store.has(registry, &release.id, release.checksum());
-        let release = choose::choose(&releases, version, here)?.clone();
+        let chosen = &choose::choose(&releases, version, here)?.id;
+        let release = Release::among(&releases, &chosen.name, &chosen.version)?;
+        let release = release.ok_or_else(|| lock_error(format!("{chosen} is gone")))?;
         let origin = SubjectOrigin::Registry { version: release.id.version.clone() };
         Ok(Subject {
             target: target(TargetKind::Release, &release.id, Some(release.checksum())),
@@ -236,7 +255,14 @@ impl Stage<'_> {
             config = offline::registry(&self.run.join("offline"), default, store, names)?;
         }
         let resolution = Resolution { folder: &folder, locked: yanked.is_some(), offline: self.offline, config };
-        resolve(&resolution, self.settings)
+        resolve(&resolution, self.settings).map_err(|error| match &error {
+            // To cargo, an answer that it cannot read is none. Asked by us, the registry may show what it is.
+            AcquireError::Resolve { message } => {
+                let asked = missing_name(message).map(|name| default.versions(name));
+                asked.and_then(Result::err).unwrap_or(error)
+            }
+            _ => error,
+        })
     }
 }
 

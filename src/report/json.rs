@@ -5,6 +5,7 @@ use std::io::{self, Write};
 use serde::Serialize;
 
 use super::{Report, ReportError, safe, this_tool};
+use crate::evidence::bytes::is_printable;
 use crate::evidence::line::Tool;
 
 pub(super) const FORMAT: &str = "sandbox-check-report";
@@ -39,6 +40,32 @@ pub fn json_error(error: &ReportError, writer: &mut impl Write) -> io::Result<()
 }
 
 fn object(value: &impl Serialize, writer: &mut impl Write) -> io::Result<()> {
-    serde_json::to_writer_pretty(&mut *writer, &value)?;
-    writer.write_all(b"\n")
+    let text = serde_json::to_string_pretty(&value)?;
+    let mut safe = String::with_capacity(text.len() + 1);
+    for c in text.chars() {
+        if c == '\n' || is_printable(c) {
+            safe.push(c);
+        } else {
+            // Only within strings: JSON's own characters are printable. Whoever prints the object prints no trick.
+            safe.extend(c.encode_utf16(&mut [0; 2]).iter().map(|unit| format!("\\u{unit:04x}")));
+        }
+    }
+    safe.push('\n');
+    writer.write_all(safe.as_bytes())
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn what_a_terminal_or_a_reader_would_obey_is_escaped_and_means_the_same() {
+        let message = "a\u{1b}[2J\u{9b}2J\u{7f}\u{202e}\u{e0041}\n\"\\ é".to_owned();
+        let mut out = Vec::new();
+        object(&[&message], &mut out).unwrap();
+        let text = String::from_utf8(out).unwrap();
+        assert!(text.chars().all(|c| c == '\n' || is_printable(c)), "{text:?}");
+        let value: serde_json::Value = serde_json::from_str(&text).unwrap();
+        assert_eq!(value[0], message.as_str());
+    }
 }

@@ -76,3 +76,17 @@ pub fn pidfd(pid: Pid) -> io::Result<OwnedFd> {
     // SAFETY: the kernel just made this descriptor for us; nobody else owns it.
     Ok(unsafe { OwnedFd::from_raw_fd(fd) })
 }
+
+/// A process that is started so is killed when the thread that started it ends, whatever ends it.
+pub fn die_with_the_caller(command: &mut std::process::Command) {
+    use std::os::unix::process::CommandExt as _;
+    let parent = nix::unistd::getpid();
+    let die = move || {
+        nix::sys::prctl::set_pdeathsig(nix::sys::signal::Signal::SIGKILL)?;
+        // The caller may have ended before the wish was known.
+        if nix::unistd::getppid() == parent { Ok(()) } else { Err(io::ErrorKind::NotConnected.into()) }
+    };
+    // SAFETY: the closure makes two system calls and allocates nothing, so it may run between fork and exec
+    // of a process that has threads.
+    unsafe { command.pre_exec(die) };
+}

@@ -3,8 +3,12 @@
 #![expect(clippy::unwrap_used, clippy::panic, clippy::indexing_slicing, reason = "a helper that fails ends its test")]
 
 mod archives;
+mod registry;
 mod replay;
 mod runs;
+#[expect(dead_code, reason = "the tests of acquisition use the rest")]
+#[path = "../support/registry.rs"]
+mod server;
 
 use std::ffi::OsStr;
 use std::fs;

@@ -134,6 +134,36 @@ fn a_local_registry_is_used() {
 }
 
 #[test]
+fn a_folder_that_needs_no_registry_asks_none() {
+    let registry = Registry::start();
+    registry.behave("/index/config.json", Manners::Status(503, 99));
+    let folder = registry.root.path().join("subject");
+    fs::create_dir_all(folder.join("src")).unwrap();
+    fs::write(folder.join("src/lib.rs"), "").unwrap();
+    let manifest = Package::new("subject", "1.0.0").manifest;
+    fs::write(folder.join("Cargo.toml"), &manifest).unwrap();
+    let word = format!("{}/", folder.display());
+    assert_eq!(names(&get(&word, &registry.settings()).unwrap()), ["subject@1.0.0"]);
+    assert!(registry.seen().is_empty(), "{:?}", registry.seen());
+    fs::write(folder.join("Cargo.toml"), manifest + "[dependencies]\ndepend = '1'\n").unwrap();
+    assert_eq!(get(&word, &registry.settings()).unwrap_err().class(), ErrorClass::Temporary);
+}
+
+#[test]
+fn a_local_registry_is_held_to_its_word_too() {
+    let registry = Registry::start();
+    let package = Package::new("subject", "1.0.0").needs("depend", "^1");
+    let folder = registry.root.path().join("mirror");
+    fs::create_dir_all(folder.join("index/su/bj")).unwrap();
+    fs::write(folder.join("subject-1.0.0.crate"), package.pack()).unwrap();
+    fs::write(folder.join("index/su/bj/subject"), package.line().replace(&package.deps.concat(), "")).unwrap();
+    registry.configure("[source.crates-io]\nreplace-with = 'l'\n[source.l]\nlocal-registry = 'mirror'\n");
+    let error = get("subject", &registry.settings()).unwrap_err();
+    assert!(error.to_string().contains("its Cargo.toml has the dependency `depend = ^1`"), "{error}");
+    assert_eq!(error.class(), ErrorClass::Refused);
+}
+
+#[test]
 fn a_registry_with_a_git_index_is_said_to_be_unsupported() {
     let registry = Registry::start();
     registry.configure("[source.crates-io]\nreplace-with = 'g'\n[source.g]\nregistry = 'https://git.example/index'\n");

@@ -1,5 +1,7 @@
 //! Acquisition against a registry on loopback: what is fetched, what is refused, what is left behind.
 
+mod bounds;
+mod lies;
 mod local;
 #[path = "../support/registry.rs"]
 mod server;
@@ -162,6 +164,7 @@ fn an_archive_that_holds_another_package_is_refused() {
     let error = get("subject", &registry.settings()).unwrap_err();
     let AcquireError::UnsafeArchive { refusal, .. } = &error else { panic!("{error:?}") };
     assert_eq!(refusal.reason, Reason::OtherPackage { what: "it says subject@1.0.1".to_owned() });
+    assert_eq!(registry.left(), Vec::<std::path::PathBuf>::new());
 }
 
 #[test]
@@ -213,7 +216,9 @@ fn a_file_above_the_limit_is_not_taken() {
     let mut settings = registry.settings();
     settings.limits.crate_bytes = 20;
     let error = get("subject", &settings).unwrap_err();
-    assert!(matches!(error, AcquireError::Http(HttpError::TooLarge { limit: 20, .. })), "{error:?}");
+    let AcquireError::UnsafeArchive { refusal, .. } = &error else { panic!("{error:?}") };
+    assert_eq!((&refusal.reason, error.class()), (&Reason::TooLarge { limit: 20 }, ErrorClass::Refused));
+    assert_eq!(registry.left(), Vec::<std::path::PathBuf>::new());
     assert_eq!(registry.count(&download_path("subject", "1.0.0")), 1);
 }
 
@@ -355,7 +360,8 @@ fn runs_side_by_side_do_not_disturb_each_other() {
 #[test]
 fn features_reach_the_consumer_and_unknown_ones_are_usage_errors() {
     let registry = Registry::start();
-    registry.publish(&Package { features: r#"{"fast":[],"default":[]}"#, ..Package::new("subject", "1.0.0") });
+    let package = Package::new("subject", "1.0.0").manifest("[features]\nfast = []\ndefault = []\n");
+    registry.publish(&Package { features: r#"{"fast":[],"default":[]}"#, ..package });
     let mut settings = registry.settings();
     settings.all_features = true;
     assert_eq!(get("subject", &settings).unwrap().subject.features, ["fast"]);

@@ -26,6 +26,14 @@ pub(crate) enum Manners {
     Other(Vec<u8>),
     /// Go there.
     Redirect(String),
+    /// Nothing at all, for longer than anyone waits.
+    Silent,
+    /// These bytes as they are, head and all.
+    Raw(Vec<u8>),
+    /// These bytes as they are, then `again` after each pause, until nobody listens.
+    Endless { start: Vec<u8>, again: Vec<u8>, pause: Duration },
+    /// Each in its turn; the last one stays.
+    Turns(Vec<Manners>),
 }
 
 /// One request that came.
@@ -135,21 +143,11 @@ impl Registry {
 
     /// Publishes a package.
     pub(crate) fn publish(&self, package: &Package) {
-        let (name, version) = (package.name, package.version);
         let packed = package.packed.clone().unwrap_or_else(|| package.pack());
-        self.put(&download_path(name, version), packed.clone());
-        let line = format!(
-            r#"{{"name":"{name}","vers":"{version}","deps":[{}],"cksum":"{}","features":{},"yanked":{}}}"#,
-            package.deps.join(","),
-            digest(&packed).hex(),
-            package.features,
-            package.yanked
-        );
-        let path = index_path(name);
+        self.put(&download_path(package.name, package.version), packed);
         let mut state = self.state.lock().unwrap();
-        let entry = state.files.entry(path).or_default();
-        entry.extend_from_slice(line.as_bytes());
-        entry.push(b'\n');
+        let entry = state.files.entry(index_path(package.name)).or_default();
+        entry.extend_from_slice(package.line().as_bytes());
     }
 
     /// Settings with this registry's home, our own cache and short limits.
@@ -263,6 +261,20 @@ impl Package {
         self.manifest(&format!("[{table}.{name}]\nversion = \"{requirement}\"\n"))
     }
 
+    /// Its line in the index.
+    pub(crate) fn line(&self) -> String {
+        let packed = self.packed.clone().unwrap_or_else(|| self.pack());
+        format!(
+            "{{\"name\":\"{}\",\"vers\":\"{}\",\"deps\":[{}],\"cksum\":\"{}\",\"features\":{},\"yanked\":{}}}\n",
+            self.name,
+            self.version,
+            self.deps.join(","),
+            digest(&packed).hex(),
+            self.features,
+            self.yanked
+        )
+    }
+
     /// The `.crate` file.
     pub(crate) fn pack(&self) -> Vec<u8> {
         let mut builder = tar::Builder::new(flate2::write::GzEncoder::new(Vec::new(), flate2::Compression::fast()));
@@ -309,6 +321,19 @@ fn answer(mut stream: TcpStream, state: &Mutex<State>) {
         }
         (Some(Manners::Status(status, _)), _) => respond(&mut stream, status, "", b"", 0),
         (Some(Manners::Redirect(to)), _) => respond(&mut stream, 302, &format!("location: {to}\r\n"), b"", 0),
+        (Some(Manners::Silent), _) => {
+            std::thread::sleep(Duration::from_secs(20));
+            Ok(())
+        }
+        (Some(Manners::Raw(bytes)), _) => stream.write_all(&bytes),
+        (Some(Manners::Endless { start, again, pause }), _) => {
+            let mut outcome = stream.write_all(&start);
+            while outcome.is_ok() {
+                std::thread::sleep(pause);
+                outcome = stream.write_all(&again);
+            }
+            outcome
+        }
         (Some(Manners::Other(body)), _) => respond(&mut stream, 200, "", &body, body.len()),
         (Some(Manners::Truncated(_)), Some(file)) => respond(&mut stream, 200, "", &file[..file.len() / 2], file.len()),
         (Some(Manners::Stalled), Some(file)) => {
@@ -330,6 +355,8 @@ fn next_manners(manners: &mut BTreeMap<String, Manners>, path: &str) -> Option<M
             *left -= 1;
             manners.get(path).cloned()
         }
+        Some(Manners::Turns(turns)) if turns.len() > 1 => Some(turns.remove(0)),
+        Some(Manners::Turns(turns)) => turns.first().cloned(),
         other => other.cloned(),
     }
 }

@@ -144,6 +144,18 @@ pub enum Reason {
         /// What it says.
         what: String,
     },
+    /// Its `Cargo.toml` does not say what the index said about it.
+    #[error("it is not what the index promised: {what}")]
+    OtherThanPromised {
+        /// The first difference.
+        what: String,
+    },
+    /// The file itself is larger than any that we take.
+    #[error("it is larger than {limit} bytes")]
+    TooLarge {
+        /// The limit.
+        limit: u64,
+    },
     /// Its `Cargo.toml` reaches for folders of this machine, which no published one does.
     #[error("its Cargo.toml names the folder {folder:?}")]
     PathDependency {

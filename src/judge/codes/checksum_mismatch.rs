@@ -9,7 +9,7 @@ pub(crate) const CODE: Code = Code {
     name: "checksum-mismatch",
     severity: "critical",
     attack: &["T1195.002"],
-    meaning: "The bytes of the .crate file are not those that the index or the lock file promises.",
+    meaning: "The bytes of the .crate file are not those that the index or the lock file promises, or the index promises two things for one version.",
     honest: "A broken mirror or a damaged cache; it should not happen.",
     action: "Fetch from the registry itself and compare. If the difference stays, tell the registry.",
     rule,

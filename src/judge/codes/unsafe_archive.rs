@@ -9,8 +9,8 @@ pub(crate) const CODE: Code = Code {
     name: "unsafe-archive",
     severity: "critical",
     attack: &["T1195.002"],
-    meaning: "The .crate file was refused: it holds links, devices, absolute or climbing paths, or more than it may. Nothing of it was unpacked.",
-    honest: "None: cargo never packs such a file.",
+    meaning: "The .crate file was refused: it holds links, devices, absolute or climbing paths, or more than it may, or its Cargo.toml is not what the index says. Nothing of it was kept.",
+    honest: "None: cargo never packs such a file. An index that was edited by hand may differ from the manifest.",
     action: "Do not unpack the file by other means. Report it to the registry.",
     rule,
 };
