@@ -6,6 +6,7 @@ use super::{Code, push};
 use crate::evidence::line::{Kind, Object};
 use crate::judge::context::{Context, Tried, Who};
 use crate::judge::finding::{Draft, actor};
+use crate::judge::paths::file_name;
 use crate::policy::{Role, Severity};
 
 pub(crate) const CODE: Code = Code {
@@ -53,8 +54,14 @@ fn severity(cx: &Context<'_>, tried: &Tried<'_>) -> Severity {
     if let Some(rule) = cx.policy.exception(CODE.name, &tried.attempt.exe.0, syscall) {
         return rule.severity;
     }
-    // rustc runs macros, so its calls may be theirs.
-    let is_system = !matches!(tried.who, Who::Subject | Who::Known(Role::Rustc));
+    // rustc runs macros, so its calls may be theirs, and interpreters make whatever calls a text tells them. Of these
+    // only node asks for io_uring by itself.
+    let is_node = file_name(&tried.attempt.exe.0).starts_with(b"node") && syscall == "io_uring_setup";
+    let is_system = match tried.who {
+        Who::Subject | Who::Known(Role::Rustc) => false,
+        Who::Known(Role::Interpreter) => is_node,
+        Who::Known(_) | Who::System => true,
+    };
     let went_on = || {
         cx.tried.iter().any(|t| {
             t.attempt.pid == tried.attempt.pid
@@ -98,6 +105,13 @@ mod tests {
         };
         assert_eq!(probe(false), ["forbidden-syscall info io_uring_setup"]);
         assert!(probe(true).contains(&"forbidden-syscall high io_uring_setup".to_owned()));
+    }
+
+    #[test]
+    fn an_interpreter_makes_the_calls_that_it_is_told() {
+        let probe = |exe: &str| script(|u| u.by(exe).operation(Kind::KernelSurface, "io_uring_setup", &[]).denied(38));
+        assert_eq!(probe("/usr/bin/python3"), ["forbidden-syscall high io_uring_setup"]);
+        assert_eq!(probe("/usr/bin/node"), ["forbidden-syscall info io_uring_setup"]);
     }
 
     #[test]

@@ -12,7 +12,7 @@ use crate::policy::Severity;
 
 pub(crate) const CODE: Code = Code {
     name: "network-listen",
-    severity: "loopback low; else medium",
+    severity: "loopback, and port 0 bound by a client, low; else medium",
     attack: &["T1571"],
     meaning: "Code that runs at build time bound an address or listened on it, so that others can reach it.",
     honest: "Build servers of some tools, tests that a build script runs, resolvers that bind an own port.",
