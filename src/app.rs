@@ -10,10 +10,10 @@ use clap::error::ErrorKind;
 
 use crate::acquire::{self, AcquireError, Acquired, ErrorClass, Silent};
 use crate::cli::{CheckArgs, Cli, Color, Command, Format};
-use crate::evidence::EvidenceLog;
 use crate::evidence::line::{
     FORMAT, Fact, Header, Integrity, Line, Package, PackageSource, Target, TargetKind, Tool, Totals, VERSION,
 };
+use crate::evidence::{EvidenceLog, captured};
 use crate::exit::ExitCode;
 use crate::judge::Verdict;
 use crate::plan::build::{RunSettings, plan};
@@ -265,6 +265,7 @@ fn keep_evidence(spec: &SandboxSpec, settings: &Settings, verdict: Verdict) -> R
     let failed = |error: io::Error| format!("failed to keep the evidence in {}: {error}", dir.display());
     fs::create_dir_all(dir).map_err(failed)?;
     fs::copy(&spec.evidence, &path).map_err(failed)?;
+    captured::keep(&spec.captured, &path).map_err(failed)?;
     Ok(Some(path))
 }
 
@@ -277,6 +278,7 @@ fn remove_old(dir: &Path, now: u64) {
             .map(|since| now.saturating_sub(since.as_secs()));
         if age.is_some_and(|age| age > KEPT_S) && entry.path().extension().is_some_and(|extension| extension == "jsonl")
         {
+            let _ = captured::remove(&entry.path());
             let _ = fs::remove_file(entry.path());
         }
     }

@@ -31,6 +31,7 @@ pub struct EvidenceWriter {
     used: HashMap<(UnitId, Kind), u64>,
     quota: u64,
     repeated: Vec<u64>,
+    last: Option<u64>,
     buffer: Vec<u8>,
     /// Lines that came before the header: our own self-test's.
     held: Option<Vec<u8>>,
@@ -51,6 +52,7 @@ impl EvidenceWriter {
             used: HashMap::new(),
             quota,
             repeated: Vec::new(),
+            last: None,
             buffer: Vec::new(),
             held: Some(Vec::new()),
         })
@@ -96,13 +98,16 @@ impl EvidenceWriter {
     /// # Errors
     /// As [`Self::write`].
     pub fn record(&mut self, mut attempt: Attempt) -> io::Result<()> {
+        self.last = None;
         let key = identity(&attempt);
         if attempt.arg_state == super::line::ArgState::Unreadable {
             self.totals.unreadable += 1;
         }
         if let Some(seq) = self.seen.get(&attempt.unit).and_then(|unit| unit.get(&key)) {
             self.totals.coalesced += 1;
-            self.repeat(*seq);
+            let seq = *seq;
+            self.last = Some(seq);
+            self.repeat(seq);
             return Ok(());
         }
         let used = self.used.entry((attempt.unit, attempt.kind)).or_default();
@@ -113,9 +118,15 @@ impl EvidenceWriter {
         *used += 1;
         self.totals.recorded += 1;
         attempt.seq = self.totals.recorded;
+        self.last = Some(attempt.seq);
         self.seen.entry(attempt.unit).or_default().insert(key, attempt.seq);
         self.repeat(attempt.seq);
         self.write(&Line::Attempt(Box::new(attempt)))
+    }
+
+    /// The number of the attempt that stands for what [`Self::record`] was given last; none if that was dropped.
+    pub fn last_seq(&self) -> Option<u64> {
+        self.last
     }
 
     /// Counts a dull attempt by zone.

@@ -98,6 +98,7 @@ pub fn plan(acquired: &Acquired, toolchain: &HostToolchain, settings: &RunSettin
         facts: acquired.facts.clone(),
         evidence: run("evidence.jsonl"),
         counters: run("counters"),
+        captured: run("captured"),
     })
 }
 

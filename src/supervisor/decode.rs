@@ -1,12 +1,13 @@
 //! From registers and memory to a typed object, for every call but opens and
 //! metadata.
 
+use std::os::fd::OwnedFd;
 use std::os::unix::ffi::OsStrExt as _;
 use std::path::Path;
 
 use super::caller::{self, PATH_CAP, Proc, int, uint};
 use super::open::{self, Unreadable};
-use super::sockets;
+use super::{links, sockets};
 use crate::evidence::Bytes;
 use crate::evidence::line::{ArgState, Object, PathObject, ProgramFile};
 use crate::sandbox::table::Args;
@@ -19,11 +20,13 @@ pub(super) struct Decoded {
     pub(super) state: ArgState,
     /// For calls that send: what.
     pub(super) messages: Vec<sockets::Message>,
+    /// For program starts: the file, without any right to it.
+    pub(super) program: Option<OwnedFd>,
 }
 
 impl Decoded {
     fn new(object: Object, state: ArgState) -> Self {
-        Self { object, state, messages: Vec::new() }
+        Self { object, state, messages: Vec::new(), program: None }
     }
 }
 
@@ -92,25 +95,19 @@ fn program(
 ) -> Result<Decoded, Unreadable> {
     let tid = notification.tid;
     let mut program = read_path(tid, dirfd, path, procfs)?;
-    let raw = program.path.0.as_slice();
-    let found = if raw.is_empty() {
-        procfs.open_base(tid, dirfd)
-    } else if raw.starts_with(b"/") {
-        open::object(raw, None, true)
-    } else {
-        procfs.open_base(tid, dirfd).and_then(|base| open::object(raw, Some(&base), true))
-    };
+    let found = links::object_of(tid, dirfd, &program.path.0, procfs);
     let file = match &found {
         Ok(object) => open::program_file(object, procfs),
         Err(nix::errno::Errno::ENOENT) => ProgramFile::Absent,
         Err(_) => ProgramFile::Unknown,
     };
-    if let Some(real) = found.ok().and_then(|object| procfs.own_descriptor(object)) {
+    let found = found.ok();
+    if let Some(real) = found.as_ref().and_then(|object| procfs.own_descriptor(object)) {
         program.resolved = Bytes::from(real.as_path());
     }
     let Arguments { argv, argc, whole } = read_arguments(tid, argv)?;
     let state = if whole { ArgState::Snapshot } else { ArgState::Partial };
-    Ok(Decoded::new(Object::Program { program, file, argv, argc }, state))
+    Ok(Decoded { program: found, ..Decoded::new(Object::Program { program, file, argv, argc }, state) })
 }
 
 /// An argument vector, as far as the caps go.
@@ -159,7 +156,7 @@ fn read_arguments(tid: i32, vector: u64) -> Result<Arguments, Unreadable> {
 
 fn sent(messages: Vec<sockets::Message>) -> Decoded {
     let object = messages.iter().find_map(|message| message.to.clone()).map_or(Object::None, Object::Address);
-    Decoded { object, state: ArgState::Snapshot, messages }
+    Decoded { messages, ..Decoded::new(object, ArgState::Snapshot) }
 }
 
 /// Names of `prctl`, `ioctl` and `fcntl` operations that are notified.

@@ -10,6 +10,7 @@ use nix::errno::Errno;
 use syscalls::Sysno;
 
 use super::caller::{self, Proc, uint};
+use super::capture::{self, Capturer};
 use super::decode::{self, Decoded};
 use super::metadata::{self, MetadataCall};
 use super::open::{self, OpenCall, Opened, Unreadable};
@@ -22,6 +23,7 @@ use crate::evidence::Bytes;
 use crate::evidence::line::{
     Address, ArgState, Attempt, Kind, Object, Outcome, PathObject, ProgramFile, UnitKind, Via,
 };
+use crate::evidence::store::Store;
 use crate::evidence::writer::EvidenceWriter;
 use crate::sandbox::table::{self, Answer, Args, Class, Layer, Metadata, Row};
 use crate::sys::seccomp::Notification;
@@ -39,6 +41,7 @@ pub(super) struct Handler<'a> {
     pub(super) start: Instant,
     /// Names that a unit was seen to ask the stub for.
     pub(super) asked: &'a mut Vec<Vec<u8>>,
+    pub(super) store: &'a mut Store,
 }
 
 /// What is recorded of a call beside its registers.
@@ -113,6 +116,12 @@ impl Handler<'_> {
         match row.kind {
             // The shim starts the unit's own program.
             Kind::Exec if !std::mem::replace(&mut unit.runs, true) => self.evidence.count("unit-program"),
+            Kind::Exec => {
+                let who = (notification.tid, &*unit);
+                let starts = capture::started(&decoded.object, decoded.program, who, self.zones, self.procfs);
+                self.record_allowed(unit, notification, row.kind, decoded.state, decoded.object)?;
+                self.capturer().started(unit, starts)?;
+            }
             Kind::ProcSignal if self.signals_itself(notification, &decoded.object) => self.evidence.count("own-signal"),
             Kind::NetConnect => {
                 let mut errno = None;
@@ -132,9 +141,29 @@ impl Handler<'_> {
             }
             Kind::NetSend => self.sends(unit, notification, decoded)?,
             kind if self.is_dull(unit, kind, &decoded.object) => self.evidence.count("own"),
-            kind => self.record_allowed(unit, notification, kind, decoded.state, decoded.object)?,
+            kind => {
+                let named = match &decoded.object {
+                    Object::Paths { to, .. } => Some(to.resolved.as_path().to_owned()),
+                    _ => None,
+                };
+                self.record_allowed(unit, notification, kind, decoded.state, decoded.object)?;
+                if let Some(path) = named {
+                    self.wrote(unit, &path);
+                }
+            }
         }
         Ok(reply)
+    }
+
+    fn capturer(&mut self) -> Capturer<'_> {
+        Capturer { evidence: self.evidence, store: self.store, procfs: self.procfs }
+    }
+
+    /// Remembers what was written outside of the unit's private folders, to be captured when it has ended.
+    fn wrote(&self, unit: &mut Unit, path: &Path) {
+        if !self.is_private(unit, path) {
+            unit.captures.wrote(path, self.evidence.last_seq());
+        }
     }
 
     /// ENOENT if the address is the path of a unix socket that is not there.
@@ -175,7 +204,8 @@ impl Handler<'_> {
     fn sends(&mut self, unit: &mut Unit, notification: &Notification, decoded: Decoded) -> io::Result<()> {
         let fd = caller::int(notification.args[0]);
         let mut plain = 0;
-        for Message { to, bytes } in decoded.messages {
+        for Message { to, bytes, size } in decoded.messages {
+            let mut attempt = None;
             let server = to.clone().or_else(|| unit.connected.get(&fd).cloned());
             let questions = match &server {
                 Some(server) if server.port.is_some() => dns::questions(&bytes),
@@ -189,14 +219,17 @@ impl Handler<'_> {
                 }
                 let object = Object::Question { name: Bytes(name), qtype, server };
                 self.record_allowed(unit, notification, Kind::DnsQuery, decoded.state, object)?;
+                attempt = attempt.or(self.evidence.last_seq());
             }
             match to {
                 Some(address) if !(asks && is_stub(&address)) => {
                     self.record_allowed(unit, notification, Kind::NetSend, decoded.state, Object::Address(address))?;
+                    attempt = attempt.or(self.evidence.last_seq());
                 }
                 _ if asks => {}
                 _ => plain += 1,
             }
+            self.capturer().sent(unit, attempt, server.as_ref(), (&bytes, size))?;
         }
         if plain > 0 {
             // On a connected socket, whose connect stands already.
@@ -252,6 +285,9 @@ impl Handler<'_> {
             Opened::Failed(errno) => (outcome_of(*errno), Some(raw(*errno)), ArgState::Exact),
         };
         self.record(unit, notification, Finding { kind, outcome, errno, state, object })?;
+        if kind == Kind::FsWrite && matches!(opened, Opened::Done(_)) {
+            self.wrote(unit, &resolved);
+        }
         Ok(answer_open(&call, opened))
     }
 

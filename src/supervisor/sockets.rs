@@ -2,17 +2,19 @@
 
 use std::net::{IpAddr, Ipv4Addr, Ipv6Addr};
 
-use super::caller::{read_memory, uint, word32, word64};
+use super::caller::{read_memory, read_pieces, uint, word32, word64};
 use crate::evidence::Bytes;
 use crate::evidence::line::{Address, Object};
 use crate::sys::seccomp::Notification;
 
 /// No socket address is longer (`struct sockaddr_storage`).
 const ADDRESS_CAP: usize = 128;
-/// Bytes of a message that are looked at: a DNS query over UDP has fewer.
-const MESSAGE_CAP: usize = 1500;
-/// Messages of one `sendmmsg` and pieces of one message that are looked at.
-const PARTS_CAP: u64 = 16;
+/// Bytes of a message that are looked at.
+const MESSAGE_CAP: usize = 64 * 1024;
+/// Messages of one `sendmmsg` that are looked at.
+const MESSAGES_CAP: u64 = 16;
+/// Pieces of one message: the kernel takes no more (`UIO_MAXIOV`).
+const PARTS_CAP: u64 = 1024;
 
 /// A message that a caller wants to send.
 #[derive(Debug)]
@@ -21,6 +23,8 @@ pub(super) struct Message {
     pub(super) to: Option<Address>,
     /// The first bytes.
     pub(super) bytes: Vec<u8>,
+    /// How many there were to send.
+    pub(super) size: u64,
 }
 
 /// The arguments of `socket(2)`.
@@ -51,8 +55,7 @@ pub(super) fn read_address(tid: i32, at: u64, length: u64) -> std::io::Result<Ad
 pub(super) fn read_sendto(notification: &Notification) -> std::io::Result<Message> {
     let [_, bytes, length, _, address, address_length] = notification.args;
     let to = if address == 0 { None } else { Some(read_address(notification.tid, address, address_length)?) };
-    let length = usize::try_from(length).unwrap_or(MESSAGE_CAP).min(MESSAGE_CAP);
-    Ok(Message { to, bytes: read_memory(notification.tid, bytes, length)? })
+    Ok(Message { to, bytes: read_pieces(notification.tid, &[(bytes, length)], MESSAGE_CAP)?, size: length })
 }
 
 /// `sendmsg(2)`.
@@ -66,7 +69,7 @@ pub(super) fn read_sendmmsg(notification: &Notification) -> std::io::Result<Vec<
     const STRIDE: u64 = 64;
     let [_, vector, count, ..] = notification.args;
     let one = |i: u64| read_message(notification.tid, vector.wrapping_add(i * STRIDE));
-    (0..u64::from(uint(count)).min(PARTS_CAP)).map(one).collect()
+    (0..u64::from(uint(count)).min(MESSAGES_CAP)).map(one).collect()
 }
 
 /// `struct msghdr`: name, length, vector, count (64-bit layout).
@@ -77,14 +80,15 @@ fn read_message(tid: i32, at: u64) -> std::io::Result<Message> {
     let (name, vector, count) = (word(0)?, word(16)?, word(24)?);
     let name_length = u64::from(word32(&header, 8).unwrap_or_default());
     let to = if name == 0 || name_length == 0 { None } else { Some(read_address(tid, name, name_length)?) };
-    let mut bytes = Vec::new();
-    for i in 0..count.min(PARTS_CAP) {
-        let part = read_memory(tid, vector.wrapping_add(i * 16), 16)?;
-        let (Some(base), Some(length)) = (word64(&part, 0), word64(&part, 8)) else { break };
-        let room = MESSAGE_CAP - bytes.len().min(MESSAGE_CAP);
-        bytes.extend(read_memory(tid, base, usize::try_from(length).unwrap_or(room).min(room))?);
+    const IOVEC: usize = 16;
+    let list = read_memory(tid, vector, usize::try_from(count.min(PARTS_CAP)).unwrap_or(0) * IOVEC)?;
+    let (mut parts, mut size) = (Vec::new(), 0_u64);
+    for part in list.chunks_exact(IOVEC) {
+        let (Some(base), Some(length)) = (word64(part, 0), word64(part, 8)) else { break };
+        parts.push((base, length));
+        size = size.saturating_add(length);
     }
-    Ok(Message { to, bytes })
+    Ok(Message { to, bytes: read_pieces(tid, &parts, MESSAGE_CAP)?, size })
 }
 
 /// Decodes a `struct sockaddr` by its family and its length.

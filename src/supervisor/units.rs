@@ -7,6 +7,7 @@ use std::path::PathBuf;
 use std::time::Instant;
 
 use super::admit::Admitted;
+use super::capture::Captures;
 use super::opener::Opener;
 use crate::evidence::line::{Address, UnitKind};
 use crate::ids::{PackageId, UnitId};
@@ -34,6 +35,8 @@ pub(super) struct Unit {
     pub(super) libraries: Vec<OsString>,
     /// How many of them were told.
     pub(super) libraries_told: usize,
+    /// What was captured of it.
+    pub(super) captures: Captures,
 }
 
 impl Unit {
@@ -52,6 +55,7 @@ impl Unit {
             connected: HashMap::new(),
             libraries: Vec::new(),
             libraries_told: 0,
+            captures: Captures::default(),
         }
     }
 
