@@ -101,8 +101,9 @@ impl Subject {
             panic!("no report ({error}), {}: {}\n{stderr}", output.status, String::from_utf8_lossy(&output.stdout))
         });
         let mut lines = Vec::new();
-        for entry in fs::read_dir(self.evidence_dir()).into_iter().flatten().flatten() {
-            let text = fs::read_to_string(entry.path()).unwrap();
+        let entries = fs::read_dir(self.evidence_dir()).into_iter().flatten().flatten();
+        for file in entries.map(|entry| entry.path()).filter(|path| path.is_file()) {
+            let text = fs::read_to_string(file).unwrap();
             lines.extend(text.lines().map(|line| serde_json::from_str::<Value>(line).unwrap()));
         }
         Run { status: output.status, report, lines, stderr }
