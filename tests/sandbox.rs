@@ -18,6 +18,7 @@
 mod support;
 
 mod sandbox {
+    mod captured;
     mod decoys;
     mod ends;
     mod files;

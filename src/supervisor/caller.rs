@@ -37,6 +37,11 @@ impl Proc {
         self.link(&format!("{tid}/exe"))
     }
 
+    /// Where a descriptor of the caller's leads; of a socket, a name that no other has at the time.
+    pub(super) fn descriptor(&self, tid: i32, fd: i32) -> Option<PathBuf> {
+        self.link(&format!("{tid}/fd/{fd}"))
+    }
+
     /// Where a descriptor of our own leads: the object's path, by the kernel.
     pub(super) fn own_descriptor(&self, fd: impl AsFd) -> Option<PathBuf> {
         use std::os::fd::AsRawFd as _;

@@ -126,8 +126,9 @@ impl Handler<'_> {
             Kind::NetConnect => {
                 let mut errno = None;
                 if let Object::Address(address) = &decoded.object {
-                    let fd = caller::int(notification.args[0]);
-                    unit.connected.insert(fd, address.clone());
+                    if let Some(socket) = self.socket_of(notification) {
+                        unit.connects(socket, address);
+                    }
                     errno = self.nobody_there(notification, address);
                 }
                 let finding = Finding {
@@ -153,6 +154,11 @@ impl Handler<'_> {
             }
         }
         Ok(reply)
+    }
+
+    /// The kernel's name of the socket that a call is on, whatever number its descriptor has.
+    fn socket_of(&self, notification: &Notification) -> Option<PathBuf> {
+        self.procfs.descriptor(notification.tid, caller::int(notification.args[0]))
     }
 
     fn capturer(&mut self) -> Capturer<'_> {
@@ -202,11 +208,12 @@ impl Handler<'_> {
 
     /// Messages: a question to a name server is recorded as what it asks, an address of its own as a send.
     fn sends(&mut self, unit: &mut Unit, notification: &Notification, decoded: Decoded) -> io::Result<()> {
-        let fd = caller::int(notification.args[0]);
-        let mut plain = 0;
+        let connected = self.socket_of(notification).and_then(|socket| unit.connected.get(&socket).cloned());
+        // How many of one call's messages stand or are counted: each is a try of its own.
+        let (mut recorded, mut plain) = (0, 0);
         for Message { to, bytes, size } in decoded.messages {
             let mut attempt = None;
-            let server = to.clone().or_else(|| unit.connected.get(&fd).cloned());
+            let server = to.clone().or_else(|| connected.clone());
             let questions = match &server {
                 Some(server) if server.port.is_some() => dns::questions(&bytes),
                 _ => Vec::new(),
@@ -220,21 +227,25 @@ impl Handler<'_> {
                 let object = Object::Question { name: Bytes(name), qtype, server };
                 self.record_allowed(unit, notification, Kind::DnsQuery, decoded.state, object)?;
                 attempt = attempt.or(self.evidence.last_seq());
+                recorded += 1;
             }
             match to {
                 Some(address) if !(asks && is_stub(&address)) => {
                     self.record_allowed(unit, notification, Kind::NetSend, decoded.state, Object::Address(address))?;
                     attempt = attempt.or(self.evidence.last_seq());
+                    recorded += 1;
                 }
                 _ if asks => {}
                 _ => plain += 1,
             }
             self.capturer().sent(unit, attempt, server.as_ref(), (&bytes, size))?;
         }
-        if plain > 0 {
+        if plain > 0 || recorded == 0 {
             // On a connected socket, whose connect stands already.
             self.evidence.count("connected-send");
+            recorded += 1;
         }
+        (1..recorded).for_each(|_| self.evidence.received());
         Ok(())
     }
 

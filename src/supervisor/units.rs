@@ -29,8 +29,8 @@ pub(super) struct Unit {
     /// Present from the hand-off until the last task of the unit is gone.
     pub(super) listener: Option<Listener>,
     pub(super) opener: Option<Opener>,
-    /// Where datagram sockets of the unit are connected to, by descriptor number; advisory.
-    pub(super) connected: HashMap<i32, Address>,
+    /// Where sockets of the unit are connected to, by the kernel's name of the socket; advisory.
+    pub(super) connected: HashMap<PathBuf, Address>,
     /// Dynamic libraries that its rustc opened, by file name.
     pub(super) libraries: Vec<OsString>,
     /// How many of them were told.
@@ -57,6 +57,16 @@ impl Unit {
             libraries_told: 0,
             captures: Captures::default(),
         }
+    }
+
+    /// Remembers where a socket is connected to. A unit that makes many forgets the old ones: a question on one of
+    /// those is noted by the stub.
+    pub(super) fn connects(&mut self, socket: PathBuf, address: &Address) {
+        const MOST: usize = 16 * 1024;
+        if self.connected.len() >= MOST {
+            self.connected.clear();
+        }
+        self.connected.insert(socket, address.clone());
     }
 
     /// For progress: what kind of work on which package.
