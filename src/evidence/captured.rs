@@ -56,6 +56,16 @@ mod tests {
     use std::os::unix::fs::{PermissionsExt as _, symlink};
 
     use super::*;
+    use crate::evidence::line::{Artifact, Captured};
+
+    #[test]
+    fn a_line_of_before_there_were_reasons_reads() {
+        let digest = format!("sha256:{}", "0".repeat(64));
+        let old = format!(r#"{{"unit":1,"path":"/x","sha256":"{digest}","size":3}}"#);
+        let read: Artifact = serde_json::from_str(&old).unwrap();
+        assert_eq!((read.what, read.attempt, read.kept, read.truncated), (Captured::Dropped, None, 0, false));
+        assert!(read.sha256.is_some());
+    }
 
     #[test]
     fn only_files_with_a_digest_for_a_name_are_kept() {

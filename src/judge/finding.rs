@@ -261,7 +261,7 @@ fn name_bytes(cx: &Context<'_>, draft: &mut Draft) {
     }
     let captured = || draft.attempts.iter().flat_map(|seq| cx.captured(*seq).iter().copied());
     let is_named = |artifact: &&Artifact| object.get("program").is_some_and(|path| *path == json!(artifact.path));
-    let last = captured().filter(is_named).last().or_else(|| captured().last());
+    let last = captured().rfind(is_named).or_else(|| captured().next_back());
     if let Some(digest) = last.and_then(|artifact| artifact.sha256) {
         object.insert("sha256".to_owned(), json!(digest));
     }

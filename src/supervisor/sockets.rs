@@ -75,12 +75,12 @@ pub(super) fn read_sendmmsg(notification: &Notification) -> std::io::Result<Vec<
 /// `struct msghdr`: name, length, vector, count (64-bit layout).
 fn read_message(tid: i32, at: u64) -> std::io::Result<Message> {
     const MSGHDR: usize = 56;
+    const IOVEC: usize = 16;
     let header = read_memory(tid, at, MSGHDR)?;
     let word = |at| word64(&header, at).ok_or(std::io::ErrorKind::UnexpectedEof);
     let (name, vector, count) = (word(0)?, word(16)?, word(24)?);
     let name_length = u64::from(word32(&header, 8).unwrap_or_default());
     let to = if name == 0 || name_length == 0 { None } else { Some(read_address(tid, name, name_length)?) };
-    const IOVEC: usize = 16;
     let list = read_memory(tid, vector, usize::try_from(count.min(PARTS_CAP)).unwrap_or(0) * IOVEC)?;
     let (mut parts, mut size) = (Vec::new(), 0_u64);
     for part in list.chunks_exact(IOVEC) {

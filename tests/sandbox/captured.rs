@@ -7,6 +7,7 @@ use std::path::{Path, PathBuf};
 use std::sync::LazyLock;
 
 use libc::EACCES;
+use sandbox_check::ids::Sha256Digest;
 use serde_json::Value;
 use sha2::{Digest as _, Sha256};
 
@@ -71,7 +72,7 @@ static CAPTURED: LazyLock<Captured> = LazyLock::new(|| {
 });
 
 fn hex(bytes: &[u8]) -> String {
-    Sha256::digest(bytes).iter().map(|byte| format!("{byte:02x}")).collect()
+    Sha256Digest(Sha256::digest(bytes).into()).hex()
 }
 
 fn digest(bytes: &[u8]) -> String {
