@@ -18,6 +18,8 @@ use crate::ids::Sha256Digest;
 
 /// Bytes that one run keeps.
 pub const RUN_KEPT: u64 = 256 << 20;
+/// Files that one run keeps.
+pub const RUN_FILES: usize = 4096;
 /// Bytes that one run reads to hash them.
 pub const RUN_READ: u64 = 2 << 30;
 
@@ -84,7 +86,8 @@ impl Store {
     /// # Errors
     /// When the source cannot be read or the folder cannot take the bytes. Nothing is kept then.
     pub fn take(&mut self, source: impl Read, bounds: Bounds) -> Result<Stored, StoreError> {
-        let bounds = Bounds { read: bounds.read.min(self.left.read), keep: bounds.keep.min(self.left.keep) };
+        let room = if self.kept.len() < RUN_FILES { self.left.keep } else { 0 };
+        let bounds = Bounds { read: bounds.read.min(self.left.read), keep: bounds.keep.min(room) };
         if bounds.read == 0 {
             return Ok(Stored { sha256: None, read: 0, kept: 0, is_new: false });
         }

@@ -29,6 +29,8 @@ use crate::ids::Sha256Digest;
 const FILE: Bounds = Bounds { read: 64 << 20, keep: 16 << 20 };
 /// Written paths of a unit that are looked at when it has ended.
 const WRITTEN: usize = 512;
+/// A script may name a script: as often as the kernel follows, and once more.
+const NESTED: usize = 6;
 /// Arguments of an interpreter that are looked at.
 const ARGUMENTS: usize = 8;
 
@@ -103,15 +105,41 @@ pub(super) fn started(
     let Object::Program { program: named, file, argv, .. } = object else { return Vec::new() };
     let is_interpreter = [&named.path, &named.resolved].into_iter().any(|path| is_interpreter(path.as_path()));
     let script = if is_interpreter { script_of(argv, tid, procfs) } else { None };
-    let what = if *file == ProgramFile::Script { Captured::Script } else { Captured::Program };
-    let parts = [program.map(|program| (what, program)), script.map(|script| (Captured::Script, script))];
+    let mut parts: Vec<_> = script.map(|script| (Captured::Script, script)).into_iter().collect();
+    let mut next = program.map(|program| (*file, program));
+    for _ in 0..NESTED {
+        let Some((file, program)) = next.take() else { break };
+        if file == ProgramFile::Script {
+            next = interpreter_of(&program, tid, procfs);
+            parts.push((Captured::Script, program));
+        } else {
+            parts.push((Captured::Program, program));
+        }
+    }
     let of_the_unit = |(what, object): (Captured, OwnedFd)| {
         let path = procfs.own_descriptor(&object)?;
         let is_fixed = zones.is_our_tool(&path) || matches!(zones.of(&path, unit.kind, &unit.places), Zone::Fixed(_));
         let start = Start { what, path, object };
         (!is_fixed && open::is_plain_file(&start.object) && !is_of_the_archive(&start, zones, procfs)).then_some(start)
     };
-    parts.into_iter().flatten().filter_map(of_the_unit).collect()
+    parts.into_iter().filter_map(of_the_unit).collect()
+}
+
+/// What the kernel starts for a script: the program that its first line names.
+fn interpreter_of(script: &OwnedFd, tid: i32, procfs: &Proc) -> Option<(ProgramFile, OwnedFd)> {
+    /// Bytes of a file that the kernel looks at (`BINPRM_BUF_SIZE`).
+    const LOOKED_AT: u64 = 256;
+    let mut first = Vec::new();
+    read(script, procfs).ok()?.take(LOOKED_AT).read_to_end(&mut first).ok()?;
+    let program = named_in(&first)?;
+    let object = links::object_of(tid, None, program, procfs).ok()?;
+    Some((open::program_file(&object, procfs), object))
+}
+
+/// The path behind `#!`.
+fn named_in(first: &[u8]) -> Option<&[u8]> {
+    let line = first.strip_prefix(b"#!")?.split(|byte| *byte == b'\n' || *byte == 0).next()?;
+    line.split(|byte| matches!(byte, b' ' | b'\t')).find(|word| !word.is_empty())
 }
 
 /// By the name without its version: `python3.11` is `python`.
@@ -322,6 +350,19 @@ mod tests {
         }
         for name in ["/usr/bin/cc", "/usr/bin/ssh", "/usr/bin/pythonic", "/", "3.11"] {
             assert!(!is_interpreter(Path::new(name)), "{name}");
+        }
+    }
+
+    #[test]
+    fn the_program_of_a_script_is_read_as_the_kernel_reads_it() {
+        for (text, program) in [
+            (&b"#!/bin/sh\n"[..], Some(&b"/bin/sh"[..])),
+            (b"#! \t/bin/sh -e\n", Some(b"/bin/sh")),
+            (b"#!x", Some(b"x")),
+            (b"#!\n/bin/sh", None),
+            (b"/bin/sh", None),
+        ] {
+            assert_eq!(named_in(text), program);
         }
     }
 

@@ -122,6 +122,21 @@ fn scripts_are_kept_by_themselves_and_as_an_interpreters_argument() {
     CAPTURED.holds("script", "/out/relative.sh", b"# relative\n");
 }
 
+/// The kernel starts it without a call of its own.
+#[test]
+fn the_program_that_a_script_names_is_kept_and_judged() {
+    CAPTURED.run.met("names-it", 0);
+    let line = CAPTURED.holds("program", "/out/interpreter", &marked("interpreter"));
+    assert_eq!(
+        line["attempt"],
+        CAPTURED.lines("script").iter().find(|l| text(&l["path"]).ends_with("/names-it")).unwrap()["attempt"]
+    );
+    let findings = CAPTURED.run.findings();
+    assert!(
+        findings.iter().any(|(code, subject)| code == "exec-dropped-file" && subject.ends_with("/out/interpreter"))
+    );
+}
+
 #[test]
 fn what_came_with_the_system_or_the_archive_is_not_kept() {
     for name in ["system", "text", "of-the-archive", "changed"] {

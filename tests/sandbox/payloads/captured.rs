@@ -82,6 +82,9 @@ fn main() {
     write(&at("given.sh"), b"# given\n");
     run("given", Command::new("sh").args(["-e", &at("given.sh"), "x"]));
     write(&at("relative.sh"), b"# relative\n");
+    write(&at("interpreter"), &marked("interpreter"));
+    write(&at("names-it"), format!("#! {out}/interpreter x\n").as_bytes());
+    run("names-it", &mut Command::new(at("names-it")));
     run("relative", Command::new("sh").arg("relative.sh").current_dir(&out));
     run("of-the-archive", Command::new("sh").arg(format!("{source}/tool.sh")));
     fs::write(format!("{source}/changed.sh"), "# CHANGED\n").unwrap();
