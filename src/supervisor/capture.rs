@@ -16,23 +16,19 @@ use nix::fcntl::OFlag;
 use nix::sys::stat::fstat;
 
 use super::caller::Proc;
+use super::open;
+use super::started::Start;
 use super::units::Unit;
-use super::zones::{Zone, Zones};
-use super::{links, open};
 use crate::evidence::Bytes;
-use crate::evidence::line::{Address, Artifact, Captured, Line, Note, Object, ProgramFile, UnitKind, note};
+use crate::evidence::line::{Address, Artifact, Captured, Line, Note, UnitKind, note};
 use crate::evidence::store::{Bounds, Store, Stored};
 use crate::evidence::writer::EvidenceWriter;
 use crate::ids::Sha256Digest;
 
 /// Bytes of one file that are hashed, and that are kept.
-const FILE: Bounds = Bounds { read: 64 << 20, keep: 16 << 20 };
+pub(super) const FILE: Bounds = Bounds { read: 64 << 20, keep: 16 << 20 };
 /// Written paths of a unit that are looked at when it has ended.
 const WRITTEN: usize = 512;
-/// A script may name a script: as often as the kernel follows, and once more.
-const NESTED: usize = 6;
-/// Arguments of an interpreter that are looked at.
-const ARGUMENTS: usize = 8;
 
 /// What one unit may still have captured of one sort.
 #[derive(Debug)]
@@ -85,119 +81,8 @@ impl Captures {
     }
 }
 
-/// A file that is about to run.
-#[derive(Debug)]
-pub(super) struct Start {
-    what: Captured,
-    path: PathBuf,
-    object: OwnedFd,
-}
-
-/// The program of a start and the script that it is given, but for what came with the system, the toolchain, the
-/// user's gifts or the archive.
-pub(super) fn started(
-    object: &Object,
-    program: Option<OwnedFd>,
-    (tid, unit): (i32, &Unit),
-    zones: &Zones,
-    procfs: &Proc,
-) -> Vec<Start> {
-    let Object::Program { program: named, file, argv, .. } = object else { return Vec::new() };
-    let is_interpreter = [&named.path, &named.resolved].into_iter().any(|path| is_interpreter(path.as_path()));
-    let script = if is_interpreter { script_of(argv, tid, procfs) } else { None };
-    let mut parts: Vec<_> = script.map(|script| (Captured::Script, script)).into_iter().collect();
-    let mut next = program.map(|program| (*file, program));
-    for _ in 0..NESTED {
-        let Some((file, program)) = next.take() else { break };
-        if file == ProgramFile::Script {
-            next = interpreter_of(&program, tid, procfs);
-            parts.push((Captured::Script, program));
-        } else {
-            parts.push((Captured::Program, program));
-        }
-    }
-    let of_the_unit = |(what, object): (Captured, OwnedFd)| {
-        let path = procfs.own_descriptor(&object)?;
-        let is_fixed = zones.is_our_tool(&path) || matches!(zones.of(&path, unit.kind, &unit.places), Zone::Fixed(_));
-        let start = Start { what, path, object };
-        (!is_fixed && open::is_plain_file(&start.object) && !is_of_the_archive(&start, zones, procfs)).then_some(start)
-    };
-    parts.into_iter().filter_map(of_the_unit).collect()
-}
-
-/// What the kernel starts for a script: the program that its first line names.
-fn interpreter_of(script: &OwnedFd, tid: i32, procfs: &Proc) -> Option<(ProgramFile, OwnedFd)> {
-    /// Bytes of a file that the kernel looks at (`BINPRM_BUF_SIZE`).
-    const LOOKED_AT: u64 = 256;
-    let mut first = Vec::new();
-    read(script, procfs).ok()?.take(LOOKED_AT).read_to_end(&mut first).ok()?;
-    let program = named_in(&first)?;
-    let object = links::object_of(tid, None, program, procfs).ok()?;
-    Some((open::program_file(&object, procfs), object))
-}
-
-/// The path behind `#!`.
-fn named_in(first: &[u8]) -> Option<&[u8]> {
-    let line = first.strip_prefix(b"#!")?.split(|byte| *byte == b'\n' || *byte == 0).next()?;
-    line.split(|byte| matches!(byte, b' ' | b'\t')).find(|word| !word.is_empty())
-}
-
-/// By the name without its version: `python3.11` is `python`.
-fn is_interpreter(program: &Path) -> bool {
-    const NAMES: &[&[u8]] = &[
-        b"sh", b"bash", b"dash", b"ash", b"zsh", b"ksh", b"mksh", b"busybox", b"python", b"pypy", b"perl", b"ruby",
-        b"node", b"nodejs", b"php", b"lua", b"luajit", b"tclsh",
-    ];
-    let name = program.file_name().map(std::ffi::OsStr::as_bytes).unwrap_or_default();
-    let end = name.iter().rposition(|byte| !(byte.is_ascii_digit() || *byte == b'.' || *byte == b'-'));
-    NAMES.contains(&end.and_then(|end| name.get(..=end)).unwrap_or_default())
-}
-
-/// The first argument that is no option and names a file.
-fn script_of(argv: &[Bytes], tid: i32, procfs: &Proc) -> Option<OwnedFd> {
-    let named = argv.iter().skip(1).filter(|argument| !argument.0.starts_with(b"-") && !argument.0.is_empty());
-    named
-        .take(ARGUMENTS)
-        .filter_map(|argument| links::object_of(tid, None, &argument.0, procfs).ok())
-        .find(open::is_plain_file)
-}
-
-/// True if the read-only source of the package holds the very same bytes at the same place.
-fn is_of_the_archive(start: &Start, zones: &Zones, procfs: &Proc) -> bool {
-    let same = |original: PathBuf| {
-        let original = open::without_links(&original).ok().filter(open::is_plain_file)?;
-        let (one, other) = (fstat(&start.object).ok()?, fstat(&original).ok()?);
-        let (one, other) = (u64::try_from(one.st_size).ok()?, u64::try_from(other.st_size).ok()?);
-        if one != other || one > FILE.keep {
-            return None;
-        }
-        let (mut one, mut other) = (read(&start.object, procfs).ok()?, read(&original, procfs).ok()?);
-        is_same(&mut one, &mut other).ok()
-    };
-    zones.in_the_archive(&start.path).and_then(same).unwrap_or(false)
-}
-
-fn is_same(one: &mut impl Read, other: &mut impl Read) -> io::Result<bool> {
-    const AT_ONCE: u64 = 64 * 1024;
-    let (mut left, mut right) = (Vec::new(), Vec::new());
-    let mut room = FILE.keep + 1;
-    while room > 0 {
-        left.clear();
-        right.clear();
-        one.by_ref().take(AT_ONCE).read_to_end(&mut left)?;
-        other.by_ref().take(AT_ONCE).read_to_end(&mut right)?;
-        if left != right {
-            return Ok(false);
-        }
-        if left.is_empty() {
-            return Ok(true);
-        }
-        room = room.saturating_sub(AT_ONCE);
-    }
-    Ok(false)
-}
-
-fn read(object: &OwnedFd, procfs: &Proc) -> io::Result<File> {
+/// Opens a plain file for reading; a lease on it keeps nobody waiting.
+pub(super) fn read(object: &OwnedFd, procfs: &Proc) -> io::Result<File> {
     procfs.reopen(object, OFlag::O_RDONLY).map(File::from).map_err(Into::into)
 }
 
@@ -336,43 +221,5 @@ fn destination(to: Option<&Address>) -> Vec<u8> {
         Some(Address { path: Some(path), .. }) => path.0.clone(),
         Some(Address { family, .. }) => family.clone().into_bytes(),
         None => Vec::new(),
-    }
-}
-
-#[cfg(test)]
-mod tests {
-    use super::*;
-
-    #[test]
-    fn interpreters_are_known_by_their_names_without_versions() {
-        for name in ["/bin/sh", "/usr/bin/python3.11", "/usr/bin/perl5.36", "lua5.4", "node"] {
-            assert!(is_interpreter(Path::new(name)), "{name}");
-        }
-        for name in ["/usr/bin/cc", "/usr/bin/ssh", "/usr/bin/pythonic", "/", "3.11"] {
-            assert!(!is_interpreter(Path::new(name)), "{name}");
-        }
-    }
-
-    #[test]
-    fn the_program_of_a_script_is_read_as_the_kernel_reads_it() {
-        for (text, program) in [
-            (&b"#!/bin/sh\n"[..], Some(&b"/bin/sh"[..])),
-            (b"#! \t/bin/sh -e\n", Some(b"/bin/sh")),
-            (b"#!x", Some(b"x")),
-            (b"#!\n/bin/sh", None),
-            (b"/bin/sh", None),
-        ] {
-            assert_eq!(named_in(text), program);
-        }
-    }
-
-    #[test]
-    fn only_the_very_same_bytes_are_the_same() {
-        let long = vec![1; 200_000];
-        let mut other = long.clone();
-        assert!(is_same(&mut &long[..], &mut &other[..]).unwrap());
-        other[199_999] = 2;
-        assert!(!is_same(&mut &long[..], &mut &other[..]).unwrap());
-        assert!(!is_same(&mut &long[..], &mut &long[..199_999]).unwrap());
     }
 }

@@ -10,12 +10,13 @@ use nix::errno::Errno;
 use syscalls::Sysno;
 
 use super::caller::{self, Proc, uint};
-use super::capture::{self, Capturer};
+use super::capture::Capturer;
 use super::decode::{self, Decoded};
 use super::metadata::{self, MetadataCall};
 use super::open::{self, OpenCall, Opened, Unreadable};
 use super::reply::{Constant, Continue, Reply};
 use super::sockets::Message;
+use super::started;
 use super::units::Unit;
 use super::zones::Zones;
 use super::{dns, open as opens};
@@ -118,7 +119,7 @@ impl Handler<'_> {
             Kind::Exec if !std::mem::replace(&mut unit.runs, true) => self.evidence.count("unit-program"),
             Kind::Exec => {
                 let who = (notification.tid, &*unit);
-                let starts = capture::started(&decoded.object, decoded.program, who, self.zones, self.procfs);
+                let starts = started::started(&decoded.object, decoded.program, who, self.zones, self.procfs);
                 self.record_allowed(unit, notification, row.kind, decoded.state, decoded.object)?;
                 self.capturer().started(unit, starts)?;
             }

@@ -25,6 +25,7 @@ mod opener;
 mod reply;
 mod self_test;
 mod sockets;
+mod started;
 mod units;
 mod zones;
 

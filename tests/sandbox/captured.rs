@@ -138,6 +138,18 @@ fn the_program_that_a_script_names_is_kept_and_judged() {
 }
 
 #[test]
+fn programs_that_the_dynamic_linker_runs_are_kept_and_so_is_another_linker() {
+    CAPTURED.run.met("linked", 0);
+    CAPTURED.holds("program", "/out/linked", &marked("linked"));
+    CAPTURED.run.met("names-linker", 0);
+    let linker = [fs::read("/lib64/ld-linux-x86-64.so.2").unwrap(), b"linker".to_vec()].concat();
+    CAPTURED.holds("program", "/l", &linker);
+    CAPTURED.has_no("/ld-linux-x86-64.so.2");
+    CAPTURED.run.met("names-argument", 0);
+    CAPTURED.holds("program", "/out/argument", &marked("argument"));
+}
+
+#[test]
 fn what_came_with_the_system_or_the_archive_is_not_kept() {
     for name in ["system", "text", "of-the-archive", "changed"] {
         CAPTURED.run.met(name, 0);

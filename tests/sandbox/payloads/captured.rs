@@ -85,6 +85,22 @@ fn main() {
     write(&at("interpreter"), &marked("interpreter"));
     write(&at("names-it"), format!("#! {out}/interpreter x\n").as_bytes());
     run("names-it", &mut Command::new(at("names-it")));
+    // The dynamic linker runs what it is given, and is itself named by each program.
+    let linker = "/lib64/ld-linux-x86-64.so.2";
+    write(&at("linked"), &marked("linked"));
+    run("linked", &mut Command::new(linker).args(["--library-path", "/nowhere", &at("linked")]));
+    write(&at("linker"), &[fs::read(linker).unwrap(), b"linker".to_vec()].concat());
+    let own = format!("{}/l\0", std::env::var("TMPDIR").unwrap());
+    fs::copy(at("linker"), own.trim_end_matches('\0')).unwrap();
+    let mut program = marked("names-linker");
+    let name = program.windows(linker.len()).position(|part| part == linker.as_bytes()).unwrap();
+    assert!(own.len() <= linker.len());
+    program[name..name + own.len()].copy_from_slice(own.as_bytes());
+    write(&at("names-linker"), &program);
+    run("names-linker", &mut Command::new(at("names-linker")));
+    write(&at("argument"), &marked("argument"));
+    write(&at("names-argument"), format!("#!{linker} {out}/argument\n").as_bytes());
+    run("names-argument", &mut Command::new(at("names-argument")));
     run("relative", Command::new("sh").arg("relative.sh").current_dir(&out));
     run("of-the-archive", Command::new("sh").arg(format!("{source}/tool.sh")));
     fs::write(format!("{source}/changed.sh"), "# CHANGED\n").unwrap();
