@@ -276,10 +276,13 @@ fn remove_old(dir: &Path, now: u64) {
         let age = changed
             .and_then(|time| time.duration_since(std::time::UNIX_EPOCH).ok())
             .map(|since| now.saturating_sub(since.as_secs()));
-        if age.is_some_and(|age| age > KEPT_S) && entry.path().extension().is_some_and(|extension| extension == "jsonl")
-        {
-            let _ = captured::remove(&entry.path());
+        if age.is_none_or(|age| age <= KEPT_S) {
+            continue;
+        }
+        if entry.path().extension().is_some_and(|extension| extension == "jsonl") {
             let _ = fs::remove_file(entry.path());
+        } else if captured::is_folder(&entry.path()) {
+            let _ = fs::remove_dir_all(entry.path());
         }
     }
 }

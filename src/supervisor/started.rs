@@ -92,8 +92,8 @@ impl Look<'_> {
 
     /// The file that a program runs because it is given it: a shell or an interpreter the first argument that is no
     /// option and names a file, the dynamic linker the first program.
-    fn given(&self, names: &[&Bytes], argv: &[Bytes]) -> Option<Start> {
-        let runs = names.iter().find_map(|name| runs_what_it_is_given(name.as_path()))?;
+    fn given(&self, called: &[&Bytes], argv: &[Bytes]) -> Option<Start> {
+        let runs = called.iter().find_map(|name| runs_what_it_is_given(name.as_path()))?;
         let named = argv.iter().skip(1).filter(|argument| !argument.0.starts_with(b"-") && !argument.0.is_empty());
         let mut files = named
             .take(ARGUMENTS)

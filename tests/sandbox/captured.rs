@@ -1,17 +1,19 @@
 //! What units run, send and drop lies beside the evidence, byte for byte, and nothing else does.
 
 use std::collections::BTreeMap;
-use std::fs;
+use std::fs::{self, File, FileTimes};
 use std::os::unix::fs::PermissionsExt as _;
 use std::path::{Path, PathBuf};
+use std::process::Command;
 use std::sync::LazyLock;
+use std::time::{Duration, SystemTime};
 
 use libc::EACCES;
 use sandbox_check::ids::Sha256Digest;
 use serde_json::Value;
 use sha2::{Digest as _, Sha256};
 
-use crate::support::sandboxed::{PRELUDE, Run, Subject, text};
+use crate::support::sandboxed::{PRELUDE, PROGRAM, Run, Subject, text};
 
 const MIB: u64 = 1 << 20;
 
@@ -280,6 +282,34 @@ fn the_report_lists_what_was_captured_and_findings_name_it() {
     assert!(named("fileless-exec", &marked("by-descriptor")));
     assert!(named("network-connect", b"to an address"));
     assert!(named("persistence-write", b"dropped"));
+}
+
+/// Evidence of a run that did not pass is kept for 30 days, and so is what was captured.
+#[test]
+fn captured_bytes_go_when_their_evidence_goes() {
+    let subject = Subject::new("passes").build_script("fn main() {}");
+    let state = subject.dir().parent().unwrap().join("state/sandbox-check/evidence");
+    let month = Duration::from_hours(31 * 24);
+    for (name, age) in [("old", month), ("new", Duration::ZERO)] {
+        let folder = state.join(format!("{name}.jsonl.captured"));
+        fs::create_dir_all(&folder).unwrap();
+        fs::write(folder.join("0".repeat(64)), "bytes").unwrap();
+        fs::write(state.join(format!("{name}.jsonl")), "").unwrap();
+        let then = FileTimes::new().set_modified(SystemTime::now() - age);
+        File::open(state.join(format!("{name}.jsonl"))).unwrap().set_times(then).unwrap();
+        File::open(&folder).unwrap().set_times(then).unwrap();
+    }
+    let mut command = Command::new(PROGRAM);
+    command.args(["--format", "json", "--offline", "./passes"]).current_dir(subject.dir().parent().unwrap());
+    command
+        .env("XDG_CACHE_HOME", subject.cache_dir())
+        .env("XDG_STATE_HOME", subject.dir().parent().unwrap().join("state"));
+    let output = command.output().unwrap();
+    assert!(output.status.success(), "{}", String::from_utf8_lossy(&output.stderr));
+    let mut left: Vec<_> =
+        fs::read_dir(&state).unwrap().map(|entry| entry.unwrap().file_name().into_string().unwrap()).collect();
+    left.sort();
+    assert_eq!(left, ["new.jsonl", "new.jsonl.captured"]);
 }
 
 /// What cannot be captured is said, and the run is not complete.
