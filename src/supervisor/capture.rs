@@ -47,7 +47,7 @@ pub(super) struct Captures {
     dropped: Room,
     /// Files that it opened for writing or named outside of its own places, with the attempt.
     written: BTreeMap<PathBuf, Option<u64>>,
-    told: HashSet<&'static str>,
+    told: HashSet<(&'static str, Captured)>,
 }
 
 impl Default for Captures {
@@ -139,7 +139,7 @@ impl Capturer<'_> {
         let path = path.as_os_str().as_bytes();
         match read(object, self.procfs) {
             Ok(file) => self.take(unit, (what, path, attempt), size, file),
-            Err(error) => self.failed(unit, path, &error),
+            Err(error) => self.failed(unit, (what, path), &error),
         }
     }
 
@@ -155,14 +155,13 @@ impl Capturer<'_> {
         }
         let room = unit.captures.room(what);
         if room.lines == 0 {
-            let text = format!("not each of the files that the unit {} is listed", verb(what));
-            return self.tell(unit, note::CAPTURE_BOUND, text);
+            return self.tell(unit, (note::CAPTURE_BOUND, what), beyond(what).to_owned());
         }
         let keep = if room.files == 0 { 0 } else { FILE.keep.min(room.bytes.keep) };
         let bounds = Bounds { read: FILE.read.min(room.bytes.read), keep };
         let Stored { sha256, read, kept, is_new } = match self.store.take(source, bounds) {
             Ok(stored) => stored,
-            Err(error) => return self.failed(unit, path, &error),
+            Err(error) => return self.failed(unit, (what, path), &error),
         };
         room.bytes.read = room.bytes.read.saturating_sub(read);
         if is_new {
@@ -185,14 +184,19 @@ impl Capturer<'_> {
         }))
     }
 
-    fn failed(&mut self, unit: &mut Unit, path: &[u8], error: &dyn std::error::Error) -> io::Result<()> {
+    fn failed(
+        &mut self,
+        unit: &mut Unit,
+        (what, path): (Captured, &[u8]),
+        error: &dyn std::error::Error,
+    ) -> io::Result<()> {
         let text = format!("{} could not be captured: {}", Bytes::from(path), crate::error_chain(error));
-        self.tell(unit, note::CAPTURE_FAILED, text)
+        self.tell(unit, (note::CAPTURE_FAILED, what), text)
     }
 
-    /// Once for each unit: the first says why.
-    fn tell(&mut self, unit: &mut Unit, code: &'static str, text: String) -> io::Result<()> {
-        if !unit.captures.told.insert(code) {
+    /// Once for each unit and sort: the first says why.
+    fn tell(&mut self, unit: &mut Unit, (code, what): (&'static str, Captured), text: String) -> io::Result<()> {
+        if !unit.captures.told.insert((code, what)) {
             return Ok(());
         }
         self.evidence.write(&Line::Note(Note {
@@ -204,11 +208,11 @@ impl Capturer<'_> {
     }
 }
 
-fn verb(what: Captured) -> &'static str {
+fn beyond(what: Captured) -> &'static str {
     match what {
-        Captured::Program | Captured::Script => "ran",
-        Captured::Sent => "sent",
-        Captured::Dropped => "dropped",
+        Captured::Program | Captured::Script => "not every file that the unit ran is listed",
+        Captured::Sent => "not every message that the unit sent is listed",
+        Captured::Dropped => "not every file that the unit dropped is listed",
     }
 }
 

@@ -260,6 +260,24 @@ fn beyond_a_number_files_are_listed_and_not_kept() {
         assert_eq!(lines.iter().filter(|line| line["kept"] != 0).count(), 64, "{what}");
         assert!(lines.iter().all(|line| line["sha256"].is_string()), "{what}");
     }
+}
+
+#[test]
+fn beyond_a_number_messages_are_not_listed_and_that_is_said() {
+    let unit = CAPTURED.run.unit("run-build-script", "floods");
+    let sent: Vec<_> = CAPTURED.lines("sent").into_iter().filter(|line| line["unit"] == unit).collect();
+    assert_eq!((sent.len(), sent.iter().filter(|line| line["kept"] != 0).count()), (256, 256));
+    let notes: Vec<_> = CAPTURED.run.of("note").filter(|note| note["code"] == "capture-bound").collect();
+    assert_eq!(notes.len(), 1, "{notes:?}");
+    assert_eq!(
+        (&notes[0]["unit"], &notes[0]["text"]),
+        (&unit.into(), &"not every message that the unit sent is listed".into())
+    );
+}
+
+/// The attempts themselves are all there.
+#[test]
+fn a_bound_makes_no_run_incomplete() {
     assert_eq!(CAPTURED.run.report["completeness"]["status"], "complete", "{}", CAPTURED.run.report["completeness"]);
 }
 

@@ -21,7 +21,8 @@ pub(crate) const CODE: Code = Code {
               anything at all in a temporary folder, in the home or in shared memory. Droppers do this.",
     honest: "Crates that fetch a prebuilt tool and run it. Tests compiled by configure and scripts in OUT_DIR do not \
              count, nor do files of the verified archive.",
-    action: "Find out where the file came from; the evidence shows who wrote it.",
+    action: "Find out where the file came from; the evidence shows who wrote it, and its bytes lie beside the evidence. Do not \
+             run them.",
     rule,
 };
 
@@ -129,6 +130,10 @@ mod tests {
     fn what_was_captured_beside_the_program_counts_by_where_it_lay() {
         let found = script(|u| u.run(&["/bin/sh", "x.sh"]).captured(Captured::Script, "/tmp/x.sh", b"x"));
         assert!(found.contains(&"exec-dropped-file high /tmp/x.sh".to_owned()), "{found:?}");
+        let found = script(|u| {
+            u.run(&["/bin/sh", "/proc/self/fd/5"]).captured(Captured::Script, "/memfd:x (deleted)", b"x")
+        });
+        assert!(found.contains(&"exec-dropped-file high /memfd:x (deleted)".to_owned()), "{found:?}");
         let (named, program) = (format!("{OUT}/named"), format!("{OUT}/program"));
         let found = script(|u| {
             u.write(program.as_str()).exec(ProgramFile::Script, &[&named], &[]).captured(Captured::Program, &program, b"x")
