@@ -100,7 +100,8 @@ impl Look<'_> {
             .filter_map(|argument| self.program(argument))
             .filter(|(_, object)| open::is_plain_file(object));
         match runs {
-            Runs::Text => {
+            Runs::Text(letters) if has_text(argv, letters) => None,
+            Runs::Text(_) => {
                 let (file, object) = files.next()?;
                 self.start(if file == ProgramFile::Elf { file } else { ProgramFile::Script }, object)
             }
@@ -114,21 +115,39 @@ impl Look<'_> {
 /// What a program runs that it is given.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 enum Runs {
-    Text,
+    /// A file, unless one of these options brings a text.
+    Text(&'static [u8]),
     Program,
+}
+
+/// True if one of the options before anything else is a text: letters may stand together.
+fn has_text(argv: &[Bytes], letters: &[u8]) -> bool {
+    const MOST_LETTERS: usize = 5;
+    let options = argv.iter().skip(1).map_while(|argument| argument.0.strip_prefix(b"-"));
+    let mut options =
+        options.filter(|option| option.len() <= MOST_LETTERS && option.iter().all(u8::is_ascii_alphabetic));
+    // Behind some letters stands a name: perl's modules and folders.
+    options.any(|option| {
+        !option.starts_with(b"M") && !option.starts_with(b"I") && option.iter().any(|b| letters.contains(b))
+    })
 }
 
 /// By the name without its version: `python3.11` is `python`.
 fn runs_what_it_is_given(program: &Path) -> Option<Runs> {
-    const INTERPRETERS: &[&[u8]] = &[
-        b"sh", b"bash", b"dash", b"ash", b"zsh", b"ksh", b"mksh", b"busybox", b"python", b"pypy", b"perl", b"ruby",
-        b"node", b"nodejs", b"php", b"lua", b"luajit", b"tclsh",
+    /// With the letters of the options that take a text instead of a file.
+    const INTERPRETERS: &[(&[&[u8]], &[u8])] = &[
+        (&[b"sh", b"bash", b"dash", b"ash", b"zsh", b"ksh", b"mksh", b"busybox", b"python", b"pypy"], b"c"),
+        (&[b"perl"], b"eE"),
+        (&[b"ruby", b"lua", b"luajit"], b"e"),
+        (&[b"node", b"nodejs"], b"ep"),
+        (&[b"php"], b"r"),
+        (&[b"tclsh"], b""),
     ];
     let name = program.file_name().map(std::ffi::OsStr::as_bytes).unwrap_or_default();
     let end = name.iter().rposition(|byte| !(byte.is_ascii_digit() || *byte == b'.' || *byte == b'-'));
     let name = end.and_then(|end| name.get(..=end)).unwrap_or_default();
-    if INTERPRETERS.contains(&name) {
-        return Some(Runs::Text);
+    if let Some((_, letters)) = INTERPRETERS.iter().find(|(names, _)| names.contains(&name)) {
+        return Some(Runs::Text(letters));
     }
     let is_linker = name.starts_with(b"ld-") && name.ends_with(b".so") || name == b"ld.so";
     is_linker.then_some(Runs::Program)
@@ -217,13 +236,36 @@ mod tests {
     #[test]
     fn interpreters_and_the_dynamic_linker_are_known_by_their_names_without_versions() {
         for name in ["/bin/sh", "/usr/bin/python3.11", "/usr/bin/perl5.36", "lua5.4", "node"] {
-            assert_eq!(runs_what_it_is_given(Path::new(name)), Some(Runs::Text), "{name}");
+            assert!(matches!(runs_what_it_is_given(Path::new(name)), Some(Runs::Text(_))), "{name}");
         }
         for name in ["/lib64/ld-linux-x86-64.so.2", "/lib/ld-2.31.so", "/lib/ld-musl-x86_64.so.1", "ld.so"] {
             assert_eq!(runs_what_it_is_given(Path::new(name)), Some(Runs::Program), "{name}");
         }
         for name in ["/usr/bin/cc", "/usr/bin/ssh", "/usr/bin/pythonic", "/usr/bin/ld", "/", "3.11"] {
             assert_eq!(runs_what_it_is_given(Path::new(name)), None, "{name}");
+        }
+    }
+
+    #[test]
+    fn a_text_among_the_arguments_is_no_file() {
+        let is_text = |argv: &[&str]| {
+            let argv: Vec<_> = argv.iter().map(|argument| Bytes::from(*argument)).collect();
+            let Some(Runs::Text(letters)) = runs_what_it_is_given(argv[0].as_path()) else { panic!("{argv:?}") };
+            has_text(&argv, letters)
+        };
+        for argv in
+            [&["sh", "-c", "x"][..], &["bash", "-e", "-lc", "x"], &["python3", "-c", "x"], &["perl", "-we", "x"]]
+        {
+            assert!(is_text(argv), "{argv:?}");
+        }
+        for argv in [
+            &["sh", "-e", "x"][..],
+            &["sh", "x", "-c"],
+            &["python3", "-E", "x"],
+            &["perl", "-c", "x"],
+            &["perl", "-Mre", "x"],
+        ] {
+            assert!(!is_text(argv), "{argv:?}");
         }
     }
 

@@ -158,6 +158,7 @@ fn what_came_with_the_system_or_the_archive_is_not_kept() {
     }
     CAPTURED.has_no("/bin/true");
     CAPTURED.has_no("/bin/sh");
+    CAPTURED.has_no("/read-by-text");
     CAPTURED.has_no("/tool.sh");
     CAPTURED.has_no("build-script-build");
     CAPTURED.holds("script", "/changed.sh", b"# CHANGED\n");

@@ -38,7 +38,8 @@ fn main() {
         run("hostile", &mut Command::new(at(&name)));
     }
     run("system", &mut Command::new("/bin/true"));
-    run("text", Command::new("sh").args(["-c", "true"]));
+    fs::write(at("read-by-text"), "# read\n").unwrap();
+    run("text", Command::new("sh").args(["-c", "true", "sh", &at("read-by-text")]));
 
     // From memory, by each way to a descriptor.
     let memory = |mark: &str| {
