@@ -18,6 +18,7 @@
 mod support;
 
 mod sandbox {
+    mod captured;
     mod decoded;
     mod decoys;
     mod ends;

@@ -5,7 +5,7 @@ use std::io::{self, IsTerminal as _, Write as _};
 use std::os::unix::fs::chown;
 use std::path::{Path, PathBuf};
 
-use super::keep::keep;
+use super::keep::{Left, keep};
 use super::refused::refuse;
 use super::tell::{Teller, complain, deliver, fail, failed_to};
 use crate::acquire::{self, AcquireError, Acquired, Silent};
@@ -156,7 +156,7 @@ fn tell(spec: &SandboxSpec, settings: &Settings, teller: &Teller) -> ExitCode {
     let draft = Report::new(&opened.log, policy, None);
     let lines = opened.log.lines.len();
     tracing::info!(lines, policy = policy.name, verdict = draft.verdict.as_str(), "judged");
-    let kept = match keep_run(&opened, settings, draft.verdict) {
+    let kept = match keep_run(&opened, spec, settings, draft.verdict) {
         Ok(kept) => kept,
         Err(message) => return fail(teller, ExitCode::Internal, message, None),
     };
@@ -164,11 +164,16 @@ fn tell(spec: &SandboxSpec, settings: &Settings, teller: &Teller) -> ExitCode {
     deliver(&report, &settings.reporting, teller)
 }
 
-fn keep_run(opened: &Opened, settings: &Settings, verdict: Verdict) -> Result<Option<PathBuf>, String> {
-    let mut file =
+fn keep_run(
+    opened: &Opened,
+    spec: &SandboxSpec,
+    settings: &Settings,
+    verdict: Verdict,
+) -> Result<Option<PathBuf>, String> {
+    let file =
         File::open(&opened.path).map_err(|error| format!("failed to open {}: {error}", opened.path.display()))?;
     let counters = File::open(counters_path(&opened.path)).ok();
-    keep(&mut file, counters, &opened.log, settings, verdict)
+    keep(Left { file, log: &opened.log, counters, captured: Some(&spec.captured) }, settings, verdict)
 }
 
 /// Tells of a run that did not get to the end of its log: what was seen until then, and what went wrong.
@@ -184,7 +189,7 @@ fn report_failed_run(error: &RunError, spec: &SandboxSpec, settings: &Settings, 
     let internal = |hint| fail(teller, ExitCode::Internal, failed_to(error), hint);
     let Ok(opened) = open(&spec.evidence) else { return internal(None) };
     // It replays as incomplete.
-    let kept = keep_run(&opened, settings, Verdict::Inconclusive).ok().flatten();
+    let kept = keep_run(&opened, spec, settings, Verdict::Inconclusive).ok().flatten();
     let hint = kept.as_ref().map(|path| format!("the evidence until then is in {}", path.display()));
     let mut report = Report::new(&opened.log, &settings.reporting.policy, kept.as_deref().and_then(Path::to_str));
     if report.verdict == Verdict::Pass {

@@ -6,16 +6,27 @@ use std::os::unix::fs::OpenOptionsExt as _;
 use std::path::{Path, PathBuf};
 
 use crate::evidence::EvidenceLog;
+use crate::evidence::captured;
 use crate::evidence::file::{counters_length, counters_path};
 use crate::judge::Verdict;
 use crate::settings::{EvidencePlace, Settings};
 
-/// Copies a log to where evidence is kept, if it is to be kept, and the counters of one that was cut off with it.
-/// Old evidence goes.
+/// What a run left.
+pub(super) struct Left<'a> {
+    /// The log.
+    pub(super) file: File,
+    /// The same, read.
+    pub(super) log: &'a EvidenceLog,
+    /// Of a log that was cut off.
+    pub(super) counters: Option<File>,
+    /// The folder of captured bytes.
+    pub(super) captured: Option<&'a Path>,
+}
+
+/// Copies a log to where evidence is kept, if it is to be kept, and with it what was captured and the counters of one
+/// that was cut off. Old evidence goes.
 pub(super) fn keep(
-    file: &mut File,
-    counters: Option<File>,
-    log: &EvidenceLog,
+    Left { mut file, log, counters, captured }: Left<'_>,
     settings: &Settings,
     verdict: Verdict,
 ) -> Result<Option<PathBuf>, String> {
@@ -34,9 +45,12 @@ pub(super) fn keep(
     let path = dir.join(plain(&name));
     let kept = fs::create_dir_all(dir).and_then(|()| {
         file.rewind()?;
-        copy(file, &path)?;
+        copy(&mut file, &path)?;
         if let Some(counters) = counters.filter(|_| log.is_cut_off()) {
             copy(&mut counters.take(counters_length(log)), &counters_path(&path))?;
+        }
+        if let Some(folder) = captured {
+            captured::keep(folder, &path)?;
         }
         // As `replay` will name it.
         fs::canonicalize(&path)
@@ -63,8 +77,13 @@ fn remove_old(dir: &Path, now: u64) {
             .and_then(|time| time.duration_since(std::time::UNIX_EPOCH).ok())
             .map(|since| now.saturating_sub(since.as_secs()));
         let is_ours = entry.path().extension().is_some_and(|extension| extension == "jsonl" || extension == "counters");
-        if age.is_some_and(|age| age > KEPT_S) && is_ours {
+        if age.is_none_or(|age| age <= KEPT_S) {
+            continue;
+        }
+        if is_ours {
             let _ = fs::remove_file(entry.path());
+        } else if captured::is_folder(&entry.path()) {
+            let _ = fs::remove_dir_all(entry.path());
         }
     }
 }

@@ -7,7 +7,7 @@ use std::path::Path;
 use nix::sys::memfd::{MFdFlags, memfd_create};
 
 use super::check::kernel;
-use super::keep::keep;
+use super::keep::{Left, keep};
 use super::tell::{Teller, deliver, fail, failed_to};
 use crate::acquire::{self, AcquireError, ErrorClass};
 use crate::evidence::EvidenceLog;
@@ -52,10 +52,10 @@ pub(super) fn refuse(
 fn tell(fact: Fact, hint: Option<String>, settings: &Settings, toolchain: &HostToolchain) -> Result<Report, String> {
     let policy = &settings.reporting.policy;
     let header = header(&fact.package, settings, toolchain);
-    let mut file = written(header, fact, hint).map_err(|error| format!("failed to write evidence: {error}"))?;
+    let file = written(header, fact, hint).map_err(|error| format!("failed to write evidence: {error}"))?;
     let log = EvidenceLog::read(BufReader::new(&file), None).map_err(|error| failed_to(&error))?;
     let verdict = Report::new(&log, policy, None).verdict;
-    let kept = keep(&mut file, None, &log, settings, verdict)?;
+    let kept = keep(Left { file, log: &log, counters: None, captured: None }, settings, verdict)?;
     Ok(Report::new(&log, policy, kept.as_deref().and_then(Path::to_str)))
 }
 

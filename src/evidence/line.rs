@@ -33,7 +33,7 @@ pub enum Line {
     Attempt(Box<Attempt>),
     /// What a build script told cargo.
     Directive(Directive),
-    /// A file that a unit made and that was kept by hash.
+    /// Bytes that a unit ran, sent or dropped.
     Artifact(Artifact),
     /// What is known about a package without running it.
     Fact(Fact),
@@ -341,17 +341,45 @@ pub struct Directive {
     pub value: Bytes,
 }
 
-/// A file that was kept by hash.
+/// Bytes that were captured, and kept by hash as far as the bounds go.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Artifact {
-    /// The unit that made it.
+    /// The unit that ran, wrote or sent them.
     pub unit: UnitId,
-    /// Where it lay inside the sandbox.
+    /// Where the file lay inside the sandbox; of a message the address, as far as it is known.
     pub path: Bytes,
-    /// Of its contents.
-    pub sha256: Sha256Digest,
-    /// Its size in bytes.
+    /// Of the contents, or of their first bytes if `truncated` says so; absent when the bounds let nothing be read.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub sha256: Option<Sha256Digest>,
+    /// Size in bytes.
     pub size: u64,
+    /// Why they were captured.
+    #[serde(default)]
+    pub what: Captured,
+    /// The number of the attempt that they belong to.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub attempt: Option<u64>,
+    /// How many bytes lie under the digest beside the evidence; 0 beyond a bound.
+    #[serde(default)]
+    pub kept: u64,
+    /// True if not all bytes were hashed, or only the first ones were kept.
+    #[serde(default, skip_serializing_if = "std::ops::Not::not")]
+    pub truncated: bool,
+}
+
+/// Why bytes were captured.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
+#[serde(rename_all = "kebab-case")]
+pub enum Captured {
+    /// A program that was to run.
+    Program,
+    /// A script that was to run, by itself or by an interpreter.
+    Script,
+    /// A message that was to be sent.
+    Sent,
+    /// A file that the unit wrote outside of its own places and that lay there when the unit ended.
+    #[default]
+    Dropped,
 }
 
 /// What is known about a package without running it.
@@ -416,6 +444,10 @@ pub mod note {
     pub const REFUSED: &str = "refused";
     /// A unit's announcement and cargo's messages disagree.
     pub const ATTRIBUTION_MISMATCH: &str = "attribution-mismatch";
+    /// Something could not be captured; `text` says what and why.
+    pub const CAPTURE_FAILED: &str = "capture-failed";
+    /// A unit ran, sent or dropped more than is listed one by one.
+    pub const CAPTURE_BOUND: &str = "capture-bound";
 }
 
 /// The closing line. A call is one notification, but each further question or message of a call

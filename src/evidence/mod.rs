@@ -1,11 +1,12 @@
 //! What happened, for good: the attempts of one run, in order, never edited.
 //!
 //! [`mod@line`] holds the types of `evidence.jsonl`, [`log`] reads a file back
-//! [`mod@line`] holds the types of `evidence.jsonl`, [`log`] reads a file back
 //! ([`mod@file`] by its path), [`writer`] makes one, and [`quota`] says what gets a line there.
+//! [`store`] keeps captured bytes, [`captured`] lays them beside the file.
 
 mod attempt;
 pub mod bytes;
+pub mod captured;
 #[cfg(test)]
 mod damage_tests;
 pub mod file;
@@ -13,6 +14,7 @@ mod format;
 pub mod line;
 pub mod log;
 pub mod quota;
+pub mod store;
 #[cfg(test)]
 pub mod testing;
 pub mod writer;

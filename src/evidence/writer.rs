@@ -30,6 +30,7 @@ pub struct EvidenceWriter {
     totals: Totals,
     quota: Quota,
     repeated: Vec<u64>,
+    last: Option<u64>,
     buffer: Vec<u8>,
     /// Lines that came before the header: our own self-test's.
     held: Option<Vec<u8>>,
@@ -49,6 +50,7 @@ impl EvidenceWriter {
             totals: Totals::default(),
             quota: Quota::new(quota),
             repeated: Vec::new(),
+            last: None,
             buffer: Vec::new(),
             held: Some(Vec::new()),
         })
@@ -108,9 +110,11 @@ impl EvidenceWriter {
             self.totals.unreadable += 1;
         }
         let next = self.totals.recorded + 1;
+        self.last = None;
         match self.quota.place(&attempt, lane, next) {
             Place::Repeat(seq) => {
                 self.totals.coalesced += 1;
+                self.last = Some(seq);
                 self.repeat(seq);
                 Ok(())
             }
@@ -121,10 +125,16 @@ impl EvidenceWriter {
             Place::New => {
                 self.totals.recorded = next;
                 attempt.seq = next;
+                self.last = Some(next);
                 self.repeat(next);
                 self.write(&Line::Attempt(Box::new(attempt)))
             }
         }
+    }
+
+    /// The number of the attempt that stands for what [`Self::record`] was given last; none if that was dropped.
+    pub fn last_seq(&self) -> Option<u64> {
+        self.last
     }
 
     /// Counts a dull attempt by zone.

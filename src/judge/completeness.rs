@@ -127,7 +127,7 @@ fn notes(cx: &Context<'_>, reasons: &mut Vec<Reason>) {
         let Line::Note(said) = line else { continue };
         let code = match said.code.as_str() {
             note::LIMIT_HIT => "limit-hit",
-            note::EVIDENCE_LOST | note::ATTRIBUTION_MISMATCH => "evidence-lost",
+            note::EVIDENCE_LOST | note::ATTRIBUTION_MISMATCH | note::CAPTURE_FAILED => "evidence-lost",
             note::KILLED => "killed",
             note::LAYER_WAIVED
                 if !cx

@@ -5,7 +5,8 @@ use std::collections::{BTreeMap, BTreeSet};
 use super::paths::{file_name, is_below, normalise};
 use super::units::{Unit, Units};
 use crate::evidence::line::{
-    ArgState, Attempt, DecoyClass, Kind, Layout, Object, Package, PackageSource, PathObject, ProgramFile, UnitKind,
+    ArgState, Artifact, Attempt, DecoyClass, Kind, Layout, Line, Object, Package, PackageSource, PathObject,
+    ProgramFile, UnitKind,
 };
 use crate::evidence::{Bytes, EvidenceLog};
 use crate::ids::{PackageId, UnitId};
@@ -82,6 +83,8 @@ pub(crate) struct Context<'a> {
     /// By unit: the number of its first question to the machine's own resolver.
     first_query: BTreeMap<UnitId, u64>,
     decoys: BTreeMap<&'a [u8], DecoyClass>,
+    /// By attempt: the bytes that were captured of it.
+    captured: BTreeMap<u64, Vec<&'a Artifact>>,
 }
 
 impl<'a> Context<'a> {
@@ -99,6 +102,7 @@ impl<'a> Context<'a> {
             configured: BTreeMap::new(),
             first_query: BTreeMap::new(),
             decoys,
+            captured: captured(log),
         };
         let mut started = BTreeSet::new();
         for attempt in log.attempts() {
@@ -224,6 +228,11 @@ impl<'a> Context<'a> {
         self.decoys.get(path).copied()
     }
 
+    /// What was captured of an attempt, in order.
+    pub(crate) fn captured(&self, attempt: u64) -> &[&'a Artifact] {
+        self.captured.get(&attempt).map_or(&[], Vec::as_slice)
+    }
+
     pub(crate) fn package(&self, id: &PackageId) -> Option<&'a Package> {
         self.log.header.packages.iter().find(|p| p.id == *id)
     }
@@ -316,6 +325,18 @@ impl<'a> Context<'a> {
 /// True for a question to the resolver that the machine names, which answers on the loopback address.
 fn asks_the_machine(object: &Object) -> bool {
     matches!(object, Object::Question { server, .. } if server.ip.is_some_and(|ip| ip.is_loopback()))
+}
+
+fn captured(log: &EvidenceLog) -> BTreeMap<u64, Vec<&Artifact>> {
+    let mut captured: BTreeMap<u64, Vec<&Artifact>> = BTreeMap::new();
+    for line in &log.lines {
+        if let Line::Artifact(artifact) = line
+            && let Some(attempt) = artifact.attempt
+        {
+            captured.entry(attempt).or_default().push(artifact);
+        }
+    }
+    captured
 }
 
 /// The path that a call is judged by. Empty for what has no name: pipes, sockets.

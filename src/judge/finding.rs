@@ -9,7 +9,7 @@ use sha2::{Digest as _, Sha256};
 use super::context::{Context, Tried, layout_path};
 use super::paths::is_below;
 use crate::evidence::Bytes;
-use crate::evidence::line::UnitKind;
+use crate::evidence::line::{Artifact, UnitKind};
 use crate::ids::{PackageId, UnitId};
 use crate::policy::Severity;
 
@@ -243,6 +243,7 @@ fn fold(drafts: impl Iterator<Item = Draft>) -> Vec<Draft> {
 fn finish(cx: &Context<'_>, mut draft: Draft) -> Finding {
     draft.attempts.sort_unstable();
     draft.attempts.dedup();
+    name_bytes(cx, &mut draft);
     draft.attempts.truncate(MAX_ATTEMPTS);
     Finding {
         code: draft.code,
@@ -256,6 +257,21 @@ fn finish(cx: &Context<'_>, mut draft: Draft) -> Finding {
         attack: draft.attack,
         attempts: draft.attempts,
         count: draft.count,
+    }
+}
+
+/// Adds the digest of what was captured of the attempts, of the path in question where there is one. What came
+/// last is named; the package's `artifacts` have all.
+fn name_bytes(cx: &Context<'_>, draft: &mut Draft) {
+    let Value::Object(object) = &mut draft.object else { return };
+    if object.contains_key("subjects") {
+        return;
+    }
+    let captured = || draft.attempts.iter().flat_map(|seq| cx.captured(*seq).iter().copied());
+    let is_named = |artifact: &&Artifact| object.get("program").is_some_and(|path| *path == json!(artifact.path));
+    let last = captured().rfind(is_named).or_else(|| captured().next_back());
+    if let Some(digest) = last.and_then(|artifact| artifact.sha256) {
+        object.insert("sha256".to_owned(), json!(digest));
     }
 }
 

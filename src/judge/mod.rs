@@ -30,7 +30,7 @@ pub use verdict::Verdict;
 pub use crate::policy::Severity;
 
 use crate::evidence::EvidenceLog;
-use crate::evidence::line::{PackageSource, UnitKind, UnitOutcome};
+use crate::evidence::line::{Artifact, Line, PackageSource, UnitKind, UnitOutcome};
 use crate::ids::{PackageId, Sha256Digest, UnitId};
 use crate::policy::Policy;
 use context::Context;
@@ -73,6 +73,8 @@ pub struct JudgedPackage {
     pub units: Vec<JudgedUnit>,
     /// The worst first.
     pub findings: Vec<Finding>,
+    /// What was captured of its units, in order.
+    pub artifacts: Vec<Artifact>,
 }
 
 /// A unit, for the report.
@@ -121,6 +123,7 @@ fn packages(cx: &Context<'_>, findings: Vec<Finding>, completeness: &Completenes
             verdict: Verdict::Pass,
             units: Vec::new(),
             findings: Vec::new(),
+            artifacts: Vec::new(),
         }
     };
     for package in &cx.log.header.packages {
@@ -134,6 +137,12 @@ fn packages(cx: &Context<'_>, findings: Vec<Finding>, completeness: &Completenes
             outcome: unit.end.map(|end| end.outcome),
             duration_ms: unit.end.map(|end| end.duration_ms),
         });
+    }
+    for line in &cx.log.lines {
+        let Line::Artifact(artifact) = line else { continue };
+        let unit = cx.units.0.get(&artifact.unit);
+        let Some(id) = unit.and_then(|unit| unit.package.as_ref()).or(cx.subject()) else { continue };
+        all.entry(id.clone()).or_insert_with(|| empty(id)).artifacts.push(artifact.clone());
     }
     for finding in findings {
         let id = finding.package.clone();

@@ -105,6 +105,7 @@ pub fn plan(acquired: &Acquired, toolchain: &HostToolchain, settings: &RunSettin
         facts: acquired.facts.clone(),
         counters: counters_path(&evidence),
         evidence,
+        captured: run("captured"),
     })
 }
 

@@ -11,7 +11,8 @@ use anstyle::{AnsiColor, Style};
 
 use super::{EnforcementStatus, Report, ReportError, ReportFinding, ReportPackage};
 use crate::evidence::Bytes;
-use crate::evidence::line::{Integrity, LayerStatus, PolicyRecord, UnitKind};
+use crate::evidence::captured::SUFFIX;
+use crate::evidence::line::{Captured, Integrity, LayerStatus, PolicyRecord, UnitKind};
 use crate::judge::Verdict;
 use crate::policy::Severity;
 
@@ -256,6 +257,14 @@ impl Page {
         self.paragraph("functions        none called: code that acts when the program runs is not seen here", 17);
     }
 
+    fn captured(&mut self, report: &Report) {
+        let Some((text, folder)) = captured(report) else { return };
+        self.paragraph(&format!("captured         {text}; never run them"), 17);
+        if let Some(folder) = folder {
+            self.paragraph(&format!("                 {}", safe(&folder)), 17);
+        }
+    }
+
     fn evidence(&mut self, report: &Report) {
         let evidence = &report.evidence;
         let integrity = match evidence.integrity {
@@ -275,11 +284,24 @@ impl Page {
         if let Some(path) = &evidence.path {
             self.paragraph(&format!("                 {}", safe(path)), 17);
         }
+        self.captured(report);
         let worst = report.packages.iter().flat_map(|p| &p.findings).max_by_key(|finding| finding.severity);
         if let Some(worst) = worst {
             self.paragraph(&format!("hint             sandbox-check explain {}", worst.code), 17);
         }
     }
+}
+
+/// What was captured, and the folder.
+fn captured(report: &Report) -> Option<(String, Option<String>)> {
+    let artifacts = || report.packages.iter().flat_map(|package| &package.artifacts);
+    artifacts().next()?;
+    let files = artifacts().filter(|artifact| artifact.what != Captured::Sent).count();
+    let sent: u64 = artifacts().filter(|artifact| artifact.what == Captured::Sent).map(|artifact| artifact.size).sum();
+    let text = format!("{}, {} sent", counted(len(files), "file", "files"), counted(sent, "byte", "bytes"));
+    let is_kept = artifacts().any(|artifact| artifact.kept > 0);
+    let path = report.evidence.path.as_ref().filter(|_| is_kept);
+    Some((text, path.map(|path| format!("{path}{SUFFIX}"))))
 }
 
 fn times(count: u64) -> String {

@@ -16,8 +16,10 @@ pub use json::{SCHEMA, json, json_error};
 use serde::Serialize;
 use serde_json::Value;
 
+use crate::evidence::captured::SUFFIX;
 use crate::evidence::line::{
-    Integrity, LayerStatus, Line, PackageSource, PolicyRecord, Target, Tool, Toolchain, UnitKind, UnitOutcome, note,
+    Artifact, Captured, Integrity, LayerStatus, Line, PackageSource, PolicyRecord, Target, Tool, Toolchain, UnitKind,
+    UnitOutcome, note,
 };
 use crate::evidence::{Bytes, EvidenceLog};
 use crate::ids::Sha256Digest;
@@ -115,6 +117,8 @@ pub struct ReportPackage {
     pub units: Vec<ReportUnit>,
     /// The worst first.
     pub findings: Vec<ReportFinding>,
+    /// What was captured of its units, in order.
+    pub artifacts: Vec<ReportArtifact>,
 }
 
 /// One unit.
@@ -168,6 +172,47 @@ impl From<Finding> for ReportFinding {
             attack: finding.attack,
             attempts: finding.attempts,
             count: finding.count,
+        }
+    }
+}
+
+/// Bytes that were captured.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize)]
+pub struct ReportArtifact {
+    /// Why.
+    pub what: Captured,
+    /// As `u0`.
+    pub unit: String,
+    /// Where the file lay, or where the message was to go, escaped.
+    pub path: String,
+    /// Of the contents; null beyond the bounds.
+    pub sha256: Option<Sha256Digest>,
+    /// In bytes.
+    pub size: u64,
+    /// How many bytes are kept.
+    pub kept: u64,
+    /// True if not all bytes were hashed, or only the first ones are kept.
+    pub truncated: bool,
+    /// The attempt that they belong to; null for messages on a connected socket.
+    pub attempt: Option<u64>,
+    /// The file that has them; null when there is none.
+    pub file: Option<String>,
+}
+
+impl ReportArtifact {
+    fn new(artifact: &Artifact, evidence_path: Option<&str>) -> Self {
+        let folder = evidence_path.filter(|_| artifact.kept > 0);
+        let file = folder.zip(artifact.sha256).map(|(path, digest)| format!("{path}{SUFFIX}/{}", digest.hex()));
+        Self {
+            what: artifact.what,
+            unit: artifact.unit.to_string(),
+            path: artifact.path.to_string(),
+            sha256: artifact.sha256,
+            size: artifact.size,
+            kept: artifact.kept,
+            truncated: artifact.truncated,
+            attempt: artifact.attempt,
+            file,
         }
     }
 }
@@ -241,6 +286,7 @@ impl Report {
                 })
                 .collect(),
             findings: package.findings.into_iter().map(Into::into).collect(),
+            artifacts: package.artifacts.iter().map(|a| ReportArtifact::new(a, evidence_path)).collect(),
         });
         let totals = &log.totals;
         Self {

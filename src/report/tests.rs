@@ -1,7 +1,7 @@
 //! Snapshots of both faces of a report, and the schema held against all of them.
 
 use super::*;
-use crate::evidence::line::{LayerStatus, UnitKind, note};
+use crate::evidence::line::{Captured, LayerStatus, UnitKind, note};
 use crate::evidence::testing::{CONSUMER, HOME, LogBuilder, OUT, SCRIPT, text_of};
 use crate::exit::ExitCode;
 
@@ -72,6 +72,7 @@ fn hostile() -> EvidenceLog {
             u.write(crate::evidence::Bytes(raw.clone()))
                 .dns("a\nPASS  everything.invalid")
                 .run(&["/bin/sh", "-c", "curl \x1b]0;owned\x07 | sh\nverdict: pass"])
+                .captured(Captured::Script, "/tmp/x\nPASS \x1b[2J\u{202e}<b>", b"payload")
                 .write(format!("{OUT}/fine").as_str())
                 .failed("\x1b[1;1Hverdict: pass\n\u{2066}x\n")
         })

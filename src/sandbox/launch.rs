@@ -35,6 +35,9 @@ pub enum LaunchError {
     /// Evidence cannot be written.
     #[error("open the evidence file")]
     Evidence(#[source] io::Error),
+    /// Captured bytes cannot be kept.
+    #[error("open the folder for captured bytes")]
+    Captured(#[source] io::Error),
     /// A step that a layer needs failed.
     #[error("set up the {layer}: {step}")]
     Layer {
@@ -90,14 +93,18 @@ fn run(parent: &mut Parent, spec: &Path) -> Result<(), LaunchError> {
     let evidence = append(&spec.evidence)?;
     let counters = OpenOptions::new().read(true).write(true).open(&spec.counters).map_err(LaunchError::Evidence)?;
 
+    let captured =
+        open(&spec.captured, OFlag::O_PATH | OFlag::O_DIRECTORY | OFlag::O_NOFOLLOW | OFlag::O_CLOEXEC, Mode::empty())
+            .map_err(|errno| LaunchError::Captured(errno.into()))?;
+
     enter_namespaces(parent)?;
     let sources = mounts::open_sources(&spec.mounts)?;
     become_user(&spec)?;
     let root = build_root(&spec, &sources)?;
     let sandbox = start_init(&thread, &spec, root)?;
     mounts::pivot(&spec.root)?;
-    restrict(&spec, &sandbox)?;
-    supervise(&thread, parent, spec, sandbox, (evidence, counters))
+    restrict(&spec, &sandbox, &captured)?;
+    supervise(&thread, parent, spec, sandbox, (evidence, counters, captured))
 }
 
 fn read_spec(path: &Path) -> io::Result<SandboxSpec> {
@@ -204,10 +211,10 @@ fn init(spec: &SandboxSpec, life: OwnedFd, ready: OwnedFd) -> i32 {
 }
 
 /// Step 6: what holds for the supervisor and for everything inside alike.
-fn restrict(spec: &SandboxSpec, started: &Started) -> Result<(), LaunchError> {
+fn restrict(spec: &SandboxSpec, started: &Started, captured: &OwnedFd) -> Result<(), LaunchError> {
     keyring::join_new_session().map_err(in_layer("keyring", "leave the session keyring"))?;
     nix::sys::prctl::set_no_new_privs().map_err(in_layer("seccomp", "set no-new-privs"))?;
-    let domain = ruleset::outer(&spec.header.layout, &started.root.outer_proc)?;
+    let domain = ruleset::outer(&spec.header.layout, &started.root.outer_proc, captured)?;
     landlock::restrict_self(domain.as_fd()).map_err(in_layer("landlock", "enter the domain"))
 }
 
@@ -217,7 +224,7 @@ fn supervise(
     parent: &mut Parent,
     spec: SandboxSpec,
     started: Started,
-    (evidence, counters): (File, File),
+    (evidence, counters, captured): (File, File, OwnedFd),
 ) -> Result<(), LaunchError> {
     let failed = |step| in_layer("seccomp", step);
     let pipe = || nix::unistd::pipe2(OFlag::O_CLOEXEC).map_err(failed("make a pipe"));
@@ -227,7 +234,7 @@ fn supervise(
     let supervisor = Pid::this();
     let child = match fork(thread, 0).map_err(in_layer("seccomp", "start the sealing process"))? {
         Side::Child => {
-            drop((started.life, handoff, stdout, stderr, go));
+            drop((started.life, handoff, stdout, stderr, go, captured));
             let ends = seal::Ends { handoff: theirs, stdout: stdout_writer, stderr: stderr_writer, go: go_reader };
             exit_now(seal::enter_and_seal(thread, &spec, &started.pid_namespace, supervisor, ends));
         }
@@ -249,6 +256,7 @@ fn supervise(
         child,
         evidence,
         counters,
+        captured,
     };
     Ok(supervisor::supervise(sandboxed, parent)?)
 }

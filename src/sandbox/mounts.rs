@@ -175,10 +175,19 @@ fn locked_flags(at: &Path) -> MsFlags {
     flags
 }
 
+/// Where the layers of a private view lie.
+fn layers_of(at: &str) -> String {
+    format!("/run/layers/{}", at.trim_matches('/').replace('/', "-"))
+}
+
+/// Where the source of a private view lies as it is on the host, read-only.
+pub fn unchanged(at: &str) -> PathBuf {
+    Path::new(&layers_of(at)).join("lower")
+}
+
 /// An overlay of the source with a layer in memory; false where the kernel refuses, and it is read-only.
 fn private_view(source: &Path, root: &Path, at: &str) -> Result<bool, MountError> {
-    let name = at.trim_matches('/').replace('/', "-");
-    let layers = inside(root, "/run/layers").join(name);
+    let layers = inside(root, &layers_of(at));
     let folder = |part: &str| layers.join(part);
     for part in ["lower", "upper", "work"] {
         make_dir(&folder(part), 0o755)?;

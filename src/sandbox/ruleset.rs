@@ -58,11 +58,12 @@ fn blind_write_access() -> BitFlags<AccessFs> {
 }
 
 /// D1, for the supervisor, cargo and all units: the private root, no more. `outer_proc` is the `/proc`
-/// of the outer PID namespace, which only the supervisor has a descriptor of.
+/// of the outer PID namespace, `captured` the host's folder for captured bytes; only the supervisor has
+/// descriptors of the two.
 ///
 /// # Errors
 /// When the kernel has less than ABI 6 or a folder is missing.
-pub fn outer(layout: &Layout, outer_proc: impl AsFd) -> Result<OwnedFd, RulesetError> {
+pub fn outer(layout: &Layout, outer_proc: impl AsFd, captured: impl AsFd) -> Result<OwnedFd, RulesetError> {
     let mut ruleset = create()?;
     ruleset = beneath(ruleset, Path::new("/"), read_access())?;
     for path in writable_of_all(layout) {
@@ -70,6 +71,9 @@ pub fn outer(layout: &Layout, outer_proc: impl AsFd) -> Result<OwnedFd, RulesetE
     }
     ruleset = devices(ruleset)?;
     ruleset = ruleset.add_rule(PathBeneath::new(outer_proc, read_access() & !AccessFs::Execute))?;
+    // To make files, write and name them; not to read or run what was captured.
+    let keeping = AccessFs::MakeReg | AccessFs::WriteFile | AccessFs::RemoveFile;
+    ruleset = ruleset.add_rule(PathBeneath::new(captured, keeping))?;
     finish(ruleset)
 }
 

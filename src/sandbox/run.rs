@@ -2,7 +2,7 @@
 
 use std::fs::{self, File};
 use std::io::{self, BufRead as _, BufReader, Write as _};
-use std::os::unix::fs::{OpenOptionsExt as _, PermissionsExt as _};
+use std::os::unix::fs::{DirBuilderExt as _, OpenOptionsExt as _, PermissionsExt as _, chown};
 use std::os::unix::net::UnixListener;
 use std::os::unix::process::CommandExt as _;
 use std::path::Path;
@@ -79,6 +79,7 @@ pub fn spawn(spec: &SandboxSpec, run_dir: &Path) -> Result<(RunningSandbox, Stop
     for path in [&spec.evidence, &spec.counters] {
         private_file(path).map_err(prepare(path))?;
     }
+    private_folder(&spec.captured, spec.identity).map_err(prepare(&spec.captured))?;
     let spec_file = run_dir.join("spec.json");
     let file = private_file(&spec_file).map_err(prepare(&spec_file))?;
     serde_json::to_writer(io::BufWriter::new(file), spec).map_err(|error| prepare(&spec_file)(error.into()))?;
@@ -168,6 +169,12 @@ fn map_ids(process: u32, identity: Identity) -> io::Result<()> {
     write("setgroups", "deny")?;
     write("uid_map", &format!("{0} {0} 1", identity.uid))?;
     write("gid_map", &format!("{0} {0} 1", identity.gid))
+}
+
+/// A folder that the supervisor makes files in after it has become the sandbox's user.
+fn private_folder(path: &Path, owner: Identity) -> io::Result<()> {
+    fs::DirBuilder::new().mode(0o700).create(path)?;
+    if nix::unistd::geteuid().is_root() { chown(path, Some(owner.uid), Some(owner.gid)) } else { Ok(()) }
 }
 
 fn private_file(path: &Path) -> io::Result<File> {

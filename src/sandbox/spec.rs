@@ -41,6 +41,8 @@ pub struct SandboxSpec {
     pub evidence: PathBuf,
     /// Where counters go, on the host.
     pub counters: PathBuf,
+    /// The folder where captured bytes go, on the host.
+    pub captured: PathBuf,
 }
 
 /// User and group id, in the host's numbers.

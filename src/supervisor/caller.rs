@@ -37,6 +37,11 @@ impl Proc {
         self.link(&format!("{tid}/exe"))
     }
 
+    /// Where a descriptor of the caller's leads; of a socket, a name that no other has at the time.
+    pub(super) fn descriptor(&self, tid: i32, fd: i32) -> Option<PathBuf> {
+        self.link(&format!("{tid}/fd/{fd}"))
+    }
+
     /// Where a descriptor of our own leads: the object's path, by the kernel.
     pub(super) fn own_descriptor(&self, fd: impl AsFd) -> Option<PathBuf> {
         use std::os::fd::AsRawFd as _;
@@ -46,6 +51,12 @@ impl Proc {
     /// The folder that a relative path of the caller's starts from, opened as `O_PATH`.
     pub(super) fn open_base(&self, tid: i32, dirfd: Option<i32>) -> Result<OwnedFd, Errno> {
         let path = base_link(tid, dirfd);
+        openat(&self.0, path.as_str(), OFlag::O_PATH | OFlag::O_CLOEXEC, Mode::empty())
+    }
+
+    /// What a link in the folder of a process leads to, opened as `O_PATH`: `fd/5`, `exe`, `cwd`, `root`.
+    pub(super) fn open_inside(&self, process: i32, link: &str) -> Result<OwnedFd, Errno> {
+        let path = format!("{process}/{link}");
         openat(&self.0, path.as_str(), OFlag::O_PATH | OFlag::O_CLOEXEC, Mode::empty())
     }
 
@@ -75,11 +86,6 @@ impl Proc {
         let base = base.unwrap_or(Path::new("?"));
         let whole = if path.as_os_str().is_empty() { base.to_owned() } else { normal(&base.join(path)) };
         self.as_self(tid, &whole).unwrap_or(whole)
-    }
-
-    /// What a descriptor of the caller's is open on; advisory.
-    pub(super) fn descriptor(&self, tid: i32, fd: i32) -> Option<PathBuf> {
-        self.link(&format!("{tid}/fd/{fd}"))
     }
 
     /// The process that a descriptor of the caller's stands for, by its id in its own namespace (proc(5), `fdinfo`).
@@ -132,23 +138,31 @@ impl Proc {
 
     /// The programs of the caller and its ancestors, nearest first, up to the unit's own program.
     pub(super) fn lineage(&self, tid: i32) -> Vec<PathBuf> {
+        self.ancestors(tid).map_while(|process| self.exe(process)).collect()
+    }
+
+    /// The caller or the ancestor that has this number in a PID namespace inside, up to the unit's own program.
+    pub(super) fn ancestor(&self, tid: i32, number: u32) -> Option<i32> {
+        let number = number.to_string();
+        let is_named = |process: &i32| {
+            // The first number is ours, which nothing inside knows.
+            self.status(*process, "NStgid").is_some_and(|ids| ids.split_whitespace().skip(1).any(|id| id == number))
+        };
+        self.ancestors(tid).find(is_named)
+    }
+
+    /// The caller and its ancestors, up to the unit's own program.
+    fn ancestors(&self, tid: i32) -> impl Iterator<Item = i32> {
         const DEEPEST: usize = 32;
         /// In the unit's PID namespace: the init is 1.
         const UNIT_PROGRAM: i64 = 2;
-        let mut programs = Vec::new();
-        let mut process = tid;
-        while programs.len() < DEEPEST {
-            let Some(exe) = self.exe(process) else { break };
-            programs.push(exe);
-            if self.inner_process(process).is_none_or(|id| id <= UNIT_PROGRAM) {
-                break;
+        let parent = |process: &i32| {
+            if self.inner_process(*process).is_none_or(|id| id <= UNIT_PROGRAM) {
+                return None;
             }
-            match self.status(process, "PPid").and_then(|id| id.parse().ok()) {
-                Some(parent) if parent > 0 => process = parent,
-                _ => break,
-            }
-        }
-        programs
+            self.status(*process, "PPid")?.parse().ok().filter(|parent| *parent > 0)
+        };
+        std::iter::successors(Some(tid), parent).take(DEEPEST)
     }
 }
 
@@ -196,6 +210,26 @@ pub(super) fn read_memory(tid: i32, address: u64, length: usize) -> io::Result<V
         process_vm_readv(Pid::from_raw(tid), &mut [IoSliceMut::new(&mut bytes)], &[RemoteIoVec { base, len: length }])?;
     bytes.truncate(read);
     Ok(bytes)
+}
+
+/// The first `cap` bytes of several pieces together. An error if one of them cannot be read.
+pub(super) fn read_pieces(tid: i32, pieces: &[(u64, u64)], cap: usize) -> io::Result<Vec<u8>> {
+    let mut room = cap;
+    let mut remote = Vec::new();
+    for (address, length) in pieces {
+        let base = usize::try_from(*address).map_err(|_| io::ErrorKind::InvalidInput)?;
+        let len = usize::try_from(*length).unwrap_or(room).min(room);
+        room -= len;
+        if len > 0 {
+            remote.push(RemoteIoVec { base, len });
+        }
+    }
+    let mut bytes = vec![0; cap - room];
+    if bytes.is_empty() {
+        return Ok(bytes);
+    }
+    let read = process_vm_readv(Pid::from_raw(tid), &mut [IoSliceMut::new(&mut bytes)], &remote)?;
+    if read == bytes.len() { Ok(bytes) } else { Err(io::ErrorKind::UnexpectedEof.into()) }
 }
 
 /// A zero-terminated string, and whether its end was found within `cap` bytes. Reads to the end of

@@ -8,8 +8,12 @@ use std::net::UdpSocket;
 
 use simple_dns::{Packet, PacketFlag, QTYPE, RCODE};
 
+/// Bytes of a query that are looked at.
+const LONGEST: usize = 4096;
+
 /// Name (bytes, no final dot) and type of each question of a query; none if it is no query.
 pub(super) fn questions(message: &[u8]) -> Vec<(Vec<u8>, String)> {
+    let message = message.get(..message.len().min(LONGEST)).unwrap_or_default();
     let Ok(packet) = Packet::parse(message) else { return Vec::new() };
     if packet.has_flags(PacketFlag::RESPONSE) {
         return Vec::new();
@@ -30,7 +34,6 @@ fn type_name(qtype: QTYPE) -> String {
 
 /// Answers one waiting query and returns its questions.
 pub(super) fn answer(socket: &UdpSocket) -> Vec<(Vec<u8>, String)> {
-    const LONGEST: usize = 4096;
     let mut buffer = [0; LONGEST];
     let Ok((length, from)) = socket.recv_from(&mut buffer) else { return Vec::new() };
     let message = buffer.get(..length).unwrap_or_default();

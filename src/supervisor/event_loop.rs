@@ -22,6 +22,7 @@ use super::cargo::{Lines, Tail};
 use super::zones::Zones;
 use super::{Sandboxed, SupervisorError};
 use crate::evidence::line::{Line, Note, note};
+use crate::evidence::store::Store;
 use crate::evidence::writer::EvidenceWriter;
 use crate::ids::{PackageId, UnitId};
 use crate::sandbox::channel::{Order, Parent};
@@ -108,6 +109,7 @@ pub(super) struct EventLoop<'a> {
     /// Packages of macro libraries by the unit's name.
     macro_units: HashMap<String, PackageId>,
     asked: Vec<Vec<u8>>,
+    store: Store,
     /// Units that did not end well: to them belong cargo's words about the failure.
     failed: Vec<Failed>,
 }
@@ -136,6 +138,7 @@ impl<'a> EventLoop<'a> {
             child,
             evidence,
             counters,
+            captured,
         } = sandboxed;
         let watch = |step| move |error: nix::errno::Errno| SupervisorError::Watch { step, source: error.into() };
         let epoll = Epoll::new(EpollCreateFlags::EPOLL_CLOEXEC).map_err(watch("make an epoll instance"))?;
@@ -171,6 +174,7 @@ impl<'a> EventLoop<'a> {
             announced: HashMap::new(),
             macro_units: HashMap::new(),
             asked: Vec::new(),
+            store: Store::new(captured),
             failed: Vec::new(),
             spec,
             parent,

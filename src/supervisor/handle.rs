@@ -11,17 +11,20 @@ use nix::errno::Errno;
 use syscalls::Sysno;
 
 use super::caller::Proc;
+use super::capture::Capturer;
 use super::decode::{self, Decoded};
 use super::metadata::{self, MetadataCall};
 use super::open as opens;
 use super::open::{self, OpenCall, Opened, Unreadable};
 use super::reply::{Constant, Continue, Reply};
+use super::started::{self, Start};
 use super::units::Unit;
 use super::zones::{Zone, Zones};
 use crate::evidence::Bytes;
 use crate::evidence::line::{
-    ArgState, Attempt, Kind, Object, Outcome, PathObject, ProgramFile, Recipient, UnitKind, Via,
+    ArgState, Attempt, Captured, Kind, Object, Outcome, PathObject, ProgramFile, Recipient, UnitKind, Via,
 };
+use crate::evidence::store::Store;
 use crate::evidence::writer::EvidenceWriter;
 use crate::sandbox::table::{self, Answer, Args, Class, Layer, Metadata, Row, Trace};
 use crate::sys::seccomp::Notification;
@@ -41,6 +44,7 @@ pub(super) struct Handler<'a> {
     pub(super) trace: Trace,
     /// Names that a unit was seen to ask the stub for.
     pub(super) asked: &'a mut Vec<Vec<u8>>,
+    pub(super) store: &'a mut Store,
 }
 
 /// What is recorded of a call beside its registers.
@@ -124,9 +128,9 @@ impl Handler<'_> {
 
     /// A process that runs another program than the one whose start was recorded.
     fn check_start(&mut self, unit: &mut Unit, notification: &Notification) -> io::Result<()> {
-        let Unit { kind, places, starts, .. } = unit;
+        let Unit { kind, places, expected, .. } = unit;
         let is_system = |path: &Path| matches!(self.zones.of(path, *kind, places), Zone::Fixed(_));
-        let Some(found) = starts.check(notification.tid, self.procfs, is_system) else { return Ok(()) };
+        let Some(found) = expected.check(notification.tid, self.procfs, is_system) else { return Ok(()) };
         self.evidence.received();
         let finding = Finding {
             kind: Kind::Exec,
@@ -138,7 +142,13 @@ impl Handler<'_> {
         let mut attempt = self.attempt(unit, notification, finding);
         attempt.exe = Bytes::from(found.before.as_path());
         "execve".clone_into(&mut attempt.syscall);
-        self.file(unit, attempt)
+        self.file(unit, attempt)?;
+        if matches!(self.zones.of(&found.program, unit.kind, &unit.places), Zone::Fixed(_)) {
+            return Ok(());
+        }
+        let object = self.procfs.open_inside(notification.tid, "exe").ok();
+        let start = |object| Start { what: Captured::Program, path: found.program, object };
+        self.capturer().started(unit, object.map(start).into_iter().collect())
     }
 
     fn pass_on(
@@ -161,13 +171,36 @@ impl Handler<'_> {
             Kind::Exec => {
                 let before = self.procfs.exe(notification.tid).unwrap_or_default();
                 let process = self.procfs.process(notification.tid).unwrap_or(0);
-                unit.starts.expect(process, before, &decoded.object, self.procfs);
+                unit.expected.expect(process, before, &decoded.object, self.procfs);
+                let who = (notification.tid, &*unit);
+                let starts = started::started(&decoded.object, decoded.program, who, self.zones, self.procfs);
                 self.record_allowed(unit, notification, row.kind, decoded.state, decoded.object)?;
+                self.capturer().started(unit, starts)?;
             }
             kind if self.is_dull(unit, kind, &decoded.object) => self.evidence.count("own"),
-            kind => self.record_allowed(unit, notification, kind, decoded.state, decoded.object)?,
+            kind => {
+                let named = match &decoded.object {
+                    Object::Paths { to, .. } => Some(to.resolved.as_path().to_owned()),
+                    _ => None,
+                };
+                self.record_allowed(unit, notification, kind, decoded.state, decoded.object)?;
+                if let Some(path) = named {
+                    self.wrote(unit, &path);
+                }
+            }
         }
         Ok(reply)
+    }
+
+    fn capturer(&mut self) -> Capturer<'_> {
+        Capturer { evidence: self.evidence, store: self.store, procfs: self.procfs }
+    }
+
+    /// Remembers what was written outside of the unit's private folders, to be captured when it has ended.
+    fn wrote(&self, unit: &mut Unit, path: &Path) {
+        if !self.is_private(unit, path) {
+            unit.captures.wrote(path, self.evidence.last_seq());
+        }
     }
 
     /// rustc changes names within its own output folder; what a build script does in `OUT_DIR` is recorded.
@@ -240,6 +273,9 @@ impl Handler<'_> {
             Opened::Failed(errno) => (outcome_of(*errno), Some(raw(*errno)), ArgState::Exact),
         };
         self.record(unit, notification, Finding { kind, outcome, errno, state, object })?;
+        if kind == Kind::FsWrite && matches!(opened, Opened::Done(_)) {
+            self.wrote(unit, &resolved);
+        }
         Ok(answer_open(&call, opened))
     }
 

@@ -4,7 +4,7 @@
 //! The story of one attempt: `event_loop` (with `shims` and `outputs`) receives all that is pending →
 //! `handle` decodes it (`decode`, `sockets`, `open`, `metadata`) → acts on
 //! behalf where the table says so (`open` with the unit's `opener`, `metadata`)
-//! → records it (`evidence::writer`) → answers (`reply`).
+//! → records it (`evidence::writer`), with the bytes that were to run or to be sent (`capture`) → answers (`reply`).
 //!
 //! It runs in the sandbox's user, mount and network namespaces and in domain
 //! D1, but in the outer PID namespace, with `CAP_SYS_PTRACE` over the sandbox
@@ -12,18 +12,21 @@
 
 mod admit;
 mod caller;
+mod capture;
 mod cargo;
 mod decode;
 mod dns;
 mod event_loop;
 mod handle;
+mod links;
 mod metadata;
 mod open;
 mod opener;
 mod reply;
+mod running;
 mod self_test;
 mod sockets;
-mod starts;
+mod started;
 mod units;
 mod zones;
 
@@ -65,6 +68,8 @@ pub struct Sandboxed {
     pub evidence: File,
     /// For counters.
     pub counters: File,
+    /// The folder for captured bytes.
+    pub captured: OwnedFd,
 }
 
 /// An error that ended the supervisor before the log was closed.

@@ -19,7 +19,7 @@ use std::path::{Path, PathBuf};
 use nix::errno::Errno;
 use nix::fcntl::{AT_FDCWD, FcntlArg, OFlag, OpenHow, ResolveFlag, fcntl, openat2};
 use nix::sys::stat::{Mode, SFlag, fstat};
-use nix::sys::statfs::{PROC_SUPER_MAGIC, fstatfs};
+use nix::sys::statfs::{PROC_SUPER_MAGIC, SYSFS_MAGIC, fstatfs};
 
 use super::caller::{self, PATH_CAP, Proc};
 use super::opener::{Job, Opener};
@@ -264,12 +264,23 @@ pub(super) fn object(path: &[u8], base: Option<&OwnedFd>, follow: bool) -> Resul
     look(&path, base, flags, ResolveFlag::RESOLVE_NO_MAGICLINKS)
 }
 
+/// The object that lies at an absolute path, which no link may be part of.
+pub(super) fn without_links(path: &Path) -> Result<OwnedFd, Errno> {
+    let path = CString::new(path.as_os_str().as_bytes()).map_err(|_| Errno::EINVAL)?;
+    look(&path, None, OFlag::empty(), ResolveFlag::RESOLVE_NO_SYMLINKS)
+}
+
+/// True for a file that can be read without waiting and without an effect: no device, FIFO or part of procfs.
+pub(super) fn is_plain_file(object: &OwnedFd) -> bool {
+    let is_regular =
+        fstat(object).is_ok_and(|stat| SFlag::from_bits_truncate(stat.st_mode) & SFlag::S_IFMT == SFlag::S_IFREG);
+    is_regular && fstatfs(object).is_ok_and(|fs| ![PROC_SUPER_MAGIC, SYSFS_MAGIC].contains(&fs.filesystem_type()))
+}
+
 /// What a file to run is, by its first bytes.
 pub(super) fn program_file(object: &OwnedFd, procfs: &Proc) -> ProgramFile {
-    let regular =
-        fstat(object).is_ok_and(|stat| SFlag::from_bits_truncate(stat.st_mode) & SFlag::S_IFMT == SFlag::S_IFREG);
     let mut first = [0; 4];
-    let read = regular
+    let read = is_plain_file(object)
         .then(|| procfs.reopen(object, OFlag::O_RDONLY).ok())
         .flatten()
         .map(|fd| io::Read::read(&mut std::fs::File::from(fd), &mut first));

@@ -2,7 +2,7 @@
 
 use std::net::{IpAddr, Ipv4Addr, Ipv6Addr};
 
-use super::caller::{read_memory, uint, word32, word64};
+use super::caller::{read_memory, read_pieces, uint, word32, word64};
 use crate::evidence::Bytes;
 use crate::evidence::line::{Address, Object};
 use crate::sandbox::table::names;
@@ -10,8 +10,12 @@ use crate::sys::seccomp::Notification;
 
 /// No socket address is longer (`struct sockaddr_storage`).
 const ADDRESS_CAP: usize = 128;
-/// Bytes of a message that are looked at: a DNS query over UDP has fewer.
-const MESSAGE_CAP: usize = 1500;
+/// Bytes of a message that are looked at.
+const MESSAGE_CAP: usize = 64 * 1024;
+/// Of all messages of one call, beyond which only what a question to a name server needs is looked at.
+const MESSAGES_CAP: usize = 1 << 20;
+/// A question over UDP has fewer bytes.
+const QUESTION_CAP: usize = 1500;
 /// Messages of one `sendmmsg` and pieces of one message: the kernel takes no more (`UIO_MAXIOV`).
 const PARTS_CAP: u64 = 1024;
 
@@ -60,15 +64,14 @@ pub(super) fn read_address(tid: i32, at: u64, length: u64) -> std::io::Result<Ad
 pub(super) fn read_sendto(notification: &Notification) -> std::io::Result<Vec<Message>> {
     let [_, bytes, length, flags, address, address_length] = notification.args;
     let to = if address == 0 { None } else { Some(read_address(notification.tid, address, address_length)?) };
-    let looked_at = usize::try_from(length).unwrap_or(MESSAGE_CAP).min(MESSAGE_CAP);
-    let bytes = read_memory(notification.tid, bytes, looked_at)?;
+    let bytes = read_pieces(notification.tid, &[(bytes, length)], MESSAGE_CAP)?;
     Ok(vec![Message { to, bytes, length, flags: names::bit_names(uint(flags), names::MESSAGE) }])
 }
 
 /// `sendmsg(2)`.
 pub(super) fn read_sendmsg(notification: &Notification) -> std::io::Result<Vec<Message>> {
     let [_, message, flags, ..] = notification.args;
-    Ok(vec![read_message(notification.tid, message, flags)?])
+    Ok(vec![read_message(notification.tid, message, flags, MESSAGE_CAP)?])
 }
 
 /// `sendmmsg(2)`.
@@ -76,32 +79,39 @@ pub(super) fn read_sendmmsg(notification: &Notification) -> std::io::Result<Vec<
     /// `struct mmsghdr`: a `struct msghdr` and a length, padded.
     const STRIDE: u64 = 64;
     let [_, vector, count, flags, ..] = notification.args;
-    let one = |i: u64| read_message(notification.tid, vector.wrapping_add(i * STRIDE), flags);
-    (0..u64::from(uint(count)).min(PARTS_CAP)).map(one).collect()
+    let mut messages = Vec::new();
+    let mut room = MESSAGES_CAP;
+    for at in 0..u64::from(uint(count)).min(PARTS_CAP) {
+        let cap = room.clamp(QUESTION_CAP, MESSAGE_CAP);
+        let message = read_message(notification.tid, vector.wrapping_add(at * STRIDE), flags, cap)?;
+        room = room.saturating_sub(message.bytes.len());
+        messages.push(message);
+    }
+    Ok(messages)
 }
 
 /// `struct msghdr`: name, length, vector, count (64-bit layout).
-fn read_message(tid: i32, at: u64, flags: u64) -> std::io::Result<Message> {
+fn read_message(tid: i32, at: u64, flags: u64, cap: usize) -> std::io::Result<Message> {
     const MSGHDR: usize = 56;
+    const IOVEC: usize = 16;
     let header = read_memory(tid, at, MSGHDR)?;
     let word = |at| word64(&header, at).ok_or(std::io::ErrorKind::UnexpectedEof);
     let (name, vector, count) = (word(0)?, word(16)?, word(24)?);
     let name_length = u64::from(word32(&header, 8).unwrap_or_default());
     let to = if name == 0 || name_length == 0 { None } else { Some(read_address(tid, name, name_length)?) };
-    let mut message =
-        Message { to, bytes: Vec::new(), length: 0, flags: names::bit_names(uint(flags), names::MESSAGE) };
     let count = usize::try_from(count.min(PARTS_CAP)).unwrap_or_default();
-    let parts = read_memory(tid, vector, count * 16)?;
-    if parts.len() < count * 16 {
+    let list = read_memory(tid, vector, count * IOVEC)?;
+    if list.len() < count * IOVEC {
         return Err(std::io::ErrorKind::UnexpectedEof.into());
     }
-    for part in parts.chunks_exact(16) {
-        let (Some(base), Some(length)) = (word64(part, 0), word64(part, 8)) else { break };
-        message.length = message.length.saturating_add(length);
-        let room = MESSAGE_CAP.saturating_sub(message.bytes.len());
-        message.bytes.extend(read_memory(tid, base, usize::try_from(length).unwrap_or(room).min(room))?);
+    let (mut parts, mut length) = (Vec::new(), 0_u64);
+    for part in list.chunks_exact(IOVEC) {
+        let (Some(base), Some(size)) = (word64(part, 0), word64(part, 8)) else { break };
+        parts.push((base, size));
+        length = length.saturating_add(size);
     }
-    Ok(message)
+    let bytes = read_pieces(tid, &parts, cap)?;
+    Ok(Message { to, bytes, length, flags: names::bit_names(uint(flags), names::MESSAGE) })
 }
 
 /// Decodes a `struct sockaddr` by its family and its length.

@@ -7,8 +7,9 @@ use std::path::PathBuf;
 use std::time::Instant;
 
 use super::admit::Admitted;
+use super::capture::Captures;
 use super::opener::Opener;
-use super::starts::Starts;
+use super::running::Expected;
 use crate::evidence::line::{Address, UnitKind};
 use crate::ids::{PackageId, UnitId};
 use crate::sys::seccomp::Listener;
@@ -29,16 +30,18 @@ pub(super) struct Unit {
     /// Present from the hand-off until the last task of the unit is gone.
     pub(super) listener: Option<Listener>,
     pub(super) opener: Option<Opener>,
-    /// Where datagram sockets of the unit are connected to, by descriptor number; advisory.
-    pub(super) connected: HashMap<i32, Address>,
-    /// What sockets of the unit were bound to last, by descriptor number; advisory.
-    pub(super) bound: HashMap<i32, Address>,
-    /// Starts of programs that were let through.
-    pub(super) starts: Starts,
+    /// Where sockets of the unit are connected to, by the kernel's name of the socket; advisory.
+    pub(super) connected: HashMap<PathBuf, Address>,
+    /// What sockets of the unit were bound to last, by the kernel's name of the socket; advisory.
+    pub(super) bound: HashMap<PathBuf, Address>,
+    /// What its processes should run by the record.
+    pub(super) expected: Expected,
     /// Dynamic libraries that its rustc opened, by file name.
     pub(super) libraries: Vec<OsString>,
     /// How many of them were told.
     pub(super) libraries_told: usize,
+    /// What was captured of it.
+    pub(super) captures: Captures,
 }
 
 impl Unit {
@@ -56,10 +59,22 @@ impl Unit {
             opener: None,
             connected: HashMap::new(),
             bound: HashMap::new(),
-            starts: Starts::default(),
+            expected: Expected::default(),
             libraries: Vec::new(),
             libraries_told: 0,
+            captures: Captures::default(),
         }
+    }
+
+    /// Remembers where a socket is connected to. A unit that makes many forgets the old ones: a question on one of
+    /// those is noted by the stub.
+    pub(super) fn connects(&mut self, socket: PathBuf, address: &Address) {
+        remember(&mut self.connected, socket, address);
+    }
+
+    /// As [`Self::connects`], where it is bound to.
+    pub(super) fn binds(&mut self, socket: PathBuf, address: &Address) {
+        remember(&mut self.bound, socket, address);
     }
 
     /// For progress: what kind of work on which package.
@@ -74,4 +89,12 @@ impl Unit {
         };
         format!("{work} {package}")
     }
+}
+
+fn remember(sockets: &mut HashMap<PathBuf, Address>, socket: PathBuf, address: &Address) {
+    const MOST: usize = 16 * 1024;
+    if sockets.len() >= MOST {
+        sockets.clear();
+    }
+    sockets.insert(socket, address.clone());
 }

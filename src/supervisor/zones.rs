@@ -6,6 +6,7 @@ use std::path::{Path, PathBuf};
 
 use crate::evidence::line::{Layout, Object, PathObject, UnitKind};
 use crate::evidence::quota::Lane;
+use crate::sandbox::mounts;
 
 /// Where a path lies.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -143,6 +144,19 @@ impl Zones {
     /// True in the sources of packages.
     pub(super) fn is_source(&self, path: &Path) -> bool {
         path.starts_with(&self.layout.registry_src) || path.starts_with(&self.layout.local_src)
+    }
+
+    /// Where the source of a package has what lies at `path`, as it was verified.
+    pub(super) fn in_the_archive(&self, path: &Path) -> Option<PathBuf> {
+        [&self.layout.registry_src, &self.layout.local_src].into_iter().find_map(|place| {
+            let rest = path.strip_prefix(place).ok()?;
+            Some(mounts::unchanged(place).join(rest))
+        })
+    }
+
+    /// True for the shim.
+    pub(super) fn is_our_tool(&self, path: &Path) -> bool {
+        path.starts_with(&self.layout.tool)
     }
 
     /// The decoy home.

@@ -3,10 +3,10 @@
 use super::ip;
 use crate::evidence::Bytes;
 use crate::evidence::line::{
-    Address, ArgState, Attempt, Kind, Line, Object, Outcome, Output, PathObject, ProgramFile, Recipient, UnitEnd,
-    UnitOutcome, Via,
+    Address, ArgState, Artifact, Attempt, Captured, Kind, Line, Object, Outcome, Output, PathObject, ProgramFile,
+    Recipient, UnitEnd, UnitOutcome, Via,
 };
-use crate::ids::{PackageId, UnitId};
+use crate::ids::{PackageId, Sha256Digest, UnitId};
 
 /// What happens in one unit, in order.
 pub(crate) struct UnitBuilder {
@@ -173,6 +173,23 @@ impl UnitBuilder {
         };
         let name = format!("signal {signal}");
         self.attempt(Kind::ProcSignal, "kill", Object::Signal { signal, target, name, recipient })
+    }
+
+    /// Bytes that were captured of the last attempt.
+    pub(crate) fn captured(mut self, what: Captured, path: &str, bytes: &[u8]) -> Self {
+        use sha2::Digest as _;
+        let size = u64::try_from(bytes.len()).unwrap();
+        self.lines.push(Line::Artifact(Artifact {
+            unit: self.unit,
+            path: path.into(),
+            sha256: Some(Sha256Digest(sha2::Sha256::digest(bytes).into())),
+            size,
+            what,
+            attempt: Some(self.seq),
+            kept: size,
+            truncated: false,
+        }));
+        self
     }
 
     pub(crate) fn end(mut self, change: impl FnOnce(&mut UnitEnd)) -> Self {

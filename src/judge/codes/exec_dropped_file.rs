@@ -1,10 +1,12 @@
 //! `exec-dropped-file`: a program that did not come with the build was to run.
 
+use std::collections::BTreeMap;
+
 use serde_json::json;
 
 use super::{Code, push};
 use crate::evidence::Bytes;
-use crate::evidence::line::ProgramFile;
+use crate::evidence::line::{Captured, ProgramFile};
 use crate::judge::context::{Context, Tried, program};
 use crate::judge::finding::{Draft, actor, short};
 use crate::judge::paths::{file_name, is_below, normalise};
@@ -19,7 +21,8 @@ pub(crate) const CODE: Code = Code {
               anything at all in a temporary folder, in the home or in shared memory. Droppers do this.",
     honest: "Crates that fetch a prebuilt tool and run it. Tests compiled by configure and scripts in OUT_DIR do not \
              count, nor do files of the verified archive.",
-    action: "Find out where the file came from; the evidence shows who wrote it.",
+    action: "Find out where the file came from; the evidence shows who wrote it, and its bytes lie beside the evidence. Do not \
+             run them.",
     rule,
 };
 
@@ -32,12 +35,28 @@ fn rule(cx: &Context<'_>, out: &mut Vec<Draft>) {
         if is_dropped(cx, tried, &tried.path, file) {
             push(out, draft(cx, tried, &tried.path, argv));
         }
-        if let Some((path, file)) = carried(cx, tried, argv)
-            && is_dropped(cx, tried, &path, file)
-        {
-            push(out, draft(cx, tried, &path, argv));
+        for (path, file) in others(cx, tried, argv) {
+            if is_dropped(cx, tried, &path, file) {
+                push(out, draft(cx, tried, &path, argv));
+            }
         }
     }
+}
+
+/// What runs beside the program: the script that an interpreter is given, the program that a script names.
+fn others(cx: &Context<'_>, tried: &Tried<'_>, argv: &[Bytes]) -> BTreeMap<Vec<u8>, ProgramFile> {
+    let mut others: BTreeMap<_, _> =
+        carried(cx, tried, argv).into_iter().collect();
+    for artifact in cx.captured(tried.attempt.seq) {
+        let file = match artifact.what {
+            Captured::Program => ProgramFile::Elf,
+            Captured::Script => ProgramFile::Script,
+            Captured::Sent | Captured::Dropped => continue,
+        };
+        others.insert(normalise(&artifact.path.0), file);
+    }
+    others.remove(&tried.path);
+    others
 }
 
 fn draft(cx: &Context<'_>, tried: &Tried<'_>, path: &[u8], argv: &[Bytes]) -> Option<Draft> {
@@ -60,6 +79,9 @@ fn is_dropped(cx: &Context<'_>, tried: &Tried<'_>, path: &[u8], file: ProgramFil
     }
     if cx.policy.is_system(path) || file == ProgramFile::Absent {
         return false;
+    }
+    if path.starts_with(b"/memfd:") {
+        return true;
     }
     let was_written = cx.writers(path).next().is_some();
     if cx.in_sources(path) && !was_written {
@@ -113,7 +135,7 @@ fn carried(cx: &Context<'_>, tried: &Tried<'_>, argv: &[Bytes]) -> Option<(Vec<u
 
 #[cfg(test)]
 mod tests {
-    use crate::evidence::line::ProgramFile;
+    use crate::evidence::line::{Captured, ProgramFile};
     use crate::evidence::testing::{OUT, SCRIPT, SOURCE};
     use crate::judge::codes::testing::script;
 
@@ -129,6 +151,23 @@ mod tests {
         }
         let found = script(|u| u.exec(ProgramFile::Elf, &["/bin/sh", "/tmp/x.sh"], &[]));
         assert_eq!(codes(&found), ["exec-dropped-file"]);
+    }
+
+    #[test]
+    fn what_was_captured_beside_the_program_counts_by_where_it_lay() {
+        let found = script(|u| u.run(&["/bin/sh", "x.sh"]).captured(Captured::Script, "/tmp/x.sh", b"x"));
+        assert!(found.contains(&"exec-dropped-file high /tmp/x.sh".to_owned()), "{found:?}");
+        let found = script(|u| {
+            u.run(&["/bin/sh", "/proc/self/fd/5"]).captured(Captured::Script, "/memfd:x (deleted)", b"x")
+        });
+        assert!(found.contains(&"exec-dropped-file high /memfd:x (deleted)".to_owned()), "{found:?}");
+        let (named, program) = (format!("{OUT}/named"), format!("{OUT}/program"));
+        let found = script(|u| {
+            u.write(program.as_str()).exec(ProgramFile::Script, &[&named], &[]).captured(Captured::Program, &program, b"x")
+        });
+        assert_eq!(found, [format!("exec-dropped-file high {program}").replace("/home/dev", "~")]);
+        let found = script(|u| u.exec(ProgramFile::Script, &[&named], &[]).captured(Captured::Script, &named, b"x"));
+        assert!(found.is_empty(), "{found:?}");
     }
 
     #[test]

@@ -5,6 +5,7 @@ mod operation;
 mod program;
 mod signal;
 
+use std::os::fd::OwnedFd;
 use std::os::unix::ffi::OsStrExt as _;
 use std::path::Path;
 
@@ -24,6 +25,8 @@ pub(super) struct Decoded {
     pub(super) state: ArgState,
     /// For calls that send: what.
     pub(super) messages: Vec<sockets::Message>,
+    /// For program starts: the file, without any right to it.
+    pub(super) program: Option<OwnedFd>,
 }
 
 impl Decoded {
@@ -38,7 +41,7 @@ impl Decoded {
     }
 
     fn new(object: Object, state: ArgState) -> Self {
-        Self { object, state, messages: Vec::new() }
+        Self { object, state, messages: Vec::new(), program: None }
     }
 }
 
@@ -140,5 +143,5 @@ fn symbolic_link(caller: Caller<'_>, contents: u8, dir: Option<u8>, at: u8) -> R
 #[expect(clippy::unnecessary_wraps, reason = "one arm of many that can fail")]
 fn sent(messages: Vec<sockets::Message>) -> Result<Decoded, Unreadable> {
     let object = messages.iter().find_map(sockets::Message::object).unwrap_or(Object::None);
-    Ok(Decoded { object, state: ArgState::Snapshot, messages })
+    Ok(Decoded { messages, ..Decoded::new(object, ArgState::Snapshot) })
 }

@@ -7,6 +7,7 @@ use crate::evidence::Bytes;
 use crate::evidence::line::{ArgState, Object, PathObject, ProgramFile};
 use crate::sandbox::table::Named;
 use crate::supervisor::caller::{self, word64};
+use crate::supervisor::links;
 use crate::supervisor::open::{self, Unreadable};
 
 /// The path is that of the file behind links, where there is one, so that a link named like a
@@ -20,26 +21,21 @@ pub(super) fn decode(
 ) -> Result<Decoded, Unreadable> {
     let (tid, procfs, dirfd) = (caller.tid(), caller.procfs, caller.descriptor(dir));
     let mut program = PathObject { flags: caller.flags(flags), ..caller.path(dir, path)? };
-    let raw = program.path.0.as_slice();
-    let found = if raw.is_empty() {
-        procfs.open_base(tid, dirfd)
-    } else if raw.starts_with(b"/") {
-        open::object(raw, None, true)
-    } else {
-        procfs.open_base(tid, dirfd).and_then(|base| open::object(raw, Some(&base), true))
-    };
+    let found = links::object_of(tid, dirfd, &program.path.0, procfs);
     let file = match &found {
         Ok(object) => open::program_file(object, procfs),
         Err(Errno::ENOENT) => ProgramFile::Absent,
         Err(_) => ProgramFile::Unknown,
     };
-    if let Some(real) = found.ok().and_then(|object| procfs.own_descriptor(object)) {
+    let found = found.ok();
+    if let Some(real) = found.as_ref().and_then(|object| procfs.own_descriptor(object)) {
         program.resolved = Bytes::from(real.as_path());
     }
     let Arguments { argv, argc, bytes, whole } = read_arguments(tid, caller.register(argv))?;
     let cwd = procfs.base(tid, None).map(|cwd| Bytes::from(cwd.as_path())).unwrap_or_default();
     let state = if whole { ArgState::Snapshot } else { ArgState::Partial };
-    Ok(Decoded::new(Object::Program { program, argv, argc, argv_bytes: bytes, cwd, file }, state))
+    let object = Object::Program { program, argv, argc, argv_bytes: bytes, cwd, file };
+    Ok(Decoded { program: found, ..Decoded::new(object, state) })
 }
 
 /// An argument vector, as far as the caps go.

@@ -16,6 +16,7 @@ use crate::sandbox::channel::Event;
 use crate::sandbox::filter::UNIT_FILTER_FLAGS;
 use crate::sandbox::ruleset;
 use crate::shim::protocol::{End, GO, KNOCK, LISTENER, Plan, Reply, Request};
+use crate::supervisor::capture::Capturer;
 use crate::supervisor::handle::Handler;
 use crate::supervisor::opener::Opener;
 use crate::supervisor::units::Unit;
@@ -162,7 +163,7 @@ impl EventLoop<'_> {
     }
 
     pub(super) fn read_listener(&mut self, number: u32, flags: EpollFlags) -> Result<()> {
-        let Self { shims, evidence, procfs, zones, start, asked, spec, .. } = self;
+        let Self { shims, evidence, procfs, zones, start, asked, spec, store, .. } = self;
         let Some(unit) = shims.get_mut(&number).and_then(|shim| shim.unit.as_mut()) else { return Ok(()) };
         let (Some(listener), Some(evidence)) = (&unit.listener, evidence.as_mut()) else { return Ok(()) };
         if !flags.contains(EpollFlags::EPOLLIN) {
@@ -186,7 +187,7 @@ impl EventLoop<'_> {
                 break;
             }
         }
-        let mut handler = Handler { evidence, procfs, zones, start: *start, trace: spec.trace, asked };
+        let mut handler = Handler { evidence, procfs, zones, start: *start, trace: spec.trace, asked, store };
         for notification in pending {
             handler.handle(unit, &notification).map_err(SupervisorError::Evidence)?;
         }
@@ -214,7 +215,11 @@ impl EventLoop<'_> {
         if shim.channel.is_some() || listens {
             return Ok(());
         }
-        let Some(Shim { unit: Some(unit), ended, .. }) = self.shims.remove(&number) else { return Ok(()) };
+        let Some(Shim { unit: Some(mut unit), ended, .. }) = self.shims.remove(&number) else { return Ok(()) };
+        if let Some(evidence) = &mut self.evidence {
+            let mut capturer = Capturer { evidence, store: &mut self.store, procfs: &self.procfs };
+            capturer.dropped(&mut unit).map_err(SupervisorError::Evidence)?;
+        }
         let (outcome, code, end) = match ended {
             Some(Ended::Told(end)) => {
                 let (outcome, code) = outcome_of(end.status);

@@ -2,6 +2,7 @@
 
 use std::io;
 use std::net::IpAddr;
+use std::path::PathBuf;
 
 use nix::errno::Errno;
 
@@ -37,8 +38,9 @@ impl Handler<'_> {
     ) -> io::Result<()> {
         let mut errno = None;
         if let Object::Address(address) = &decoded.object {
-            let fd = caller::int(notification.args[0]);
-            unit.connected.insert(fd, address.clone());
+            if let Some(socket) = self.socket_of(notification) {
+                unit.connects(socket, address);
+            }
             errno = self.nobody_there(notification, address);
         }
         let finding = Finding {
@@ -49,6 +51,11 @@ impl Handler<'_> {
             object: decoded.object,
         };
         self.record(unit, notification, finding)
+    }
+
+    /// The kernel's name of the socket that a call is on, whatever number its descriptor has.
+    fn socket_of(&self, notification: &Notification) -> Option<PathBuf> {
+        self.procfs.descriptor(notification.tid, caller::int(notification.args[0]))
     }
 
     /// ENOENT if the address is the path of a unix socket that is not there.
@@ -70,23 +77,28 @@ impl Handler<'_> {
         kind: Kind,
         decoded: Decoded,
     ) -> io::Result<()> {
-        let fd = caller::int(notification.args[0]);
-        let object = match &decoded.object {
-            Object::Address(address) => {
-                unit.bound.insert(fd, address.clone());
+        let socket = self.socket_of(notification);
+        let object = match (&decoded.object, socket) {
+            (Object::Address(address), Some(socket)) => {
+                unit.binds(socket, address);
                 decoded.object
             }
-            _ => unit.bound.get(&fd).cloned().map_or(Object::None, Object::Address),
+            (Object::Address(_), None) => decoded.object,
+            (_, socket) => {
+                let bound = socket.and_then(|socket| unit.bound.get(&socket).cloned());
+                bound.map_or(Object::None, Object::Address)
+            }
         };
         self.record_allowed(unit, notification, kind, ArgState::Snapshot, object)
     }
 
     /// Messages: a question to a name server is recorded as what it asks, an address of its own as a send.
     pub(super) fn sends(&mut self, unit: &mut Unit, notification: &Notification, decoded: Decoded) -> io::Result<()> {
-        let fd = caller::int(notification.args[0]);
+        let connected = self.socket_of(notification).and_then(|socket| unit.connected.get(&socket).cloned());
         let (mut attempts, mut is_plain) = (0_u64, decoded.messages.is_empty());
         for message in decoded.messages {
-            let server = message.to.clone().or_else(|| unit.connected.get(&fd).cloned());
+            let mut attempt = None;
+            let server = message.to.clone().or_else(|| connected.clone());
             let questions = match &server {
                 Some(server) if server.port.is_some() => dns::questions(&message.bytes),
                 _ => Vec::new(),
@@ -99,16 +111,19 @@ impl Handler<'_> {
                 }
                 let object = Object::Question { name: Bytes(name), qtype, server };
                 self.record_allowed(unit, notification, Kind::DnsQuery, decoded.state, object)?;
+                attempt = attempt.or(self.evidence.last_seq());
                 attempts += 1;
             }
             match message.object() {
                 Some(object) if !(asks && message.to.as_ref().is_some_and(is_stub)) => {
                     self.record_allowed(unit, notification, Kind::NetSend, decoded.state, object)?;
+                    attempt = attempt.or(self.evidence.last_seq());
                     attempts += 1;
                 }
                 _ if asks => {}
                 _ => is_plain = true,
             }
+            self.capturer().sent(unit, attempt, server.as_ref(), (&message.bytes, message.length))?;
         }
         if is_plain {
             // On a connected socket, whose connect stands already.

@@ -13,9 +13,9 @@ use super::caller::Proc;
 use crate::evidence::Bytes;
 use crate::evidence::line::{ArgState, Object, PathObject, ProgramFile};
 
-/// Starts that were let through, by process, until it is known what came of them.
+/// Expected that were let through, by process, until it is known what came of them.
 #[derive(Debug, Default)]
-pub(super) struct Starts(HashMap<i32, Start>);
+pub(super) struct Expected(HashMap<i32, Start>);
 
 #[derive(Debug)]
 struct Start {
@@ -36,7 +36,7 @@ pub(super) struct Unrecorded {
     pub(super) state: ArgState,
 }
 
-impl Starts {
+impl Expected {
     /// More cannot live at the same time under the limit of processes.
     const MOST: usize = 4096;
 
