@@ -60,6 +60,19 @@ pub(crate) fn changes<'t>(tried: &'t Tried<'_>) -> Vec<Change<'t>> {
     }
 }
 
+/// What a call does to a name, after "tried to".
+pub(crate) fn verb(tried: &Tried<'_>, change: &Change<'_>) -> &'static str {
+    match tried.attempt.kind {
+        Kind::FsRemove => "remove",
+        Kind::FsMeta => "change the attributes of",
+        Kind::FsLink if change.path == tried.from => "rename",
+        Kind::FsLink if tried.is_rename() => "move something to",
+        Kind::FsLink => "make a link at",
+        Kind::FsMount => "mount something at",
+        _ => "write",
+    }
+}
+
 fn flags<'t>(tried: &'t Tried<'_>) -> &'t [String] {
     match &tried.attempt.object {
         Object::Path(object) => &object.flags,

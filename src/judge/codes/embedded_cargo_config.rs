@@ -16,7 +16,6 @@ pub(crate) const CODE: Code = Code {
     rule,
 };
 
-/// Keys that name a program or what selects one. The fact's text writes them in backquotes.
 /// What acquisition writes of a file that chooses a program ([`crate::acquire::facts`]): judging shares
 /// words with it, not code.
 const NAMES_PROGRAM: &str = "names a program";

@@ -1,7 +1,7 @@
 //! `persistence-write`: something was to start later.
 
 use super::{Code, push};
-use crate::judge::access::{Zone, changes, zone};
+use crate::judge::access::{Zone, changes, verb, zone};
 use crate::judge::context::Context;
 use crate::judge::finding::{Draft, actor, short};
 use crate::policy::Severity;
@@ -26,7 +26,7 @@ fn rule(cx: &Context<'_>, out: &mut Vec<Draft>) {
                 draft
                     .at(cx, change.path)
                     .with("class", class.into())
-                    .says(format!("{} tried to write {}", actor(tried), short(cx, change.path)))
+                    .says(format!("{} tried to {} {}", actor(tried), verb(tried, &change), short(cx, change.path)))
                     .attack(&[attack])
             });
             push(out, draft);

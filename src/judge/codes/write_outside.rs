@@ -6,9 +6,8 @@ use serde_json::json;
 
 use super::credential_read::secret;
 use super::{Code, mass_delete, process_read, push};
-use crate::evidence::line::Kind;
 use crate::ids::UnitId;
-use crate::judge::access::{Zone, changes, is_folder_made, zone};
+use crate::judge::access::{Zone, changes, is_folder_made, verb, zone};
 use crate::judge::context::{Context, Tried};
 use crate::judge::finding::{Draft, actor, short};
 use crate::judge::paths::{file_name, normalise};
@@ -39,12 +38,7 @@ fn rule(cx: &Context<'_>, out: &mut Vec<Draft>) {
                 Zone::Outside => Severity::Medium,
                 _ => continue,
             };
-            let verb = match tried.attempt.kind {
-                Kind::FsRemove => "remove",
-                Kind::FsMeta => "change the attributes of",
-                Kind::FsLink if change.path == tried.from => "rename",
-                _ => "write",
-            };
+            let verb = verb(tried, &change);
             let draft = Draft::new(cx, tried, CODE.name, severity).map(|draft| {
                 draft
                     .at(cx, change.path)
