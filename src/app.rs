@@ -143,7 +143,10 @@ fn check(args: &CheckArgs, mut settings: Settings, teller: &Teller, signals: &Si
     let progress = RunProgress::new(&acquired, args.quiet);
     if let Err(error) = carry_out(&spec, &run_dir, signals, |event| progress.tell(event)) {
         drop(progress);
-        return report_failed_run(&error, &spec, &settings, teller);
+        return match signals.received() {
+            Some(signal) => report_stopped_run(signal, &spec, &settings, teller),
+            None => report_failed_run(&error, &spec, &settings, teller),
+        };
     }
     drop(progress);
     tracing::info!("the build has ended");
@@ -177,7 +180,8 @@ fn prepare(
         env: settings.env.clone(),
         read: settings.read.clone(),
         jobs: settings.jobs,
-        limits: settings.limits,
+        limits: settings.limits.clone(),
+        given_limits: settings.given_limits.clone(),
         now: settings.now,
         kernel: kernel(),
     };
@@ -350,12 +354,30 @@ fn report_failed_run(error: &RunError, spec: &SandboxSpec, settings: &Settings, 
             Some(crate::remedy::remedy(layer).to_owned()),
         ),
         other => {
-            // What was seen until then is kept: it replays as incomplete.
-            let kept = keep_evidence(spec, settings, Verdict::Inconclusive).ok().flatten();
-            let hint = kept.map(|path| format!("the evidence until then is in {}", path.display()));
-            fail(teller, ExitCode::Internal, failed_to(other), hint)
+            let room = match (other, spec.evidence.parent()) {
+                (RunError::Evidence(_), Some(dir)) => {
+                    Some(format!("make room where {} lies, or set XDG_CACHE_HOME", dir.display()))
+                }
+                _ => None,
+            };
+            let hints: Vec<_> = room.into_iter().chain(keep_cut_off(spec, settings)).collect();
+            fail(teller, ExitCode::Internal, failed_to(other), (!hints.is_empty()).then(|| hints.join("; ")))
         }
     }
+}
+
+/// A signal ended the run before its log could be closed, or before there was one.
+fn report_stopped_run(signal: i32, spec: &SandboxSpec, settings: &Settings, teller: &Teller) -> ExitCode {
+    let code = if signal == libc::SIGTERM { ExitCode::Terminated } else { ExitCode::Interrupted };
+    let message = "the run was ended by a signal before the build was through".to_owned();
+    fail(teller, code, message, keep_cut_off(spec, settings))
+}
+
+/// What was seen until a run broke off is kept: it reads as incomplete. Without a header there is nothing.
+fn keep_cut_off(spec: &SandboxSpec, settings: &Settings) -> Option<String> {
+    read_log(&spec.evidence).ok()?;
+    let kept = keep_evidence(spec, settings, Verdict::Inconclusive).ok().flatten();
+    kept.map(|path| format!("the evidence until then is in {}", path.display()))
 }
 
 /// `uname -r`.

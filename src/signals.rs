@@ -19,6 +19,8 @@ pub struct Signals(Arc<Mutex<State>>);
 struct State {
     received: Option<i32>,
     stopper: Option<Stopper>,
+    /// The sandbox has ended, and its report is being written.
+    tells: bool,
 }
 
 impl Signals {
@@ -61,9 +63,12 @@ impl Signals {
         self.lock(|state| state.stopper.as_mut().map(act));
     }
 
-    /// The sandbox has ended.
+    /// The sandbox has ended. What it showed is told even if the first signal comes now.
     pub fn disarm(&self) {
-        self.lock(|state| state.stopper = None);
+        self.lock(|state| {
+            state.stopper = None;
+            state.tells = true;
+        });
     }
 
     fn take(&self, signal: Signal) {
@@ -71,6 +76,9 @@ impl Signals {
         let leave = self.lock(|state| {
             let again = state.received.is_some();
             state.received.get_or_insert(number);
+            if state.tells && !again {
+                return false;
+            }
             match &mut state.stopper {
                 Some(stopper) if !again => {
                     stopper.stop();

@@ -378,6 +378,18 @@ pub struct Note {
     pub unit: Option<UnitId>,
     /// For people, complete.
     pub text: String,
+    /// Of `limit-hit`: which limit, and its bound.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub limit: Option<HitLimit>,
+}
+
+/// A limit that was hit.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct HitLimit {
+    /// Its name, as on the command line.
+    pub name: String,
+    /// Its bound, in seconds, bytes or things.
+    pub bound: u64,
 }
 
 /// The codes of [`Note`].

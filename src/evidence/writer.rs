@@ -12,7 +12,7 @@ use std::io::{self, Write as _};
 
 use sha2::{Digest as _, Sha256};
 
-use super::line::{Attempt, Header, Integrity, Kind, Line, Totals};
+use super::line::{Attempt, Header, Integrity, Kind, Line, Totals, note};
 use crate::ids::{Sha256Digest, UnitId};
 use crate::sys::counters::Counters;
 
@@ -30,6 +30,11 @@ pub struct EvidenceWriter {
     seen: HashMap<UnitId, HashMap<u64, u64>>,
     used: HashMap<(UnitId, Kind), u64>,
     quota: u64,
+    /// How long the file may become, and how long it is.
+    limit: u64,
+    written: u64,
+    /// True once a line did not go in for that.
+    full: bool,
     repeated: Vec<u64>,
     buffer: Vec<u8>,
     /// Lines that came before the header: our own self-test's.
@@ -41,7 +46,7 @@ impl EvidenceWriter {
     ///
     /// # Errors
     /// When the counters cannot be mapped.
-    pub fn new(file: File, counters: &File, quota: u64) -> io::Result<Self> {
+    pub fn new(file: File, counters: &File, quota: u64, limit: u64) -> io::Result<Self> {
         Ok(Self {
             file,
             counters: Counters::create(counters, COUNTERS)?,
@@ -50,6 +55,9 @@ impl EvidenceWriter {
             seen: HashMap::new(),
             used: HashMap::new(),
             quota,
+            limit,
+            written: 0,
+            full: false,
             repeated: Vec::new(),
             buffer: Vec::new(),
             held: Some(Vec::new()),
@@ -63,26 +71,46 @@ impl EvidenceWriter {
     pub fn open(&mut self, header: Header) -> io::Result<()> {
         let held = self.held.take().unwrap_or_default();
         self.write(&Line::Header(Box::new(header)))?;
-        self.file.write_all(&held)?;
-        self.digest.update(&held);
-        Ok(())
+        self.append(&held)
     }
 
-    /// Writes a line that is not an attempt.
+    /// Writes a line that is not an attempt. Beyond the limit it is left out if a unit can make many of its kind.
     ///
     /// # Errors
     /// When the file cannot take it, for example on a full disk. The run must not go on then.
     pub fn write(&mut self, line: &Line) -> io::Result<()> {
-        self.buffer.clear();
-        serde_json::to_writer(&mut self.buffer, line)?;
-        self.buffer.push(b'\n');
-        if let Some(held) = &mut self.held {
-            held.extend_from_slice(&self.buffer);
-            return Ok(());
+        self.put(line).map(drop)
+    }
+
+    /// Writes a line if there is room for it: false if not.
+    fn put(&mut self, line: &Line) -> io::Result<bool> {
+        let mut buffer = std::mem::take(&mut self.buffer);
+        buffer.clear();
+        serde_json::to_writer(&mut buffer, line)?;
+        buffer.push(b'\n');
+        let length = u64::try_from(buffer.len()).unwrap_or(u64::MAX);
+        let fits = !may_be_left_out(line) || (!self.full && self.written.saturating_add(length) <= self.limit);
+        if !fits {
+            self.full = true;
+        } else if let Some(held) = &mut self.held {
+            held.extend_from_slice(&buffer);
+        } else {
+            self.append(&buffer)?;
         }
-        self.file.write_all(&self.buffer)?;
-        self.digest.update(&self.buffer);
+        self.buffer = buffer;
+        Ok(fits)
+    }
+
+    fn append(&mut self, bytes: &[u8]) -> io::Result<()> {
+        self.file.write_all(bytes)?;
+        self.digest.update(bytes);
+        self.written = self.written.saturating_add(u64::try_from(bytes.len()).unwrap_or(u64::MAX));
         Ok(())
+    }
+
+    /// True once a line was left out because the file may not grow any more.
+    pub fn is_full(&self) -> bool {
+        self.full
     }
 
     /// Notes that the kernel delivered a notification. Each ends in exactly one of
@@ -111,11 +139,16 @@ impl EvidenceWriter {
             return Ok(());
         }
         *used += 1;
-        self.totals.recorded += 1;
-        attempt.seq = self.totals.recorded;
-        self.seen.entry(attempt.unit).or_default().insert(key, attempt.seq);
-        self.repeat(attempt.seq);
-        self.write(&Line::Attempt(Box::new(attempt)))
+        attempt.seq = self.totals.recorded + 1;
+        let (unit, seq) = (attempt.unit, attempt.seq);
+        if !self.put(&Line::Attempt(Box::new(attempt)))? {
+            self.totals.dropped += 1;
+            return Ok(());
+        }
+        self.totals.recorded = seq;
+        self.seen.entry(unit).or_default().insert(key, seq);
+        self.repeat(seq);
+        Ok(())
     }
 
     /// Counts a dull attempt by zone.
@@ -161,6 +194,15 @@ impl EvidenceWriter {
             }
             self.counters.add(at);
         }
+    }
+}
+
+/// Lines of which a unit can make any number. The others are few, and without them the rest is not understood.
+fn may_be_left_out(line: &Line) -> bool {
+    match line {
+        Line::Attempt(_) | Line::Directive(_) | Line::Artifact(_) | Line::Output(_) => true,
+        Line::Note(said) => said.code == note::UNSEEN_QUERY,
+        Line::Header(_) | Line::UnitStart(_) | Line::UnitEnd(_) | Line::Fact(_) | Line::Totals(_) => false,
     }
 }
 

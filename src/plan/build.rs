@@ -14,7 +14,8 @@ use crate::acquire::Acquired;
 use crate::evidence::Bytes;
 use crate::evidence::line::{FORMAT, Header, Layout, Package, PackageSource, Tool, VERSION};
 use crate::ids::PackageId;
-use crate::sandbox::spec::{CargoCommand, Contents, Identity, Limits, MountOp, SandboxSpec, SelfTestTargets};
+use crate::sandbox::limits::{Limit, Limits};
+use crate::sandbox::spec::{CargoCommand, Contents, Identity, MountOp, SandboxSpec, SelfTestTargets};
 use crate::toolchain::HostToolchain;
 
 /// The folder of the host's that the private root is mounted over, in our own mount namespace. It must
@@ -36,6 +37,8 @@ pub struct RunSettings {
     pub jobs: usize,
     /// Upper bounds.
     pub limits: Limits,
+    /// Those that the user set, for the report.
+    pub given_limits: Vec<String>,
     /// Seconds since the Unix epoch.
     pub now: u64,
     /// `uname -r`.
@@ -82,8 +85,11 @@ pub fn plan(acquired: &Acquired, toolchain: &HostToolchain, settings: &RunSettin
         settings.read.iter().map(|path| MountOp::BindReadOnly { from: path.clone(), at: path.display().to_string() }),
     );
 
+    bound(&mut mounts, &settings.limits);
+
     let given = settings.env.iter().map(|(name, _)| format!("env {name}"));
-    let given = given.chain(settings.read.iter().map(|path| format!("read {}", path.display()))).collect();
+    let given = given.chain(settings.read.iter().map(|path| format!("read {}", path.display())));
+    let given = given.chain(settings.given_limits.iter().cloned()).collect();
     let run = |name: &str| settings.run_dir.join(name);
     Ok(SandboxSpec {
         identity,
@@ -92,13 +98,25 @@ pub fn plan(acquired: &Acquired, toolchain: &HostToolchain, settings: &RunSettin
         cargo: cargo_command(acquired, &layout, variables, settings.jobs),
         rustc: format!("{}/bin/rustc", layout.toolchain),
         reads: settings.read.clone(),
-        limits: settings.limits,
+        limits: settings.limits.clone(),
         self_test: SelfTestTargets { host_file: run("host-file"), host_socket: run("host-socket") },
         header: header(acquired, toolchain, settings, layout, given),
         facts: acquired.facts.clone(),
         evidence: run("evidence.jsonl"),
         counters: run("counters"),
     })
+}
+
+/// Folders in memory hold no more than the limits say. The root itself holds only what we put there.
+fn bound(mounts: &mut [MountOp], limits: &Limits) {
+    for mount in mounts {
+        if let MountOp::Tmpfs { at, size_mib, inodes } = mount
+            && at != "/"
+        {
+            *size_mib = (*size_mib).min(limits.of(Limit::Disk).div_ceil(1 << 20));
+            *inodes = (*inodes).min(limits.of(Limit::Inodes));
+        }
+    }
 }
 
 fn build_variables(layout: &Layout) -> Vec<(String, String)> {

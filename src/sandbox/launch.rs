@@ -17,13 +17,15 @@ use nix::sys::socket::{AddressFamily, SockFlag, SockType, socketpair};
 use nix::sys::stat::Mode;
 use nix::unistd::{Gid, Pid, Uid};
 
-use super::channel::{Event, Order, Parent};
+use super::channel::{Event, Order, Parent, Why};
 use super::mounts::{self, MountError, Sources};
 use super::ruleset::{self, RulesetError};
 use super::seal;
 use super::spec::SandboxSpec;
 use crate::supervisor::{self, Sandboxed, SupervisorError};
-use crate::sys::process::{Side, SingleThreaded, exit_now, fork, reap_children_automatically};
+use crate::sys::process::{
+    Side, SingleThreaded, exit_now, fork, meet_file_size_limit_as_error, reap_children_automatically,
+};
 use crate::sys::{capabilities, keyring, landlock, network};
 
 /// An error that occurred while launching the sandbox.
@@ -76,7 +78,13 @@ pub fn launch(spec: &Path) -> i32 {
         Ok(()) => 0,
         Err(error) => {
             let text = crate::error_chain(&error);
-            parent.tell(&Event::Failed { layer: error.layer().map(str::to_owned), text });
+            let why = match (&error, error.layer()) {
+                (_, Some(layer)) => Why::Layer(layer.to_owned()),
+                (LaunchError::Evidence(_) | LaunchError::Supervisor(SupervisorError::Evidence(_)), _) => Why::Evidence,
+                (LaunchError::Supervisor(SupervisorError::Stopped), _) => Why::Stopped,
+                _ => Why::Other,
+            };
+            parent.tell(&Event::Failed { why, text });
             1
         }
     }
@@ -85,6 +93,8 @@ pub fn launch(spec: &Path) -> i32 {
 fn run(parent: &mut Parent, spec: &Path) -> Result<(), LaunchError> {
     let spec = read_spec(spec).map_err(LaunchError::Spec)?;
     let thread = SingleThreaded::prove().map_err(in_layer("user-namespace", "count our threads"))?;
+    // Evidence that cannot be written is an error that is told, not a silent end.
+    meet_file_size_limit_as_error().map_err(LaunchError::Evidence)?;
     let _ = nix::sys::prctl::set_pdeathsig(nix::sys::signal::Signal::SIGKILL);
     let append = |path| OpenOptions::new().append(true).open(path).map_err(LaunchError::Evidence);
     let evidence = append(&spec.evidence)?;

@@ -9,6 +9,7 @@ mod allowed;
 pub mod channel;
 pub mod filter;
 pub mod launch;
+pub mod limits;
 pub mod mounts;
 pub mod ruleset;
 pub mod run;

@@ -14,11 +14,12 @@ use nix::sys::wait::{WaitStatus, waitpid};
 use nix::unistd::Pid;
 
 use super::filter::{FilterError, cargo_filter};
+use super::limits::Limit;
 use super::spec::SandboxSpec;
 use crate::shim::HANDOFF_FD;
 use crate::sys::capabilities::{self, Capability};
 use crate::sys::descriptors;
-use crate::sys::process::{Side, SingleThreaded, exit_now, fork};
+use crate::sys::process::{Side, SingleThreaded, exit_now, fork, meet_file_size_limit_as_signal};
 
 /// An error that occurred while sealing the process that becomes cargo.
 #[derive(Debug, thiserror::Error)]
@@ -112,6 +113,7 @@ fn try_seal(spec: &SandboxSpec, supervisor: Pid, ends: Ends) -> Result<std::conv
         capabilities::raise_ambient(capability).map_err(call("keep two capabilities over execve"))?;
     }
     limit(spec)?;
+    meet_file_size_limit_as_signal().map_err(call("expect the signal of a file that is too large"))?;
     seccompiler::apply_filter(&cargo_filter()?)?;
 
     let mut self_test = Command::new(spec.shim());
@@ -128,14 +130,20 @@ fn try_seal(spec: &SandboxSpec, supervisor: Pid, ends: Ends) -> Result<std::conv
     Err(call("start cargo")(cargo.exec()))
 }
 
+/// So much later than the supervisor the kernel ends a process for its CPU time.
+const CPU_GRACE_S: u64 = 5;
+
 /// Limits of each process inside. `RLIMIT_NPROC` counts within the user namespace only because it is
 /// set inside of it.
 fn limit(spec: &SandboxSpec) -> Result<(), SealError> {
     let limits = &spec.limits;
     for (resource, value) in [
-        (Resource::RLIMIT_NPROC, limits.processes),
-        (Resource::RLIMIT_FSIZE, limits.file_size),
-        (Resource::RLIMIT_NOFILE, limits.open_files),
+        (Resource::RLIMIT_NPROC, limits.of(Limit::Processes)),
+        (Resource::RLIMIT_FSIZE, limits.of(Limit::FileSize)),
+        (Resource::RLIMIT_NOFILE, limits.of(Limit::OpenFiles)),
+        // The supervisor ends a unit earlier, by the time of all its processes. This holds for one
+        // process also when nobody looks.
+        (Resource::RLIMIT_CPU, limits.of(Limit::Cpu).saturating_add(CPU_GRACE_S)),
         (Resource::RLIMIT_CORE, 0),
     ] {
         setrlimit(resource, value, value).map_err(call("set resource limits"))?;

@@ -24,9 +24,9 @@ pub(crate) struct Program<'a> {
     pub(crate) path: &'a [u8],
     pub(crate) args: &'a [Vec<u8>],
     pub(crate) env: &'a [Vec<u8>],
-    /// Takes the place of standard output and standard error. cargo passes a compiler's standard output
-    /// on beside its own messages, so a macro that writes there could forge those.
-    pub(crate) output: Option<usize>,
+    /// Take the place of standard output and standard error. They are one for a compiler: cargo passes
+    /// its standard output on beside its own messages, so a macro that writes there could forge those.
+    pub(crate) outputs: Option<(usize, usize)>,
 }
 
 /// A running unit.
@@ -96,11 +96,16 @@ pub(crate) fn wait(running: &Running) -> Report {
     }
 }
 
+/// Tells the supervisor something that needs no answer.
+pub(crate) fn tell(granted: &Granted, message: &[u8]) {
+    let _ = calls::send(granted.channel, message, None);
+}
+
 /// Tells the supervisor how it ended.
 pub(crate) fn tell_end(granted: &Granted, end: &End) {
     let mut datagram = end.encode();
     datagram.truncate(LIMIT);
-    let _ = calls::send(granted.channel, &datagram, None);
+    tell(granted, &datagram);
 }
 
 /// Ends like the program did: by the same status or the same signal.
@@ -173,8 +178,9 @@ fn mini_init(granted: &Granted, program: &Program<'_>, jobserver: Option<(usize,
     for fd in [granted.channel, granted.ruleset, listener.0, listener.1, ack.0, ack.1] {
         calls::close(fd);
     }
-    if let Some(fd) = program.output {
-        calls::close(fd);
+    if let Some((out, err)) = program.outputs {
+        calls::close(out);
+        calls::close(err);
     }
     if let Some((low, high)) = jobserver {
         calls::close(low);
@@ -262,9 +268,9 @@ fn become_program(
     if calls::read(ack.0, &mut go) != Ok(1) {
         return fail(b"the supervisor did not take the listener");
     }
-    if let Some(fd) = program.output {
-        let _ = calls::dup2(fd, 1);
-        let _ = calls::dup2(fd, 2);
+    if let Some((out, err)) = program.outputs {
+        let _ = calls::dup2(out, 1);
+        let _ = calls::dup2(err, 2);
     }
     let closed = match jobserver {
         None => calls::close_range(3, u32::MAX as usize).is_ok(),
@@ -319,7 +325,7 @@ pub(crate) fn self_test(exe: &[u8], start: Start) -> i32 {
     let mut args = start.args;
     args[1] = b"self-test-payload".to_vec();
     let env = environment(&start.env, &granted.plan.tmp);
-    let program = Program { path: &granted.plan.program, args: &args, env: &env, output: None };
+    let program = Program { path: &granted.plan.program, args: &args, env: &env, outputs: None };
     let running = match self::start(&granted, &program) {
         Ok(running) => running,
         Err(what) => return fail(what),

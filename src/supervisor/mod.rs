@@ -17,10 +17,12 @@ mod decode;
 mod dns;
 mod event_loop;
 mod handle;
+mod limits;
 mod metadata;
 mod open;
 mod opener;
 mod reply;
+mod sample;
 mod self_test;
 mod sockets;
 mod units;
@@ -80,6 +82,9 @@ pub enum SupervisorError {
     /// Evidence cannot be written; the build must not go on.
     #[error("write evidence")]
     Evidence(#[source] io::Error),
+    /// The run was stopped before cargo started: there is nothing to record.
+    #[error("start cargo: the run was stopped before")]
+    Stopped,
     /// The event loop failed.
     #[error("watch the sandbox: {step}")]
     Watch {

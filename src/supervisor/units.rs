@@ -34,6 +34,17 @@ pub(super) struct Unit {
     pub(super) libraries: Vec<OsString>,
     /// How many of them were told.
     pub(super) libraries_told: usize,
+    /// Limits that answers met and that were not told yet.
+    pub(super) met: Met,
+}
+
+/// Limits that an answer can meet.
+#[derive(Clone, Copy, Debug, Default)]
+pub(super) struct Met {
+    /// The caller's table of descriptors was full.
+    pub(super) no_descriptor: bool,
+    /// A folder was full.
+    pub(super) no_room: bool,
 }
 
 impl Unit {
@@ -52,6 +63,7 @@ impl Unit {
             connected: HashMap::new(),
             libraries: Vec::new(),
             libraries_told: 0,
+            met: Met::default(),
         }
     }
 

@@ -64,6 +64,9 @@ impl EventLoop<'_> {
         if let Some(child) = self.child.take() {
             self.unwatch(&child)?;
         }
+        if self.go.is_some() && self.life.is_none() {
+            return Err(SupervisorError::Stopped);
+        }
         if self.go.is_some() {
             let mut text = format!(
                 "cargo was never started: {}",

@@ -14,9 +14,11 @@ use crate::handoff::{self, Datagram};
 use crate::ids::UnitId;
 use crate::sandbox::channel::Event;
 use crate::sandbox::filter::UNIT_FILTER_FLAGS;
+use crate::sandbox::limits::Limit;
 use crate::sandbox::ruleset;
-use crate::shim::protocol::{End, GO, KNOCK, LISTENER, Plan, Reply, Request};
+use crate::shim::protocol::{End, GO, KNOCK, LISTENER, OUTPUT_FULL, Plan, Reply, Request};
 use crate::supervisor::handle::Handler;
+use crate::supervisor::limits::Act;
 use crate::supervisor::opener::Opener;
 use crate::supervisor::units::Unit;
 use crate::supervisor::{SupervisorError, self_test};
@@ -34,7 +36,7 @@ enum Ended {
 #[derive(Debug)]
 pub(super) struct Shim {
     channel: Option<OwnedFd>,
-    unit: Option<Unit>,
+    pub(super) unit: Option<Unit>,
     ended: Option<Ended>,
 }
 
@@ -79,6 +81,9 @@ impl EventLoop<'_> {
                 None => Ok(()),
             };
         }
+        if datagram.bytes == OUTPUT_FULL {
+            return self.hit(Limit::Output, Some(number), Act::Tell);
+        }
         if let (Some(end), Some(shim)) = (End::decode(&datagram.bytes), self.shims.get_mut(&number)) {
             shim.ended.get_or_insert(Ended::Told(end));
         }
@@ -107,6 +112,7 @@ impl EventLoop<'_> {
                     tmp: bytes(&admitted.tmp),
                     filter: self.filter.clone(),
                     filter_flags: UNIT_FILTER_FLAGS,
+                    output_limit: self.spec.limits.of(Limit::Output),
                 };
                 (Reply::Plan(plan), Some(Unit::new(id, &admitted, domain)))
             }
@@ -162,7 +168,7 @@ impl EventLoop<'_> {
     }
 
     pub(super) fn read_listener(&mut self, number: u32, flags: EpollFlags) -> Result<()> {
-        let Self { shims, evidence, procfs, zones, start, asked, .. } = self;
+        let Self { shims, evidence, procfs, limits, zones, start, asked, .. } = self;
         let Some(unit) = shims.get_mut(&number).and_then(|shim| shim.unit.as_mut()) else { return Ok(()) };
         let (Some(listener), Some(evidence)) = (&unit.listener, evidence.as_mut()) else { return Ok(()) };
         if !flags.contains(EpollFlags::EPOLLIN) {
@@ -186,10 +192,14 @@ impl EventLoop<'_> {
                 break;
             }
         }
+        if let Some(first) = pending.front() {
+            limits.begin(number, first.tid, procfs);
+        }
         let mut handler = Handler { evidence, procfs, zones, start: *start, asked };
         for notification in pending {
             handler.handle(unit, &notification).map_err(SupervisorError::Evidence)?;
         }
+        self.note_limits_of(number)?;
         self.note_loaded_macros(number)
     }
 
@@ -214,14 +224,15 @@ impl EventLoop<'_> {
         if shim.channel.is_some() || listens {
             return Ok(());
         }
-        let Some(Shim { unit: Some(unit), ended, .. }) = self.shims.remove(&number) else { return Ok(()) };
-        let (outcome, code, end) = match ended {
+        let (outcome, code, end) = match self.shims.get_mut(&number).and_then(|shim| shim.ended.take()) {
             Some(Ended::Told(end)) => {
                 let (outcome, code) = outcome_of(end.status);
                 (outcome, code, end)
             }
             _ => (UnitOutcome::Killed, None, End { status: 0, left: 0, detached: 0, refused: Vec::new() }),
         };
+        let (outcome, code) = self.ended_by_limit(number, outcome, code)?;
+        let Some(Shim { unit: Some(unit), .. }) = self.shims.remove(&number) else { return Ok(()) };
         let line = UnitEnd {
             unit: unit.id,
             t: self.now(),
