@@ -29,6 +29,8 @@ use crate::toolchain::{self, HostToolchain};
 
 /// Runs the program with the arguments of the process.
 pub fn main() -> std::process::ExitCode {
+    // Evidence and reports that cannot be written are errors that are told, not a silent end.
+    let _ = crate::sys::process::meet_file_size_limit_as_error();
     let mut args: Vec<_> = std::env::args_os().collect();
     if args.get(1).is_some_and(|arg| arg == "__launch") {
         let spec = args.get(2).map(PathBuf::from).unwrap_or_default();
@@ -98,16 +100,19 @@ fn run_check(args: &CheckArgs) -> ExitCode {
         Ok(settings) => settings,
         Err(error) => return fail(&teller, ExitCode::Usage, error.to_string(), error.hint),
     };
-    let signals = match Signals::watch() {
+    let leaving = move |signal| {
+        fail(&teller, code_of_signal(signal), "the run was ended by a signal before the build began".to_owned(), None);
+    };
+    let signals = match Signals::watch(leaving) {
         Ok(signals) => signals,
         Err(error) => return fail(&teller, ExitCode::Internal, format!("cannot watch for signals: {error}"), None),
     };
     let code = check(args, settings, &teller, &signals);
-    match signals.received() {
-        Some(libc::SIGTERM) => ExitCode::Terminated,
-        Some(_) => ExitCode::Interrupted,
-        None => code,
-    }
+    signals.received().map_or(code, code_of_signal)
+}
+
+fn code_of_signal(signal: i32) -> ExitCode {
+    if signal == libc::SIGTERM { ExitCode::Terminated } else { ExitCode::Interrupted }
 }
 
 fn check(args: &CheckArgs, mut settings: Settings, teller: &Teller, signals: &Signals) -> ExitCode {
@@ -368,9 +373,8 @@ fn report_failed_run(error: &RunError, spec: &SandboxSpec, settings: &Settings, 
 
 /// A signal ended the run before its log could be closed, or before there was one.
 fn report_stopped_run(signal: i32, spec: &SandboxSpec, settings: &Settings, teller: &Teller) -> ExitCode {
-    let code = if signal == libc::SIGTERM { ExitCode::Terminated } else { ExitCode::Interrupted };
     let message = "the run was ended by a signal before the build was through".to_owned();
-    fail(teller, code, message, keep_cut_off(spec, settings))
+    fail(teller, code_of_signal(signal), message, keep_cut_off(spec, settings))
 }
 
 /// What was seen until a run broke off is kept: it reads as incomplete. Without a header there is nothing.

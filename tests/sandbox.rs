@@ -25,6 +25,7 @@ mod sandbox {
     mod host;
     mod identity;
     mod kernel;
+    mod kills;
     mod limits;
     mod network;
     mod ordinary_user;

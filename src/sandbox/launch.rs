@@ -23,9 +23,7 @@ use super::ruleset::{self, RulesetError};
 use super::seal;
 use super::spec::SandboxSpec;
 use crate::supervisor::{self, Sandboxed, SupervisorError};
-use crate::sys::process::{
-    Side, SingleThreaded, exit_now, fork, meet_file_size_limit_as_error, reap_children_automatically,
-};
+use crate::sys::process::{Side, SingleThreaded, exit_now, fork, reap_children_automatically};
 use crate::sys::{capabilities, keyring, landlock, network};
 
 /// An error that occurred while launching the sandbox.
@@ -91,10 +89,9 @@ pub fn launch(spec: &Path) -> i32 {
 }
 
 fn run(parent: &mut Parent, spec: &Path) -> Result<(), LaunchError> {
-    let spec = read_spec(spec).map_err(LaunchError::Spec)?;
+    let mut spec = read_spec(spec).map_err(LaunchError::Spec)?;
+    seal::lower_to_our_own(&mut spec.limits).map_err(LaunchError::Spec)?;
     let thread = SingleThreaded::prove().map_err(in_layer("user-namespace", "count our threads"))?;
-    // Evidence that cannot be written is an error that is told, not a silent end.
-    meet_file_size_limit_as_error().map_err(LaunchError::Evidence)?;
     let _ = nix::sys::prctl::set_pdeathsig(nix::sys::signal::Signal::SIGKILL);
     let append = |path| OpenOptions::new().append(true).open(path).map_err(LaunchError::Evidence);
     let evidence = append(&spec.evidence)?;

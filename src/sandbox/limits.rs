@@ -155,6 +155,11 @@ impl Limits {
         self.bounds.get(&limit).copied().unwrap_or(limit.default_bound())
     }
 
+    /// Lowers a bound to what is possible here.
+    pub fn lower(&mut self, limit: Limit, possible: u64) {
+        self.set(limit, self.of(limit).min(possible));
+    }
+
     /// Sets a bound.
     pub fn set(&mut self, limit: Limit, bound: u64) {
         self.bounds.insert(limit, bound);

@@ -16,8 +16,8 @@ use crate::sys::process::{kill_by_pidfd, pidfd};
 
 /// The least time between two looks.
 const PERIOD: Duration = Duration::from_millis(250);
-/// A look may take this share of the time at most: so a crowd of processes cannot make us do nothing else.
-const SHARE: u32 = 20;
+/// A look may take this share of the time at most (a quarter), or a crowd of processes would make us do nothing else.
+const SHARE: u32 = 3;
 
 /// What follows from a hit.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -91,9 +91,11 @@ impl Watch {
         self.limits.of(limit)
     }
 
-    /// True if nothing was told yet of this limit and this unit. From now on it was.
+    /// True if nothing was told yet of this limit and this unit. From now on it was. There is one evidence
+    /// for all units: the one that filled it is told.
     pub(super) fn is_news(&mut self, hit: &Hit) -> bool {
-        self.told.insert((hit.unit, hit.limit))
+        let unit = if hit.limit == Limit::Evidence { None } else { hit.unit };
+        self.told.insert((unit, hit.limit))
     }
 
     /// A thread of the unit made its first call: its parent is the unit's init. No foreign code has run yet.
@@ -304,5 +306,6 @@ mod tests {
         let mut is_news = |limit, unit| watch.is_news(&Hit { limit, unit, act: Act::Tell, text: String::new() });
         assert!(is_news(Limit::Cpu, Some(1)) && is_news(Limit::Cpu, Some(2)) && is_news(Limit::Disk, Some(1)));
         assert!(!is_news(Limit::Cpu, Some(1)));
+        assert!(is_news(Limit::Evidence, Some(1)) && !is_news(Limit::Evidence, Some(2)));
     }
 }

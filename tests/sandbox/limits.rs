@@ -209,10 +209,15 @@ fn a_file_of_too_many_bytes_ends_its_writer() {
 
 #[test]
 fn a_process_without_a_free_descriptor_is_found() {
-    let watched = run("exhausts", "exhaust_descriptors(100_000)", &["--limit", "open-files=512"]);
-    watched.hit("exhausts", "open-files", 512);
-    watched.run.met("descriptors", libc::EMFILE);
-    run("opens-many", "exhaust_descriptors(1000)", &[]).control();
+    for (name, payload) in
+        [("opens-all", "exhaust_descriptors(100_000, true)"), ("copies-all", "exhaust_descriptors(100_000, false)")]
+    {
+        let watched = run(name, payload, &["--limit", "open-files=512"]);
+        watched.hit(name, "open-files", 512);
+        watched.run.met("descriptors", libc::EMFILE);
+        watched.others_were_judged();
+    }
+    run("opens-many", "exhaust_descriptors(1000, true)", &[]).control();
 }
 
 #[test]
@@ -234,7 +239,6 @@ fn a_flood_of_evidence_is_counted_when_it_may_not_grow() {
     assert_eq!(number("received"), number("recorded") + number("coalesced") + number("counted") + number("dropped"));
     assert_eq!(totals["integrity"], "lossy");
     assert!(watched.supervisor_mib > 0 && watched.supervisor_mib < 64, "{} MiB", watched.supervisor_mib);
-    watched.others_were_judged();
     run("floods-a-little", "flood(3000)", &[]).control();
 }
 

@@ -67,11 +67,25 @@ fn large_file(mib: u64, hears: bool) {
     tell("large", met.and_then(|error| error.raw_os_error()).unwrap_or(0));
 }
 
-fn exhaust_descriptors(many: usize) {
-    let mut held = Vec::new();
-    let met = (0..many).find_map(|_| File::open("/dev/null").map(|file| held.push(file)).err());
+/// Descriptors of files that the supervisor opens, or copies of one, which it never sees; those are held for a while.
+fn exhaust_descriptors(many: usize, opened: bool) {
+    let path = format!("{}/file", out_dir());
+    let mut held = vec![File::create(&path).unwrap()];
+    let mut met = 0;
+    for _ in 0..many {
+        match if opened { File::create(&path) } else { held[0].try_clone() } {
+            Ok(file) => held.push(file),
+            Err(error) => {
+                met = error.raw_os_error().unwrap_or(0);
+                break;
+            }
+        }
+    }
+    if !opened {
+        std::thread::sleep(std::time::Duration::from_secs(1));
+    }
     drop(held);
-    tell("descriptors", met.and_then(|error| error.raw_os_error()).unwrap_or(0));
+    tell("descriptors", met);
 }
 
 fn print_much(mib: usize) {
