@@ -64,57 +64,38 @@ impl Limit {
 
     /// The name on the command line, in evidence and in reports.
     pub const fn name(self) -> &'static str {
-        match self {
-            Self::Time => "time",
-            Self::UnitTime => "unit-time",
-            Self::Cpu => "cpu",
-            Self::Memory => "memory",
-            Self::Processes => "processes",
-            Self::Disk => "disk",
-            Self::Inodes => "inodes",
-            Self::FileSize => "file-size",
-            Self::OpenFiles => "open-files",
-            Self::Output => "output",
-            Self::Evidence => "evidence",
-        }
+        self.facts().0
     }
 
     /// What it counts.
     pub const fn measure(self) -> Measure {
-        match self {
-            Self::Time | Self::UnitTime | Self::Cpu => Measure::Seconds,
-            Self::Memory | Self::Disk | Self::FileSize | Self::Output | Self::Evidence => Measure::Bytes,
-            Self::Processes | Self::Inodes | Self::OpenFiles => Measure::Count,
-        }
+        self.facts().1
     }
 
     /// The least bound with which cargo and our own processes still work.
     pub const fn least(self) -> u64 {
-        match self {
-            Self::Time | Self::UnitTime | Self::Cpu => 1,
-            Self::Memory => 64 * MIB,
-            Self::Processes => 32,
-            Self::Disk => 16 * MIB,
-            Self::Inodes => 1024,
-            Self::FileSize | Self::Evidence => MIB,
-            Self::OpenFiles => 256,
-            Self::Output => 1024,
-        }
+        self.facts().2
     }
 
     const fn default_bound(self) -> u64 {
+        self.facts().3
+    }
+
+    /// Name, measure, least bound, default bound.
+    const fn facts(self) -> (&'static str, Measure, u64, u64) {
+        use Measure::{Bytes, Count, Seconds};
         match self {
-            Self::Time => 1800,
-            Self::UnitTime => 1800,
-            Self::Cpu => 7200,
-            Self::Memory => 2 * GIB,
-            Self::Processes => 4096,
-            Self::Disk => 12 * GIB,
-            Self::Inodes => 1 << 20,
-            Self::FileSize => 4 * GIB,
-            Self::OpenFiles => 4096,
-            Self::Output => 128 * MIB,
-            Self::Evidence => 256 * MIB,
+            Self::Time => ("time", Seconds, 1, 1800),
+            Self::UnitTime => ("unit-time", Seconds, 1, 1800),
+            Self::Cpu => ("cpu", Seconds, 1, 7200),
+            Self::Memory => ("memory", Bytes, 64 * MIB, 2 * GIB),
+            Self::Processes => ("processes", Count, 32, 4096),
+            Self::Disk => ("disk", Bytes, 16 * MIB, 12 * GIB),
+            Self::Inodes => ("inodes", Count, 1024, 1 << 20),
+            Self::FileSize => ("file-size", Bytes, MIB, 4 * GIB),
+            Self::OpenFiles => ("open-files", Count, 256, 4096),
+            Self::Output => ("output", Bytes, 1024, 128 * MIB),
+            Self::Evidence => ("evidence", Bytes, MIB, 256 * MIB),
         }
     }
 }
@@ -171,7 +152,9 @@ pub fn shown(limit: Limit, bound: u64) -> String {
     match limit.measure() {
         Measure::Seconds => format!("{bound} s"),
         Measure::Count => bound.to_string(),
-        Measure::Bytes if bound >= 10 * GIB => format!("{} GiB", bound / GIB),
+        Measure::Bytes if bound >= 10 * GIB || (bound >= GIB && bound.is_multiple_of(GIB)) => {
+            format!("{} GiB", bound / GIB)
+        }
         Measure::Bytes if bound >= MIB => format!("{} MiB", bound / MIB),
         Measure::Bytes => format!("{bound} bytes"),
     }
@@ -201,6 +184,7 @@ mod tests {
     fn bounds_are_shown_with_their_unit() {
         assert_eq!(shown(Limit::Cpu, 5), "5 s");
         assert_eq!(shown(Limit::Memory, 19 * GIB), "19 GiB");
+        assert_eq!(shown(Limit::FileSize, 4 * GIB), "4 GiB");
         assert_eq!(shown(Limit::Disk, 64 * MIB), "64 MiB");
         assert_eq!(shown(Limit::Output, 5000), "5000 bytes");
         assert_eq!(shown(Limit::Processes, 64), "64");

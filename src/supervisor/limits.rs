@@ -91,10 +91,11 @@ impl Watch {
         self.limits.of(limit)
     }
 
-    /// True if nothing was told yet of this limit and this unit. From now on it was. There is one evidence
-    /// for all units: the one that filled it is told.
+    /// True if nothing was told yet of this limit and this unit. From now on it was. Evidence and folders are
+    /// the same for all units: whoever comes later is not the one that filled them.
     pub(super) fn is_news(&mut self, hit: &Hit) -> bool {
-        let unit = if hit.limit == Limit::Evidence { None } else { hit.unit };
+        let for_all = matches!(hit.limit, Limit::Evidence | Limit::Disk | Limit::Inodes);
+        let unit = if for_all { None } else { hit.unit };
         self.told.insert((unit, hit.limit))
     }
 
@@ -267,7 +268,9 @@ mod tests {
 
     fn watch(changes: &[(Limit, u64)]) -> Watch {
         let mut limits = Limits::for_machine(0);
-        changes.iter().for_each(|(limit, bound)| limits.set(*limit, *bound));
+        for (limit, bound) in changes {
+            limits.set(*limit, *bound);
+        }
         let (units, told) = (BTreeMap::new(), BTreeSet::new());
         Watch { limits, folders: Vec::new(), units, next: Instant::now(), told }
     }
@@ -304,8 +307,8 @@ mod tests {
     fn a_hit_is_news_once_for_each_unit_and_limit() {
         let mut watch = watch(&[]);
         let mut is_news = |limit, unit| watch.is_news(&Hit { limit, unit, act: Act::Tell, text: String::new() });
-        assert!(is_news(Limit::Cpu, Some(1)) && is_news(Limit::Cpu, Some(2)) && is_news(Limit::Disk, Some(1)));
+        assert!(is_news(Limit::Cpu, Some(1)) && is_news(Limit::Cpu, Some(2)) && is_news(Limit::Memory, Some(1)));
         assert!(!is_news(Limit::Cpu, Some(1)));
-        assert!(is_news(Limit::Evidence, Some(1)) && !is_news(Limit::Evidence, Some(2)));
+        assert!(is_news(Limit::Disk, Some(1)) && !is_news(Limit::Disk, Some(2)) && !is_news(Limit::Disk, None));
     }
 }

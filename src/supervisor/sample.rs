@@ -71,7 +71,9 @@ impl Sample {
     /// What all use.
     pub(super) fn all(&self) -> Use {
         let mut all = Use::default();
-        self.0.values().for_each(|process| all += process);
+        for process in self.0.values() {
+            all += process;
+        }
         all
     }
 
@@ -126,7 +128,9 @@ impl CpuTime {
 /// What the processes of a list use.
 pub(super) fn sum(processes: &[(i32, Process)]) -> Use {
     let mut all = Use::default();
-    processes.iter().for_each(|(_, process)| all += process);
+    for (_, process) in processes {
+        all += process;
+    }
     all
 }
 

@@ -157,6 +157,22 @@ fn hold_log(subject: &Subject, context: &str) -> Option<Verdict> {
     Some(verdict)
 }
 
+/// What a killed program leaves in its folder until the next run: a log that reads as killed, as soon as it has
+/// a whole header.
+fn hold_left_log(subject: &Subject, context: &str) {
+    for folder in fs::read_dir(subject.cache_dir().join("sandbox-check/runs")).unwrap().flatten() {
+        let Ok(text) = fs::read_to_string(folder.path().join("run/evidence.jsonl")) else { continue };
+        let whole = text.lines().last().is_some_and(|line| line.contains("\"line\":\"totals\""));
+        if whole || !text.contains('\n') {
+            continue;
+        }
+        let log = EvidenceLog::read(text.as_bytes(), None).unwrap_or_else(|error| panic!("{context}: {error}"));
+        assert_eq!(log.totals.integrity, Integrity::Killed, "{context}");
+        let report = Report::new(&log, &Policy::shipped(), None);
+        assert!(report.verdict != Verdict::Pass && !report.is_complete(), "{context}");
+    }
+}
+
 /// How long a run takes that nobody disturbs. The verdict is known: the build script reads a key.
 fn undisturbed(subject: &Subject) -> Duration {
     let run = Run::start(subject);
@@ -183,7 +199,7 @@ fn whatever_process_is_killed_at_whatever_moment_nothing_is_left_and_nothing_pas
         let victim = if number % 5 == 0 || processes.is_empty() {
             (program, "the program".to_owned())
         } else {
-            let at = usize::try_from(random.below(processes.len() as u64)).unwrap();
+            let at = usize::try_from(random.below(u64::try_from(processes.len()).unwrap())).unwrap();
             (processes[at].pid, processes[at].command.clone())
         };
         let context = format!("run {number}: {} killed after {moment:?}", victim.1);
@@ -192,6 +208,9 @@ fn whatever_process_is_killed_at_whatever_moment_nothing_is_left_and_nothing_pas
         let output = run.finish(Duration::from_mins(1), &context);
         hold_log(&subject, &context);
         let killed = victim.0 == program && output.status.code().is_none();
+        if killed {
+            hold_left_log(&subject, &context);
+        }
         if !killed {
             let report: Value = serde_json::from_slice(&output.stdout)
                 .unwrap_or_else(|error| panic!("{context}: {error}: {}", String::from_utf8_lossy(&output.stdout)));
@@ -253,10 +272,12 @@ fn with_room(subject: &Subject, kib: u64) -> Output {
     Run::spawn(command).finish(Duration::from_mins(1), &context)
 }
 
+/// So many sizes of a file system between too small for anything and large enough.
+const STEPS: u64 = 16;
+
 #[test]
 fn a_disk_that_is_full_at_whatever_write_stops_the_build_and_says_so() {
     require!(nix::unistd::geteuid().is_root(), "a small file system takes root to mount");
-    const STEPS: u64 = 16;
     let flood = r#"
         fn main() {
             for at in 0..300 { let _ = File::open(format!("/home/dev/.ssh/key-{at}")); }
@@ -272,7 +293,7 @@ fn a_disk_that_is_full_at_whatever_write_stops_the_build_and_says_so() {
         let fits = with_room(&subject, middle).status.code() == Some(10);
         *(if fits { &mut high } else { &mut low }) = middle;
     }
-    let evidence = fs::metadata(&kept_whole(&subject, high)).unwrap().len() / 1024;
+    let evidence = fs::metadata(kept_whole(&subject, high)).unwrap().len() / 1024;
     let (mut cut, mut early) = (0, 0);
     // From before the header to the totals.
     for step in 0..STEPS {

@@ -229,6 +229,37 @@ fn a_gigabyte_of_output_is_cut_and_fills_nobodys_memory() {
     run("prints-a-little", "print_much(3)", &[]).control();
 }
 
+/// The messages of the compiler go the same way, and a macro prints among them.
+#[test]
+fn what_a_macro_prints_without_end_is_cut() {
+    let print = |times: u32| {
+        let macro_library = format!(
+            "extern crate proc_macro; use proc_macro::TokenStream;
+             #[proc_macro] pub fn print(_: TokenStream) -> TokenStream {{
+                 for _ in 0..{times} {{ eprintln!(\"{{}}\", \"x\".repeat(1023)); }}
+                 TokenStream::new()
+             }}"
+        );
+        Subject::new("uses-printer")
+            .manifest("[dependencies]\nprinter = { path = \"printer\" }")
+            .file("src/lib.rs", "printer::print!();")
+            .file(
+                "printer/Cargo.toml",
+                "[package]\nname = \"printer\"\nversion = \"0.1.0\"\nedition = \"2021\"\n[lib]\nproc-macro = true\n",
+            )
+            .file("printer/src/lib.rs", &macro_library)
+    };
+    let cut = print(2048);
+    let mut command = cut.command();
+    let run = cut.read(&command.args(["--limit", "output=1M"]).output().unwrap());
+    let unit = run.unit("compile", "uses-printer");
+    let hits: Vec<_> = notes(&run).into_iter().filter(|note| note["unit"] == unit).collect();
+    assert_eq!(hits.len(), 1, "{:#?}", notes(&run));
+    assert_eq!(hits[0]["limit"]["name"], "output");
+    assert_ne!(run.report["verdict"], "pass");
+    assert_eq!(notes(&print(500).run()), Vec::<&Value>::new());
+}
+
 #[test]
 fn a_flood_of_evidence_is_counted_when_it_may_not_grow() {
     let watched = run("floods", "flood(30_000)", &["--limit", "evidence=4M"]);
