@@ -142,12 +142,12 @@ pub enum FailOn {
 }
 
 const LIMITS: &str = "\
-Bound what the build uses up; repeatable. Sizes take K, M and G. A hit limit is a finding.
-    unit-time   seconds of one unit        cpu        seconds of CPU time of one unit
-    memory      of the sandbox             processes  and threads in the sandbox
-    disk        bytes in all folders       inodes     files in one folder
-    file-size   bytes of one file          open-files descriptors of one process
-    output      bytes that a unit prints   evidence   bytes of evidence";
+Bound what the build uses up, such as memory=8G; repeatable; docs/limits.md
+    unit-time  seconds of one unit         cpu         seconds of CPU time of one unit
+    memory     bytes in the sandbox        processes   and threads in the sandbox
+    disk       bytes in all folders        inodes      files in one folder
+    file-size  bytes of one file           open-files  descriptors of one process
+    output     bytes that a unit prints    evidence    bytes of evidence";
 
 const EXIT_CODES: &str = "\
 Exit codes (the first that applies):

@@ -276,7 +276,7 @@ fn a_flood_of_evidence_is_counted_when_it_may_not_grow() {
 /// The most that can be recorded with the default limits, of one class of one unit.
 #[test]
 fn a_flood_under_the_default_limits_leaves_the_supervisor_small() {
-    let watched = run("floods-by-default", "flood(60_000)", &[]);
+    let watched = run("floods-by-default", "flood(51_000)", &[]);
     let totals = watched.run.of("totals").next().unwrap();
     assert_eq!(totals["integrity"], "lossy", "beyond the quota of the class");
     assert!(watched.supervisor_mib > 0 && watched.supervisor_mib < 64, "{} MiB", watched.supervisor_mib);
