@@ -151,6 +151,9 @@ fn jobserver(env: &[Vec<u8>]) -> Option<(usize, usize)> {
     (low != high && fit(low) && fit(high)).then_some((low, high))
 }
 
+/// The hand-off helper's number in the unit: the init is 1, the program 2, and it makes the helper first of all.
+const HELPER: usize = 3;
+
 /// Process 1 of the unit: enters the domain, gives up every capability, starts the program, and
 /// after the program's end kills and counts whatever it left behind.
 fn mini_init(granted: &Granted, program: &Program<'_>, jobserver: Option<(usize, usize)>, status_writer: usize) -> i32 {
@@ -192,9 +195,17 @@ fn mini_init(granted: &Granted, program: &Program<'_>, jobserver: Option<(usize,
             let _ = calls::dup2(null, fd);
         }
     }
+    let mut has_handed_over = false;
     let status = loop {
         match calls::wait(usize::MAX) {
             Ok((id, status)) if id == child => break status,
+            // Without the helper nobody tells the program to go. The number can be another's later.
+            Ok((HELPER, status)) if !has_handed_over => {
+                has_handed_over = true;
+                if status != 0 {
+                    let _ = calls::kill(child, calls::SIGKILL);
+                }
+            }
             Ok(_) => {}
             Err(_) => break 125 << 8,
         }

@@ -114,6 +114,18 @@ impl Run {
         }
     }
 
+    /// Looks without a pause until so many processes were seen, or the program ended: those of the last look.
+    fn watch_for(&mut self, many: usize) -> Vec<Process> {
+        loop {
+            let now = descendants(self.child.id());
+            let new: Vec<_> = now.into_iter().filter(|process| !self.seen.contains(process)).collect();
+            self.seen.extend(new.iter().cloned());
+            if self.seen.len() >= many || self.child.try_wait().unwrap().is_some() {
+                return new;
+            }
+        }
+    }
+
     /// Waits for the end of the program, which comes within the time, and holds that nothing is left.
     fn finish(mut self, longest: Duration, context: &str) -> Output {
         let asked = Instant::now();
@@ -189,12 +201,19 @@ fn whatever_process_is_killed_at_whatever_moment_nothing_is_left_and_nothing_pas
     const RUNS: u64 = 60;
     let subject = subject();
     let took = undisturbed(&subject);
+    let mut counted = Run::start(&subject);
+    counted.watch_for(usize::MAX);
+    let processes_of_a_run = counted.seen.len();
+    drop(counted.finish(SOON, "counted"));
     let mut random = Random::new();
     for number in 0..RUNS {
         let moment = random.moment(took);
         let mut run = Run::start(&subject);
         let program = i32::try_from(run.child.id()).unwrap();
-        let processes = run.watch(moment);
+        // Every third time a process that has just begun: a shim, an init of a unit, a helper.
+        let just_begun = number % 3 == 1;
+        let many = usize::try_from(3 + random.below(u64::try_from(processes_of_a_run).unwrap())).unwrap();
+        let processes = if just_begun { run.watch_for(many) } else { run.watch(moment) };
         // Every fifth time the program itself, else any process below it.
         let victim = if number % 5 == 0 || processes.is_empty() {
             (program, "the program".to_owned())
@@ -202,7 +221,8 @@ fn whatever_process_is_killed_at_whatever_moment_nothing_is_left_and_nothing_pas
             let at = usize::try_from(random.below(u64::try_from(processes.len()).unwrap())).unwrap();
             (processes[at].pid, processes[at].command.clone())
         };
-        let context = format!("run {number}: {} killed after {moment:?}", victim.1);
+        let after = run.start.elapsed();
+        let context = format!("run {number}: {} killed after {after:?}", victim.1);
         // It may have ended meanwhile.
         let _ = kill(Pid::from_raw(victim.0), Signal::SIGKILL);
         let output = run.finish(Duration::from_mins(1), &context);
@@ -223,6 +243,52 @@ fn whatever_process_is_killed_at_whatever_moment_nothing_is_left_and_nothing_pas
     let runs = fs::read_dir(subject.cache_dir().join("sandbox-check/runs")).unwrap().flatten();
     let left: Vec<_> = runs.map(|entry| entry.file_name()).filter(|name| name != "door").collect();
     assert!(left.is_empty(), "the next run cleans up: {left:?}");
+}
+
+/// The number that a process has in its innermost PID namespace, and how many of those it is in.
+fn innermost(process: &Process) -> Option<(usize, i32)> {
+    let status = fs::read_to_string(format!("/proc/{}/status", process.pid)).ok()?;
+    let numbers: Vec<_> = status.lines().find_map(|line| line.strip_prefix("NSpid:"))?.split_whitespace().collect();
+    Some((numbers.len(), numbers.last()?.parse().ok()?))
+}
+
+/// The helper lives for an instant. A supervisor that is held again and again lets us see it wait for its word.
+#[test]
+fn a_killed_hand_off_helper_ends_its_unit_at_once() {
+    /// Ours, the sandbox's, the unit's; in there the init is 1, the program 2, the helper 3.
+    const HELPER: (usize, i32) = (3, 3);
+    let subject = subject();
+    let mut run = Run::start(&subject);
+    let supervisor = loop {
+        let found = descendants(run.child.id()).into_iter().find(|process| process.command.contains("__launch"));
+        if let Some(found) = found {
+            break Pid::from_raw(found.pid);
+        }
+        assert!(run.child.try_wait().unwrap().is_none(), "it never started the supervisor");
+    };
+    let is_helper = |process: &Process| process.command.contains("/shim ") && innermost(process) == Some(HELPER);
+    let helper = loop {
+        kill(supervisor, Signal::SIGSTOP).unwrap();
+        std::thread::sleep(Duration::from_millis(5));
+        let now = descendants(run.child.id());
+        run.seen.extend(now.iter().cloned());
+        let found = now.into_iter().find(is_helper);
+        if let Some(found) = &found {
+            kill(Pid::from_raw(found.pid), Signal::SIGKILL).unwrap();
+        }
+        kill(supervisor, Signal::SIGCONT).unwrap();
+        if let Some(found) = found {
+            break found;
+        }
+        assert!(run.child.try_wait().unwrap().is_none(), "no helper was seen in a whole run");
+        std::thread::sleep(Duration::from_micros(500));
+    };
+    let context = format!("killed {helper:?}");
+    let output = run.finish(Duration::from_secs(30), &context);
+    hold_log(&subject, &context);
+    let report: Value = serde_json::from_slice(&output.stdout).unwrap();
+    assert_ne!(report["completeness"]["status"], "complete", "{report}");
+    assert_ne!(report["verdict"], "pass", "{report}");
 }
 
 #[test]
