@@ -273,6 +273,20 @@ fn a_flood_of_evidence_is_counted_when_it_may_not_grow() {
     run("floods-a-little", "flood(3000)", &[]).control();
 }
 
+/// Behind a megabyte of anything, or among more of them than can be read at once.
+#[test]
+fn a_directive_cannot_hide_behind_others() {
+    let noise = "for at in 0..40_000 { println!(\"cargo::warning={at:0>64}\"); }";
+    let hides = format!("{noise} println!(\"cargo::rustc-link-arg=-Wl,--hidden\")");
+    let watched = run("hides-argument", &hides, &[]);
+    assert!(watched.run.of("directive").any(|line| line["value"] == "-Wl,--hidden"));
+    let drowns = "for at in 0..100_000 { println!(\"cargo::rustc-env=V{at}={at:0>64}\"); }";
+    let watched = run("drowns-directives", drowns, &[]);
+    let lost = watched.run.of("note").filter(|note| note["code"] == "evidence-lost").count();
+    assert_eq!(lost, 1, "more than 4 MiB of directives are not read, and that is said");
+    assert_ne!(watched.run.report["verdict"], "pass");
+}
+
 /// The most that can be recorded with the default limits, of one class of one unit.
 #[test]
 fn a_flood_under_the_default_limits_leaves_the_supervisor_small() {
