@@ -133,6 +133,9 @@ impl Run {
             self.seen.extend(descendants(self.child.id()));
             self.child.try_wait().unwrap().is_some()
         });
+        if !ended {
+            self.child.kill().unwrap();
+        }
         assert!(ended, "{context}: it goes on after {:?}: {:#?}", asked.elapsed(), self.seen);
         let mut left: Vec<Process> = self.seen.into_iter().collect();
         let gone = within(SOON, || {
