@@ -77,6 +77,9 @@ pub struct CheckArgs {
     /// Seconds after which the build is ended
     #[arg(long, value_name = "SECONDS", default_value_t = 1800, value_parser = clap::value_parser!(u64).range(1..), help_heading = "Sandbox")]
     pub timeout: u64,
+    /// Bound what the build uses up, such as memory=8G; repeatable; docs/limits.md
+    #[arg(long, value_name = "NAME=VALUE", help_heading = "Sandbox", long_help = LIMITS)]
+    pub limit: Vec<String>,
     /// How many units run at a time; default: the number of CPUs
     #[arg(long, short = 'j', value_name = "N", value_parser = clap::value_parser!(u16).range(1..), help_heading = "Sandbox")]
     pub jobs: Option<u16>,
@@ -179,6 +182,14 @@ pub enum FailOn {
     /// What only an attack does
     Critical,
 }
+
+const LIMITS: &str = "\
+Bound what the build uses up, such as memory=8G; repeatable; docs/limits.md
+    unit-time  seconds of one unit         cpu         seconds of CPU time of one unit
+    memory     bytes in the sandbox        processes   and threads in the sandbox
+    disk       bytes in all folders        inodes      files in one folder
+    file-size  bytes of one file           open-files  descriptors of one process
+    output     bytes that a unit prints    evidence    bytes of evidence";
 
 const EXIT_CODES: &str = "\
 Exit codes (the first that applies):

@@ -1,5 +1,7 @@
 //! What the command line means: defaults, places, checked values.
 
+mod limits;
+
 use std::fs;
 use std::path::{Path, PathBuf};
 use std::time::{SystemTime, UNIX_EPOCH};
@@ -9,7 +11,8 @@ use etcetera::BaseStrategy as _;
 use crate::acquire::{AcquireSettings, Request};
 use crate::cli::{CheckArgs, FailOn, Format, ReportArgs, TraceClass};
 use crate::policy::{Policy, Severity};
-use crate::sandbox::spec::{Identity, Limits};
+use crate::sandbox::limits::Limits;
+use crate::sandbox::spec::Identity;
 use crate::sandbox::table::Trace;
 
 /// The uid and gid of the sandbox when root starts us. No account needs to exist.
@@ -34,6 +37,8 @@ pub struct Settings {
     pub jobs: usize,
     /// Upper bounds.
     pub limits: Limits,
+    /// Those that were typed, for the report.
+    pub given_limits: Vec<String>,
     /// What is notified beyond the table.
     pub trace: Trace,
     /// How it is judged and told.
@@ -115,6 +120,7 @@ impl Settings {
         acquire.all_features = args.all_features;
         acquire.no_default_features = args.no_default_features;
         let state = places.state_dir().unwrap_or_else(|| places.data_dir()).join("sandbox-check");
+        let (limits, given_limits) = limits::limits(args.timeout, &args.limit)?;
         let cpus = std::thread::available_parallelism().map_or(1, usize::from);
         Ok(Self {
             request,
@@ -124,7 +130,8 @@ impl Settings {
             env: environment(args)?,
             read: args.read.iter().map(|path| readable(path)).collect::<Result<_, _>>()?,
             jobs: args.jobs.map_or(cpus, usize::from),
-            limits: Limits { wall_clock_s: args.timeout, ..Limits::default() },
+            limits,
+            given_limits,
             trace: Trace { probes: args.trace.contains(&TraceClass::Probes) },
             reporting: Reporting::new(&args.reports)?,
             evidence: args

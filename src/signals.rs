@@ -19,14 +19,28 @@ pub struct Signals(Arc<Mutex<State>>);
 struct State {
     received: Option<i32>,
     stopper: Option<Stopper>,
+    /// The sandbox has ended, and its report is being written.
+    tells: bool,
+}
+
+/// What follows from a signal.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+enum Next {
+    /// The main thread comes to its end soon.
+    GoOn,
+    /// Nothing runs that would have to be closed: our end is the end of all.
+    SayAndLeave,
+    /// It is the second, and nobody wants to wait.
+    Leave,
 }
 
 impl Signals {
     /// Blocks both signals and starts the thread that takes them. Call before any other thread exists.
+    /// `leaving` has the last word, with the signal's number, when there is nothing yet to report.
     ///
     /// # Errors
     /// When the mask cannot be set or the thread not be started.
-    pub fn watch() -> io::Result<Self> {
+    pub fn watch(leaving: impl Fn(i32) + Send + 'static) -> io::Result<Self> {
         let mut set = SigSet::empty();
         set.add(Signal::SIGINT);
         set.add(Signal::SIGTERM);
@@ -35,7 +49,7 @@ impl Signals {
         let shared = signals.clone();
         thread::Builder::new().name("signals".to_owned()).spawn(move || {
             while let Ok(signal) = set.wait() {
-                shared.take(signal);
+                shared.take(signal, &leaving);
             }
         })?;
         Ok(signals)
@@ -61,26 +75,34 @@ impl Signals {
         self.lock(|state| state.stopper.as_mut().map(act));
     }
 
-    /// The sandbox has ended.
+    /// The sandbox has ended. What it showed is told even if the first signal comes now.
     pub fn disarm(&self) {
-        self.lock(|state| state.stopper = None);
+        self.lock(|state| {
+            state.stopper = None;
+            state.tells = true;
+        });
     }
 
-    fn take(&self, signal: Signal) {
+    fn take(&self, signal: Signal, leaving: &impl Fn(i32)) {
         let number = if signal == Signal::SIGTERM { libc::SIGTERM } else { libc::SIGINT };
-        let leave = self.lock(|state| {
-            let again = state.received.is_some();
-            state.received.get_or_insert(number);
+        let next = self.lock(|state| {
+            if state.received.is_some() {
+                return Next::Leave;
+            }
+            state.received = Some(number);
             match &mut state.stopper {
-                Some(stopper) if !again => {
+                Some(stopper) => {
                     stopper.stop();
-                    false
+                    Next::GoOn
                 }
-                // Nothing runs that would have to be closed, or nobody wants to wait: our end is the sandbox's.
-                _ => true,
+                None if state.tells => Next::GoOn,
+                None => Next::SayAndLeave,
             }
         });
-        if leave {
+        if next == Next::SayAndLeave {
+            leaving(number);
+        }
+        if next != Next::GoOn {
             crate::acquire::abandon();
             crate::sys::process::exit_now(128 + number);
         }

@@ -211,6 +211,9 @@ fn the_supervisor_opens_paths_in_few_files() {
         ("src/supervisor/opener.rs", "openat2("),
         // The outer /proc, by descriptor.
         ("src/supervisor/caller.rs", "openat("),
+        // What processes use, from the sandbox's own /proc.
+        ("src/supervisor/sample.rs", "File::open("),
+        ("src/supervisor/sample.rs", "fs::read"),
         // cargo's copy of a build script's output, in a folder where no unit may write.
         ("src/supervisor/cargo.rs", "File::open("),
         // Private folders of a unit, made before the unit starts.

@@ -12,6 +12,7 @@ use sandbox_check::evidence::Kind;
 use sandbox_check::exit::ExitCode;
 use sandbox_check::judge::codes;
 use sandbox_check::policy::Policy;
+use sandbox_check::sandbox::limits::{Limit, Limits, shown};
 use sandbox_check::sandbox::table::{Answer, Class, Harmless, Layer, Row, Trace, class_of, class_with};
 use syscalls::Sysno;
 
@@ -179,4 +180,24 @@ fn every_link_to_a_file_leads_somewhere() {
         }
     }
     assert!(links > 5, "{links} links");
+}
+
+#[test]
+fn the_page_of_limits_and_the_help_have_every_limit() {
+    let page = fs::read_to_string(Path::new(env!("CARGO_MANIFEST_DIR")).join("docs/limits.md")).unwrap();
+    let help = std::process::Command::new(env!("CARGO_BIN_EXE_sandbox-check")).arg("--help").output().unwrap();
+    let help = String::from_utf8(help.stdout).unwrap();
+    let defaults = Limits::for_machine(0);
+    for limit in Limit::ALL {
+        let name = if limit == Limit::Time { "--timeout" } else { limit.name() };
+        let row = page.lines().find(|line| line.starts_with(&format!("| `{name}` |")));
+        let row = row.unwrap_or_else(|| panic!("docs/limits.md has no {name}"));
+        // Those that follow the machine or another limit are described in words.
+        if ![Limit::Memory, Limit::Disk, Limit::UnitTime].contains(&limit) {
+            let default = shown(limit, defaults.of(limit));
+            let default = default.trim_end_matches(" s");
+            assert!(row.contains(&format!("| {default} |")), "{name} is {default} by default: {row}");
+        }
+        assert!(help.contains(name), "--help has no {name}");
+    }
 }

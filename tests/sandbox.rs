@@ -28,6 +28,8 @@ mod sandbox {
     mod hostile;
     mod identity;
     mod kernel;
+    mod kills;
+    mod limits;
     mod network;
     mod ordinary_user;
     mod shim;

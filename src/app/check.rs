@@ -30,16 +30,19 @@ pub(super) fn run(args: &CheckArgs) -> ExitCode {
         Ok(settings) => settings,
         Err(error) => return fail(&teller, ExitCode::Usage, error.to_string(), error.hint),
     };
-    let signals = match Signals::watch() {
+    let leaving = move |signal| {
+        fail(&teller, code_of_signal(signal), "the run was ended by a signal before the build began".to_owned(), None);
+    };
+    let signals = match Signals::watch(leaving) {
         Ok(signals) => signals,
         Err(error) => return fail(&teller, ExitCode::Internal, format!("cannot watch for signals: {error}"), None),
     };
     let code = check(args, settings, &teller, &signals);
-    match signals.received() {
-        Some(libc::SIGTERM) => ExitCode::Terminated,
-        Some(_) => ExitCode::Interrupted,
-        None => code,
-    }
+    signals.received().map_or(code, code_of_signal)
+}
+
+fn code_of_signal(signal: i32) -> ExitCode {
+    if signal == libc::SIGTERM { ExitCode::Terminated } else { ExitCode::Interrupted }
 }
 
 fn check(args: &CheckArgs, mut settings: Settings, teller: &Teller, signals: &Signals) -> ExitCode {
@@ -75,7 +78,7 @@ fn check(args: &CheckArgs, mut settings: Settings, teller: &Teller, signals: &Si
     let progress = RunProgress::new(&acquired, args.tone.quiet);
     if let Err(error) = carry_out(&spec, &run_dir, signals, |event| progress.tell(event)) {
         drop(progress);
-        return report_failed_run(&error, &spec, &settings, teller);
+        return report_broken_run(&error, signals.received(), &spec, &settings, teller);
     }
     drop(progress);
     tracing::info!("the build has ended");
@@ -109,7 +112,8 @@ fn prepare(
         env: settings.env.clone(),
         read: settings.read.clone(),
         jobs: settings.jobs,
-        limits: settings.limits,
+        limits: settings.limits.clone(),
+        given_limits: settings.given_limits.clone(),
         trace: settings.trace,
         now: settings.now,
         kernel: kernel(),
@@ -176,9 +180,16 @@ fn keep_run(
     keep(Left { file, log: &opened.log, counters, captured: Some(&spec.captured) }, settings, verdict)
 }
 
-/// Tells of a run that did not get to the end of its log: what was seen until then, and what went wrong.
-fn report_failed_run(error: &RunError, spec: &SandboxSpec, settings: &Settings, teller: &Teller) -> ExitCode {
-    if let RunError::Layer { layer, text } = error {
+/// Tells of a run that did not get to the end of its log: what was seen until then, and what went wrong. `signal` is
+/// the one that ended the run, if one did.
+fn report_broken_run(
+    error: &RunError,
+    signal: Option<i32>,
+    spec: &SandboxSpec,
+    settings: &Settings,
+    teller: &Teller,
+) -> ExitCode {
+    if let (RunError::Layer { layer, text }, None) = (error, signal) {
         return fail(
             teller,
             ExitCode::NoSandbox,
@@ -186,23 +197,35 @@ fn report_failed_run(error: &RunError, spec: &SandboxSpec, settings: &Settings, 
             Some(crate::remedy::remedy(layer).to_owned()),
         );
     }
-    let internal = |hint| fail(teller, ExitCode::Internal, failed_to(error), hint);
-    let Ok(opened) = open(&spec.evidence) else { return internal(None) };
+    let code = signal.map_or(ExitCode::Internal, code_of_signal);
+    let message = match signal {
+        Some(_) => "the run was ended by a signal before the build was through".to_owned(),
+        None => failed_to(error),
+    };
+    let room = match (error, spec.evidence.parent()) {
+        (RunError::Evidence(_), Some(dir)) => {
+            Some(format!("make room where {} lies, or set XDG_CACHE_HOME", dir.display()))
+        }
+        _ => None,
+    };
+    let Ok(opened) = open(&spec.evidence) else { return fail(teller, code, message, room) };
     // It replays as incomplete.
     let kept = keep_run(&opened, spec, settings, Verdict::Inconclusive).ok().flatten();
-    let hint = kept.as_ref().map(|path| format!("the evidence until then is in {}", path.display()));
+    let left = kept.as_ref().map(|path| format!("the evidence until then is in {}", path.display()));
+    let hints: Vec<_> = room.into_iter().chain(left).collect();
+    let hint = (!hints.is_empty()).then(|| hints.join("; "));
     let mut report = Report::new(&opened.log, &settings.reporting.policy, kept.as_deref().and_then(Path::to_str));
     if report.verdict == Verdict::Pass {
         // The log was closed, and the end of its writer was not as it should be.
-        return internal(hint);
+        return fail(teller, code, message, hint);
     }
-    let error = ReportError { code: ExitCode::Internal.name().to_owned(), message: failed_to(error), hint };
+    let error = ReportError { code: code.name().to_owned(), message, hint };
     report.error = Some(error.clone());
     deliver(&report, &settings.reporting, teller);
     if teller.format == Format::Human {
         let _ = complain(&error, teller);
     }
-    ExitCode::Internal
+    code
 }
 
 /// `uname -r`.

@@ -63,12 +63,12 @@ fn tell(fact: Fact, hint: Option<String>, settings: &Settings, toolchain: &HostT
 fn written(header: Header, fact: Fact, hint: Option<String>) -> io::Result<File> {
     let memory = || memfd_create("evidence", MFdFlags::MFD_CLOEXEC).map(File::from);
     let mut file = memory()?;
-    let mut writer = EvidenceWriter::new(file.try_clone()?, &memory()?, 0)?;
+    let mut writer = EvidenceWriter::new(file.try_clone()?, &memory()?, 0, u64::MAX)?;
     let package = Some(fact.package.clone());
     writer.open(header)?;
     writer.write(&Line::Fact(fact))?;
     let text = hint.unwrap_or_default();
-    writer.write(&Line::Note(Note { code: note::REFUSED.to_owned(), package, unit: None, text }))?;
+    writer.write(&Line::Note(Note { code: note::REFUSED.to_owned(), package, unit: None, text, limit: None }))?;
     writer.close()?;
     file.rewind()?;
     Ok(file)

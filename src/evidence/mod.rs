@@ -11,6 +11,7 @@ pub mod captured;
 mod damage_tests;
 pub mod file;
 mod format;
+mod header;
 pub mod line;
 pub mod log;
 pub mod quota;

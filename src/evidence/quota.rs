@@ -31,12 +31,21 @@ pub enum Lane {
 /// Where an attempt goes.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(super) enum Place {
-    /// A line of its own.
-    New,
+    /// A line of its own, once it is written.
+    New(Ticket),
     /// Identical to the one of this number.
     Repeat(u64),
     /// Beyond the quota.
     Beyond,
+}
+
+/// The right to a line, for [`Quota::admit`].
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) struct Ticket {
+    unit: UnitId,
+    class: (Kind, Lane),
+    identity: u64,
+    outline: u64,
 }
 
 /// What was seen of each unit that lives.
@@ -63,23 +72,26 @@ impl Quota {
         Self { most, keys: RandomState::new(), units: HashMap::new() }
     }
 
-    /// Decides about an attempt, which gets the number `next` if it gets a line.
-    pub(super) fn place(&mut self, attempt: &Attempt, lane: Lane, next: u64) -> Place {
+    /// Decides about an attempt.
+    pub(super) fn place(&self, attempt: &Attempt, lane: Lane) -> Place {
         let (identity, outline) = (self.identity(attempt), self.outline(attempt));
-        let seen = self.units.entry(attempt.unit).or_default();
-        if let Some(seq) = seen.attempts.get(&identity) {
+        let class = (attempt.kind, lane);
+        let seen = self.units.get(&attempt.unit);
+        if let Some(seq) = seen.and_then(|seen| seen.attempts.get(&identity)) {
             return Place::Repeat(*seq);
         }
-        let used = seen.used.entry((attempt.kind, lane)).or_default();
-        let is_outline_known = seen.outlines.contains(&outline);
+        let used = seen.and_then(|seen| seen.used.get(&class)).copied().unwrap_or_default();
+        let is_outline_known = seen.is_some_and(|seen| seen.outlines.contains(&outline));
         let most = if is_outline_known { self.most } else { self.most.saturating_add(self.most / 4) };
-        if *used >= most {
-            return Place::Beyond;
-        }
-        *used += 1;
-        seen.attempts.insert(identity, next);
+        if used >= most { Place::Beyond } else { Place::New(Ticket { unit: attempt.unit, class, identity, outline }) }
+    }
+
+    /// Notes that an attempt stands as the line of this number.
+    pub(super) fn admit(&mut self, Ticket { unit, class, identity, outline }: Ticket, seq: u64) {
+        let seen = self.units.entry(unit).or_default();
+        *seen.used.entry(class).or_default() += 1;
+        seen.attempts.insert(identity, seq);
         seen.outlines.insert(outline);
-        Place::New
     }
 
     /// Lets go of what is only needed while a unit lives.
@@ -129,18 +141,17 @@ mod tests {
 
     const MOST: u64 = 8;
 
-    /// Where the attempts of a unit go, all in one lane.
-    fn places(lane: Lane, tell: impl FnOnce(UnitBuilder) -> UnitBuilder) -> Vec<Place> {
+    /// True for a line of its own, for each attempt of a unit, all in one lane.
+    fn lines(lane: Lane, tell: impl FnOnce(UnitBuilder) -> UnitBuilder) -> Vec<bool> {
         let log = LogBuilder::new().build_script("u", tell).log();
         let mut quota = Quota::new(MOST);
-        let mut next = 0;
-        log.attempts()
-            .map(|attempt| {
-                let place = quota.place(attempt, lane, next + 1);
-                next += u64::from(place == Place::New);
-                place
-            })
-            .collect()
+        log.attempts().map(|attempt| goes_in(&mut quota, attempt, lane)).collect()
+    }
+
+    fn goes_in(quota: &mut Quota, attempt: &Attempt, lane: Lane) -> bool {
+        let Place::New(ticket) = quota.place(attempt, lane) else { return false };
+        quota.admit(ticket, attempt.seq);
+        true
     }
 
     fn noise(mut u: UnitBuilder) -> UnitBuilder {
@@ -152,38 +163,40 @@ mod tests {
 
     #[test]
     fn identical_attempts_are_one_line() {
-        let found = places(Lane::Plain, |u| u.open("/a").open("/b").open("/a"));
-        assert_eq!(found, [Place::New, Place::New, Place::Repeat(1)]);
+        let log = LogBuilder::new().build_script("u", |u| u.open("/a").open("/b").open("/a")).log();
+        let mut quota = Quota::new(MOST);
+        let attempts: Vec<_> = log.attempts().collect();
+        assert!(goes_in(&mut quota, attempts[0], Lane::Plain) && goes_in(&mut quota, attempts[1], Lane::Plain));
+        assert_eq!(quota.place(attempts[2], Lane::Plain), Place::Repeat(attempts[0].seq));
     }
 
     #[test]
     fn noise_is_dropped_and_what_is_new_in_outline_still_has_a_line() {
-        let found = places(Lane::Plain, |u| noise(u).open("/etc/shadow").connect("127.0.0.1", 1));
-        let new = found.iter().filter(|place| **place == Place::New).count();
-        assert_eq!(new, usize::try_from(MOST).unwrap() + 2);
-        assert_eq!(found[100..], [Place::New, Place::New]);
+        let found = lines(Lane::Plain, |u| noise(u).open("/etc/shadow").connect("127.0.0.1", 1));
+        assert_eq!(found.iter().filter(|line| **line).count(), usize::try_from(MOST).unwrap() + 2);
+        assert_eq!(found[100..], [true, true]);
     }
 
     #[test]
     fn ports_and_arguments_do_not_hide_another_address_or_program() {
-        let found = places(Lane::Plain, |mut u| {
+        let found = lines(Lane::Plain, |mut u| {
             for at in 0..100 {
                 u = u.connect("127.0.0.1", at).run(&["/usr/bin/true", &at.to_string()]);
             }
             u.connect("192.0.2.1", 80).run(&["/usr/bin/curl"])
         });
-        assert_eq!(found[200..], [Place::New, Place::New]);
+        assert_eq!(found[200..], [true, true]);
     }
 
     #[test]
     fn the_reserve_has_an_end() {
-        let found = places(Lane::Plain, |mut u| {
+        let found = lines(Lane::Plain, |mut u| {
             for at in 0..100 {
                 u = u.open(format!("/{at}/dull").as_str());
             }
             u
         });
-        assert_eq!(found.iter().filter(|place| **place == Place::New).count(), 10);
+        assert_eq!(found.iter().filter(|line| **line).count(), 10);
     }
 
     #[test]
@@ -192,9 +205,9 @@ mod tests {
         let mut quota = Quota::new(MOST);
         let attempts: Vec<_> = log.attempts().collect();
         for attempt in &attempts[..100] {
-            quota.place(attempt, Lane::Plain, 1);
+            goes_in(&mut quota, attempt, Lane::Plain);
         }
-        assert_eq!(quota.place(attempts[100], Lane::Plain, 2), Place::Beyond);
-        assert_eq!(quota.place(attempts[100], Lane::Planted, 2), Place::New);
+        assert_eq!(quota.place(attempts[100], Lane::Plain), Place::Beyond);
+        assert!(goes_in(&mut quota, attempts[100], Lane::Planted));
     }
 }

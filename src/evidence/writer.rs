@@ -12,7 +12,7 @@ use std::io::{self, Write as _};
 use sha2::{Digest as _, Sha256};
 
 use super::format::Chain;
-use super::line::{Attempt, Header, Integrity, Line, Totals};
+use super::line::{Attempt, Header, Integrity, Line, Totals, note};
 use super::quota::{Lane, Place, Quota};
 use crate::ids::{Sha256Digest, UnitId};
 use crate::sys::counters::Counters;
@@ -29,6 +29,11 @@ pub struct EvidenceWriter {
     digest: Sha256,
     totals: Totals,
     quota: Quota,
+    /// How long the file may become, and how long it is.
+    limit: u64,
+    written: u64,
+    /// True once a line did not go in for that.
+    full: bool,
     repeated: Vec<u64>,
     last: Option<u64>,
     buffer: Vec<u8>,
@@ -41,7 +46,7 @@ impl EvidenceWriter {
     ///
     /// # Errors
     /// When the counters cannot be mapped.
-    pub fn new(file: File, counters: &File, quota: u64) -> io::Result<Self> {
+    pub fn new(file: File, counters: &File, quota: u64, limit: u64) -> io::Result<Self> {
         Ok(Self {
             file,
             chain: Chain::default(),
@@ -49,6 +54,9 @@ impl EvidenceWriter {
             digest: Sha256::new(),
             totals: Totals::default(),
             quota: Quota::new(quota),
+            limit,
+            written: 0,
+            full: false,
             repeated: Vec::new(),
             last: None,
             buffer: Vec::new(),
@@ -71,19 +79,30 @@ impl EvidenceWriter {
         Ok(())
     }
 
-    /// Writes a line that is not an attempt.
+    /// Writes a line that is not an attempt. Beyond the limit it is left out if a unit can make many of its kind.
     ///
     /// # Errors
     /// When the file cannot take it, for example on a full disk. The run must not go on then.
     pub fn write(&mut self, line: &Line) -> io::Result<()> {
+        self.put(line).map(drop)
+    }
+
+    /// Writes a line if there is room for it: false if not.
+    fn put(&mut self, line: &Line) -> io::Result<bool> {
         self.buffer.clear();
         serde_json::to_writer(&mut self.buffer, line)?;
+        let length = u64::try_from(self.buffer.len()).unwrap_or(u64::MAX);
+        if may_be_left_out(line) && (self.full || self.written.saturating_add(length) > self.limit) {
+            self.full = true;
+            return Ok(false);
+        }
         if let Some(held) = &mut self.held {
             held.extend_from_slice(&self.buffer);
             held.push(b'\n');
-            return Ok(());
+        } else {
+            self.append()?;
         }
-        self.append()
+        Ok(true)
     }
 
     /// Seals the line in the buffer and gives it to the file in one call.
@@ -92,7 +111,13 @@ impl EvidenceWriter {
         self.buffer.push(b'\n');
         self.file.write_all(&self.buffer)?;
         self.digest.update(&self.buffer);
+        self.written = self.written.saturating_add(u64::try_from(self.buffer.len()).unwrap_or(u64::MAX));
         Ok(())
+    }
+
+    /// True once a line was left out because the file may not grow any more.
+    pub fn is_full(&self) -> bool {
+        self.full
     }
 
     /// Notes that there is an attempt: one for each notification, and one more for each further message of a
@@ -109,9 +134,8 @@ impl EvidenceWriter {
         if attempt.arg_state == super::line::ArgState::Unreadable {
             self.totals.unreadable += 1;
         }
-        let next = self.totals.recorded + 1;
         self.last = None;
-        match self.quota.place(&attempt, lane, next) {
+        match self.quota.place(&attempt, lane) {
             Place::Repeat(seq) => {
                 self.totals.coalesced += 1;
                 self.last = Some(seq);
@@ -122,12 +146,18 @@ impl EvidenceWriter {
                 self.totals.dropped += 1;
                 Ok(())
             }
-            Place::New => {
-                self.totals.recorded = next;
-                attempt.seq = next;
-                self.last = Some(next);
-                self.repeat(next);
-                self.write(&Line::Attempt(Box::new(attempt)))
+            Place::New(ticket) => {
+                let seq = self.totals.recorded + 1;
+                attempt.seq = seq;
+                if !self.put(&Line::Attempt(Box::new(attempt)))? {
+                    self.totals.dropped += 1;
+                    return Ok(());
+                }
+                self.totals.recorded = seq;
+                self.quota.admit(ticket, seq);
+                self.last = Some(seq);
+                self.repeat(seq);
+                Ok(())
             }
         }
     }
@@ -179,6 +209,15 @@ impl EvidenceWriter {
             }
             self.counters.add(at);
         }
+    }
+}
+
+/// Lines of which a unit can make any number. The others are few, and without them the rest is not understood.
+fn may_be_left_out(line: &Line) -> bool {
+    match line {
+        Line::Attempt(_) | Line::Directive(_) | Line::Artifact(_) | Line::Output(_) => true,
+        Line::Note(said) => said.code == note::UNSEEN_QUERY,
+        Line::Header(_) | Line::UnitStart(_) | Line::UnitEnd(_) | Line::Fact(_) | Line::Totals(_) => false,
     }
 }
 

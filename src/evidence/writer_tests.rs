@@ -32,7 +32,7 @@ impl Written {
         let folder = tempfile::tempdir().unwrap();
         let path = folder.path().join("log.jsonl");
         let create = |path: &PathBuf| File::options().read(true).write(true).create_new(true).open(path).unwrap();
-        let writer = EvidenceWriter::new(create(&path), &create(&counters_path(&path)), quota).unwrap();
+        let writer = EvidenceWriter::new(create(&path), &create(&counters_path(&path)), quota, u64::MAX).unwrap();
         Self { _folder: folder, path, writer }
     }
 

@@ -208,6 +208,7 @@ mod tests {
                 package: Some(crate::evidence::testing::subject()),
                 unit: Some(UnitId(0)),
                 text: String::new(),
+                limit: None,
             }))
             .rustc(UnitKind::CompileConsumer, |u| u)
             .log();

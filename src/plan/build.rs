@@ -15,7 +15,8 @@ use crate::evidence::Bytes;
 use crate::evidence::file::counters_path;
 use crate::evidence::line::{FORMAT, Header, Layout, Package, PackageSource, Tool, VERSION};
 use crate::ids::PackageId;
-use crate::sandbox::spec::{CargoCommand, Contents, Identity, Limits, MountOp, SandboxSpec, SelfTestTargets};
+use crate::sandbox::limits::{Limit, Limits};
+use crate::sandbox::spec::{CargoCommand, Contents, Identity, MountOp, SandboxSpec, SelfTestTargets};
 use crate::sandbox::table::Trace;
 use crate::toolchain::HostToolchain;
 
@@ -40,6 +41,8 @@ pub struct RunSettings {
     pub limits: Limits,
     /// What is notified beyond the table.
     pub trace: Trace,
+    /// Those that the user set, for the report.
+    pub given_limits: Vec<String>,
     /// Seconds since the Unix epoch.
     pub now: u64,
     /// `uname -r`.
@@ -86,8 +89,11 @@ pub fn plan(acquired: &Acquired, toolchain: &HostToolchain, settings: &RunSettin
         settings.read.iter().map(|path| MountOp::BindReadOnly { from: path.clone(), at: path.display().to_string() }),
     );
 
+    bound(&mut mounts, &settings.limits);
+
     let given = settings.env.iter().map(|(name, _)| format!("env {name}"));
     let given = given.chain(settings.read.iter().map(|path| format!("read {}", path.display())));
+    let given = given.chain(settings.given_limits.iter().cloned());
     let given = given.chain(settings.trace.probes.then(|| "trace probes".to_owned())).collect();
     let run = |name: &str| settings.run_dir.join(name);
     let evidence = run("evidence.jsonl");
@@ -98,7 +104,7 @@ pub fn plan(acquired: &Acquired, toolchain: &HostToolchain, settings: &RunSettin
         cargo: cargo_command(acquired, &layout, variables, settings.jobs),
         rustc: format!("{}/bin/rustc", layout.toolchain),
         reads: settings.read.clone(),
-        limits: settings.limits,
+        limits: settings.limits.clone(),
         trace: settings.trace,
         self_test: SelfTestTargets { host_file: run("host-file"), host_socket: run("host-socket") },
         header: header(acquired, toolchain, settings, layout, given),
@@ -107,6 +113,18 @@ pub fn plan(acquired: &Acquired, toolchain: &HostToolchain, settings: &RunSettin
         evidence,
         captured: run("captured"),
     })
+}
+
+/// Folders in memory hold no more than the limits say. The root itself holds only what we put there.
+fn bound(mounts: &mut [MountOp], limits: &Limits) {
+    for mount in mounts {
+        if let MountOp::Tmpfs { at, size_mib, inodes } = mount
+            && at != "/"
+        {
+            *size_mib = (*size_mib).min(limits.of(Limit::Disk).div_ceil(1 << 20));
+            *inodes = (*inodes).min(limits.of(Limit::Inodes));
+        }
+    }
 }
 
 fn build_variables(layout: &Layout) -> Vec<(String, String)> {

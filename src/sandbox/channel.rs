@@ -23,11 +23,25 @@ pub enum Event {
     UnitEnded,
     /// It could not go on. There is no closed log.
     Failed {
-        /// The layer that is missing, if that is why.
-        layer: Option<String>,
+        /// What kind of failure it is.
+        why: Why,
         /// For people: what failed, to what, why.
         text: String,
     },
+}
+
+/// Why it could not go on.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "kebab-case")]
+pub enum Why {
+    /// This layer is missing.
+    Layer(String),
+    /// Evidence cannot be written.
+    Evidence,
+    /// It was stopped before there was anything to record.
+    Stopped,
+    /// Anything else.
+    Other,
 }
 
 /// To the launch helper.

@@ -17,7 +17,7 @@ use nix::sys::socket::{AddressFamily, SockFlag, SockType, socketpair};
 use nix::sys::stat::Mode;
 use nix::unistd::{Gid, Pid, Uid};
 
-use super::channel::{Event, Order, Parent};
+use super::channel::{Event, Order, Parent, Why};
 use super::mounts::{self, MountError, Sources};
 use super::ruleset::{self, RulesetError};
 use super::seal;
@@ -79,14 +79,21 @@ pub fn launch(spec: &Path) -> i32 {
         Ok(()) => 0,
         Err(error) => {
             let text = crate::error_chain(&error);
-            parent.tell(&Event::Failed { layer: error.layer().map(str::to_owned), text });
+            let why = match (&error, error.layer()) {
+                (_, Some(layer)) => Why::Layer(layer.to_owned()),
+                (LaunchError::Evidence(_) | LaunchError::Supervisor(SupervisorError::Evidence(_)), _) => Why::Evidence,
+                (LaunchError::Supervisor(SupervisorError::Stopped), _) => Why::Stopped,
+                _ => Why::Other,
+            };
+            parent.tell(&Event::Failed { why, text });
             1
         }
     }
 }
 
 fn run(parent: &mut Parent, spec: &Path) -> Result<(), LaunchError> {
-    let spec = read_spec(spec).map_err(LaunchError::Spec)?;
+    let mut spec = read_spec(spec).map_err(LaunchError::Spec)?;
+    seal::lower_to_our_own(&mut spec.limits).map_err(LaunchError::Spec)?;
     let thread = SingleThreaded::prove().map_err(in_layer("user-namespace", "count our threads"))?;
     let _ = nix::sys::prctl::set_pdeathsig(nix::sys::signal::Signal::SIGKILL);
     let append = |path| OpenOptions::new().append(true).open(path).map_err(LaunchError::Evidence);

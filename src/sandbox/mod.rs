@@ -8,6 +8,7 @@
 pub mod channel;
 pub mod filter;
 pub mod launch;
+pub mod limits;
 pub mod mounts;
 pub mod ruleset;
 pub mod run;

@@ -8,7 +8,7 @@ use std::os::unix::process::CommandExt as _;
 use std::path::Path;
 use std::process::{Child, ChildStdin, Command, Stdio};
 
-use super::channel::{Event, Order};
+use super::channel::{Event, Order, Why};
 use super::spec::{Identity, SandboxSpec};
 
 /// Why a run did not end with a closed log.
@@ -33,6 +33,12 @@ pub enum RunError {
         /// What failed.
         text: String,
     },
+    /// Evidence could not be written, and the build was ended for that.
+    #[error("{0}")]
+    Evidence(String),
+    /// It was stopped before the build began.
+    #[error("begin the build: the run was stopped before")]
+    Stopped,
     /// The helper failed otherwise, or ended without a word.
     #[error("{0}")]
     Failed(String),
@@ -146,10 +152,15 @@ impl RunningSandbox {
                         let _ = stopper.mapped();
                     });
                 }
-                Event::Failed { layer: Some(layer), text } => {
-                    failure = Some(RunError::Layer { layer: layer.clone(), text: text.clone() });
+                Event::Failed { why, text } => {
+                    let text = text.clone();
+                    failure = Some(match why {
+                        Why::Layer(layer) => RunError::Layer { layer: layer.clone(), text },
+                        Why::Evidence => RunError::Evidence(text),
+                        Why::Stopped => RunError::Stopped,
+                        Why::Other => RunError::Failed(text),
+                    });
                 }
-                Event::Failed { layer: None, text } => failure = Some(RunError::Failed(text.clone())),
                 _ => {}
             }
             handle(&event);

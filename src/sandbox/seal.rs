@@ -9,16 +9,17 @@ use std::os::unix::process::CommandExt as _;
 use std::process::Command;
 
 use nix::sched::{CloneFlags, setns};
-use nix::sys::resource::{Resource, setrlimit};
+use nix::sys::resource::{Resource, getrlimit, setrlimit};
 use nix::sys::wait::{WaitStatus, waitpid};
 use nix::unistd::Pid;
 
 use super::filter::{FilterError, cargo_filter};
+use super::limits::{Limit, Limits};
 use super::spec::SandboxSpec;
 use crate::shim::HANDOFF_FD;
 use crate::sys::capabilities::{self, Capability};
 use crate::sys::descriptors;
-use crate::sys::process::{Side, SingleThreaded, exit_now, fork};
+use crate::sys::process::{Side, SingleThreaded, exit_now, fork, meet_file_size_limit_as_signal};
 
 /// An error that occurred while sealing the process that becomes cargo.
 #[derive(Debug, thiserror::Error)]
@@ -112,6 +113,7 @@ fn try_seal(spec: &SandboxSpec, supervisor: Pid, ends: Ends) -> Result<std::conv
         capabilities::raise_ambient(capability).map_err(call("keep two capabilities over execve"))?;
     }
     limit(spec)?;
+    meet_file_size_limit_as_signal().map_err(call("expect the signal of a file that is too large"))?;
     seccompiler::apply_filter(&cargo_filter()?)?;
 
     let mut self_test = Command::new(spec.shim());
@@ -128,16 +130,37 @@ fn try_seal(spec: &SandboxSpec, supervisor: Pid, ends: Ends) -> Result<std::conv
     Err(call("start cargo")(cargo.exec()))
 }
 
+/// So much later than the supervisor the kernel ends a process for its CPU time.
+const CPU_GRACE_S: u64 = 5;
+
+/// Limits of each process inside, by what the kernel calls them.
+const OF_A_PROCESS: [(Resource, Limit); 3] = [
+    (Resource::RLIMIT_NPROC, Limit::Processes),
+    (Resource::RLIMIT_FSIZE, Limit::FileSize),
+    (Resource::RLIMIT_NOFILE, Limit::OpenFiles),
+];
+
+/// Lowers limits to our own hard ones: who has less cannot give more.
+///
+/// # Errors
+/// What `getrlimit(2)` answers.
+pub fn lower_to_our_own(limits: &mut Limits) -> io::Result<()> {
+    for (resource, limit) in OF_A_PROCESS {
+        limits.lower(limit, getrlimit(resource)?.1);
+    }
+    Ok(())
+}
+
 /// Limits of each process inside. `RLIMIT_NPROC` counts within the user namespace only because it is
 /// set inside of it.
 fn limit(spec: &SandboxSpec) -> Result<(), SealError> {
     let limits = &spec.limits;
-    for (resource, value) in [
-        (Resource::RLIMIT_NPROC, limits.processes),
-        (Resource::RLIMIT_FSIZE, limits.file_size),
-        (Resource::RLIMIT_NOFILE, limits.open_files),
-        (Resource::RLIMIT_CORE, 0),
-    ] {
+    let (_, our_cpu) = getrlimit(Resource::RLIMIT_CPU).map_err(call("read resource limits"))?;
+    // The supervisor ends a unit earlier, by the time of all its processes. This holds for one process
+    // also when nobody looks.
+    let cpu = limits.of(Limit::Cpu).saturating_add(CPU_GRACE_S).min(our_cpu);
+    let of_a_process = OF_A_PROCESS.map(|(resource, limit)| (resource, limits.of(limit)));
+    for (resource, value) in of_a_process.into_iter().chain([(Resource::RLIMIT_CPU, cpu), (Resource::RLIMIT_CORE, 0)]) {
         setrlimit(resource, value, value).map_err(call("set resource limits"))?;
     }
     Ok(())

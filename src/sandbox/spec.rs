@@ -7,6 +7,7 @@ use std::path::PathBuf;
 
 use serde::{Deserialize, Serialize};
 
+use super::limits::Limits;
 use super::table::Trace;
 use crate::evidence::line::{DecoyClass, Fact, Header};
 
@@ -150,27 +151,6 @@ pub struct CargoCommand {
     pub env: Vec<(String, String)>,
     /// Working directory inside.
     pub cwd: String,
-}
-
-/// Upper bounds. A hit limit is a note and makes the run incomplete.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
-pub struct Limits {
-    /// Seconds for the whole build.
-    pub wall_clock_s: u64,
-    /// Processes and threads.
-    pub processes: u64,
-    /// Bytes of one file.
-    pub file_size: u64,
-    /// Open descriptors of one process.
-    pub open_files: u64,
-    /// Attempts of one class of one unit that are recorded as lines of their own (`evidence::quota`).
-    pub attempts_per_class: u64,
-}
-
-impl Default for Limits {
-    fn default() -> Self {
-        Self { wall_clock_s: 1800, processes: 4096, file_size: 4 << 30, open_files: 4096, attempts_per_class: 20_000 }
-    }
 }
 
 /// What the self-test tries to reach, and must not.

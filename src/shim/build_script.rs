@@ -68,12 +68,19 @@ pub(crate) fn run(exe: &[u8], real: &[u8], start: Start) -> i32 {
         Err(why) => return fail(&why),
     };
     let env = unit::environment(&start.env, &granted.plan.tmp);
-    let program = Program { path: real, args: &start.args, env: &env, output: None };
+    let (Ok((out, out_writer)), Ok((err, err_writer))) = (calls::pipe(), calls::pipe()) else {
+        return fail(b"cannot make a pipe");
+    };
+    let outputs = Some((out_writer, err_writer));
+    let program = Program { path: real, args: &start.args, env: &env, outputs };
     let running = match unit::start(&granted, &program) {
         Ok(running) => running,
         Err(what) => return fail(what),
     };
-    calls::close(crate::HANDOFF);
+    for fd in [crate::HANDOFF, out_writer, err_writer] {
+        calls::close(fd);
+    }
+    crate::relay::relay(&granted, [(out, 1), (err, 2)]);
     let unit::Report { status, left, detached } = unit::wait(&running);
     crate::rustc::remove_tree(&granted.plan.tmp);
     unit::tell_end(&granted, &End { status, left, detached, refused: Vec::new() });

@@ -19,6 +19,7 @@ mod command_line;
 mod payload;
 #[allow(dead_code, reason = "the supervisor uses the other half")]
 mod protocol;
+mod relay;
 mod rustc;
 mod unit;
 

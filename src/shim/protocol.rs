@@ -9,6 +9,7 @@
 //! | supervisor | [`Reply`]: the plan, or a refusal | the unit's Landlock ruleset |
 //! | the unit's helper | [`LISTENER`] | the listener |
 //! | supervisor | [`GO`]: the listener is watched | |
+//! | shim | [`OUTPUT_FULL`], if the unit printed more than it may | |
 //! | shim | [`End`]: how it ended | |
 //!
 //! Integers are little endian, byte strings have a 32-bit length in front.
@@ -21,6 +22,8 @@ pub const KNOCK: &[u8] = b"knock";
 pub const LISTENER: &[u8] = b"listener";
 /// The unit may run.
 pub const GO: &[u8] = b"go";
+/// The unit printed more than it may; the rest is thrown away.
+pub const OUTPUT_FULL: &[u8] = b"output";
 /// No message is longer (bytes).
 pub const LIMIT: usize = 160 * 1024;
 
@@ -77,6 +80,8 @@ pub struct Plan {
     pub filter: Vec<u8>,
     /// Flags of `seccomp(2)` for it.
     pub filter_flags: u32,
+    /// Bytes that the unit may print.
+    pub output_limit: u64,
 }
 
 /// How a unit ended.
@@ -138,6 +143,7 @@ impl Reply {
             Self::Plan(plan) => {
                 out.byte(1);
                 out.number(plan.filter_flags);
+                out.long_number(plan.output_limit);
                 for field in [&plan.program, &plan.private_out, &plan.tmp, &plan.filter] {
                     out.bytes(field);
                 }
@@ -156,6 +162,7 @@ impl Reply {
         let reply = match input.byte()? {
             1 => Self::Plan(Plan {
                 filter_flags: input.number()?,
+                output_limit: input.long_number()?,
                 program: input.bytes()?,
                 private_out: input.bytes()?,
                 tmp: input.bytes()?,
@@ -206,6 +213,10 @@ impl Writer {
         self.0.extend_from_slice(&number.to_le_bytes());
     }
 
+    fn long_number(&mut self, number: u64) {
+        self.0.extend_from_slice(&number.to_le_bytes());
+    }
+
     fn bytes(&mut self, bytes: &[u8]) {
         self.number(u32::try_from(bytes.len()).unwrap_or(u32::MAX));
         self.0.extend_from_slice(bytes);
@@ -225,6 +236,12 @@ impl Reader<'_> {
         let (first, rest) = self.0.split_first_chunk()?;
         self.0 = rest;
         Some(u32::from_le_bytes(*first))
+    }
+
+    fn long_number(&mut self) -> Option<u64> {
+        let (first, rest) = self.0.split_first_chunk()?;
+        self.0 = rest;
+        Some(u64::from_le_bytes(*first))
     }
 
     fn bytes(&mut self) -> Option<Vec<u8>> {
@@ -261,6 +278,7 @@ mod tests {
             tmp: b"t".to_vec(),
             filter: [7; 16].to_vec(),
             filter_flags: 8,
+            output_limit: 1 << 40,
         };
         assert_eq!(Reply::decode(&Reply::Plan(plan.clone()).encode()), Some(Reply::Plan(plan)));
         let end = End { status: -1, left: 2, detached: 1, refused: [b"a".to_vec(), Vec::new()].to_vec() };

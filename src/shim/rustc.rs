@@ -10,6 +10,7 @@ use crate::bare::calls::{self, FileType};
 use crate::bare::runtime::Start;
 use crate::command_line::{CommandLine, is_question, replace};
 use crate::protocol::{End, Request, Role};
+use crate::relay::Room;
 use crate::unit::{self, Granted, Program};
 use crate::{HANDOFF, build_script, fail};
 
@@ -67,11 +68,11 @@ fn compile(exe: &[u8], start: Start, line: &CommandLine, granted: &Granted) -> R
     }
     let env = unit::environment(&start.env, &granted.plan.tmp);
     let (output, output_writer) = calls::pipe().map_err(|_| &b"cannot make a pipe"[..])?;
-    let program = Program { path: &granted.plan.program, args: &args, env: &env, output: Some(output_writer) };
+    let program = Program { path: &granted.plan.program, args: &args, env: &env, outputs: Some((output_writer, output_writer)) };
     let running = unit::start(granted, &program)?;
     calls::close(output_writer);
     calls::close(HANDOFF);
-    let held = pass_messages(output, private, &line.out_dir);
+    let held = pass_messages(Room::new(granted), output, private, &line.out_dir);
     let unit::Report { mut status, left, detached } = unit::wait(&running);
     let (published, refused) = publish(private, line);
     if status == 0 && published == 0 {
@@ -92,7 +93,7 @@ fn compile(exe: &[u8], start: Start, line: &CommandLine, granted: &Granted) -> R
 
 /// Passes rustc's messages on, with the real output folder in them, until every writer is gone.
 /// The lines that announce metadata come back.
-fn pass_messages(from: usize, private: &[u8], real: &[u8]) -> Vec<Vec<u8>> {
+fn pass_messages(mut room: Room<'_>, from: usize, private: &[u8], real: &[u8]) -> Vec<Vec<u8>> {
     let mut held = Vec::new();
     let mut pending: Vec<u8> = Vec::new();
     let mut buffer = alloc::vec![0_u8; 64 * 1024];
@@ -105,14 +106,7 @@ fn pass_messages(from: usize, private: &[u8], real: &[u8]) -> Vec<Vec<u8>> {
             calls::write_all(2, &shown);
         }
     };
-    loop {
-        let n = match calls::read(from, &mut buffer) {
-            Ok(0) => break,
-            Ok(n) => n,
-            Err(calls::Errno(calls::EINTR)) => continue,
-            Err(_) => break,
-        };
-        let mut rest = &buffer[..n];
+    while let Some(mut rest) = room.read(from, &mut buffer) {
         while let Some(end) = rest.iter().position(|byte| *byte == b'\n') {
             pending.extend_from_slice(&rest[..=end]);
             pass(&pending);

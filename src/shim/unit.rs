@@ -24,9 +24,9 @@ pub(crate) struct Program<'a> {
     pub(crate) path: &'a [u8],
     pub(crate) args: &'a [Vec<u8>],
     pub(crate) env: &'a [Vec<u8>],
-    /// Takes the place of standard output and standard error. cargo passes a compiler's standard output
-    /// on beside its own messages, so a macro that writes there could forge those.
-    pub(crate) output: Option<usize>,
+    /// Take the place of standard output and standard error. They are one for a compiler: cargo passes
+    /// its standard output on beside its own messages, so a macro that writes there could forge those.
+    pub(crate) outputs: Option<(usize, usize)>,
 }
 
 /// A running unit.
@@ -96,11 +96,16 @@ pub(crate) fn wait(running: &Running) -> Report {
     }
 }
 
+/// Tells the supervisor something that needs no answer.
+pub(crate) fn tell(granted: &Granted, message: &[u8]) {
+    let _ = calls::send(granted.channel, message, None);
+}
+
 /// Tells the supervisor how it ended.
 pub(crate) fn tell_end(granted: &Granted, end: &End) {
     let mut datagram = end.encode();
     datagram.truncate(LIMIT);
-    let _ = calls::send(granted.channel, &datagram, None);
+    tell(granted, &datagram);
 }
 
 /// Ends like the program did: by the same status or the same signal.
@@ -146,6 +151,9 @@ fn jobserver(env: &[Vec<u8>]) -> Option<(usize, usize)> {
     (low != high && fit(low) && fit(high)).then_some((low, high))
 }
 
+/// The hand-off helper's number in the unit: the init is 1, the program 2, and it makes the helper first of all.
+const HELPER: usize = 3;
+
 /// Process 1 of the unit: enters the domain, gives up every capability, starts the program, and
 /// after the program's end kills and counts whatever it left behind.
 fn mini_init(granted: &Granted, program: &Program<'_>, jobserver: Option<(usize, usize)>, status_writer: usize) -> i32 {
@@ -173,8 +181,9 @@ fn mini_init(granted: &Granted, program: &Program<'_>, jobserver: Option<(usize,
     for fd in [granted.channel, granted.ruleset, listener.0, listener.1, ack.0, ack.1] {
         calls::close(fd);
     }
-    if let Some(fd) = program.output {
-        calls::close(fd);
+    if let Some((out, err)) = program.outputs {
+        calls::close(out);
+        calls::close(err);
     }
     if let Some((low, high)) = jobserver {
         calls::close(low);
@@ -186,9 +195,17 @@ fn mini_init(granted: &Granted, program: &Program<'_>, jobserver: Option<(usize,
             let _ = calls::dup2(null, fd);
         }
     }
+    let mut has_handed_over = false;
     let status = loop {
         match calls::wait(usize::MAX) {
             Ok((id, status)) if id == child => break status,
+            // Without the helper nobody tells the program to go. The number can be another's later.
+            Ok((HELPER, status)) if !has_handed_over => {
+                has_handed_over = true;
+                if status != 0 {
+                    let _ = calls::kill(child, calls::SIGKILL);
+                }
+            }
             Ok(_) => {}
             Err(_) => break 125 << 8,
         }
@@ -262,9 +279,9 @@ fn become_program(
     if calls::read(ack.0, &mut go) != Ok(1) {
         return fail(b"the supervisor did not take the listener");
     }
-    if let Some(fd) = program.output {
-        let _ = calls::dup2(fd, 1);
-        let _ = calls::dup2(fd, 2);
+    if let Some((out, err)) = program.outputs {
+        let _ = calls::dup2(out, 1);
+        let _ = calls::dup2(err, 2);
     }
     let closed = match jobserver {
         None => calls::close_range(3, u32::MAX as usize).is_ok(),
@@ -319,7 +336,7 @@ pub(crate) fn self_test(exe: &[u8], start: Start) -> i32 {
     let mut args = start.args;
     args[1] = b"self-test-payload".to_vec();
     let env = environment(&start.env, &granted.plan.tmp);
-    let program = Program { path: &granted.plan.program, args: &args, env: &env, output: None };
+    let program = Program { path: &granted.plan.program, args: &args, env: &env, outputs: None };
     let running = match self::start(&granted, &program) {
         Ok(running) => running,
         Err(what) => return fail(what),

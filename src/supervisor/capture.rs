@@ -204,6 +204,7 @@ impl Capturer<'_> {
             package: unit.package.clone(),
             unit: Some(unit.id),
             text,
+            limit: None,
         }))
     }
 }

@@ -89,14 +89,31 @@ pub(super) fn read(line: &[u8]) -> Option<Message> {
 
 /// Link arguments that a build script asked for. cargo's messages leave them out; it keeps the script's
 /// output beside `OUT_DIR`, where only cargo writes.
-pub(super) fn link_arguments(package: &PackageId, out_dir: &Path) -> Vec<Directive> {
-    const LONGEST: u64 = 1 << 20;
-    let Some(kept) = out_dir.parent().map(|folder| folder.join("output")) else { return Vec::new() };
-    let mut output = Vec::new();
-    if File::open(kept).and_then(|file| file.take(LONGEST).read_to_end(&mut output)).is_err() {
-        return Vec::new();
+///
+/// However much it printed, all of it is read, and a piece at a time is held.
+pub(super) fn link_arguments<E>(
+    package: &PackageId,
+    out_dir: &Path,
+    mut each: impl FnMut(Directive) -> Result<(), E>,
+) -> Result<(), E> {
+    let kept = out_dir.parent().map(|folder| folder.join("output"));
+    let Some(mut output) = kept.and_then(|kept| File::open(kept).ok()) else { return Ok(()) };
+    let (mut lines, mut piece) = (Lines::default(), [0; 16 * 1024]);
+    loop {
+        // The last line may have no end.
+        let length = output.read(&mut piece).unwrap_or(0);
+        let bytes = piece.get(..length).filter(|bytes| !bytes.is_empty()).unwrap_or(b"\n");
+        let mut done = Ok(());
+        lines.push(bytes, |line| {
+            if let (Ok(()), Some(directive)) = (&done, link_argument(package, line)) {
+                done = each(directive);
+            }
+        });
+        done?;
+        if length == 0 {
+            return Ok(());
+        }
     }
-    output.split(|byte| *byte == b'\n').filter_map(|line| link_argument(package, line)).collect()
 }
 
 /// `cargo::rustc-link-arg[-KIND]=[TARGET=]VALUE`, or with one colon.
@@ -171,15 +188,22 @@ impl Tail {
 pub(super) struct Lines {
     pending: Vec<u8>,
     overlong: bool,
+    dropped: u64,
 }
 
 impl Lines {
     const LONGEST: usize = 4 << 20;
 
+    /// How many lines were dropped since the last time.
+    pub(super) fn take_dropped(&mut self) -> u64 {
+        std::mem::take(&mut self.dropped)
+    }
+
     pub(super) fn push(&mut self, bytes: &[u8], mut each: impl FnMut(&[u8])) {
         for piece in bytes.split_inclusive(|byte| *byte == b'\n') {
             if self.pending.len() + piece.len() > Self::LONGEST {
                 self.pending.clear();
+                self.dropped += u64::from(!self.overlong);
                 self.overlong = true;
             } else if !self.overlong {
                 self.pending.extend_from_slice(piece);
@@ -238,6 +262,33 @@ mod tests {
         assert_eq!(value("cargo::rustc-link-arg-bins=-B/x"), Some("-B/x".to_owned()));
         assert_eq!(value("cargo::rustc-cdylib-link-arg=-lz"), Some("-lz".to_owned()));
         assert_eq!(value("cargo::rustc-link-lib=z"), None);
+    }
+
+    #[test]
+    fn a_link_argument_is_found_behind_any_amount_of_output() {
+        let folder = tempfile::tempdir().unwrap();
+        let noise = "cargo::warning=x\n".repeat(200_000);
+        let text = format!("cargo::rustc-link-arg=-first\n{noise}cargo::rustc-link-arg=-last");
+        std::fs::write(folder.path().join("output"), text).unwrap();
+        let mut found = Vec::new();
+        let package = PackageId::new("a", "1.0.0");
+        let done: Result<(), ()> = link_arguments(&package, &folder.path().join("out"), |directive| {
+            found.push(directive.value.to_string());
+            Ok(())
+        });
+        assert_eq!((done, found), (Ok(()), vec!["-first".to_owned(), "-last".to_owned()]));
+    }
+
+    #[test]
+    fn a_line_that_is_too_long_is_dropped_whole_and_counted() {
+        let mut lines = Lines::default();
+        let mut seen = Vec::new();
+        let long = vec![b'x'; Lines::LONGEST / 2 + 1];
+        for piece in [&b"a\n"[..], &long, &long, &long, b"\n", b"b\n"] {
+            lines.push(piece, |line| seen.push(line.to_vec()));
+        }
+        assert_eq!(seen, [b"a\n", b"b\n"]);
+        assert_eq!((lines.take_dropped(), lines.take_dropped()), (1, 0));
     }
 
     #[test]

@@ -3,6 +3,7 @@
 //! All that is pending on a listener is received before any of it is handled:
 //! a received call no longer returns EINTR to its caller.
 
+mod limits;
 mod outputs;
 mod shims;
 
@@ -19,6 +20,7 @@ use self::shims::Shim;
 use super::admit::Admission;
 use super::caller::Proc;
 use super::cargo::{Lines, Tail};
+use super::limits::Watch;
 use super::zones::Zones;
 use super::{Sandboxed, SupervisorError};
 use crate::evidence::line::{Line, Note, note};
@@ -27,6 +29,7 @@ use crate::evidence::writer::EvidenceWriter;
 use crate::ids::{PackageId, UnitId};
 use crate::sandbox::channel::{Order, Parent};
 use crate::sandbox::filter::{to_bytes, unit_filter};
+use crate::sandbox::limits::Limit;
 use crate::sandbox::spec::SandboxSpec;
 use crate::sys::process::pidfd;
 
@@ -83,6 +86,7 @@ pub(super) struct EventLoop<'a> {
     epoll: Epoll,
     evidence: Option<EvidenceWriter>,
     procfs: Proc,
+    limits: Watch,
     zones: Zones,
     admission: Admission,
     filter: Vec<u8>,
@@ -151,12 +155,18 @@ impl<'a> EventLoop<'a> {
             admission: Admission::new(&spec.header),
             filter: to_bytes(&unit_filter(spec.trace)?),
             evidence: Some(
-                EvidenceWriter::new(evidence, &counters, spec.limits.attempts_per_class)
-                    .map_err(SupervisorError::Evidence)?,
+                EvidenceWriter::new(
+                    evidence,
+                    &counters,
+                    spec.limits.attempts_per_class,
+                    spec.limits.of(Limit::Evidence),
+                )
+                .map_err(SupervisorError::Evidence)?,
             ),
             procfs: Proc::new(outer_proc),
+            limits: Watch::new(&spec),
             start: Instant::now(),
-            deadline: Instant::now() + Duration::from_secs(spec.limits.wall_clock_s),
+            deadline: Instant::now() + Duration::from_secs(spec.limits.of(Limit::Time)),
             shims: BTreeMap::new(),
             next: 0,
             handoff,
@@ -212,11 +222,7 @@ impl<'a> EventLoop<'a> {
                     self.serve(source, event.events())?;
                 }
             }
-            if Instant::now() >= self.deadline && self.life.is_some() {
-                let text = format!("the build did not end within {} s", self.spec.limits.wall_clock_s);
-                self.note(note::LIMIT_HIT, None, None, &text)?;
-                self.stop();
-            }
+            self.look_at_limits()?;
         }
         self.close()
     }
@@ -226,7 +232,8 @@ impl<'a> EventLoop<'a> {
             // Everything inside is dying; the kernel tells.
             return EpollTimeout::NONE;
         }
-        let left = self.deadline.saturating_duration_since(Instant::now()).min(Duration::from_mins(1));
+        let next = self.limits.next().map_or(self.deadline, |next| next.min(self.deadline));
+        let left = next.saturating_duration_since(Instant::now()).min(Duration::from_mins(1));
         EpollTimeout::try_from(left + Duration::from_millis(1)).unwrap_or(EpollTimeout::NONE)
     }
 
@@ -283,7 +290,7 @@ impl<'a> EventLoop<'a> {
     }
 
     fn note(&mut self, code: &str, package: Option<PackageId>, unit: Option<UnitId>, text: &str) -> Result<()> {
-        self.write(&Line::Note(Note { code: code.to_owned(), package, unit, text: text.to_owned() }))
+        self.write(&Line::Note(Note { code: code.to_owned(), package, unit, text: text.to_owned(), limit: None }))
     }
 
     fn now(&self) -> u64 {

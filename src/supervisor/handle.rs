@@ -16,7 +16,7 @@ use super::decode::{self, Decoded};
 use super::metadata::{self, MetadataCall};
 use super::open as opens;
 use super::open::{self, OpenCall, Opened, Unreadable};
-use super::reply::{Constant, Continue, Reply};
+use super::reply::{Constant, Continue, Reply, Sent};
 use super::started::{self, Start};
 use super::units::Unit;
 use super::zones::{Zone, Zones};
@@ -64,7 +64,9 @@ impl Handler<'_> {
         let reply = self.decide(unit, notification)?;
         let Some(listener) = &unit.listener else { return Ok(()) };
         // Whatever goes wrong with one answer is the caller's end, not ours.
-        let _ = reply.send(listener, notification.id);
+        if matches!(reply.send(listener, notification.id), Ok(Sent::TableFull)) {
+            unit.met.no_descriptor = true;
+        }
         Ok(())
     }
 
@@ -251,6 +253,7 @@ impl Handler<'_> {
             let path = Path::new(std::ffi::OsStr::from_bytes(&call.path));
             (Opened::Failed(Errno::EACCES), self.procfs.resolve(notification.tid, call.dirfd, path))
         };
+        unit.met.no_room |= matches!(opened, Opened::Failed(Errno::ENOSPC));
         self.note_library(unit, &resolved);
         let kind = if call.writes() { Kind::FsWrite } else { Kind::FsOpen };
         if let Opened::Counted(zone) = opened {

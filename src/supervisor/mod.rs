@@ -18,12 +18,14 @@ mod decode;
 mod dns;
 mod event_loop;
 mod handle;
+mod limits;
 mod links;
 mod metadata;
 mod open;
 mod opener;
 mod reply;
 mod running;
+mod sample;
 mod self_test;
 mod sockets;
 mod started;
@@ -86,6 +88,9 @@ pub enum SupervisorError {
     /// Evidence cannot be written; the build must not go on.
     #[error("write evidence")]
     Evidence(#[source] io::Error),
+    /// The run was stopped before cargo started: there is nothing to record.
+    #[error("start cargo: the run was stopped before")]
+    Stopped,
     /// The event loop failed.
     #[error("watch the sandbox: {step}")]
     Watch {

@@ -40,20 +40,35 @@ pub(super) enum Reply {
     },
 }
 
+/// What came of an answer.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum Sent {
+    /// It was sent, or its caller is gone.
+    Done,
+    /// The caller had as many descriptors as it may have.
+    TableFull,
+}
+
 impl Reply {
-    /// Sends it. That the caller is gone is not an error.
-    pub(super) fn send(self, listener: &Listener, id: u64) -> io::Result<()> {
+    /// Sends it. That the caller is gone is not an error. [`Sent::TableFull`] if the caller could not take a descriptor.
+    pub(super) fn send(self, listener: &Listener, id: u64) -> io::Result<Sent> {
         match self {
-            Self::Continue(Continue(_)) => listener.answer_continue(id).map(drop),
-            Self::Constant(Constant(errno)) | Self::Errno(errno) => listener.answer_errno(id, errno).map(drop),
-            Self::Success => listener.answer_success(id).map(drop),
+            Self::Continue(Continue(_)) => listener.answer_continue(id).map(|_| Sent::Done),
+            Self::Constant(Constant(errno)) | Self::Errno(errno) => {
+                listener.answer_errno(id, errno).map(|_| Sent::Done)
+            }
+            Self::Success => listener.answer_success(id).map(|_| Sent::Done),
             Self::Descriptor { fd, close_on_exec } => {
                 use std::os::fd::AsFd as _;
                 match listener.answer_descriptor(id, fd.as_fd(), close_on_exec) {
-                    Ok(_) => Ok(()),
-                    Err(error) if error.raw_os_error() == Some(libc::ENOENT) => Ok(()),
+                    Ok(_) => Ok(Sent::Done),
+                    Err(error) if error.raw_os_error() == Some(libc::ENOENT) => Ok(Sent::Done),
                     // The caller's table is full: the kernel would have said so, too.
-                    Err(error) => listener.answer_errno(id, error.raw_os_error().unwrap_or(libc::EMFILE)).map(drop),
+                    Err(error) => {
+                        let errno = error.raw_os_error().unwrap_or(libc::EMFILE);
+                        let sent = if errno == libc::EMFILE { Sent::TableFull } else { Sent::Done };
+                        listener.answer_errno(id, errno).map(|_| sent)
+                    }
                 }
             }
         }

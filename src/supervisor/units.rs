@@ -42,6 +42,17 @@ pub(super) struct Unit {
     pub(super) libraries_told: usize,
     /// What was captured of it.
     pub(super) captures: Captures,
+    /// Limits that answers met and that were not told yet.
+    pub(super) met: Met,
+}
+
+/// Limits that an answer can meet.
+#[derive(Clone, Copy, Debug, Default)]
+pub(super) struct Met {
+    /// The caller's table of descriptors was full.
+    pub(super) no_descriptor: bool,
+    /// A folder was full.
+    pub(super) no_room: bool,
 }
 
 impl Unit {
@@ -63,6 +74,7 @@ impl Unit {
             libraries: Vec::new(),
             libraries_told: 0,
             captures: Captures::default(),
+            met: Met::default(),
         }
     }
 

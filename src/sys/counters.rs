@@ -20,14 +20,16 @@ pub struct Counters {
 unsafe impl Send for Counters {}
 
 impl Counters {
-    /// Sets the file's length to `count` counters of zero and maps it.
+    /// Makes room for `count` counters of zero in an empty file and maps it.
     ///
     /// # Errors
-    /// What `ftruncate(2)` and `mmap(2)` answer.
+    /// What `posix_fallocate(3)` and `mmap(2)` answer.
     pub fn create(file: &File, count: usize) -> io::Result<Self> {
         let bytes =
             count.checked_mul(size_of::<AtomicU64>()).and_then(NonZeroUsize::new).ok_or(io::ErrorKind::InvalidInput)?;
-        file.set_len(bytes.get() as u64)?;
+        // Room on the disk for all of them: a page that could not be made later would be SIGBUS.
+        let length = libc::off_t::try_from(bytes.get()).map_err(|_| io::ErrorKind::InvalidInput)?;
+        nix::fcntl::posix_fallocate(file, 0, length)?;
         // SAFETY: a new shared mapping at an address of the kernel's choice touches no existing memory.
         let start = unsafe {
             mmap(None, bytes, ProtFlags::PROT_READ | ProtFlags::PROT_WRITE, MapFlags::MAP_SHARED, file.as_fd(), 0)

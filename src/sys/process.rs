@@ -2,7 +2,7 @@
 
 use std::io;
 use std::marker::PhantomData;
-use std::os::fd::{FromRawFd as _, OwnedFd};
+use std::os::fd::{AsRawFd as _, FromRawFd as _, OwnedFd};
 
 use nix::unistd::Pid;
 
@@ -63,6 +63,38 @@ pub fn reap_children_automatically() -> io::Result<()> {
     use nix::sys::signal::{SigHandler, Signal, signal};
     // SAFETY: ignoring a signal installs no handler, so nothing runs in signal context.
     unsafe { signal(Signal::SIGCHLD, SigHandler::SigIgn) }?;
+    Ok(())
+}
+
+/// Sends SIGKILL to the very process that the descriptor was made for.
+///
+/// # Errors
+/// What `pidfd_send_signal(2)` answers: ESRCH if it has ended.
+pub fn kill_by_pidfd(pidfd: &OwnedFd) -> io::Result<()> {
+    // SAFETY: takes values, and a null pointer where the kernel makes up what `kill(2)` would send.
+    let done = unsafe { libc::syscall(libc::SYS_pidfd_send_signal, pidfd.as_raw_fd(), libc::SIGKILL, 0, 0) };
+    number(done).map(drop)
+}
+
+/// A write beyond the limit of a file's size is an error from now on, and no longer the caller's end.
+///
+/// # Errors
+/// What `sigaction(2)` answers.
+pub fn meet_file_size_limit_as_error() -> io::Result<()> {
+    use nix::sys::signal::{SigHandler, Signal, signal};
+    // SAFETY: ignoring a signal installs no handler, so nothing runs in signal context.
+    unsafe { signal(Signal::SIGXFSZ, SigHandler::SigIgn) }?;
+    Ok(())
+}
+
+/// Takes [`meet_file_size_limit_as_error`] back, for a program that expects the kernel's default.
+///
+/// # Errors
+/// What `sigaction(2)` answers.
+pub fn meet_file_size_limit_as_signal() -> io::Result<()> {
+    use nix::sys::signal::{SigHandler, Signal, signal};
+    // SAFETY: the default action installs no handler, so nothing runs in signal context.
+    unsafe { signal(Signal::SIGXFSZ, SigHandler::SigDfl) }?;
     Ok(())
 }
 

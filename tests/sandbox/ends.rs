@@ -187,6 +187,7 @@ fn an_interrupted_run_ends_at_once_with_its_report() {
 #[test]
 fn what_a_build_script_leaves_running_is_ended_and_counted() {
     let leaves = WAITS.replace("from_mins(1)", "from_secs(0)");
+    assert_ne!(leaves, WAITS);
     let run = Subject::new("leaves-daemon").build_script(&leaves).run();
     let unit = run.unit("run-build-script", "leaves-daemon");
     let end = run.end_of(unit);

@@ -185,6 +185,7 @@ impl LogBuilder {
             package: Some(subject()),
             unit: Some(id),
             text: "loaded".to_owned(),
+            limit: None,
         }))
     }
 
@@ -194,7 +195,13 @@ impl LogBuilder {
     }
 
     pub(crate) fn note(self, code: &str, text: &str) -> Self {
-        self.line(Line::Note(Note { code: code.to_owned(), package: None, unit: None, text: text.to_owned() }))
+        self.line(Line::Note(Note {
+            code: code.to_owned(),
+            package: None,
+            unit: None,
+            text: text.to_owned(),
+            limit: None,
+        }))
     }
 
     /// What cargo itself printed.

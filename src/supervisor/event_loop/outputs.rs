@@ -21,17 +21,17 @@ impl EventLoop<'_> {
         }
         let mut messages = Vec::new();
         self.lines.push(&bytes, |line| messages.extend(cargo::read(line)));
+        if self.lines.take_dropped() > 0 {
+            self.note(note::EVIDENCE_LOST, None, None, "a message of cargo's was too long to be read")?;
+        }
         messages.into_iter().try_for_each(|message| self.take_message(message))
     }
 
     fn take_message(&mut self, message: Message) -> Result<()> {
         match message {
             Message::Directives(package, directives, out_dir) => {
-                let link_arguments = cargo::link_arguments(&package, &out_dir);
-                for directive in directives.into_iter().chain(link_arguments) {
-                    self.write(&Line::Directive(directive))?;
-                }
-                Ok(())
+                directives.into_iter().try_for_each(|directive| self.write(&Line::Directive(directive)))?;
+                cargo::link_arguments(&package, &out_dir, |directive| self.write(&Line::Directive(directive)))
             }
             Message::Diagnostic(package, crate_name, text) => {
                 self.diagnostics.entry((package, crate_name)).or_default().push(text.as_bytes());
@@ -63,6 +63,9 @@ impl EventLoop<'_> {
     pub(super) fn cargo_ended(&mut self) -> Result<()> {
         if let Some(child) = self.child.take() {
             self.unwatch(&child)?;
+        }
+        if self.go.is_some() && self.life.is_none() {
+            return Err(SupervisorError::Stopped);
         }
         if self.go.is_some() {
             let mut text = format!(

@@ -14,10 +14,12 @@ use crate::handoff::{self, Datagram};
 use crate::ids::UnitId;
 use crate::sandbox::channel::Event;
 use crate::sandbox::filter::UNIT_FILTER_FLAGS;
+use crate::sandbox::limits::Limit;
 use crate::sandbox::ruleset;
-use crate::shim::protocol::{End, GO, KNOCK, LISTENER, Plan, Reply, Request};
+use crate::shim::protocol::{End, GO, KNOCK, LISTENER, OUTPUT_FULL, Plan, Reply, Request};
 use crate::supervisor::capture::Capturer;
 use crate::supervisor::handle::Handler;
+use crate::supervisor::limits::Act;
 use crate::supervisor::opener::Opener;
 use crate::supervisor::units::Unit;
 use crate::supervisor::{SupervisorError, self_test};
@@ -35,7 +37,7 @@ enum Ended {
 #[derive(Debug)]
 pub(super) struct Shim {
     channel: Option<OwnedFd>,
-    unit: Option<Unit>,
+    pub(super) unit: Option<Unit>,
     ended: Option<Ended>,
 }
 
@@ -80,6 +82,9 @@ impl EventLoop<'_> {
                 None => Ok(()),
             };
         }
+        if datagram.bytes == OUTPUT_FULL {
+            return self.hit(Limit::Output, Some(number), Act::Tell);
+        }
         if let (Some(end), Some(shim)) = (End::decode(&datagram.bytes), self.shims.get_mut(&number)) {
             shim.ended.get_or_insert(Ended::Told(end));
         }
@@ -108,6 +113,7 @@ impl EventLoop<'_> {
                     tmp: bytes(&admitted.tmp),
                     filter: self.filter.clone(),
                     filter_flags: UNIT_FILTER_FLAGS,
+                    output_limit: self.spec.limits.of(Limit::Output),
                 };
                 (Reply::Plan(plan), Some(Unit::new(id, &admitted, domain)))
             }
@@ -163,7 +169,7 @@ impl EventLoop<'_> {
     }
 
     pub(super) fn read_listener(&mut self, number: u32, flags: EpollFlags) -> Result<()> {
-        let Self { shims, evidence, procfs, zones, start, asked, spec, store, .. } = self;
+        let Self { shims, evidence, procfs, limits, zones, start, asked, spec, store, .. } = self;
         let Some(unit) = shims.get_mut(&number).and_then(|shim| shim.unit.as_mut()) else { return Ok(()) };
         let (Some(listener), Some(evidence)) = (&unit.listener, evidence.as_mut()) else { return Ok(()) };
         if !flags.contains(EpollFlags::EPOLLIN) {
@@ -187,10 +193,14 @@ impl EventLoop<'_> {
                 break;
             }
         }
+        if let Some(first) = pending.front() {
+            limits.begin(number, first.tid, procfs);
+        }
         let mut handler = Handler { evidence, procfs, zones, start: *start, trace: spec.trace, asked, store };
         for notification in pending {
             handler.handle(unit, &notification).map_err(SupervisorError::Evidence)?;
         }
+        self.note_limits_of(number)?;
         self.note_loaded_macros(number)
     }
 
@@ -215,18 +225,19 @@ impl EventLoop<'_> {
         if shim.channel.is_some() || listens {
             return Ok(());
         }
-        let Some(Shim { unit: Some(mut unit), ended, .. }) = self.shims.remove(&number) else { return Ok(()) };
-        if let Some(evidence) = &mut self.evidence {
-            let mut capturer = Capturer { evidence, store: &mut self.store, procfs: &self.procfs };
-            capturer.dropped(&mut unit).map_err(SupervisorError::Evidence)?;
-        }
-        let (outcome, code, end) = match ended {
+        let (outcome, code, end) = match self.shims.get_mut(&number).and_then(|shim| shim.ended.take()) {
             Some(Ended::Told(end)) => {
                 let (outcome, code) = outcome_of(end.status);
                 (outcome, code, end)
             }
             _ => (UnitOutcome::Killed, None, End { status: 0, left: 0, detached: 0, refused: Vec::new() }),
         };
+        let (outcome, code) = self.ended_by_limit(number, outcome, code)?;
+        let Some(Shim { unit: Some(mut unit), .. }) = self.shims.remove(&number) else { return Ok(()) };
+        if let Some(evidence) = &mut self.evidence {
+            let mut capturer = Capturer { evidence, store: &mut self.store, procfs: &self.procfs };
+            capturer.dropped(&mut unit).map_err(SupervisorError::Evidence)?;
+        }
         let line = UnitEnd {
             unit: unit.id,
             t: self.now(),

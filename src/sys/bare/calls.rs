@@ -376,6 +376,16 @@ pub fn sleep(milliseconds: usize) {
     let _ = plain(nr::POLL, [0, 0, milliseconds, 0, 0, 0]);
 }
 
+/// Waits until a descriptor has something to read or has lost its writers: which of them.
+pub fn wait_readable(fds: &[usize]) -> Answer<Vec<bool>> {
+    const POLLIN: u64 = 1;
+    // `struct pollfd`: the number in the lower half, then `events` and `revents` of 16 bits each.
+    let mut polled: Vec<u64> = fds.iter().map(|fd| *fd as u64 & 0xffff_ffff | POLLIN << 32).collect();
+    // SAFETY: `polled` holds as many structures as we say and outlives the call.
+    unsafe { raw(nr::POLL, [polled.as_mut_ptr() as usize, polled.len(), usize::MAX, 0, 0, 0]) }?;
+    Ok(polled.iter().map(|one| one >> 48 != 0).collect())
+}
+
 /// `kill(2)`.
 pub fn kill(pid: usize, signal: usize) -> Answer {
     plain(nr::KILL, [pid, signal, 0, 0, 0, 0])

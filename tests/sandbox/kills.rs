@@ -1,0 +1,422 @@
+//! Killed, stopped or out of room at any step: nothing is left, and what was kept never passes for whole.
+//!
+//! Moments and victims are random; each test prints its seed, and `SANDBOX_CHECK_SEED=N` repeats it.
+
+use std::collections::BTreeSet;
+use std::fs;
+use std::io::BufReader;
+use std::path::{Path, PathBuf};
+use std::process::{Child, Command, Output, Stdio};
+use std::time::{Duration, Instant, SystemTime, UNIX_EPOCH};
+
+use nix::sys::signal::{Signal, kill};
+use nix::unistd::Pid;
+use sandbox_check::evidence::EvidenceLog;
+use sandbox_check::evidence::line::Integrity;
+use sandbox_check::judge::Verdict;
+use sandbox_check::policy::Policy;
+use sandbox_check::report::Report;
+use serde_json::Value;
+
+use crate::require;
+use crate::support::processes::{Process, descendants, within};
+use crate::support::sandboxed::{PROGRAM, Subject, text};
+
+/// How soon all is gone: a second, and two more for a machine that has other work.
+const SOON: Duration = Duration::from_secs(3);
+
+/// xorshift64.
+struct Random(u64);
+
+impl Random {
+    fn new() -> Self {
+        let now = || u64::from(SystemTime::now().duration_since(UNIX_EPOCH).unwrap().subsec_nanos()) | 1;
+        let seed = std::env::var("SANDBOX_CHECK_SEED").map_or_else(|_| now(), |seed| seed.parse().unwrap());
+        eprintln!("SANDBOX_CHECK_SEED={seed}");
+        Self(seed)
+    }
+
+    fn below(&mut self, bound: u64) -> u64 {
+        self.0 ^= self.0 << 13;
+        self.0 ^= self.0 >> 7;
+        self.0 ^= self.0 << 17;
+        self.0 % bound.max(1)
+    }
+
+    fn moment(&mut self, longest: Duration) -> Duration {
+        Duration::from_micros(self.below(u64::try_from(longest.as_micros()).unwrap()))
+    }
+}
+
+/// A build script that starts a program and takes its time, and a macro library.
+fn subject() -> Subject {
+    let script = r#"
+        fn main() {
+            let _ = File::open("/home/dev/.ssh/id_ed25519");
+            std::process::Command::new("sh").args(["-c", "sleep 0.1"]).status().unwrap();
+            tell("end", 1);
+        }
+    "#;
+    Subject::new("is-killed")
+        .manifest("[lib]\nproc-macro = true")
+        .file(
+            "src/lib.rs",
+            "#[proc_macro]\npub fn nothing(_: proc_macro::TokenStream) -> proc_macro::TokenStream { Default::default() }",
+        )
+        .build_script(script)
+}
+
+/// One run, and what it may not leave behind.
+struct Run {
+    child: Child,
+    start: Instant,
+    temp: tempfile::TempDir,
+    mounts: String,
+    seen: BTreeSet<Process>,
+}
+
+fn mounts() -> String {
+    fs::read_to_string("/proc/self/mountinfo").unwrap()
+}
+
+fn empty(folder: &Path) {
+    let _ = fs::remove_dir_all(folder);
+    fs::create_dir_all(folder).unwrap();
+}
+
+fn kept(subject: &Subject) -> Vec<PathBuf> {
+    fs::read_dir(subject.evidence_dir()).into_iter().flatten().flatten().map(|entry| entry.path()).collect()
+}
+
+impl Run {
+    fn start(subject: &Subject) -> Self {
+        empty(&subject.evidence_dir());
+        Self::spawn(subject.command())
+    }
+
+    fn spawn(mut command: Command) -> Self {
+        let (temp, mounts) = (tempfile::tempdir().unwrap(), mounts());
+        command.env("TMPDIR", temp.path()).stdout(Stdio::piped()).stderr(Stdio::piped());
+        let child = command.spawn().unwrap();
+        Self { child, start: Instant::now(), temp, mounts, seen: BTreeSet::new() }
+    }
+
+    /// Looks at all processes until this long after the start.
+    fn watch(&mut self, until: Duration) -> Vec<Process> {
+        loop {
+            let now = descendants(self.child.id());
+            self.seen.extend(now.iter().cloned());
+            let left = until.saturating_sub(self.start.elapsed());
+            if left.is_zero() {
+                return now;
+            }
+            std::thread::sleep(left.min(Duration::from_millis(20)));
+        }
+    }
+
+    /// Looks without a pause until so many processes were seen, or the program ended: those of the last look.
+    fn watch_for(&mut self, many: usize) -> Vec<Process> {
+        loop {
+            let now = descendants(self.child.id());
+            let new: Vec<_> = now.into_iter().filter(|process| !self.seen.contains(process)).collect();
+            self.seen.extend(new.iter().cloned());
+            if self.seen.len() >= many || self.child.try_wait().unwrap().is_some() {
+                return new;
+            }
+        }
+    }
+
+    /// Waits for the end of the program, which comes within the time, and holds that nothing is left.
+    fn finish(mut self, longest: Duration, context: &str) -> Output {
+        let asked = Instant::now();
+        let ended = within(longest, || {
+            self.seen.extend(descendants(self.child.id()));
+            self.child.try_wait().unwrap().is_some()
+        });
+        if !ended {
+            self.child.kill().unwrap();
+        }
+        assert!(ended, "{context}: it goes on after {:?}: {:#?}", asked.elapsed(), self.seen);
+        let mut left: Vec<Process> = self.seen.into_iter().collect();
+        let gone = within(SOON, || {
+            left.retain(Process::lives);
+            left.is_empty()
+        });
+        assert!(gone, "{context}: left behind: {left:#?}");
+        assert_eq!(fs::read_dir(self.temp.path()).unwrap().count(), 0, "{context}: temporary files are left");
+        assert_eq!(mounts(), self.mounts, "{context}: mounts are left");
+        self.child.wait_with_output().unwrap()
+    }
+}
+
+/// The kept log, if there is one, reads back. A log that is not closed reads as killed; it passes only if
+/// everything is in it.
+fn hold_log(subject: &Subject, context: &str) -> Option<Verdict> {
+    let paths = kept(subject);
+    assert!(paths.len() <= 1, "{context}: {paths:?}");
+    let file = fs::File::open(paths.first()?).unwrap();
+    let log = EvidenceLog::read(BufReader::new(file), None).unwrap_or_else(|error| panic!("{context}: {error}"));
+    let verdict = Report::new(&log, &Policy::shipped(), None).verdict;
+    let text = fs::read_to_string(&paths[0]).unwrap();
+    let closed = text.lines().last().is_some_and(|line| line.contains("\"line\":\"totals\""));
+    assert_eq!(log.totals.integrity == Integrity::Killed, !closed, "{context}: {:?}", log.totals.integrity);
+    let report = Report::new(&log, &Policy::shipped(), None);
+    assert!(report.is_complete() <= closed, "{context}: a log that was cut off is complete");
+    if report.is_complete() {
+        let lines: Vec<Value> = text.lines().map(|line| serde_json::from_str(line).unwrap()).collect();
+        let ends = lines.iter().filter(|line| line["line"] == "unit-end");
+        assert!(ends.clone().all(|end| end["outcome"] == "ok"), "{context}: complete with a unit that failed");
+        let told = lines.iter().any(|line| self::text(&line["object"]["path"]) == "/probe/end=1");
+        assert!(told, "{context}: complete without the end of the build script");
+    }
+    Some(verdict)
+}
+
+/// What a killed program leaves in its folder until the next run: a log that reads as killed, as soon as it has
+/// a whole header.
+fn hold_left_log(subject: &Subject, context: &str) {
+    for folder in fs::read_dir(subject.cache_dir().join("sandbox-check/runs")).unwrap().flatten() {
+        let Ok(text) = fs::read_to_string(folder.path().join("run/evidence.jsonl")) else { continue };
+        let whole = text.lines().last().is_some_and(|line| line.contains("\"line\":\"totals\""));
+        if whole || !text.contains('\n') {
+            continue;
+        }
+        let log = EvidenceLog::read(text.as_bytes(), None).unwrap_or_else(|error| panic!("{context}: {error}"));
+        assert_eq!(log.totals.integrity, Integrity::Killed, "{context}");
+        let report = Report::new(&log, &Policy::shipped(), None);
+        assert!(report.verdict != Verdict::Pass && !report.is_complete(), "{context}");
+    }
+}
+
+/// How long a run takes that nobody disturbs. The verdict is known: the build script reads a key.
+fn undisturbed(subject: &Subject) -> Duration {
+    let run = Run::start(subject);
+    let start = run.start;
+    let output = run.finish(Duration::from_mins(1), "undisturbed");
+    let took = start.elapsed();
+    assert_eq!(output.status.code(), Some(10), "{}", String::from_utf8_lossy(&output.stdout));
+    assert_eq!(hold_log(subject, "undisturbed"), Some(Verdict::Fail));
+    took
+}
+
+#[test]
+fn whatever_process_is_killed_at_whatever_moment_nothing_is_left_and_nothing_passes_for_whole() {
+    const RUNS: u64 = 60;
+    let subject = subject();
+    let took = undisturbed(&subject);
+    let mut counted = Run::start(&subject);
+    counted.watch_for(usize::MAX);
+    let processes_of_a_run = counted.seen.len();
+    drop(counted.finish(SOON, "counted"));
+    let mut random = Random::new();
+    for number in 0..RUNS {
+        let moment = random.moment(took);
+        let mut run = Run::start(&subject);
+        let program = i32::try_from(run.child.id()).unwrap();
+        // Every third time a process that has just begun: a shim, an init of a unit, a helper.
+        let just_begun = number % 3 == 1;
+        let many = usize::try_from(3 + random.below(u64::try_from(processes_of_a_run).unwrap())).unwrap();
+        let processes = if just_begun { run.watch_for(many) } else { run.watch(moment) };
+        // Every fifth time the program itself, else any process below it.
+        let victim = if number % 5 == 0 || processes.is_empty() {
+            (program, "the program".to_owned())
+        } else {
+            let at = usize::try_from(random.below(u64::try_from(processes.len()).unwrap())).unwrap();
+            (processes[at].pid, processes[at].command.clone())
+        };
+        let after = run.start.elapsed();
+        let context = format!("run {number}: {} killed after {after:?}", victim.1);
+        // It may have ended meanwhile.
+        let _ = kill(Pid::from_raw(victim.0), Signal::SIGKILL);
+        let output = run.finish(Duration::from_mins(1), &context);
+        hold_log(&subject, &context);
+        let killed = victim.0 == program && output.status.code().is_none();
+        if killed {
+            hold_left_log(&subject, &context);
+        }
+        if !killed {
+            let report: Value = serde_json::from_slice(&output.stdout)
+                .unwrap_or_else(|error| panic!("{context}: {error}: {}", String::from_utf8_lossy(&output.stdout)));
+            assert_ne!(report["verdict"], "pass", "{context}");
+            let has_report = report["completeness"].is_object() || report["error"].is_object();
+            assert!(has_report, "{context}: {report}");
+        }
+    }
+    undisturbed(&subject);
+    let runs = fs::read_dir(subject.cache_dir().join("sandbox-check/runs")).unwrap().flatten();
+    let left: Vec<_> = runs.map(|entry| entry.file_name()).filter(|name| name != "door").collect();
+    assert!(left.is_empty(), "the next run cleans up: {left:?}");
+}
+
+/// The number that a process has in its innermost PID namespace, and how many of those it is in.
+fn innermost(process: &Process) -> Option<(usize, i32)> {
+    let status = fs::read_to_string(format!("/proc/{}/status", process.pid)).ok()?;
+    let numbers: Vec<_> = status.lines().find_map(|line| line.strip_prefix("NSpid:"))?.split_whitespace().collect();
+    Some((numbers.len(), numbers.last()?.parse().ok()?))
+}
+
+/// The helper lives for an instant. A supervisor that is held again and again lets us see it wait for its word.
+#[test]
+fn a_killed_hand_off_helper_ends_its_unit_at_once() {
+    /// Ours, the sandbox's, the unit's; in there the init is 1, the program 2, the helper 3.
+    const HELPER: (usize, i32) = (3, 3);
+    let subject = subject();
+    let mut run = Run::start(&subject);
+    let supervisor = loop {
+        let found = descendants(run.child.id()).into_iter().find(|process| process.command.contains("__launch"));
+        if let Some(found) = found {
+            break Pid::from_raw(found.pid);
+        }
+        assert!(run.child.try_wait().unwrap().is_none(), "it never started the supervisor");
+    };
+    let is_helper = |process: &Process| process.command.contains("/shim ") && innermost(process) == Some(HELPER);
+    let helper = loop {
+        kill(supervisor, Signal::SIGSTOP).unwrap();
+        std::thread::sleep(Duration::from_millis(5));
+        let now = descendants(run.child.id());
+        run.seen.extend(now.iter().cloned());
+        let found = now.into_iter().find(is_helper);
+        if let Some(found) = &found {
+            kill(Pid::from_raw(found.pid), Signal::SIGKILL).unwrap();
+        }
+        kill(supervisor, Signal::SIGCONT).unwrap();
+        if let Some(found) = found {
+            break found;
+        }
+        assert!(run.child.try_wait().unwrap().is_none(), "no helper was seen in a whole run");
+        std::thread::sleep(Duration::from_micros(500));
+    };
+    let context = format!("killed {helper:?}");
+    let output = run.finish(Duration::from_secs(30), &context);
+    hold_log(&subject, &context);
+    let report: Value = serde_json::from_slice(&output.stdout).unwrap();
+    assert_ne!(report["completeness"]["status"], "complete", "{report}");
+    assert_ne!(report["verdict"], "pass", "{report}");
+}
+
+#[test]
+fn a_signal_at_whatever_moment_ends_the_run_with_a_word() {
+    const RUNS: u64 = 32;
+    let subject = subject();
+    let took = undisturbed(&subject);
+    let mut random = Random::new();
+    for number in 0..RUNS {
+        let (signal, code) = if number % 2 == 0 { (Signal::SIGINT, 130) } else { (Signal::SIGTERM, 143) };
+        let moment = random.moment(took);
+        let mut run = Run::start(&subject);
+        let program = Pid::from_raw(i32::try_from(run.child.id()).unwrap());
+        run.watch(moment);
+        let again = number % 4 == 3;
+        let context = format!("run {number}: {signal} after {moment:?}{}", if again { ", twice" } else { "" });
+        let _ = kill(program, signal);
+        if again {
+            std::thread::sleep(random.moment(Duration::from_millis(50)));
+            let _ = kill(program, signal);
+        }
+        let output = run.finish(SOON, &context);
+        hold_log(&subject, &context);
+        let ended = output.status.code();
+        // Before the program watches for signals they end it, and after its last step they change nothing.
+        assert!(ended == Some(code) || ended.is_none() || ended == Some(10), "{context}: {ended:?}");
+        if again || ended.is_none() {
+            continue;
+        }
+        let report: Value = serde_json::from_slice(&output.stdout)
+            .unwrap_or_else(|error| panic!("{context}: {error}: {}", String::from_utf8_lossy(&output.stdout)));
+        assert_ne!(report["verdict"], "pass", "{context}");
+        assert!(report["completeness"].is_object() || report["error"]["code"].is_string(), "{context}: {report}");
+    }
+}
+
+/// Runs the program with its cache in a folder of this many KiB, in a mount namespace of its own.
+fn with_room(subject: &Subject, kib: u64) -> Output {
+    empty(&subject.evidence_dir());
+    empty(&subject.cache_dir());
+    let script = "mount -t tmpfs -o size=${2}k none \"$1\" || exit 99; shift 2; exec \"$@\"";
+    let mut command = Command::new("unshare");
+    command.args(["--mount", "--propagation", "private", "sh", "-c", script, "sh"]);
+    command.arg(subject.cache_dir()).arg(kib.to_string()).arg(PROGRAM);
+    subject.arguments(&mut command);
+    let context = format!("{kib} KiB");
+    Run::spawn(command).finish(Duration::from_mins(1), &context)
+}
+
+/// So many sizes of a file system between too small for anything and large enough.
+const STEPS: u64 = 16;
+
+#[test]
+fn a_disk_that_is_full_at_whatever_write_stops_the_build_and_says_so() {
+    require!(nix::unistd::geteuid().is_root(), "a small file system takes root to mount");
+    let flood = r#"
+        fn main() {
+            for at in 0..300 { let _ = File::open(format!("/home/dev/.ssh/key-{at}")); }
+            tell("end", 1);
+        }
+    "#;
+    let subject = subject().file("build.rs", &format!("{}\n{flood}", crate::support::sandboxed::PRELUDE));
+    // Between no room for the counters of the evidence and room for everything.
+    let (mut low, mut high) = (8 * 1024, 16 * 1024);
+    assert_eq!(with_room(&subject, high).status.code(), Some(10));
+    while high - low > 8 {
+        let middle = u64::midpoint(low, high);
+        let fits = with_room(&subject, middle).status.code() == Some(10);
+        *(if fits { &mut high } else { &mut low }) = middle;
+    }
+    let evidence = fs::metadata(kept_whole(&subject, high)).unwrap().len() / 1024;
+    let (mut cut, mut early) = (0, 0);
+    // From before the header to the totals.
+    for step in 0..STEPS {
+        let kib = high - 4 - (evidence + 64) * step / STEPS;
+        let context = format!("{kib} KiB of {high}");
+        let output = with_room(&subject, kib);
+        if output.status.code() == Some(10) {
+            // The line of the totals fitted after all.
+            hold_log(&subject, &context);
+            continue;
+        }
+        assert_eq!(output.status.code(), Some(1), "{context}: {}", String::from_utf8_lossy(&output.stdout));
+        let report: Value = serde_json::from_slice(&output.stdout).unwrap();
+        let said = report["error"].to_string();
+        assert!(said.contains("No space left on device"), "{context}: {said}");
+        match hold_log(&subject, &context) {
+            Some(verdict) => {
+                cut += 1;
+                assert_ne!(verdict, Verdict::Pass, "{context}");
+                assert!(said.contains("write evidence") && said.contains("make room"), "{context}: {said}");
+                assert!(said.contains("the evidence until then is in"), "{context}: {said}");
+            }
+            None => early += 1,
+        }
+    }
+    assert!(cut > 5 && early > 0, "cut {cut} times in the middle, {early} times before the header");
+}
+
+fn kept_whole(subject: &Subject, kib: u64) -> PathBuf {
+    assert_eq!(with_room(subject, kib + 64).status.code(), Some(10));
+    kept(subject).remove(0)
+}
+
+/// The same as an ordinary user meets it: by a limit of the size of files, whose signal must not kill silently.
+#[test]
+fn evidence_beyond_the_size_that_a_file_may_have_stops_the_build_and_says_so() {
+    let flood = r#"
+        fn main() {
+            let long = "x".repeat(200);
+            for at in 0..30_000 { let _ = File::open(format!("/home/dev/.ssh/{long}-{at}")); }
+            tell("end", 1);
+        }
+    "#;
+    let subject = subject().file("build.rs", &format!("{}\n{flood}", crate::support::sandboxed::PRELUDE));
+    empty(&subject.evidence_dir());
+    let mut command = Command::new("sh");
+    // In blocks of 512 bytes: 9 MiB.
+    command.args(["-c", "ulimit -f 18432; exec \"$@\"", "sh", PROGRAM]);
+    subject.arguments(&mut command);
+    let output = Run::spawn(command).finish(Duration::from_mins(2), "9 MiB");
+    assert_eq!(output.status.code(), Some(1), "{}", String::from_utf8_lossy(&output.stdout));
+    let report: Value = serde_json::from_slice(&output.stdout).unwrap();
+    let said = report["error"].to_string();
+    assert!(said.contains("write evidence") && said.contains("File too large"), "{said}");
+    let verdict = hold_log(&subject, "9 MiB");
+    assert!(verdict.is_some_and(|verdict| verdict != Verdict::Pass), "{verdict:?}");
+}
