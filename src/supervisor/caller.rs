@@ -5,6 +5,7 @@
 //! itself: another thread can change them, and a process id can be reused.
 //! [`crate::sys::seccomp::Listener::is_valid`] tells whether the caller still waited.
 
+use std::ffi::CString;
 use std::io::{self, IoSliceMut, Read as _};
 use std::os::fd::{AsFd, OwnedFd};
 use std::path::{Component, Path, PathBuf};
@@ -14,6 +15,8 @@ use nix::fcntl::{OFlag, openat, readlinkat};
 use nix::sys::stat::Mode;
 use nix::sys::uio::{RemoteIoVec, process_vm_readv};
 use nix::unistd::Pid;
+
+use super::links;
 
 /// Bytes of a path, with its end: `PATH_MAX`.
 pub(super) const PATH_CAP: usize = 4096;
@@ -67,6 +70,13 @@ impl Proc {
         openat(&self.0, path.as_str(), flags | OFlag::O_CLOEXEC | OFlag::O_NOCTTY | OFlag::O_NONBLOCK, Mode::empty())
     }
 
+    /// The folder and the path by which a descriptor of our own can be opened anew.
+    pub(super) fn path_of_own(&self, object: impl AsFd) -> io::Result<(OwnedFd, CString)> {
+        use std::os::fd::AsRawFd as _;
+        let path = CString::new(format!("self/fd/{}", object.as_fd().as_raw_fd()))?;
+        Ok((self.0.try_clone()?, path))
+    }
+
     /// The folder that a relative path of the caller's starts from, by name; advisory.
     pub(super) fn base(&self, tid: i32, dirfd: Option<i32>) -> Option<PathBuf> {
         self.link(&base_link(tid, dirfd))
@@ -80,26 +90,24 @@ impl Proc {
 
     /// As [`Self::resolve`], from a folder that is known.
     pub(super) fn resolve_from(&self, tid: i32, base: Option<&Path>, path: &Path) -> PathBuf {
-        if path.is_absolute() {
-            return normal(path);
-        }
-        let base = base.unwrap_or(Path::new("?"));
-        let whole = if path.as_os_str().is_empty() { base.to_owned() } else { normal(&base.join(path)) };
-        self.as_self(tid, &whole).unwrap_or(whole)
+        let whole = match base {
+            _ if path.is_absolute() => normal(path),
+            Some(base) if path.as_os_str().is_empty() => base.to_owned(),
+            Some(base) => normal(&base.join(path)),
+            None => normal(&Path::new("?").join(path)),
+        };
+        links::own_way(&whole, |number| self.is_own(tid, number), |link| self.link(&format!("{tid}/{link}")))
+            .unwrap_or(whole)
+    }
+
+    /// True if the caller's process has this number in one of its namespaces.
+    fn is_own(&self, tid: i32, number: &str) -> bool {
+        self.status(tid, "NStgid").is_some_and(|ids| ids.split_whitespace().any(|id| id == number))
     }
 
     /// The process that a descriptor of the caller's stands for, by its id in its own namespace (proc(5), `fdinfo`).
     pub(super) fn process_behind(&self, tid: i32, fd: i32) -> Option<i64> {
         self.field(&format!("{tid}/fdinfo/{fd}"), "NSpid")?.split_whitespace().last()?.parse().ok()
-    }
-
-    /// The kernel shows a caller's own folder below `/proc` by number: as `/proc/self`.
-    fn as_self(&self, tid: i32, path: &Path) -> Option<PathBuf> {
-        let rest = path.strip_prefix("/proc").ok()?;
-        let number = rest.iter().next()?.to_str()?.parse::<u32>().ok()?.to_string();
-        let own = self.status(tid, "NStgid")?;
-        let tail = rest.strip_prefix(&number).ok()?;
-        own.split_whitespace().any(|id| id == number).then(|| Path::new("/proc/self").join(tail))
     }
 
     /// One line of `/proc/TID/status`.

@@ -12,6 +12,7 @@ use std::path::{Path, PathBuf};
 use nix::errno::Errno;
 
 use super::caller::{self, PATH_CAP, Proc, int, uint};
+use super::links;
 use super::open::{self, Unreadable};
 use crate::sandbox::table::Metadata;
 use crate::sys::metadata::{Change, apply};
@@ -107,6 +108,7 @@ fn find(call: &MetadataCall, tid: i32, procfs: &Proc) -> Result<OwnedFd, Errno> 
     match &call.path {
         None => procfs.open_base(tid, call.dirfd),
         Some(path) if path.is_empty() => Err(Errno::ENOENT),
+        Some(path) if call.follow => links::object_of(tid, call.dirfd, path, procfs),
         Some(path) if path.starts_with(b"/") => open::object(path, None, call.follow),
         Some(path) => open::object(path, Some(&procfs.open_base(tid, call.dirfd)?), call.follow),
     }

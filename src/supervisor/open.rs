@@ -7,6 +7,7 @@
 //! | for writing | the unit's opener thread, in the unit's domain | exact |
 //! | for writing, a decoy that exists | the supervisor, when the unit's domain lacks only the reading | exact |
 //! | procfs, sysfs, devices, FIFOs | the caller itself (continued) | snapshot |
+//! | a descriptor by its name below `/proc/self` | as what it is open on | as that |
 //!
 //! Nothing else in the supervisor opens a path of a caller's.
 
@@ -22,6 +23,7 @@ use nix::sys::stat::{Mode, SFlag, fstat};
 use nix::sys::statfs::{PROC_SUPER_MAGIC, SYSFS_MAGIC, fstatfs};
 
 use super::caller::{self, PATH_CAP, Proc};
+use super::links::{self, Detour};
 use super::opener::{Job, Opener};
 use super::zones::{DEVICE, OWN_DESCRIPTOR, Zone, Zones};
 use crate::evidence::line::{ProgramFile, UnitKind};
@@ -138,114 +140,191 @@ fn makes(flags: OFlag) -> bool {
 /// Carries out the table at the top. Returns what came of it and the path of the object, or, where
 /// there is none, the path by text.
 pub(super) fn open(call: &OpenCall, tid: i32, unit: Unit<'_>, zones: &Zones, procfs: &Proc) -> (Opened, PathBuf) {
-    let by_text = procfs.resolve(tid, call.dirfd, Path::new(std::ffi::OsStr::from_bytes(call.path_from_base())));
-    let zone = zones.of(&by_text, unit.kind, unit.places);
-    match zone {
-        Zone::Kernel => return (Opened::Continued, by_text),
-        Zone::Fixed(name) if !call.writes() || name == DEVICE || name == OWN_DESCRIPTOR => {
-            return (Opened::Counted(name), by_text);
-        }
-        _ => {}
-    }
-    let Ok(path) = CString::new(call.path.clone()) else { return (Opened::Continued, by_text) };
-    let is_absolute = call.path_from_base().starts_with(b"/");
-    let base = if is_absolute { None } else { procfs.open_base(tid, call.dirfd).ok() };
-    if base.is_none() && !is_absolute {
-        // A bad directory descriptor: the kernel says so.
-        return (Opened::Continued, by_text);
-    }
-    if call.writes() {
-        open_for_writing(call, tid, unit, zones, procfs, path, base, by_text)
-    } else {
-        open_for_reading(call, unit, zones, procfs, &path, base.as_ref(), (zone, by_text))
-    }
+    Open { call, tid, unit, zones, procfs }.carry_out()
 }
 
-fn open_for_reading(
-    call: &OpenCall,
-    unit: Unit<'_>,
-    zones: &Zones,
-    procfs: &Proc,
-    path: &CString,
-    base: Option<&OwnedFd>,
-    (zone, by_text): (Zone, PathBuf),
-) -> (Opened, PathBuf) {
-    if let Zone::Dull(name) = zone
-        && !matches!(look(path, base, OFlag::empty(), ResolveFlag::RESOLVE_NO_SYMLINKS), Err(Errno::ELOOP))
-    {
-        return (Opened::Counted(name), by_text);
-    }
-    let follow = call.flags & OFlag::O_NOFOLLOW;
-    let object = match look(path, base, follow, call.resolve | ResolveFlag::RESOLVE_NO_MAGICLINKS) {
-        Ok(object) => object,
-        Err(Errno::ENOENT) if zones.is_library_search(&by_text) => return (Opened::Counted("library-search"), by_text),
-        Err(_) => return (Opened::Continued, by_text),
-    };
-    let Some(real) = procfs.own_descriptor(&object) else { return (Opened::Continued, by_text) };
-    if !zones.is_decoy(&real) {
-        return match zones.of(&real, unit.kind, unit.places) {
-            Zone::Fixed(name) | Zone::Dull(name) => (Opened::Counted(name), real),
-            _ => (Opened::Continued, real),
-        };
-    }
-    if call.flags.contains(OFlag::O_PATH) {
-        return (Opened::Continued, real);
-    }
-    (hand_over(call, procfs, &object), real)
-}
-
-/// Opens, as the supervisor, an object that was seen to be a decoy.
-fn hand_over(call: &OpenCall, procfs: &Proc, object: &OwnedFd) -> Opened {
-    let flags = call.flags & !(OFlag::O_CREAT | OFlag::O_EXCL | OFlag::O_NOFOLLOW);
-    match procfs.reopen(object, flags) {
-        Ok(fd) => finish(call, fd),
-        Err(errno) => Opened::Failed(errno),
-    }
-}
-
-#[expect(clippy::too_many_arguments, reason = "the parts of one call, each used once")]
-fn open_for_writing(
-    call: &OpenCall,
+/// One call, and what is needed to carry it out.
+#[derive(Clone, Copy)]
+struct Open<'a> {
+    call: &'a OpenCall,
     tid: i32,
-    unit: Unit<'_>,
-    zones: &Zones,
-    procfs: &Proc,
-    path: CString,
+    unit: Unit<'a>,
+    zones: &'a Zones,
+    procfs: &'a Proc,
+}
+
+/// Where the walk begins, and the path from there.
+struct Way {
+    /// As `O_PATH`; none for the root.
     base: Option<OwnedFd>,
+    path: CString,
+    /// The absolute path, by text.
     by_text: PathBuf,
-) -> (Opened, PathBuf) {
-    let umask = if makes(call.flags) { procfs.umask(tid) } else { 0 };
-    let (same_path, same_base) = (path.clone(), base.as_ref().and_then(|base| base.try_clone().ok()));
-    let job = Job {
-        base,
-        path,
-        flags: call.flags,
-        mode: call.mode,
-        resolve: call.resolve,
-        umask: Mode::from_bits_truncate(umask),
-    };
-    match unit.opener.open(job) {
-        Ok(fd) => {
-            let real = procfs.own_descriptor(&fd).unwrap_or(by_text);
-            if belongs_to_caller(&fd) { (Opened::Continued, real) } else { (finish(call, fd), real) }
-        }
-        // A link through /proc/self, which is somebody else for us; a FIFO that nobody reads.
-        Err(Errno::ELOOP | Errno::ENXIO) => (Opened::Continued, by_text),
-        Err(Errno::EACCES) => {
-            let object = look(
-                &same_path,
-                same_base.as_ref(),
-                call.flags & OFlag::O_NOFOLLOW,
-                ResolveFlag::RESOLVE_NO_MAGICLINKS,
-            );
-            let real = object.as_ref().ok().and_then(|object| procfs.own_descriptor(object));
-            match (object, real) {
-                (Ok(object), Some(real)) if real.starts_with(zones.home()) => (hand_over(call, procfs, &object), real),
-                (_, real) => (Opened::Failed(Errno::EACCES), real.unwrap_or(by_text)),
+}
+
+/// A link on the way may lead to another object for us than for the caller.
+struct Loop(PathBuf);
+
+type Tried = Result<(Opened, PathBuf), Loop>;
+
+impl Open<'_> {
+    fn carry_out(self) -> (Opened, PathBuf) {
+        let Self { call, tid, procfs, .. } = self;
+        let by_text = procfs.resolve(tid, call.dirfd, as_path(call.path_from_base()));
+        match self.zone(&by_text) {
+            Zone::Kernel => return (Opened::Continued, by_text),
+            Zone::Fixed(name) if !call.writes() || name == DEVICE || name == OWN_DESCRIPTOR => {
+                return (Opened::Counted(name), by_text);
             }
+            _ => {}
         }
-        Err(errno) => (Opened::Failed(errno), by_text),
+        if links::may_be_detour(&call.path) {
+            return self.by_detour(by_text);
+        }
+        let Ok(path) = CString::new(call.path.clone()) else { return (Opened::Continued, by_text) };
+        let is_absolute = call.path_from_base().starts_with(b"/");
+        let base = if is_absolute { None } else { procfs.open_base(tid, call.dirfd).ok() };
+        if base.is_none() && !is_absolute {
+            // A bad directory descriptor: the kernel says so.
+            return (Opened::Continued, by_text);
+        }
+        self.walk(Way { base, path, by_text }).unwrap_or_else(|Loop(by_text)| self.by_detour(by_text))
     }
+
+    fn zone(self, path: &Path) -> Zone {
+        self.zones.of(path, self.unit.kind, self.unit.places)
+    }
+
+    fn walk(self, way: Way) -> Tried {
+        if self.call.writes() { self.for_writing(way) } else { self.for_reading(way) }
+    }
+
+    /// By a way through the folder of a process: what a link there leads to, or what lies below that.
+    fn by_detour(self, by_text: PathBuf) -> (Opened, PathBuf) {
+        let Self { call, tid, procfs, .. } = self;
+        // What openat2 forbids on the way it forbids here, and a bad descriptor is the kernel's to tell.
+        let detour = call.resolve.is_empty().then(|| links::detour(tid, call.dirfd, &call.path, procfs)).flatten();
+        let Some(Ok(Detour { base, rest })) = detour else { return (Opened::Continued, by_text) };
+        let Some(real) = procfs.own_descriptor(&base) else { return (Opened::Continued, by_text) };
+        if rest.is_empty() {
+            return self.descriptor(&base, real);
+        }
+        let by_text = caller::normal(&real.join(as_path(&rest)));
+        let Ok(path) = CString::new(rest) else { return (Opened::Continued, by_text) };
+        self.walk(Way { base: Some(base), path, by_text }).unwrap_or_else(|Loop(by_text)| (Opened::Continued, by_text))
+    }
+
+    /// Opens anew what is open already, by another name for its descriptor.
+    fn descriptor(self, object: &OwnedFd, real: PathBuf) -> (Opened, PathBuf) {
+        let call = self.call;
+        // The name is a link, and it is there: the kernel refuses both.
+        if call.flags.contains(OFlag::O_NOFOLLOW) || call.flags.contains(OFlag::O_CREAT | OFlag::O_EXCL) {
+            return (Opened::Continued, real);
+        }
+        let is_memory = real.as_os_str().as_bytes().starts_with(b"/memfd:");
+        if !real.is_absolute() || is_memory || belongs_to_caller(object) {
+            return (Opened::Counted(OWN_DESCRIPTOR), real);
+        }
+        if !call.writes() {
+            return self.seen(object, real);
+        }
+        let Ok((base, path)) = self.procfs.path_of_own(object) else { return (Opened::Failed(Errno::EACCES), real) };
+        let flags = call.flags & !OFlag::O_CREAT;
+        let (mode, umask, resolve) = (Mode::empty(), Mode::empty(), ResolveFlag::empty());
+        match self.unit.opener.open(Job { base: Some(base), path, flags, mode, resolve, umask }) {
+            Ok(fd) => (finish(call, fd), real),
+            Err(Errno::EACCES) if real.starts_with(self.zones.home()) => (self.hand_over(object), real),
+            Err(errno) => (Opened::Failed(errno), real),
+        }
+    }
+
+    fn for_reading(self, Way { base, path, by_text }: Way) -> Tried {
+        let call = self.call;
+        let look = |flags, resolve| look(&path, base.as_ref(), flags, resolve);
+        if let Zone::Dull(name) = self.zone(&by_text)
+            && !matches!(look(OFlag::empty(), ResolveFlag::RESOLVE_NO_SYMLINKS), Err(Errno::ELOOP))
+        {
+            return Ok((Opened::Counted(name), by_text));
+        }
+        match look(call.flags & OFlag::O_NOFOLLOW, call.resolve | ResolveFlag::RESOLVE_NO_MAGICLINKS) {
+            Ok(object) => Ok(match self.procfs.own_descriptor(&object) {
+                Some(real) => self.seen(&object, real),
+                None => (Opened::Continued, by_text),
+            }),
+            Err(Errno::ELOOP) => Err(Loop(by_text)),
+            Err(Errno::ENOENT) if has_link(&path, base.as_ref()) => Err(Loop(by_text)),
+            Err(Errno::ENOENT) if self.zones.is_library_search(&by_text) => {
+                Ok((Opened::Counted("library-search"), by_text))
+            }
+            Err(_) => Ok((Opened::Continued, by_text)),
+        }
+    }
+
+    /// Opens for reading an object that was seen.
+    fn seen(self, object: &OwnedFd, real: PathBuf) -> (Opened, PathBuf) {
+        if !self.zones.is_decoy(&real) {
+            return match self.zone(&real) {
+                Zone::Fixed(name) | Zone::Dull(name) => (Opened::Counted(name), real),
+                _ => (Opened::Continued, real),
+            };
+        }
+        if self.call.flags.contains(OFlag::O_PATH) {
+            return (Opened::Continued, real);
+        }
+        (self.hand_over(object), real)
+    }
+
+    /// Opens, as the supervisor, an object that was seen to be a decoy.
+    fn hand_over(self, object: &OwnedFd) -> Opened {
+        let flags = self.call.flags & !(OFlag::O_CREAT | OFlag::O_EXCL | OFlag::O_NOFOLLOW);
+        match self.procfs.reopen(object, flags) {
+            Ok(fd) => finish(self.call, fd),
+            Err(errno) => Opened::Failed(errno),
+        }
+    }
+
+    fn for_writing(self, Way { base, path, by_text }: Way) -> Tried {
+        let Self { call, tid, procfs, .. } = self;
+        let umask = if makes(call.flags) { procfs.umask(tid) } else { 0 };
+        let (same_path, same_base) = (path.clone(), base.as_ref().and_then(|base| base.try_clone().ok()));
+        let job = Job {
+            base,
+            path,
+            flags: call.flags,
+            mode: call.mode,
+            resolve: call.resolve | ResolveFlag::RESOLVE_NO_MAGICLINKS,
+            umask: Mode::from_bits_truncate(umask),
+        };
+        Ok(match self.unit.opener.open(job) {
+            Ok(fd) => {
+                let real = procfs.own_descriptor(&fd).unwrap_or(by_text);
+                if belongs_to_caller(&fd) { (Opened::Continued, real) } else { (finish(call, fd), real) }
+            }
+            Err(Errno::ELOOP) => return Err(Loop(by_text)),
+            Err(Errno::ENOENT) if has_link(&same_path, same_base.as_ref()) => return Err(Loop(by_text)),
+            // A FIFO that nobody reads.
+            Err(Errno::ENXIO) => (Opened::Continued, by_text),
+            Err(Errno::EACCES) => {
+                let follow = call.flags & OFlag::O_NOFOLLOW;
+                let object = look(&same_path, same_base.as_ref(), follow, ResolveFlag::RESOLVE_NO_MAGICLINKS);
+                let real = object.as_ref().ok().and_then(|object| procfs.own_descriptor(object));
+                match (object, real) {
+                    (Ok(object), Some(real)) if real.starts_with(self.zones.home()) => (self.hand_over(&object), real),
+                    (_, real) => (Opened::Failed(Errno::EACCES), real.unwrap_or(by_text)),
+                }
+            }
+            Err(errno) => (Opened::Failed(errno), by_text),
+        })
+    }
+}
+
+fn as_path(bytes: &[u8]) -> &Path {
+    Path::new(std::ffi::OsStr::from_bytes(bytes))
+}
+
+/// True if a link is part of the path. `/proc/self` is not there for us, so that a link to it leads nowhere.
+fn has_link(path: &CString, base: Option<&OwnedFd>) -> bool {
+    matches!(look(path, base, OFlag::empty(), ResolveFlag::RESOLVE_NO_SYMLINKS), Err(Errno::ELOOP))
 }
 
 /// The object that a path leads to, without any right to it.

@@ -27,6 +27,7 @@ pub(super) struct Job {
     pub(super) path: CString,
     pub(super) flags: OFlag,
     pub(super) mode: Mode,
+    /// All of it: without `RESOLVE_NO_MAGICLINKS` for a descriptor of our own only.
     pub(super) resolve: ResolveFlag,
     pub(super) umask: Mode,
 }
@@ -75,7 +76,7 @@ fn open_as_unit(job: &Job) -> Result<OwnedFd, Errno> {
     let how = OpenHow::new()
         .flags(job.flags | OFlag::O_CLOEXEC | OFlag::O_NOCTTY | OFlag::O_NONBLOCK)
         .mode(job.mode)
-        .resolve(job.resolve | ResolveFlag::RESOLVE_NO_MAGICLINKS);
+        .resolve(job.resolve);
     match &job.base {
         Some(base) => openat2(base, job.path.as_c_str(), how),
         None => openat2(AT_FDCWD, job.path.as_c_str(), how),

@@ -85,7 +85,7 @@ fn empty(folder: &Path) {
 }
 
 fn kept(subject: &Subject) -> Vec<PathBuf> {
-    fs::read_dir(subject.evidence_dir()).into_iter().flatten().flatten().map(|entry| entry.path()).collect()
+    subject.evidence()
 }
 
 impl Run {

@@ -91,6 +91,8 @@ pub enum Args {
     OpenHow,
     /// One path below a directory (none: cwd), with its flags.
     Path(Option<u8>, u8, Option<Named>),
+    /// A path from the working directory whose last link is followed, too.
+    Target(u8),
     /// Two paths, each with its directory, and the flags.
     Paths(Option<u8>, u8, Option<u8>, u8, Option<Named>),
     /// A symbolic link: contents, directory, path.

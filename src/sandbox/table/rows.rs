@@ -81,7 +81,8 @@ fn files(sysno: Sysno) -> Option<Class> {
         Sysno::creat => row(Kind::FsOpen, Open(None, 0, None, 1), OpenOnBehalf),
         Sysno::openat2 => row(Kind::FsOpen, OpenHow, OpenOnBehalf),
         // Names.
-        Sysno::mkdir | Sysno::truncate => change(Kind::FsWrite, Path(None, 0, None)),
+        Sysno::mkdir => change(Kind::FsWrite, Path(None, 0, None)),
+        Sysno::truncate => change(Kind::FsWrite, Args::Target(0)),
         Sysno::mkdirat => change(Kind::FsWrite, Path(Some(0), 1, None)),
         Sysno::mknod => change(Kind::FsWrite, Path(None, 0, Some(Value(1, names::FILE_TYPE_MASK, names::FILE_TYPE)))),
         Sysno::mknodat => {

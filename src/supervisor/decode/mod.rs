@@ -11,7 +11,7 @@ use std::path::Path;
 
 use super::caller::{self, PATH_CAP, Proc, int, uint};
 use super::open::Unreadable;
-use super::sockets;
+use super::{links, sockets};
 use crate::evidence::Bytes;
 use crate::evidence::line::{ArgState, Base, Object, PathObject};
 use crate::sandbox::table::names::{bit_names, value_name};
@@ -87,6 +87,37 @@ impl Caller<'_> {
     }
 }
 
+impl Caller<'_> {
+    /// As [`Self::path`], of a name that is made, changed or removed: the folder is that of the object, whatever links
+    /// lead to it.
+    fn name(self, dir: Option<u8>, at: u8) -> Result<PathObject, Unreadable> {
+        let mut object = self.path(dir, at)?;
+        let path = object.path.0.as_slice();
+        let end = path.iter().rposition(|byte| *byte != b'/').map_or(0, |last| last + 1);
+        let path = path.get(..end).unwrap_or_default();
+        let Some(slash) = path.iter().rposition(|byte| *byte == b'/') else { return Ok(object) };
+        let (folder, name) = path.split_at(slash + 1);
+        if !matches!(name, b"." | b"..")
+            && let Ok(folder) = links::object_of(self.tid(), self.descriptor(dir), folder, self.procfs)
+            && let Some(folder) = self.procfs.own_descriptor(&folder)
+        {
+            object.resolved = Bytes::from(folder.join(as_path(name)).as_path());
+        }
+        Ok(object)
+    }
+
+    /// As [`Self::path`], of what all links lead to.
+    fn target(self, at: u8) -> Result<PathObject, Unreadable> {
+        let mut object = self.name(None, at)?;
+        if let Ok(found) = links::object_of(self.tid(), None, &object.path.0, self.procfs)
+            && let Some(real) = self.procfs.own_descriptor(&found)
+        {
+            object.resolved = Bytes::from(real.as_path());
+        }
+        Ok(object)
+    }
+}
+
 /// A path of the caller's: its bytes, where it starts, and the absolute path that this means by text.
 pub(super) fn path_object(tid: i32, dirfd: Option<i32>, path: Vec<u8>, procfs: &Proc) -> PathObject {
     let base = if path.starts_with(b"/") { None } else { procfs.base(tid, dirfd) };
@@ -108,11 +139,12 @@ pub(super) fn decode(notification: &Notification, args: Args, procfs: &Proc) -> 
     let snapshot = |object| Ok(Decoded::new(object, ArgState::Snapshot));
     match args {
         Args::Path(dir, at, flags) => {
-            snapshot(Object::Path(PathObject { flags: caller.flags(flags), ..caller.path(dir, at)? }))
+            snapshot(Object::Path(PathObject { flags: caller.flags(flags), ..caller.name(dir, at)? }))
         }
+        Args::Target(at) => snapshot(Object::Path(caller.target(at)?)),
         Args::Paths(from_dir, from, to_dir, to, flags) => snapshot(Object::Paths {
-            from: caller.path(from_dir, from)?,
-            to: PathObject { flags: caller.flags(flags), ..caller.path(to_dir, to)? },
+            from: caller.name(from_dir, from)?,
+            to: PathObject { flags: caller.flags(flags), ..caller.name(to_dir, to)? },
         }),
         Args::Symlink(contents, dir, at) => snapshot(symbolic_link(caller, contents, dir, at)?),
         Args::Program(dir, at, list, flags) => program::decode(caller, dir, at, list, flags),
@@ -133,7 +165,7 @@ pub(super) fn decode(notification: &Notification, args: Args, procfs: &Proc) -> 
 /// The link's contents stand as the path that the link would lead to.
 fn symbolic_link(caller: Caller<'_>, contents: u8, dir: Option<u8>, at: u8) -> Result<Object, Unreadable> {
     let (text, _) = caller::read_string(caller.tid(), caller.register(contents), PATH_CAP)?;
-    let to = caller.path(dir, at)?;
+    let to = caller.name(dir, at)?;
     let folder = to.resolved.as_path().parent().unwrap_or(Path::new("/")).to_owned();
     let target = caller::normal(&folder.join(as_path(&text)));
     let from = PathObject { path: Bytes(text), resolved: Bytes::from(target.as_path()), ..PathObject::default() };
