@@ -267,6 +267,13 @@ pub enum Object {
     None,
 }
 
+impl Address {
+    /// The path of a unix socket, absolute where it is known.
+    pub fn place(&self) -> Option<&Bytes> {
+        self.resolved.as_ref().or(self.path.as_ref())
+    }
+}
+
 impl Object {
     /// An operation that is no more than its names.
     pub fn named(names: Vec<String>) -> Self {
@@ -359,6 +366,9 @@ pub struct Address {
     /// Path of a unix socket; an abstract name begins with a NUL byte.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub path: Option<Bytes>,
+    /// The absolute path of a unix socket that was named relative to the working directory; advisory.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub resolved: Option<Bytes>,
     /// For people, of families without a field of their own: `cid 2 port 80`.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub text: Option<String>,

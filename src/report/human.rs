@@ -60,9 +60,15 @@ pub fn human(report: &Report, options: HumanOptions, writer: &mut impl Write) ->
 pub fn human_error(error: &ReportError, options: HumanOptions, writer: &mut impl Write) -> io::Result<()> {
     let mut page = Page { text: String::new(), width: options.width.clamp(60, 120), color: options.color };
     let word = page.paint("error", Style::new().bold().fg_color(Some(AnsiColor::Red.into())));
-    page.paragraph(&format!("{word}: {}", safe(&error.message)), 2);
-    if let Some(hint) = &error.hint {
-        page.paragraph(&format!("hint: {}", safe(hint)), 2);
+    let mut label = word.as_str();
+    for text in [Some(&error.message), error.hint.as_ref()].into_iter().flatten() {
+        // A message may have lines of its own, such as cargo's.
+        for (at, line) in text.lines().enumerate() {
+            let text =
+                if at == 0 { format!("{label}: {}", safe(line)) } else { format!("  {}", safe(line.trim_start())) };
+            page.paragraph(&text, if at == 0 { 2 } else { 4 });
+        }
+        label = "hint";
     }
     writer.write_all(page.text.as_bytes())
 }

@@ -123,6 +123,7 @@ pub(super) fn decode_address(raw: &[u8]) -> Address {
         ip: None,
         port: None,
         path: None,
+        resolved: None,
         text: None,
         raw: Bytes::from(raw),
     };

@@ -76,7 +76,7 @@ fn address_of<'t>(cx: &'t Context<'_>, i: usize, tried: &'t Tried<'_>) -> Option
 
 /// Sockets inside the unit's own folders, and abstract names, which end at the namespace's border.
 fn is_own_unix(tried: &Tried<'_>, address: &Address) -> bool {
-    address.path.as_ref().is_some_and(|path| path.0.first().is_none_or(|&b| b == 0) || tried.unit.owns(&normalise(&path.0)))
+    address.place().is_some_and(|path| path.0.first().is_none_or(|&b| b == 0) || tried.unit.owns(&normalise(&path.0)))
 }
 
 #[cfg(test)]

@@ -24,7 +24,7 @@ pub(crate) const CODE: Code = Code {
 fn rule(cx: &Context<'_>, out: &mut Vec<Draft>) {
     for tried in cx.tried.iter().filter(|t| matches!(t.attempt.kind, Kind::NetConnect | Kind::NetSend)) {
         let (Object::Address(address) | Object::Message { to: address, .. }) = &tried.attempt.object else { continue };
-        let Some(path) = address.path.as_ref().filter(|p| !p.0.is_empty()) else { continue };
+        let Some(path) = address.place().filter(|p| !p.0.is_empty()) else { continue };
         let Some((service, subject)) = daemon(cx, tried, &path.0) else { continue };
         let draft = Draft::new(cx, tried, CODE.name, Severity::High).map(|draft| {
             draft
@@ -58,8 +58,24 @@ fn daemon(cx: &Context<'_>, tried: &Tried<'_>, path: &[u8]) -> Option<(String, B
 
 #[cfg(test)]
 mod tests {
+    use crate::evidence::line::Object;
     use crate::evidence::testing::OUT;
     use crate::judge::codes::testing::script;
+
+    #[test]
+    fn a_relative_path_is_taken_for_where_it_leads() {
+        let relative = |path: &str| {
+            script(|u| {
+                u.unix("docker.sock").with(|a| {
+                    if let Object::Address(address) = &mut a.object {
+                        address.resolved = Some(path.into());
+                    }
+                })
+            })
+        };
+        assert_eq!(relative("/var/run/docker.sock"), ["unix-socket high /var/run/docker.sock"]);
+        assert!(relative(&format!("{OUT}/docker.sock")).is_empty());
+    }
 
     #[test]
     fn daemons_are_recognised_by_path_and_by_abstract_name() {

@@ -13,7 +13,7 @@ use super::caller::{self, PATH_CAP, Proc, int, uint};
 use super::open::Unreadable;
 use super::{links, sockets};
 use crate::evidence::Bytes;
-use crate::evidence::line::{ArgState, Base, Object, PathObject};
+use crate::evidence::line::{Address, ArgState, Base, Object, PathObject};
 use crate::sandbox::table::names::{bit_names, value_name};
 use crate::sandbox::table::{Args, Named};
 use crate::sys::seccomp::Notification;
@@ -150,12 +150,13 @@ pub(super) fn decode(notification: &Notification, args: Args, procfs: &Proc) -> 
         Args::Program(dir, at, list, flags) => program::decode(caller, dir, at, list, flags),
         Args::Socket => Ok(Decoded::new(sockets::socket_object(notification), ArgState::Exact)),
         Args::Address => {
-            let address = sockets::read_address(caller.tid(), caller.register(1), caller.register(2))?;
+            let mut address = sockets::read_address(caller.tid(), caller.register(1), caller.register(2))?;
+            caller.place(&mut address);
             snapshot(Object::Address(address))
         }
-        Args::SendTo => sent(sockets::read_sendto(notification)?),
-        Args::SendMessage => sent(sockets::read_sendmsg(notification)?),
-        Args::SendMessages => sent(sockets::read_sendmmsg(notification)?),
+        Args::SendTo => Ok(caller.sent(sockets::read_sendto(notification)?)),
+        Args::SendMessage => Ok(caller.sent(sockets::read_sendmsg(notification)?)),
+        Args::SendMessages => Ok(caller.sent(sockets::read_sendmmsg(notification)?)),
         Args::Signal(recipient, number) => Ok(Decoded::new(signal::decode(caller, recipient, number), ArgState::Exact)),
         Args::Parts(parts) => Ok(operation::decode(caller, parts)),
         Args::Open(..) | Args::OpenHow | Args::Metadata(_) => Ok(Decoded::new(Object::None, ArgState::Exact)),
@@ -172,8 +173,23 @@ fn symbolic_link(caller: Caller<'_>, contents: u8, dir: Option<u8>, at: u8) -> R
     Ok(Object::Paths { from, to })
 }
 
-#[expect(clippy::unnecessary_wraps, reason = "one arm of many that can fail")]
-fn sent(messages: Vec<sockets::Message>) -> Result<Decoded, Unreadable> {
-    let object = messages.iter().find_map(sockets::Message::object).unwrap_or(Object::None);
-    Ok(Decoded { messages, ..Decoded::new(object, ArgState::Snapshot) })
+impl Caller<'_> {
+    /// Says where a unix socket lies that is named relative to the working directory.
+    fn place(self, address: &mut Address) {
+        let named = address.path.as_ref().filter(|path| path.0.first().is_some_and(|first| !b"/\0".contains(first)));
+        if let Some(path) = named {
+            let whole = self.procfs.resolve(self.tid(), None, as_path(&path.0));
+            address.resolved = Some(Bytes::from(whole.as_path()));
+        }
+    }
+
+    fn sent(self, mut messages: Vec<sockets::Message>) -> Decoded {
+        for message in &mut messages {
+            if let Some(address) = &mut message.to {
+                self.place(address);
+            }
+        }
+        let object = messages.iter().find_map(sockets::Message::object).unwrap_or(Object::None);
+        Decoded { messages, ..Decoded::new(object, ArgState::Snapshot) }
+    }
 }
