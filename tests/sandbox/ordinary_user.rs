@@ -109,7 +109,8 @@ fn the_guarantees_are_those_of_root() {
             }
         } else {
             met("by-name", 0);
-            met("by-fd-path", libc::EACCES);
+            met("by-fd-path", 0);
+            met("map-by-loader", libc::EACCES);
             met("rename-to-own", libc::EXDEV);
         }
     }

@@ -53,7 +53,11 @@ fn others(cx: &Context<'_>, tried: &Tried<'_>, argv: &[Bytes]) -> BTreeMap<Vec<u
             Captured::Script => ProgramFile::Script,
             Captured::Sent | Captured::Dropped => continue,
         };
-        others.insert(normalise(&artifact.path.0), file);
+        let path = normalise(&artifact.path.0);
+        // `ldd` asks for a list of what programs load, also of those that other units made.
+        if !cx.in_target(&path) || tried.unit.owns(&path) || cx.writers(&path).next().is_some() {
+            others.insert(path, file);
+        }
     }
     others.remove(&tried.path);
     others
