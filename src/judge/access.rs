@@ -53,7 +53,8 @@ pub(crate) fn changes<'t>(tried: &'t Tried<'_>) -> Vec<Change<'t>> {
         Kind::FsMeta | Kind::FsRemove => vec![at(Touch::Existing, false)],
         Kind::FsMount => vec![at(Touch::Existing, true)],
         Kind::FsLink if tried.is_rename() => {
-            vec![at(Touch::Maybe, true), Change { path: &tried.from, touch: Touch::Existing, plants: false }]
+            let plants = tried.is_exchange();
+            vec![at(Touch::Maybe, true), Change { path: &tried.from, touch: Touch::Existing, plants }]
         }
         Kind::FsLink => vec![at(Touch::New, true)],
         _ => Vec::new(),
@@ -65,7 +66,7 @@ pub(crate) fn verb(tried: &Tried<'_>, change: &Change<'_>) -> &'static str {
     match tried.attempt.kind {
         Kind::FsRemove => "remove",
         Kind::FsMeta => "change the attributes of",
-        Kind::FsLink if change.path == tried.from => "rename",
+        Kind::FsLink if change.path == tried.from && !change.plants => "rename",
         Kind::FsLink if tried.is_rename() => "move something to",
         Kind::FsLink => "make a link at",
         Kind::FsMount => "mount something at",
@@ -227,6 +228,8 @@ pub(crate) fn read_path<'t>(tried: &'t Tried<'_>) -> Option<&'t [u8]> {
         // A file that was opened without rights is read through /proc/self/fd; a folder is only a way.
         Kind::FsOpen if !(has_flag(tried, "O_PATH") && has_flag(tried, "O_DIRECTORY")) => &tried.path,
         Kind::FsWrite if has_flag(tried, "O_RDWR") => &tried.path,
+        // An exchange brings what lay at the new path, too.
+        Kind::FsLink if tried.is_exchange() && tried.unit.owns(&tried.from) => &tried.path,
         // Another name for a file is as good as its contents.
         Kind::FsLink if tried.is_hard_link() || tried.is_rename() => &tried.from,
         _ => return None,

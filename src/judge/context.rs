@@ -55,6 +55,12 @@ impl Tried<'_> {
         self.attempt.syscall.starts_with("rename")
     }
 
+    /// True for a rename that puts what lay at the new path in the place of the old one.
+    pub(crate) fn is_exchange(&self) -> bool {
+        let Object::Paths { to, .. } = &self.attempt.object else { return false };
+        self.is_rename() && to.flags.iter().any(|flag| flag == "RENAME_EXCHANGE")
+    }
+
     pub(crate) fn is_hard_link(&self) -> bool {
         self.attempt.syscall.starts_with("link")
     }
@@ -169,9 +175,12 @@ impl<'a> Context<'a> {
             // A folder of that name, at another time, is not the file.
             Kind::FsWrite if tried.attempt.syscall.starts_with("mkdir") => {}
             Kind::FsWrite | Kind::FsLink => {
-                let writers = self.writers.entry(tried.path.clone()).or_default();
-                if writers.len() < MAX_WRITERS {
-                    writers.push(position);
+                let other = tried.is_exchange().then_some(&tried.from);
+                for path in std::iter::once(&tried.path).chain(other) {
+                    let writers = self.writers.entry(path.clone()).or_default();
+                    if writers.len() < MAX_WRITERS {
+                        writers.push(position);
+                    }
                 }
                 self.remember_link(tried);
             }
@@ -198,6 +207,9 @@ impl<'a> Context<'a> {
     fn remember_link(&mut self, tried: &Tried<'a>) {
         let is_made = tried.attempt.kind == Kind::FsLink && tried.attempt.syscall.starts_with("symlink");
         let target = if is_made { Some(tried.from.clone()) } else { self.links.get(&tried.from).cloned() };
+        if let Some(other) = self.links.get(&tried.path).filter(|_| tried.is_exchange()).cloned() {
+            self.links.insert(tried.from.clone(), other);
+        }
         if let Some(target) = target.filter(|target| !target.is_empty() && !tried.path.is_empty()) {
             self.links.insert(tried.path.clone(), target);
         }
@@ -292,7 +304,8 @@ impl<'a> Context<'a> {
                 if writer.attempt.kind != Kind::FsLink || writer.from.is_empty() {
                     return false;
                 }
-                open.push(&writer.from);
+                // Of an exchange, what lies at either name came from the other one.
+                open.push(if writer.path == path { &writer.from } else { &writer.path });
             }
         }
         true

@@ -1,5 +1,6 @@
 //! A named conclusion about some attempts.
 
+use std::cmp::Reverse;
 use std::collections::BTreeMap;
 
 use serde::Serialize;
@@ -61,7 +62,7 @@ pub(crate) struct Draft {
     pub(crate) count: u64,
     /// Part of a chain: it sends, or asks for something outside.
     pub(crate) is_egress: bool,
-    /// Of drafts about the same, the words of another one are better.
+    /// Nothing was there: of drafts about the same, the words of another one are better.
     pub(crate) is_faint: bool,
 }
 
@@ -213,9 +214,12 @@ fn merge(into: &mut Draft, draft: Draft) {
 /// How many subjects a code has in one unit, and the draft for those beyond the bound.
 type Counted = BTreeMap<(PackageId, Option<UnitId>, &'static str), (usize, Option<Draft>)>;
 
-/// A unit that tried ten thousand paths makes forty findings, and one about the rest.
+/// A unit that tried ten thousand paths makes forty findings, and one about the rest. The worst are named, and of these
+/// what was there, so that dull tries crowd none of them out.
 fn fold(drafts: impl Iterator<Item = Draft>) -> Vec<Draft> {
     let mut kept: Vec<Draft> = Vec::new();
+    let mut drafts: Vec<_> = drafts.collect();
+    drafts.sort_by_key(|draft| (Reverse(draft.severity), draft.is_faint));
     let mut seen = Counted::new();
     for draft in drafts {
         let (count, rest) = seen.entry((draft.package.clone(), draft.unit, draft.code)).or_default();
@@ -331,6 +335,20 @@ mod tests {
     use crate::evidence::testing::LogBuilder;
     use crate::judge::judge;
     use crate::policy::Policy;
+
+    #[test]
+    fn what_is_worse_or_was_there_is_named_among_many() {
+        let log = LogBuilder::new().build_script("u", |mut u| {
+            for i in 0..100 {
+                u = u.open(format!("/home/dev/.ssh/{i}").as_str()).denied(2).connect("127.0.0.1", i + 1);
+            }
+            u.open("/home/dev/.ssh/id_ed25519").connect("192.0.2.1", 80)
+        });
+        let judgement = judge(&log.log(), &Policy::shipped());
+        let named: Vec<_> = judgement.packages[0].findings.iter().map(|f| f.subject.as_str()).collect();
+        assert!(named.contains(&"~/.ssh/id_ed25519") && named.contains(&"192.0.2.1:80"), "{named:?}");
+        assert!(named.contains(&"61 more"), "{named:?}");
+    }
 
     #[test]
     fn a_fingerprint_does_not_depend_on_the_number_of_the_unit() {

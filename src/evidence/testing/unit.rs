@@ -109,6 +109,15 @@ impl UnitBuilder {
         self.attempt(Kind::FsLink, syscall, Object::Paths { from: object(from), to: object(to) })
     }
 
+    /// The last rename exchanges its two names.
+    pub(crate) fn exchanges(self) -> Self {
+        self.with(|a| {
+            if let Object::Paths { to, .. } = &mut a.object {
+                to.flags.push("RENAME_EXCHANGE".to_owned());
+            }
+        })
+    }
+
     /// `lineage` is that of the caller, nearest first, after the caller itself.
     pub(crate) fn exec(self, file: ProgramFile, argv: &[&str], ancestors: &[&str]) -> Self {
         let mut lineage: Vec<Bytes> = vec![self.exe.as_str().into()];

@@ -73,7 +73,8 @@ fn rule(cx: &Context<'_>, out: &mut Vec<Draft>) {
     for tried in &cx.tried {
         let Some(secret) = secret(cx, tried).filter(|s| !s.is_folder) else { continue };
         let (class, attack) = secret.rule.map_or(("decoy", "T1552.001"), |r| (r.class.as_str(), r.attack.as_str()));
-        let draft = Draft::new(cx, tried, CODE.name, Severity::High).map(|draft| {
+        let draft = Draft::new(cx, tried, CODE.name, Severity::High).map(|mut draft| {
+            draft.is_faint = tried.attempt.errno == Some(libc::ENOENT);
             draft
                 .at(cx, secret.path)
                 .with("class", class.into())
@@ -91,6 +92,15 @@ mod tests {
     use crate::judge::codes::testing::{found, script};
 
     const KEY: &str = "/home/dev/.ssh/id_ed25519";
+
+    #[test]
+    fn an_exchange_brings_a_key_to_either_name() {
+        let own = format!("{OUT}/k");
+        for (from, to) in [(own.as_str(), KEY), (KEY, own.as_str())] {
+            let found = script(|u| u.link("renameat2", from, to).exchanges());
+            assert_eq!(found[0], "credential-read high ~/.ssh/id_ed25519", "{from}");
+        }
+    }
 
     #[test]
     fn opening_a_key_is_a_finding_whoever_opens_it() {

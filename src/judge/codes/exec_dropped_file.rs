@@ -76,18 +76,20 @@ fn draft(cx: &Context<'_>, tried: &Tried<'_>, path: &[u8], argv: &[Bytes]) -> Op
     })
 }
 
-fn is_dropped(cx: &Context<'_>, tried: &Tried<'_>, path: &[u8], file: ProgramFile) -> bool {
+/// True for what came with nothing that this build may run.
+pub(super) fn is_dropped(cx: &Context<'_>, tried: &Tried<'_>, path: &[u8], file: ProgramFile) -> bool {
     // Nobody but the caller can tell what is there.
     if is_detour(path) {
         return true;
     }
-    if cx.policy.is_system(path) || file == ProgramFile::Absent {
+    // What it was kept from writing would be there on another machine.
+    let was_written = cx.writers(path).next().is_some();
+    if cx.policy.is_system(path) || (file == ProgramFile::Absent && !was_written) {
         return false;
     }
     if path.starts_with(b"/memfd:") {
         return true;
     }
-    let was_written = cx.writers(path).next().is_some();
     if cx.in_sources(path) && !was_written {
         return false;
     }
@@ -100,7 +102,8 @@ fn is_dropped(cx: &Context<'_>, tried: &Tried<'_>, path: &[u8], file: ProgramFil
     }
     // A search over PATH asks for known names also where nothing is.
     let is_searched = !was_written && file == ProgramFile::Unknown && is_in_path(cx, path);
-    cx.in_tmp(path) || ((cx.in_home(path) || is_below(path, b"/root")) && !is_searched)
+    let is_home = cx.in_home(path) || is_below(path, b"/root");
+    cx.in_tmp(path) || (is_home && !is_searched) || (was_written && !cx.is_compiled(path))
 }
 
 /// True for a way through a link of `/proc` that only its process can follow, such as `/proc/self/cwd/x`. No honest
@@ -155,6 +158,14 @@ mod tests {
         }
         let found = script(|u| u.exec(ProgramFile::Elf, &["/bin/sh", "/tmp/x.sh"], &[]));
         assert_eq!(codes(&found), ["exec-dropped-file"]);
+    }
+
+    #[test]
+    fn what_could_not_be_written_and_so_is_not_there_counts_as_well() {
+        for path in ["/tmp/rust-setup", "/dev/shm/x", "/root/x", "/run/x", "/srv/x"] {
+            let found = script(|u| u.write(path).denied(13).exec(ProgramFile::Absent, &[path], &[]));
+            assert_eq!(codes(&found), ["exec-dropped-file", "write-outside"], "{path}");
+        }
     }
 
     #[test]
@@ -227,6 +238,18 @@ mod tests {
         let (a, b) = (format!("{OUT}/a"), format!("{OUT}/b"));
         let found = script(|u| u.write(a.as_str()).link("rename", &a, &b).run(&[b.as_str()]));
         assert_eq!(codes(&found), ["exec-dropped-file"]);
+    }
+
+    #[test]
+    fn an_exchange_of_two_names_does_not_wash_it() {
+        let (payload, test) = (format!("{OUT}/payload"), format!("{OUT}/conftest"));
+        for (from, to) in [(&payload, &test), (&test, &payload)] {
+            let found = script(|u| {
+                let u = u.by("/usr/bin/x86_64-linux-gnu-ld.bfd").write(test.as_str()).by(SCRIPT).write(payload.as_str());
+                u.link("renameat2", from, to).exchanges().run(&[test.as_str()])
+            });
+            assert_eq!(codes(&found), ["exec-dropped-file"], "{from}");
+        }
     }
 
     #[test]

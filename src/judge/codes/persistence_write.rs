@@ -54,6 +54,15 @@ mod tests {
     }
 
     #[test]
+    fn an_exchange_counts_at_both_of_its_names() {
+        let (bashrc, new) = ("/home/dev/.bashrc", format!("{OUT}/new"));
+        for (from, to) in [(bashrc, new.as_str()), (&new, bashrc)] {
+            let found = script(|u| u.link("renameat2", from, to).exchanges());
+            assert_eq!(found, ["persistence-write critical ~/.bashrc"], "{from}");
+        }
+    }
+
+    #[test]
     fn hooks_and_cargo_settings_count_wherever_they_lie() {
         for path in [
             format!("{CONSUMER}/.git/hooks/post-checkout"),

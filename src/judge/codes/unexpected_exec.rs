@@ -102,6 +102,7 @@ fn reason(cx: &Context<'_>, tried: &Tried<'_>, argv: &[Bytes], file: ProgramFile
         }
         Some(_) if units.is_empty() || units.contains(&tried.unit.kind()) || below_driver => None,
         None if below_driver || !is_program_of_system(cx, tried, file) => None,
+        None if super::exec_dropped_file::is_dropped(cx, tried, &tried.path, file) => None,
         _ => Some(Reason::Unknown),
     }
 }
