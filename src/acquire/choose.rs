@@ -103,7 +103,7 @@ fn nearest_names<'a>(name: &str, known: impl Iterator<Item = &'a str>) -> Vec<St
     let close = (wanted.chars().count() / 3).clamp(1, 3);
     let mut scored: Vec<(usize, &str)> = known
         .map(|known| (strsim::damerau_levenshtein(&wanted, &plain(known)), known))
-        .filter(|(distance, _)| *distance <= close)
+        .filter(|(distance, known)| *distance <= close && *known != name)
         .collect();
     scored.sort_unstable();
     scored.into_iter().take(SUGGESTIONS).map(|(_, name)| name.to_owned()).collect()
@@ -210,5 +210,7 @@ mod tests {
         assert_eq!(nearest_names("sedre", ["serde", "serde_json", "rand"].into_iter()), ["serde"]);
         assert!(nearest_names("proc-macro3", POPULAR.lines()).contains(&"proc-macro2".to_owned()));
         assert!(nearest_names("zzzzzzzzzzzz", POPULAR.lines()).is_empty());
+        // A name that was taken from the registry is no hint for itself.
+        assert!(nearest_names("serde", ["serde"].into_iter()).is_empty());
     }
 }
