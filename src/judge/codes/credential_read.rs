@@ -74,7 +74,8 @@ fn rule(cx: &Context<'_>, out: &mut Vec<Draft>) {
         let Some(secret) = secret(cx, tried).filter(|s| !s.is_folder) else { continue };
         let (class, attack) = secret.rule.map_or(("decoy", "T1552.001"), |r| (r.class.as_str(), r.attack.as_str()));
         let draft = Draft::new(cx, tried, CODE.name, Severity::High).map(|mut draft| {
-            draft.is_faint = tried.attempt.errno == Some(libc::ENOENT);
+            // ENOENT: the file was not there.
+            draft.is_faint = tried.attempt.errno == Some(2);
             draft
                 .at(cx, secret.path)
                 .with("class", class.into())
