@@ -10,6 +10,7 @@ mod completeness;
 mod context;
 mod coverage;
 mod diagnosis;
+mod expected;
 mod finding;
 mod paths;
 mod shell;
@@ -98,6 +99,7 @@ pub fn judge(log: &EvidenceLog, policy: &Policy) -> Judgement {
     for code in codes::ALL {
         (code.rule)(&cx, &mut drafts);
     }
+    expected::lower(&cx, &mut drafts);
     chains::raise(&cx, &mut drafts);
     let findings = finding::group(&cx, drafts);
     let completeness = completeness::of(&cx);

@@ -1,5 +1,6 @@
 //! A policy with the places of one run put in.
 
+use super::crates::{CrateRule, Known};
 use super::file::{
     ConfigRule, DirectiveRule, ExceptionRule, HostRule, Policy, Role, SecretRule, SocketRule, StartupRule, Sweeps,
     WriteRule,
@@ -166,6 +167,11 @@ impl<'p> BoundPolicy<'p> {
                 && self.is_system(program)
                 && named(&rule.programs)
         })
+    }
+
+    /// The rule that knows this finding of a crate.
+    pub fn crate_rule(&self, finding: &Known<'_>) -> Option<&'p CrateRule> {
+        self.policy.crates.iter().find(|rule| rule.covers(finding))
     }
 
     /// The first rule that matches a directive's value, or an environment variable's name.

@@ -7,6 +7,7 @@ use sha2::{Digest as _, Sha256};
 use toml::Spanned;
 
 use super::DEFAULT;
+use super::crates::CrateRule;
 use super::pattern::{NamePattern, PathPattern, SuffixPattern};
 use super::severity::Severity;
 use crate::evidence::line::{PolicyRecord, UnitKind};
@@ -59,6 +60,9 @@ pub struct Policy {
     /// What build scripts tell cargo.
     #[serde(default, rename = "directive")]
     pub directives: Vec<DirectiveRule>,
+    /// What single crates are known to try.
+    #[serde(default, rename = "crate")]
+    pub crates: Vec<CrateRule>,
 }
 
 /// When many become a sweep. Distinct paths outside a unit's own places.
@@ -367,6 +371,7 @@ impl Policy {
         let more = self.configs.iter().map(|r| &r.why).chain(self.startups.iter().map(|r| &r.why));
         let rest = self.hosts.iter().map(|r| &r.why).chain(self.sockets.iter().map(|r| &r.why));
         let last = self.exceptions.iter().map(|r| &r.why).chain(self.directives.iter().map(|r| &r.why));
-        own.chain(files).chain(more).chain(rest).chain(last)
+        let crates = self.crates.iter().map(|r| &r.why);
+        own.chain(files).chain(more).chain(rest).chain(last).chain(crates)
     }
 }

@@ -5,11 +5,13 @@
 //! `policies/README.md` describes the file.
 
 mod bound;
+mod crates;
 mod file;
 mod pattern;
 mod severity;
 
 pub use bound::{BoundPolicy, Place, Writer};
+pub use crates::{CrateRule, Known, Versions};
 pub use file::{
     ConfigRule, DirectiveRule, ExceptionRule, HostRule, Policy, PolicyError, ProgramRule, Role, SecretRule, SocketRule,
     StartupRule, Sweeps, WriteRule,
@@ -66,5 +68,43 @@ mod tests {
     fn another_format_or_version_is_refused() {
         let text = DEFAULT.replacen("version = 1", "version = 2", 1);
         assert!(Policy::parse(&text).unwrap_err().to_string().contains("version"));
+    }
+
+    /// Every text with a wildcard in the shipped policy: the table, how far it reaches, the text.
+    fn wildcards() -> Vec<String> {
+        let table: toml::Table = DEFAULT.parse().unwrap();
+        let mut all = Vec::new();
+        for (name, rules) in table.iter().filter_map(|(name, value)| Some((name, value.as_array()?))) {
+            for (field, value) in rules.iter().filter_map(toml::Value::as_table).flatten() {
+                let texts: Vec<_> = value.as_array().map_or_else(|| vec![value], |values| values.iter().collect());
+                for text in texts.into_iter().filter_map(toml::Value::as_str).filter(|text| text.contains('*')) {
+                    let is_text = matches!(field.as_str(), "values" | "abstract" | "subject" | "summary");
+                    let reach = match field.as_str() {
+                        "why" => continue,
+                        "below" => "a name and all below",
+                        "suffix" => "a name at any depth",
+                        _ if is_text => "any text",
+                        _ => "one name",
+                    };
+                    let literal = text.chars().filter(|c| c.is_alphanumeric()).count();
+                    all.push(format!("{name}.{field}: {text}  ({reach}, {literal} letters fixed)"));
+                }
+            }
+        }
+        all.sort();
+        all
+    }
+
+    #[test]
+    #[expect(clippy::print_stdout, reason = "for a person who asks with --nocapture")]
+    fn every_wildcard_of_the_shipped_policy_is_known_with_its_width() {
+        let all = wildcards();
+        println!("{}", all.join("\n"));
+        insta::assert_snapshot!(all.join("\n"));
+        // What allows is bound to names; only what makes things worse, or nothing better, may be any text.
+        let bare = |line: &&String| line.contains(" 0 letters fixed");
+        let widest: Vec<_> = all.iter().filter(bare).collect();
+        let texts = ["*", "@*"].map(|text| format!("directive.values: {text}  (any text, 0 letters fixed)"));
+        assert_eq!(widest, texts.iter().collect::<Vec<_>>());
     }
 }
