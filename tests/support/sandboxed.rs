@@ -30,6 +30,24 @@ pub const PRELUDE: &str = include_str!("../sandbox/payloads/prelude.rs");
 /// The program under test.
 pub const PROGRAM: &str = env!("CARGO_BIN_EXE_sandbox-check");
 
+/// The program, started so that SIGINT and SIGTERM are not ignored: a shell's background process ignores the first.
+pub fn program() -> Command {
+    if !ignores_signals() {
+        return Command::new(PROGRAM);
+    }
+    let mut command = Command::new("env");
+    command.args(["--default-signal=INT,TERM", PROGRAM]);
+    command
+}
+
+/// What we ignore, our children ignore.
+fn ignores_signals() -> bool {
+    let status = fs::read_to_string("/proc/self/status").unwrap();
+    let ignored = status.lines().find_map(|line| line.strip_prefix("SigIgn:")).unwrap().trim();
+    let bit = |signal: i32| 1_u64 << (signal - 1);
+    u64::from_str_radix(ignored, 16).unwrap() & (bit(libc::SIGINT) | bit(libc::SIGTERM)) != 0
+}
+
 /// A crate in a folder of its own.
 pub struct Subject {
     name: &'static str,
@@ -69,7 +87,7 @@ impl Subject {
 
     /// The program with this crate as its target, and with folders of its own for cache, state and evidence.
     pub fn command(&self) -> Command {
-        let mut command = Command::new(PROGRAM);
+        let mut command = program();
         self.arguments(&mut command);
         command
     }
