@@ -86,6 +86,9 @@ pub struct CheckArgs {
     /// Record further classes of calls: probes (stat, access and readlink; slower)
     #[arg(long, value_enum, value_name = "CLASS", value_delimiter = ',', help_heading = "Sandbox")]
     pub trace: Vec<TraceClass>,
+    /// How much is built
+    #[arg(long, value_enum, value_name = "DEPTH", default_value_t = DepthArg::Check, help_heading = "Sandbox")]
+    pub depth: DepthArg,
     /// Print what would run, as JSON, and run nothing
     #[arg(long, help_heading = "Sandbox")]
     pub print_plan: bool,
@@ -150,6 +153,15 @@ pub enum Format {
     Human,
     /// For programs; docs/report.schema.json
     Json,
+}
+
+/// How much is built.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, ValueEnum)]
+pub enum DepthArg {
+    /// What executes at build time: build scripts, macro libraries, and what these need
+    Build,
+    /// Everything that `cargo check` compiles, so that macros meet their real inputs; slower
+    Check,
 }
 
 /// Further classes of calls.

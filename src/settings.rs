@@ -9,7 +9,8 @@ use std::time::{SystemTime, UNIX_EPOCH};
 use etcetera::BaseStrategy as _;
 
 use crate::acquire::{AcquireSettings, Request};
-use crate::cli::{CheckArgs, FailOn, Format, ReportArgs, TraceClass};
+use crate::cli::{CheckArgs, DepthArg, FailOn, Format, ReportArgs, TraceClass};
+use crate::evidence::line::Depth;
 use crate::policy::{Policy, Severity};
 use crate::sandbox::limits::Limits;
 use crate::sandbox::spec::Identity;
@@ -39,6 +40,8 @@ pub struct Settings {
     pub limits: Limits,
     /// Those that were typed, for the report.
     pub given_limits: Vec<String>,
+    /// How much of the graph is built.
+    pub depth: Depth,
     /// What is notified beyond the table.
     pub trace: Trace,
     /// How it is judged and told.
@@ -132,6 +135,10 @@ impl Settings {
             jobs: args.jobs.map_or(cpus, usize::from),
             limits,
             given_limits,
+            depth: match args.depth {
+                DepthArg::Build => Depth::Build,
+                DepthArg::Check => Depth::Check,
+            },
             trace: Trace { probes: args.trace.contains(&TraceClass::Probes) },
             reporting: Reporting::new(&args.reports)?,
             evidence: args

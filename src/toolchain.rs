@@ -23,6 +23,15 @@ pub struct HostToolchain {
     pub record: Toolchain,
 }
 
+impl HostToolchain {
+    /// True if this cargo knows `--compile-time-deps`, which builds only what executes at build time: since 1.90.
+    pub fn builds_only_what_executes(&self) -> bool {
+        let version = self.record.cargo.split_whitespace().nth(1).unwrap_or_default();
+        let mut numbers = version.split(['.', '-']).map_while(|part| part.parse::<u32>().ok());
+        (numbers.next(), numbers.next()) >= (Some(1), Some(90))
+    }
+}
+
 /// Why no toolchain can be used.
 #[derive(Debug, thiserror::Error)]
 pub enum ToolchainError {
@@ -101,4 +110,25 @@ fn ask(program: &Path, toolchain: Option<&str>, args: &[&str]) -> Result<String,
         return Err(ToolchainError::Ask { program, text });
     }
     Ok(String::from_utf8_lossy(&output.stdout).trim().to_owned())
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_cargo_that_builds_only_what_executes_is_known_by_its_version() {
+        let of = |cargo: &str| {
+            let record = Toolchain { cargo: cargo.to_owned(), rustc: String::new(), host: String::new() };
+            let none = PathBuf::new();
+            HostToolchain { sysroot: none.clone(), cargo: none.clone(), rustc: none, record }
+                .builds_only_what_executes()
+        };
+        for new in ["cargo 1.90.0 (840b83a10 2025-07-30)", "cargo 1.95.0", "cargo 1.97.0-nightly (x)", "cargo 2.0.0"] {
+            assert!(of(new), "{new}");
+        }
+        for old in ["cargo 1.89.0 (x)", "cargo 1.8.0", "cargo", "", "cargo x.y"] {
+            assert!(!of(old), "{old}");
+        }
+    }
 }

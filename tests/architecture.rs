@@ -31,7 +31,7 @@ const LAYERS: &[(&str, &[&str])] = &[
     // The program.
     ("cli", &[]),
     ("remedy", &[]),
-    ("settings", &["acquire", "cli", "policy", "sandbox"]),
+    ("settings", &["acquire", "cli", "evidence", "policy", "sandbox"]),
     ("signals", &["acquire", "sandbox", "sys"]),
     ("progress", &["acquire", "sandbox"]),
 ];

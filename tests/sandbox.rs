@@ -21,6 +21,7 @@ mod sandbox {
     mod captured;
     mod decoded;
     mod decoys;
+    mod depth;
     mod detours;
     mod ends;
     mod files;

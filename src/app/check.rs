@@ -11,6 +11,7 @@ use super::tell::{Teller, complain, deliver, fail, failed_to};
 use crate::acquire::{self, AcquireError, Acquired, Silent};
 use crate::cli::{CheckArgs, Format};
 use crate::evidence::file::{Opened, counters_path, open};
+use crate::evidence::line::Depth;
 use crate::exit::ExitCode;
 use crate::judge::Verdict;
 use crate::plan::build::{RunSettings, plan};
@@ -58,6 +59,14 @@ fn check(args: &CheckArgs, mut settings: Settings, teller: &Teller, signals: &Si
         );
         let hint = "start as an ordinary user, or give the container a range of 65536 ids".to_owned();
         return fail(teller, ExitCode::NoSandbox, message, Some(hint));
+    }
+    if settings.depth == Depth::Build && !toolchain.builds_only_what_executes() {
+        let version = &toolchain.record.cargo;
+        let _ = writeln!(
+            io::stderr(),
+            "note: {version} cannot build only what executes at build time; everything is checked instead"
+        );
+        settings.depth = Depth::Check;
     }
     settings.acquire.cargo.clone_from(&toolchain.cargo);
     settings.acquire.toolchain.clone_from(&settings.toolchain);
@@ -114,6 +123,7 @@ fn prepare(
         jobs: settings.jobs,
         limits: settings.limits.clone(),
         given_limits: settings.given_limits.clone(),
+        depth: settings.depth,
         trace: settings.trace,
         now: settings.now,
         kernel: kernel(),

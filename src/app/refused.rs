@@ -101,6 +101,7 @@ fn header(package: &PackageId, settings: &Settings, toolchain: &HostToolchain) -
         layout: layout("", &toolchain.sysroot),
         started: settings.now,
         given: Vec::new(),
+        depth: crate::evidence::line::Depth::default(),
         policy: Some(settings.reporting.policy.record()),
     }
 }

@@ -31,9 +31,23 @@ pub struct Header {
     /// What the user let in: `env NAME`, `read PATH`. Printed in the report.
     #[serde(default)]
     pub given: Vec<String>,
+    /// How much of the graph was built.
+    #[serde(default)]
+    pub depth: Depth,
     /// The policy that the run was made under. Since version 2.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub policy: Option<PolicyRecord>,
+}
+
+/// How much of the graph is built.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "kebab-case")]
+pub enum Depth {
+    /// What executes at build time: build scripts, macro libraries, and what these need.
+    Build,
+    /// All that `cargo check` compiles, so that macros meet their real inputs.
+    #[default]
+    Check,
 }
 
 /// A policy, as evidence and reports tell it from others.

@@ -13,7 +13,7 @@ pub use super::attempt::{
 };
 use super::bytes::Bytes;
 pub use super::header::{
-    DecoyClass, DecoyPath, Header, Layer, LayerStatus, Layout, MacroKind, MacroName, Package, PackageSource,
+    DecoyClass, DecoyPath, Depth, Header, Layer, LayerStatus, Layout, MacroKind, MacroName, Package, PackageSource,
     PolicyRecord, Target, TargetKind, Tool, Toolchain,
 };
 use crate::ids::{PackageId, Sha256Digest, UnitId};

@@ -6,12 +6,14 @@ use serde::Serialize;
 
 use super::context::Context;
 use super::paths::contains;
-use crate::evidence::line::{Line, MacroKind, MacroName, Package, UnitKind, UnitOutcome, note};
+use crate::evidence::line::{Depth, Line, MacroKind, MacroName, Package, UnitKind, UnitOutcome, note};
 use crate::ids::{PackageId, UnitId};
 
 /// What was exercised.
 #[derive(Clone, Debug, Default, PartialEq, Eq, Serialize)]
 pub struct Coverage {
+    /// How much of the graph was built.
+    pub depth: Depth,
     /// Of the whole build.
     pub build_scripts: BuildScripts,
     /// Of the whole build.
@@ -43,7 +45,7 @@ pub struct MacroLibraries {
 }
 
 pub(super) fn of(cx: &Context<'_>) -> Coverage {
-    let mut coverage = Coverage::default();
+    let mut coverage = Coverage { depth: cx.log.header.depth, ..Coverage::default() };
     let consumers: BTreeSet<_> = cx
         .units
         .0
@@ -90,7 +92,9 @@ fn whole_graph_was_built(cx: &Context<'_>) -> bool {
     let is_fine = |unit: &super::units::Unit<'_>| {
         unit.kind() == UnitKind::CompileConsumer || unit.end.is_some_and(|end| end.outcome == UnitOutcome::Ok)
     };
-    let consumer_ran = cx.units.0.values().any(|unit| unit.kind() == UnitKind::CompileConsumer);
+    // In depth `build` the consumer is not compiled.
+    let consumer_ran =
+        cx.log.header.depth == Depth::Build || cx.units.0.values().any(|unit| unit.kind() == UnitKind::CompileConsumer);
     ended && consumer_ran && cx.units.0.values().all(is_fine)
 }
 

@@ -13,7 +13,7 @@ use super::{CONSUMER_NAME, root};
 use crate::acquire::Acquired;
 use crate::evidence::Bytes;
 use crate::evidence::file::counters_path;
-use crate::evidence::line::{FORMAT, Header, Layout, Package, PackageSource, Tool, VERSION};
+use crate::evidence::line::{Depth, FORMAT, Header, Layout, Package, PackageSource, Tool, VERSION};
 use crate::ids::PackageId;
 use crate::sandbox::limits::{Limit, Limits};
 use crate::sandbox::spec::{CargoCommand, Contents, Identity, MountOp, SandboxSpec, SelfTestTargets};
@@ -23,6 +23,9 @@ use crate::toolchain::HostToolchain;
 /// The folder of the host's that the private root is mounted over, in our own mount namespace. It must
 /// be one that every user can enter: the run's folder lies in a home.
 const ROOT: &str = "/tmp";
+
+/// Makes a stable cargo accept unstable options.
+const BOOTSTRAP: &str = "RUSTC_BOOTSTRAP";
 
 /// What the user's settings and the machine decide about a run.
 #[derive(Clone, Debug)]
@@ -41,6 +44,8 @@ pub struct RunSettings {
     pub limits: Limits,
     /// What is notified beyond the table.
     pub trace: Trace,
+    /// How much of the graph is built.
+    pub depth: Depth,
     /// Those that the user set, for the report.
     pub given_limits: Vec<String>,
     /// Seconds since the Unix epoch.
@@ -101,8 +106,9 @@ pub fn plan(acquired: &Acquired, toolchain: &HostToolchain, settings: &RunSettin
         identity,
         root: PathBuf::from(ROOT),
         mounts,
-        cargo: cargo_command(acquired, &layout, variables, settings.jobs),
+        cargo: cargo_command(acquired, &layout, variables, settings),
         rustc: format!("{}/bin/rustc", layout.toolchain),
+        refuses_bootstrap: refuses_bootstrap(toolchain, settings),
         reads: settings.read.clone(),
         limits: settings.limits.clone(),
         trace: settings.trace,
@@ -113,6 +119,12 @@ pub fn plan(acquired: &Acquired, toolchain: &HostToolchain, settings: &RunSettin
         evidence,
         captured: run("captured"),
     })
+}
+
+/// A nightly cargo only warns, and so does one whose user has set the variable.
+fn refuses_bootstrap(toolchain: &HostToolchain, settings: &RunSettings) -> bool {
+    let is_unstable = ["-nightly", "-dev"].iter().any(|mark| toolchain.record.cargo.contains(mark));
+    !is_unstable && !settings.env.iter().any(|(name, _)| name == BOOTSTRAP)
 }
 
 /// Folders in memory hold no more than the limits say. The root itself holds only what we put there.
@@ -163,7 +175,14 @@ fn project_files(project: &Consumer) -> Vec<MountOp> {
 
 /// The one command. Sources are replaced and the shim is put in by `--config`, so that the
 /// configuration file that lies in `$CARGO_HOME` is a decoy.
-fn cargo_command(acquired: &Acquired, layout: &Layout, env: Vec<(String, String)>, jobs: usize) -> CargoCommand {
+///
+/// In depth `build` cargo itself is told to accept an unstable option; the shim keeps that from every unit.
+fn cargo_command(
+    acquired: &Acquired,
+    layout: &Layout,
+    mut env: Vec<(String, String)>,
+    settings: &RunSettings,
+) -> CargoCommand {
     let mut args: Vec<String> = [
         "cargo",
         "check",
@@ -185,7 +204,12 @@ fn cargo_command(acquired: &Acquired, layout: &Layout, env: Vec<(String, String)
         }
         config(&format!("source.{name:?}.replace-with"), "verified");
     }
-    args.extend(["--jobs".to_owned(), jobs.to_string()]);
+    args.extend(["--jobs".to_owned(), settings.jobs.to_string()]);
+    if settings.depth == Depth::Build {
+        args.extend(["-Zunstable-options".to_owned(), "--compile-time-deps".to_owned()]);
+        env.retain(|(name, _)| name != BOOTSTRAP);
+        env.push((BOOTSTRAP.to_owned(), "1".to_owned()));
+    }
     CargoCommand { program: format!("{}/bin/cargo", layout.toolchain), args, env, cwd: layout.consumer.clone() }
 }
 
@@ -239,6 +263,7 @@ fn header(
         started: settings.now,
         given,
         // What it is judged by is not the plan's business.
+        depth: settings.depth,
         policy: None,
     }
 }

@@ -12,7 +12,7 @@ use anstyle::{AnsiColor, Style};
 use super::{EnforcementStatus, Report, ReportError, ReportFinding, ReportPackage};
 use crate::evidence::Bytes;
 use crate::evidence::captured::SUFFIX;
-use crate::evidence::line::{Captured, Integrity, LayerStatus, PolicyRecord, UnitKind};
+use crate::evidence::line::{Captured, Depth, Integrity, LayerStatus, PolicyRecord, UnitKind};
 use crate::judge::Verdict;
 use crate::policy::Severity;
 
@@ -260,6 +260,10 @@ impl Page {
             ),
             17,
         );
+        if report.coverage.depth == Depth::Build {
+            let text = "depth            build: what runs at build time, and what it needs; --depth check compiles all";
+            self.paragraph(text, 17);
+        }
         self.paragraph("functions        none called: code that acts when the program runs is not seen here", 17);
     }
 

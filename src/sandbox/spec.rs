@@ -25,6 +25,9 @@ pub struct SandboxSpec {
     pub cargo: CargoCommand,
     /// The absolute path of rustc inside.
     pub rustc: String,
+    /// True where a build script that sets `RUSTC_BOOTSTRAP` fails, as it does under a stable cargo.
+    #[serde(default)]
+    pub refuses_bootstrap: bool,
     /// Paths that the user let in; every unit may read them.
     pub reads: Vec<PathBuf>,
     /// Upper bounds.

@@ -9,7 +9,7 @@ use crate::bare::calls::{self, FileType};
 use crate::bare::runtime::Start;
 use crate::command_line::CommandLine;
 use crate::fail;
-use crate::protocol::{End, Request, Role};
+use crate::protocol::{BOOTSTRAP, End, Request, Role};
 use crate::unit::{self, Program};
 
 const REAL: &[u8] = b".real";
@@ -80,8 +80,23 @@ pub(crate) fn run(exe: &[u8], real: &[u8], start: Start) -> i32 {
     for fd in [crate::HANDOFF, out_writer, err_writer] {
         calls::close(fd);
     }
-    crate::relay::relay(&granted, [(out, 1), (err, 2)]);
-    let unit::Report { status, left, detached } = unit::wait(&running);
+    let said = crate::relay::relay(&granted, [(out, 1), (err, 2)]);
+    let unit::Report { mut status, left, detached } = unit::wait(&running);
+    if let Some(value) = said.bootstrap.filter(|_| granted.plan.refuses_bootstrap) {
+        unit::tell(&granted, &[BOOTSTRAP, &value[..]].concat());
+        calls::write_all(
+            2,
+            &[
+                b"error: cannot set `RUSTC_BOOTSTRAP=",
+                &value[..],
+                b"` from a build script: it would subvert the stability guarantees of Rust\n",
+            ]
+            .concat(),
+        );
+        if status == 0 {
+            status = 1 << 8;
+        }
+    }
     crate::rustc::remove_tree(&granted.plan.tmp);
     unit::tell_end(&granted, &End { status, left, detached, refused: Vec::new() });
     unit::leave(status)

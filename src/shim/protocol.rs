@@ -10,6 +10,7 @@
 //! | the unit's helper | [`LISTENER`] | the listener |
 //! | supervisor | [`GO`]: the listener is watched | |
 //! | shim | [`OUTPUT_FULL`], if the unit printed more than it may | |
+//! | shim | [`BOOTSTRAP`], if a build script set that variable | |
 //! | shim | [`End`]: how it ended | |
 //!
 //! Integers are little endian, byte strings have a 32-bit length in front.
@@ -24,6 +25,8 @@ pub const LISTENER: &[u8] = b"listener";
 pub const GO: &[u8] = b"go";
 /// The unit printed more than it may; the rest is thrown away.
 pub const OUTPUT_FULL: &[u8] = b"output";
+/// A build script set `RUSTC_BOOTSTRAP`; the value follows.
+pub const BOOTSTRAP: &[u8] = b"bootstrap=";
 /// No message is longer (bytes).
 pub const LIMIT: usize = 160 * 1024;
 
@@ -82,6 +85,8 @@ pub struct Plan {
     pub filter_flags: u32,
     /// Bytes that the unit may print.
     pub output_limit: u64,
+    /// True if a build script that sets `RUSTC_BOOTSTRAP` fails, as it does under a stable cargo.
+    pub refuses_bootstrap: bool,
 }
 
 /// How a unit ended.
@@ -144,6 +149,7 @@ impl Reply {
                 out.byte(1);
                 out.number(plan.filter_flags);
                 out.long_number(plan.output_limit);
+                out.byte(u8::from(plan.refuses_bootstrap));
                 for field in [&plan.program, &plan.private_out, &plan.tmp, &plan.filter] {
                     out.bytes(field);
                 }
@@ -163,6 +169,7 @@ impl Reply {
             1 => Self::Plan(Plan {
                 filter_flags: input.number()?,
                 output_limit: input.long_number()?,
+                refuses_bootstrap: input.byte()? != 0,
                 program: input.bytes()?,
                 private_out: input.bytes()?,
                 tmp: input.bytes()?,
@@ -279,6 +286,7 @@ mod tests {
             filter: [7; 16].to_vec(),
             filter_flags: 8,
             output_limit: 1 << 40,
+            refuses_bootstrap: true,
         };
         assert_eq!(Reply::decode(&Reply::Plan(plan.clone()).encode()), Some(Reply::Plan(plan)));
         let end = End { status: -1, left: 2, detached: 1, refused: [b"a".to_vec(), Vec::new()].to_vec() };

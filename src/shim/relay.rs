@@ -4,6 +4,7 @@
 use alloc::vec::Vec;
 
 use crate::bare::calls;
+use crate::directives::Lines;
 use crate::protocol::OUTPUT_FULL;
 use crate::unit::Granted;
 
@@ -41,16 +42,17 @@ impl<'a> Room<'a> {
     }
 }
 
-/// Passes each stream on until every writer is gone.
-pub(crate) fn relay(granted: &Granted, streams: [(usize, usize); 2]) {
+/// Passes each stream on until every writer is gone. What the first one tells cargo comes back.
+pub(crate) fn relay(granted: &Granted, streams: [(usize, usize); 2]) -> Lines {
     let mut room = Room::new(granted);
+    let mut lines = Lines::default();
     let mut buffer = alloc::vec![0_u8; 64 * 1024];
     let mut open: Vec<(usize, usize)> = streams.to_vec();
     while !open.is_empty() {
         let readable = match calls::wait_readable(&open.iter().map(|(from, _)| *from).collect::<Vec<_>>()) {
             Ok(readable) => readable,
             Err(calls::Errno(calls::EINTR)) => continue,
-            Err(_) => return,
+            Err(_) => break,
         };
         let mut at = 0;
         open.retain(|(from, to)| {
@@ -60,7 +62,12 @@ pub(crate) fn relay(granted: &Granted, streams: [(usize, usize); 2]) {
             }
             let Some(bytes) = room.read(*from, &mut buffer) else { return false };
             calls::write_all(*to, bytes);
+            if *to == streams[0].1 {
+                lines.push(bytes);
+            }
             true
         });
     }
+    lines.end_line();
+    lines
 }

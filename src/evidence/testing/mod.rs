@@ -5,9 +5,9 @@ mod unit;
 pub(crate) use unit::UnitBuilder;
 
 use super::line::{
-    Address, DecoyClass, DecoyPath, Directive, FORMAT, Fact, Header, Integrity, Layer, LayerStatus, Layout, Line,
-    MacroKind, MacroName, Note, Output, Package, PackageSource, Target, TargetKind, Tool, Toolchain, Totals, UnitEnd,
-    UnitKind, UnitOutcome, UnitStart, VERSION,
+    Address, DecoyClass, DecoyPath, Depth, Directive, FORMAT, Fact, Header, Integrity, Layer, LayerStatus, Layout,
+    Line, MacroKind, MacroName, Note, Output, Package, PackageSource, Target, TargetKind, Tool, Toolchain, Totals,
+    UnitEnd, UnitKind, UnitOutcome, UnitStart, VERSION,
 };
 use super::{Bytes, EvidenceLog};
 use crate::ids::{PackageId, Sha256Digest, UnitId};
@@ -100,6 +100,7 @@ impl LogBuilder {
             },
             started: 1_795_000_000,
             given: Vec::new(),
+            depth: Depth::Check,
             policy: None,
         };
         Self { header, lines: Vec::new(), seq: 0, unit: 0 }

@@ -9,14 +9,14 @@ use nix::sys::epoll::EpollFlags;
 
 use super::{EventLoop, Failed, Result, Source};
 use crate::evidence::Bytes;
-use crate::evidence::line::{Line, UnitEnd, UnitKind, UnitOutcome, UnitStart, note};
+use crate::evidence::line::{Directive, Line, UnitEnd, UnitKind, UnitOutcome, UnitStart, note};
 use crate::handoff::{self, Datagram};
 use crate::ids::UnitId;
 use crate::sandbox::channel::Event;
 use crate::sandbox::filter::UNIT_FILTER_FLAGS;
 use crate::sandbox::limits::Limit;
 use crate::sandbox::ruleset;
-use crate::shim::protocol::{End, GO, KNOCK, LISTENER, OUTPUT_FULL, Plan, Reply, Request};
+use crate::shim::protocol::{BOOTSTRAP, End, GO, KNOCK, LISTENER, OUTPUT_FULL, Plan, Reply, Request};
 use crate::supervisor::capture::Capturer;
 use crate::supervisor::handle::Handler;
 use crate::supervisor::limits::Act;
@@ -85,10 +85,21 @@ impl EventLoop<'_> {
         if datagram.bytes == OUTPUT_FULL {
             return self.hit(Limit::Output, Some(number), Act::Tell);
         }
+        if let Some(value) = datagram.bytes.strip_prefix(BOOTSTRAP) {
+            return self.refused_bootstrap(number, value);
+        }
         if let (Some(end), Some(shim)) = (End::decode(&datagram.bytes), self.shims.get_mut(&number)) {
             shim.ended.get_or_insert(Ended::Told(end));
         }
         Ok(())
+    }
+
+    /// cargo does not tell what a script said that failed.
+    fn refused_bootstrap(&mut self, number: u32, value: &[u8]) -> Result<()> {
+        let package = self.shims.get(&number).and_then(|shim| shim.unit.as_ref()).and_then(|unit| unit.package.clone());
+        let Some(package) = package else { return Ok(()) };
+        let value = Bytes([b"RUSTC_BOOTSTRAP=", value].concat());
+        self.write(&Line::Directive(Directive { package, kind: "env".to_owned(), value }))
     }
 
     fn admit(&mut self, number: u32, bytes: &[u8]) -> Result<()> {
@@ -114,6 +125,7 @@ impl EventLoop<'_> {
                     filter: self.filter.clone(),
                     filter_flags: UNIT_FILTER_FLAGS,
                     output_limit: self.spec.limits.of(Limit::Output),
+                    refuses_bootstrap: self.spec.refuses_bootstrap,
                 };
                 (Reply::Plan(plan), Some(Unit::new(id, &admitted, domain)))
             }
