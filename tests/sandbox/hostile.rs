@@ -86,6 +86,22 @@ fn thousands_of_threads_that_wait_at_once_are_all_answered() {
 }
 
 #[test]
+fn twenty_thousand_threads_that_wait_at_once_are_all_answered_and_counted_to_the_last() {
+    let run = run("threads", &["--limit", "processes=32000", "--env", "HOSTILE_THREADS=20000"]);
+    assert_eq!(run.value("threads"), "20000");
+    // Together with the unit's other opens these are a few more than the lines of one class.
+    let (recorded, dropped) = (distinct(&run, "/waiting/").len(), totals(&run)["dropped"].as_u64().unwrap());
+    assert!(recorded > 19_900, "{recorded}");
+    assert_eq!(u64::try_from(recorded).unwrap() + dropped, 20_000);
+    if dropped > 0 {
+        let reasons: Vec<_> = run.report["completeness"]["reasons"].as_array().unwrap().iter().collect();
+        assert!(reasons.iter().any(|reason| reason["code"] == "evidence-lost"), "{reasons:?}");
+    } else {
+        is_complete(&run);
+    }
+}
+
+#[test]
 fn the_longest_path_is_recorded_whole_and_the_longest_arguments_by_their_size() {
     let run = run("long", &[]);
     run.met("longest", libc::ENOENT);

@@ -1,7 +1,7 @@
 // Callers that want to be lost, each under a name given as the crate's feature by the test.
 
 use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
-use std::sync::{Arc, Barrier};
+use std::sync::{Arc, Barrier, Condvar, Mutex};
 use std::thread;
 
 extern "C" {
@@ -93,33 +93,54 @@ fn many_calls() {
     }
 }
 
-/// As many threads as there may be, all waiting for an answer at once.
+extern "C" {
+    fn pthread_attr_init(attributes: *mut u64) -> c_int;
+    fn pthread_attr_setstacksize(attributes: *mut u64, size: usize) -> c_int;
+    fn pthread_create(thread: *mut usize, attributes: *const u64, run: extern "C" fn(usize) -> usize, argument: usize) -> c_int;
+    fn pthread_join(thread: usize, result: *mut usize) -> c_int;
+}
+
+static GO: (Mutex<bool>, Condvar) = (Mutex::new(false), Condvar::new());
+static STARTED: AtomicUsize = AtomicUsize::new(0);
+
+extern "C" fn waiting_thread(path: usize) -> usize {
+    STARTED.fetch_add(1, Ordering::SeqCst);
+    let mut gone = GO.0.lock().unwrap();
+    while !*gone {
+        gone = GO.1.wait(gone).unwrap();
+    }
+    drop(gone);
+    let _ = ask(path);
+    0
+}
+
+/// As many threads as are asked for, all waiting for an answer at once. Not std's: each of those takes four mappings,
+/// and a process may have 65,530.
 fn waiting_threads() {
-    let wanted = std::env::var("HOSTILE_THREADS").map_or(3000, |text| text.parse().unwrap());
-    let (go, started) = (Arc::new(AtomicBool::new(false)), Arc::new(AtomicUsize::new(0)));
+    let wanted: usize = std::env::var("HOSTILE_THREADS").map_or(3000, |text| text.parse().unwrap());
+    // A pthread_attr_t has 56 bytes.
+    let mut attributes = [0_u64; 16];
+    unsafe { pthread_attr_init(attributes.as_mut_ptr()) };
+    unsafe { pthread_attr_setstacksize(attributes.as_mut_ptr(), 16 * 1024) };
     let mut threads = Vec::new();
     for at in 0..wanted {
-        let (go, started) = (go.clone(), started.clone());
-        let spawned = thread::Builder::new().stack_size(16 * 1024).spawn(move || {
-            let path = c(format!("/waiting/{at}"));
-            started.fetch_add(1, Ordering::SeqCst);
-            while !go.load(Ordering::SeqCst) {
-                thread::sleep(std::time::Duration::from_millis(20));
-            }
-            let _ = ask(path);
-        });
-        match spawned {
-            Ok(thread) => threads.push(thread),
-            Err(error) => { tell("no-thread", error.raw_os_error().unwrap_or(-1)); break }
+        let mut thread = 0;
+        let path = c(format!("/waiting/{at}"));
+        let error = unsafe { pthread_create(&mut thread, attributes.as_ptr(), waiting_thread, path) };
+        if error != 0 {
+            tell("no-thread", error);
+            break;
         }
+        threads.push(thread);
     }
-    while started.load(Ordering::SeqCst) < threads.len() {
+    while STARTED.load(Ordering::SeqCst) < threads.len() {
         thread::sleep(std::time::Duration::from_millis(5));
     }
     tell("threads", threads.len());
-    go.store(true, Ordering::SeqCst);
+    *GO.0.lock().unwrap() = true;
+    GO.1.notify_all();
     for thread in threads {
-        thread.join().unwrap();
+        unsafe { pthread_join(thread, &mut 0) };
     }
 }
 
