@@ -134,6 +134,17 @@ impl Proc {
         self.status(tid, "Tgid")?.parse().ok()
     }
 
+    /// When a process started, in ticks since the boot: with its id it names one process, whatever it runs (proc_pid_stat(5)).
+    pub(super) fn started(&self, process: i32) -> Option<u64> {
+        let path = format!("{process}/stat");
+        let fd = openat(&self.0, path.as_str(), OFlag::O_RDONLY | OFlag::O_CLOEXEC, Mode::empty()).ok()?;
+        let mut text = Vec::new();
+        std::fs::File::from(fd).take(4096).read_to_end(&mut text).ok()?;
+        // The name stands in brackets and may hold anything.
+        let end = text.iter().rposition(|byte| *byte == b')')?;
+        std::str::from_utf8(text.get(end + 1..)?).ok()?.split_ascii_whitespace().nth(19)?.parse().ok()
+    }
+
     /// The caller's process id in its own, innermost namespace.
     pub(super) fn inner_process(&self, tid: i32) -> Option<i64> {
         self.status(tid, "NStgid")?.split_whitespace().last()?.parse().ok()

@@ -19,6 +19,8 @@ pub(super) struct Expected(HashMap<i32, Start>);
 
 #[derive(Debug)]
 struct Start {
+    /// Of the process: a later one with the same number says nothing about this start.
+    started: Option<u64>,
     recorded: PathBuf,
     file: ProgramFile,
     /// What the process ran before.
@@ -46,7 +48,8 @@ impl Expected {
         if self.0.len() >= Self::MOST {
             self.0.retain(|process, _| procfs.exe(*process).is_some());
         }
-        self.0.insert(process, Start { recorded: program.resolved.as_path().to_owned(), file: *file, before });
+        let (started, recorded) = (procfs.started(process), program.resolved.as_path().to_owned());
+        self.0.insert(process, Start { started, recorded, file: *file, before });
     }
 
     /// Looks what the caller's process runs. `is_system` says of a path that nothing inside can write there.
@@ -56,6 +59,10 @@ impl Expected {
         }
         let process = procfs.process(tid)?;
         let start = self.0.get(&process)?;
+        if procfs.started(process) != start.started {
+            self.0.remove(&process);
+            return None;
+        }
         let runs = procfs.exe(tid)?;
         if runs == start.before && runs != start.recorded {
             // Not yet, or it failed.
@@ -101,7 +108,7 @@ mod tests {
     use super::*;
 
     fn judge(file: ProgramFile, runs: &str) -> Option<ArgState> {
-        let start = Start { recorded: "/usr/bin/true".into(), file, before: "/out/script".into() };
+        let start = Start { started: Some(1), recorded: "/usr/bin/true".into(), file, before: "/out/script".into() };
         start.judge(runs.into(), |path| path.starts_with("/usr")).map(|found| found.state)
     }
 

@@ -4,7 +4,8 @@ use std::collections::BTreeSet;
 
 use serde_json::Value;
 
-use crate::support::sandboxed::{Attempt, Run, Subject};
+use crate::require;
+use crate::support::sandboxed::{Attempt, PROGRAM, Run, Subject};
 
 /// What the supervisor may use, in KiB.
 const MOST_MEMORY: u64 = 64 * 1024;
@@ -66,6 +67,37 @@ fn a_storm_of_signals_neither_repeats_nor_hides_a_call() {
     let recorded = run.attempts("fs.write").into_iter().filter(|attempt| attempt.path.contains("/storm-"));
     let made: BTreeSet<_> = recorded.map(|attempt| attempt.path).collect();
     assert_eq!(made.len(), 3000);
+    is_complete(&run);
+}
+
+/// In a PID namespace of its own that has few numbers: each is used again after some hundred processes.
+#[test]
+fn a_process_number_that_is_used_again_means_the_new_process() {
+    let kernel = nix::sys::utsname::uname().unwrap().release().to_string_lossy().into_owned();
+    let mut numbers = kernel.split(|c: char| !c.is_ascii_digit()).map_while(|part| part.parse::<u32>().ok());
+    let version = (numbers.next().unwrap_or(0), numbers.next().unwrap_or(0));
+    require!(version >= (6, 14), "before Linux 6.14 the bound on process numbers is the whole machine's");
+    let subject = Subject::new("hostile").build_script(include_str!("payloads/hostile.rs"));
+    let (id, group) = (nix::unistd::getuid(), nix::unistd::getgid());
+    let again =
+        if id.is_root() { String::new() } else { format!("unshare --user --map-user={id} --map-group={group} ") };
+    let mut command = std::process::Command::new("unshare");
+    if !id.is_root() {
+        command.args(["--user", "--map-root-user"]);
+    }
+    let script = format!("echo 600 > /proc/sys/kernel/pid_max || exit 99; exec {again}\"$@\"");
+    command.args(["--pid", "--fork", "--mount-proc", "sh", "-c", &script, "sh", PROGRAM]);
+    subject.arguments(&mut command);
+    command.args(["--env", "HOSTILE=reused"]);
+    let run = subject.read(&command.output().unwrap());
+    assert!(run.value("failed").parse::<u32>().unwrap() > 300, "{}", run.value("failed"));
+    let ours = |line: &&Value| path_of(line) == "/reused/a";
+    let shells: BTreeSet<_> = run.of("attempt").filter(ours).map(|line| line["exe"].to_string()).collect();
+    assert!(shells.len() == 1 && shells.iter().all(|exe| exe.contains("sh\"")), "{shells:?}");
+    assert_eq!(times(&run, |line| path_of(line) == "/reused/a"), 1500);
+    // The number of a child whose start failed says nothing about the subshell that has it now.
+    let changed: Vec<_> = run.of("attempt").filter(|line| line["arg_state"] == "changed").collect();
+    assert!(changed.is_empty(), "{changed:#?}");
     is_complete(&run);
 }
 

@@ -259,6 +259,31 @@ fn read_key() {
     let _ = File::open("/asked/by-the-unreadable");
 }
 
+/// Children whose start fails and who say nothing more, beside subshells that soon have their numbers.
+fn reused_numbers(out: &str) {
+    let broken = format!("{out}/broken");
+    fs::write(&broken, b"\x7fELF and nothing that runs").unwrap();
+    let _ = call(90, &[c(&broken), 0o755]);
+    let (program, argv) = (c(&broken), Box::leak(Box::new([c("broken"), 0])).as_ptr() as usize);
+    let script = "i=0; while [ $i -lt 1500 ]; do ( : < /reused/a ); i=$((i+1)); done 2>/dev/null";
+    let mut shells = std::process::Command::new("/bin/sh").args(["-c", script]).spawn().unwrap();
+    let (mut failed, mut highest, mut wraps) = (0, 0, 0);
+    while shells.try_wait().unwrap().is_none() {
+        let child = unsafe { fork() };
+        if child == 0 {
+            let error = call(59, &[program, argv, 0]).err();
+            let _ = call(231, &[usize::from(error == Some(8))]);
+        }
+        let mut status = 0_u32;
+        let _ = call(61, &[child as usize, std::ptr::addr_of_mut!(status) as usize, 0, 0]);
+        failed += u32::from(status == 1 << 8);
+        wraps += u32::from(child < highest);
+        highest = child;
+    }
+    tell("failed", failed);
+    tell("wraps", wraps);
+}
+
 /// Names that would break a line, a terminal, a decoder or a page.
 fn names(out: &str) {
     use std::os::unix::ffi::OsStrExt as _;
@@ -294,6 +319,7 @@ fn main() {
         "unreadable" => unreadable_program(&out),
         "read-key" => read_key(),
         "names" => names(&out),
+        "reused" => reused_numbers(&out),
         other => panic!("{other}"),
     }
 }
