@@ -21,6 +21,8 @@ pub struct HostToolchain {
     pub rustc: PathBuf,
     /// As evidence has it.
     pub record: Toolchain,
+    /// All that cargo and rustc say of themselves: the commits that they were built from.
+    pub described: String,
 }
 
 /// Why no toolchain can be used.
@@ -80,8 +82,9 @@ pub fn find(name: Option<&str>) -> Result<HostToolchain, ToolchainError> {
     if host != "x86_64-unknown-linux-gnu" {
         return Err(ToolchainError::Host(host));
     }
-    let record = Toolchain { cargo: first_line(&ask(&cargo, None, &["-V"])?), rustc: first_line(&verbose), host };
-    Ok(HostToolchain { sysroot, cargo, rustc, record })
+    let of_cargo = ask(&cargo, None, &["-vV"])?;
+    let record = Toolchain { cargo: first_line(&of_cargo), rustc: first_line(&verbose), host };
+    Ok(HostToolchain { sysroot, cargo, rustc, record, described: format!("{of_cargo}\n{verbose}\n") })
 }
 
 fn first_line(text: &str) -> String {
