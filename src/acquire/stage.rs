@@ -122,6 +122,25 @@ struct Subject {
     release: Option<Release>,
 }
 
+impl Subject {
+    /// From where a resolution sets out. Of a local package all features count.
+    fn start(&self) -> offline::Start {
+        let mut start = offline::Start::default();
+        for local in &self.locals {
+            for dependency in &local.manifest.dependencies {
+                start.ask(dependency.package.as_ref().unwrap_or(&dependency.alias), []);
+            }
+            if let Some(release) = local.manifest.as_release(NO_CHECKSUM) {
+                start.follow(&release, &release.feature_names().into_iter().collect());
+            }
+        }
+        if let Some(release) = &self.release {
+            start.ask(&release.id.name, self.dependency.features.iter().map(String::as_str));
+        }
+        start
+    }
+}
+
 struct Parts {
     target: Target,
     packages: Vec<SourcePackage>,
@@ -296,10 +315,7 @@ impl Stage<'_> {
         }
         let mut config = Vec::new();
         if self.offline && matches!(default.source, Source::Sparse(_)) {
-            let local = subject.locals.iter().flat_map(|package| &package.manifest.dependencies);
-            let names = local.map(|dependency| dependency.package.as_ref().unwrap_or(&dependency.alias).clone());
-            let names = names.chain(subject.release.iter().map(|release| release.id.name.clone()));
-            config = offline::registry(&self.run.join("offline"), default, store, names)?;
+            config = offline::registry(&self.run.join("offline"), default, store, subject.start())?;
         }
         let resolution = Resolution { folder: &folder, locked: yanked.is_some(), offline: self.offline, config };
         resolve(&resolution, self.settings).map_err(|error| match &error {
