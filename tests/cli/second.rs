@@ -292,6 +292,22 @@ fn what_no_digest_holds_is_built_each_time() {
 }
 
 #[test]
+fn an_archive_is_known_by_its_bytes() {
+    let home = Home::new();
+    let file = home.path().join("alone-1.0.0.crate");
+    let is_reused = |package: &Package| {
+        fs::write(&file, package.pack()).unwrap();
+        let output = home.run([OsStr::new("--offline"), OsStr::new("--format=json"), file.as_os_str()]);
+        assert_eq!(code(&output), 0, "{}{}", stdout(&output), stderr(&output));
+        json(&output).get("reused").is_some()
+    };
+    let package = Package::new("alone", "1.0.0");
+    assert!(!is_reused(&package));
+    assert!(is_reused(&package));
+    assert!(!is_reused(&package.file("notes.txt", "")));
+}
+
+#[test]
 fn evidence_is_copied_to_where_it_is_asked_for() {
     let machine = Machine::new("fn main() { let _ = std::process::Command::new(\"/bin/true\").status(); }");
     let (first, _) = machine.report(&[]);
