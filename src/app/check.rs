@@ -86,6 +86,7 @@ fn check(args: &CheckArgs, mut settings: Settings, teller: &Teller, signals: &Si
         }
         Err(error) => return refuse(&error, &settings, &toolchain, teller),
     };
+    tracing::info!(can_answer = key.is_some(), "no evidence of an earlier run answers");
     tracing::info!(packages = acquired.packages.len(), facts = acquired.facts.len(), "acquired the sources");
     let (spec, run_dir) = match prepare(&acquired, &toolchain, &settings) {
         Ok(prepared) => prepared,

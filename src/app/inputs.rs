@@ -82,6 +82,9 @@ pub(super) fn key(resolved: &Resolved, settings: &Settings, toolchain: &HostTool
         limits: &settings.given_limits,
         trace: settings.trace,
     };
+    // Says which of them has changed; never the values that were given.
+    let Inputs { sources, program, system, .. } = &inputs;
+    tracing::debug!(%sources, %program, %system, toolchain = %toolchain.record.rustc, "what decides the run");
     let text = serde_json::to_vec(&inputs).ok()?;
     Some(Sha256Digest(Sha256::digest(text).into()))
 }

@@ -55,9 +55,12 @@ fn is_of(log: &EvidenceLog, resolved: &Resolved, toolchain: &HostToolchain) -> b
 
 /// True if the run saw all that it should have seen, with all layers, and is not too long ago.
 fn answers(log: &EvidenceLog, settings: &Settings) -> bool {
-    let age = settings.now.checked_sub(log.header.started);
-    age.is_some_and(|age| age <= Bounds::default().age)
-        && lasts(log, &Report::new(log, &settings.reporting.policy, None))
+    is_recent(log.header.started, settings.now) && lasts(log, &Report::new(log, &settings.reporting.policy, None))
+}
+
+/// A run of the future was made under another clock.
+fn is_recent(started: u64, now: u64) -> bool {
+    now.checked_sub(started).is_some_and(|age| age <= Bounds::default().age)
 }
 
 /// True for a run that can answer for later ones. Whatever else may have been missing may be there the next time.
@@ -81,4 +84,16 @@ pub(super) fn tell(opened: &Opened, settings: &Settings, teller: &Teller) -> Exi
     let mut report = Report::new(&opened.log, &settings.reporting.policy, path.to_str());
     report.reused = Some(Reused::of(&opened.log));
     deliver(&report, &settings.reporting, teller)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_run_answers_for_thirty_days() {
+        const DAY: u64 = 24 * 60 * 60;
+        assert!(is_recent(100 * DAY, 100 * DAY) && is_recent(100 * DAY, 130 * DAY));
+        assert!(!is_recent(100 * DAY, 130 * DAY + 1) && !is_recent(100 * DAY + 1, 100 * DAY));
+    }
 }

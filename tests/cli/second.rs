@@ -243,6 +243,17 @@ fn damaged_evidence_is_told_removed_and_built_again() {
 }
 
 #[test]
+fn evidence_of_a_month_ago_is_gone_and_the_release_is_built() {
+    let machine = Machine::honest();
+    let evidence = evidence_of(&machine.report(&[]).0);
+    let then = std::time::SystemTime::now() - std::time::Duration::from_hours(31 * 24);
+    fs::File::open(&evidence).unwrap().set_modified(then).unwrap();
+    assert!(!machine.is_reused(&[]));
+    assert!(!evidence.exists());
+    assert!(machine.is_reused(&[]));
+}
+
+#[test]
 fn whole_evidence_of_another_run_does_not_answer() {
     let machine = Machine::honest();
     let entry = || {
