@@ -58,6 +58,9 @@ pub struct CheckArgs {
     /// How it is told.
     #[command(flatten)]
     pub reports: ReportArgs,
+    /// Build, also when evidence of a run with the same inputs is there; docs/reuse.md
+    #[arg(long, help_heading = "Sandbox")]
+    pub fresh: bool,
     /// Keep the evidence in this directory, whatever the verdict
     #[arg(long, value_name = "DIR", help_heading = "Reports")]
     pub evidence: Option<PathBuf>,

@@ -32,6 +32,8 @@ pub struct Settings {
     pub toolchain: Option<String>,
     /// Variables that are given.
     pub env: Vec<(String, String)>,
+    /// True if one of them may be a secret.
+    pub has_secrets: bool,
     /// Paths that are given.
     pub read: Vec<PathBuf>,
     /// How many units run at a time.
@@ -46,8 +48,12 @@ pub struct Settings {
     pub trace: Trace,
     /// How it is judged and told.
     pub reporting: Reporting,
-    /// Where evidence is kept: what was asked for, else the state directory.
-    pub evidence: EvidencePlace,
+    /// Where evidence is to be kept whatever the verdict, if that was asked for.
+    pub evidence: Option<PathBuf>,
+    /// The directory of evidence that is kept without a word, and where earlier runs are looked for.
+    pub known: PathBuf,
+    /// Earlier runs do not count.
+    pub fresh: bool,
     /// Seconds since the Unix epoch.
     pub now: u64,
 }
@@ -78,15 +84,6 @@ impl Reporting {
             outputs: args.output.iter().map(|text| output(text)).collect::<Result<_, _>>()?,
         })
     }
-}
-
-/// Where evidence is kept.
-#[derive(Clone, Debug, PartialEq, Eq)]
-pub enum EvidencePlace {
-    /// In this directory, always.
-    Asked(PathBuf),
-    /// In the state directory, unless the run passed.
-    State(PathBuf),
 }
 
 /// A setting that makes no sense.
@@ -122,7 +119,7 @@ impl Settings {
         acquire.features = features(&args.features);
         acquire.all_features = args.all_features;
         acquire.no_default_features = args.no_default_features;
-        let state = places.state_dir().unwrap_or_else(|| places.data_dir()).join("sandbox-check");
+        let state = places.state_dir().unwrap_or_else(|| places.data_dir()).join("sandbox-check/evidence");
         let (limits, given_limits) = limits::limits(args.timeout, &args.limit)?;
         let cpus = std::thread::available_parallelism().map_or(1, usize::from);
         Ok(Self {
@@ -131,6 +128,7 @@ impl Settings {
             identity: identity(),
             toolchain: args.toolchain.clone(),
             env: environment(args)?,
+            has_secrets: !args.env_secret.is_empty(),
             read: args.read.iter().map(|path| readable(path)).collect::<Result<_, _>>()?,
             jobs: args.jobs.map_or(cpus, usize::from),
             limits,
@@ -141,10 +139,9 @@ impl Settings {
             },
             trace: Trace { probes: args.trace.contains(&TraceClass::Probes) },
             reporting: Reporting::new(&args.reports)?,
-            evidence: args
-                .evidence
-                .clone()
-                .map_or_else(|| EvidencePlace::State(state.join("evidence")), EvidencePlace::Asked),
+            evidence: args.evidence.clone(),
+            known: state,
+            fresh: args.fresh,
             now: SystemTime::now().duration_since(UNIX_EPOCH).map_or(0, |since| since.as_secs()),
         })
     }

@@ -21,6 +21,8 @@ pub struct HostToolchain {
     pub rustc: PathBuf,
     /// As evidence has it.
     pub record: Toolchain,
+    /// All that cargo and rustc say of themselves: the commits that they were built from.
+    pub described: String,
 }
 
 impl HostToolchain {
@@ -89,8 +91,9 @@ pub fn find(name: Option<&str>) -> Result<HostToolchain, ToolchainError> {
     if host != "x86_64-unknown-linux-gnu" {
         return Err(ToolchainError::Host(host));
     }
-    let record = Toolchain { cargo: first_line(&ask(&cargo, None, &["-V"])?), rustc: first_line(&verbose), host };
-    Ok(HostToolchain { sysroot, cargo, rustc, record })
+    let of_cargo = ask(&cargo, None, &["-vV"])?;
+    let record = Toolchain { cargo: first_line(&of_cargo), rustc: first_line(&verbose), host };
+    Ok(HostToolchain { sysroot, cargo, rustc, record, described: format!("{of_cargo}\n{verbose}\n") })
 }
 
 fn first_line(text: &str) -> String {
@@ -121,7 +124,7 @@ mod tests {
         let of = |cargo: &str| {
             let record = Toolchain { cargo: cargo.to_owned(), rustc: String::new(), host: String::new() };
             let none = PathBuf::new();
-            HostToolchain { sysroot: none.clone(), cargo: none.clone(), rustc: none, record }
+            HostToolchain { sysroot: none.clone(), cargo: none.clone(), rustc: none, record, described: String::new() }
                 .builds_only_what_executes()
         };
         for new in ["cargo 1.90.0 (840b83a10 2025-07-30)", "cargo 1.95.0", "cargo 1.97.0-nightly (x)", "cargo 2.0.0"] {

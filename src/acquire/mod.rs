@@ -1,6 +1,6 @@
 //! From what the user named to a verified, unpacked source tree.
 //!
-//! The story: [`Request`] → resolve (cargo, in a package of ours) → download →
+//! The story: [`Request`] → resolve (cargo, in a package of ours) → [`Resolved`] → download →
 //! verify → unpack, all or nothing → [`Acquired`]. Nothing of the subject's
 //! runs here, and cargo never runs inside a folder of the subject's.
 
@@ -27,6 +27,7 @@ mod promise;
 mod registry;
 mod release;
 mod resolve;
+mod resolved;
 mod runs;
 mod settings;
 mod sources;
@@ -42,11 +43,12 @@ pub use self::config::ConfigError;
 pub use self::error::{AcquireError, ErrorClass};
 pub use self::http::HttpError;
 pub use self::progress::{Bar, Progress, Silent};
+pub use self::resolved::Resolved;
 #[cfg(test)]
 pub(crate) use self::runs::begin as begin_run;
 pub use self::runs::{RunGuard, abandon};
 pub use self::settings::{AcquireSettings, Environment, Limits};
-pub use self::stage::acquire;
+pub use self::stage::{Outcome, acquire, acquire_unless};
 pub use self::target::{Request, Requirement};
 use crate::evidence::line::{Fact, MacroName, PackageSource, Target};
 use crate::ids::{PackageId, Sha256Digest};

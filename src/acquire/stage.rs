@@ -1,6 +1,7 @@
 //! The stage itself: request → subject → versions → files → unpacked sources.
 
 use std::collections::BTreeMap;
+use std::convert::Infallible;
 use std::path::{Path, PathBuf};
 use std::time::Instant;
 
@@ -17,6 +18,7 @@ use super::progress::Progress;
 use super::registry::Registry;
 use super::release::Release;
 use super::resolve::{Resolution, missing_name, resolve};
+use super::resolved::{self, Resolved};
 use super::runs;
 use super::settings::AcquireSettings;
 use super::sources::{DEFAULT, Source, is_default};
@@ -28,6 +30,15 @@ use crate::ids::{PackageId, Sha256Digest};
 /// A checksum for index lines that are never held against a file.
 pub(super) const NO_CHECKSUM: Sha256Digest = Sha256Digest([0; 32]);
 
+/// What came of a request.
+#[derive(Debug)]
+pub enum Outcome<T> {
+    /// The sources are here.
+    Acquired(Box<Acquired>),
+    /// The caller knew enough once the versions were chosen.
+    Known(T),
+}
+
 /// Brings verified sources of the request and of all that its build can reach.
 ///
 /// Nothing of the subject's runs. On failure nothing is left but downloaded
@@ -37,17 +48,31 @@ pub fn acquire(
     settings: &AcquireSettings,
     progress: &dyn Progress,
 ) -> Result<Acquired, AcquireError> {
-    let outcome = acquire_in_new_run(request, settings, progress);
+    match acquire_unless(request, settings, progress, |_| None::<Infallible>)? {
+        Outcome::Acquired(acquired) => Ok(*acquired),
+        Outcome::Known(never) => match never {},
+    }
+}
+
+/// The same, unless `known` has an answer once the versions are chosen. Then nothing is fetched or unpacked.
+pub fn acquire_unless<T>(
+    request: &Request,
+    settings: &AcquireSettings,
+    progress: &dyn Progress,
+    known: impl FnOnce(&Resolved) -> Option<T>,
+) -> Result<Outcome<T>, AcquireError> {
+    let outcome = acquire_in_new_run(request, settings, progress, known);
     runs::stay_if_abandoned();
     progress.finished();
     outcome
 }
 
-fn acquire_in_new_run(
+fn acquire_in_new_run<T>(
     request: &Request,
     settings: &AcquireSettings,
     progress: &dyn Progress,
-) -> Result<Acquired, AcquireError> {
+    known: impl FnOnce(&Resolved) -> Option<T>,
+) -> Result<Outcome<T>, AcquireError> {
     let (sources, guard) = runs::begin(&settings.cache_dir)?;
     let config = CargoConfig::load(sources.path(), &settings.cargo_home, &settings.environment)?;
     let offline = settings.offline || config.offline();
@@ -55,8 +80,11 @@ fn acquire_in_new_run(
     let deadline = Instant::now() + settings.limits.total;
     let stage = Stage { settings, config: &config, transport, deadline, offline, run: sources.path(), progress };
     tracing::debug!(run = %stage.run.display(), offline, "acquiring");
-    let parts = stage.work(request)?;
-    Ok(Acquired {
+    let parts = match stage.work(request, known)? {
+        Work::Known(known) => return Ok(Outcome::Known(known)),
+        Work::Done(parts) => *parts,
+    };
+    Ok(Outcome::Acquired(Box::new(Acquired {
         target: parts.target,
         packages: parts.packages,
         lock: parts.lock,
@@ -66,7 +94,12 @@ fn acquire_in_new_run(
         facts: parts.facts,
         sources,
         guard,
-    })
+    })))
+}
+
+enum Work<T> {
+    Done(Box<Parts>),
+    Known(T),
 }
 
 struct Stage<'a> {
@@ -89,6 +122,25 @@ struct Subject {
     release: Option<Release>,
 }
 
+impl Subject {
+    /// From where a resolution sets out. Of a local package all features count.
+    fn start(&self) -> offline::Start {
+        let mut start = offline::Start::default();
+        for local in &self.locals {
+            for dependency in &local.manifest.dependencies {
+                start.ask(dependency.package.as_ref().unwrap_or(&dependency.alias), []);
+            }
+            if let Some(release) = local.manifest.as_release(NO_CHECKSUM) {
+                start.follow(&release, &release.feature_names().into_iter().collect());
+            }
+        }
+        if let Some(release) = &self.release {
+            start.ask(&release.id.name, self.dependency.features.iter().map(String::as_str));
+        }
+        start
+    }
+}
+
 struct Parts {
     target: Target,
     packages: Vec<SourcePackage>,
@@ -100,7 +152,7 @@ struct Parts {
 }
 
 impl Stage<'_> {
-    fn work(&self, request: &Request) -> Result<Parts, AcquireError> {
+    fn work<T>(&self, request: &Request, known: impl FnOnce(&Resolved) -> Option<T>) -> Result<Work<T>, AcquireError> {
         let default = self.registry(tame_index::CRATES_IO_INDEX)?;
         let store = Store::new(&self.settings.cache_dir, self.run, &self.settings.limits)?;
         self.progress.step(&format!("asking {}", default.describe()));
@@ -121,6 +173,20 @@ impl Stage<'_> {
         }
         let releases = locked::releases(&lock, &registries, &subject.locals, subject.release.as_ref())?;
         let needed = needed::on_host(&lock, &releases, &self.settings.host)?;
+        let registry_dir = default.folder();
+        let resolved = resolved::Parts {
+            target: &subject.target,
+            subject: &subject.dependency,
+            release: subject.release.as_ref(),
+            lock: &text,
+            registry_dir: &registry_dir,
+            registries: &registries,
+            releases: &releases,
+            needed: &needed,
+        };
+        if let Some(known) = known(&resolved.resolved()) {
+            return Ok(Work::Known(known));
+        }
         let to = self.run.join("registry");
         let sources = locked::Locked { lock: &lock, registries: &registries, releases: &releases, needed: &needed };
         let wanted = sources.prepare(&to)?;
@@ -142,10 +208,10 @@ impl Stage<'_> {
                 *macros = crate::plan::macros::scan(&self.run.join(&package.dir));
             }
         }
-        let registry_dir = default.folder();
         let replaced_sources = replaced(registries.keys());
         let Subject { target, dependency: subject, .. } = subject;
-        Ok(Parts { target, packages, lock: text, subject, registry_dir, replaced_sources, facts })
+        let parts = Parts { target, packages, lock: text, subject, registry_dir, replaced_sources, facts };
+        Ok(Work::Done(Box::new(parts)))
     }
 
     fn registry(&self, source: &str) -> Result<Registry<'_>, AcquireError> {
@@ -249,10 +315,7 @@ impl Stage<'_> {
         }
         let mut config = Vec::new();
         if self.offline && matches!(default.source, Source::Sparse(_)) {
-            let local = subject.locals.iter().flat_map(|package| &package.manifest.dependencies);
-            let names = local.map(|dependency| dependency.package.as_ref().unwrap_or(&dependency.alias).clone());
-            let names = names.chain(subject.release.iter().map(|release| release.id.name.clone()));
-            config = offline::registry(&self.run.join("offline"), default, store, names)?;
+            config = offline::registry(&self.run.join("offline"), default, store, subject.start())?;
         }
         let resolution = Resolution { folder: &folder, locked: yanked.is_some(), offline: self.offline, config };
         resolve(&resolution, self.settings).map_err(|error| match &error {

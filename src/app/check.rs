@@ -7,12 +7,15 @@ use std::path::{Path, PathBuf};
 
 use super::keep::{Left, keep};
 use super::refused::refuse;
-use super::tell::{Teller, complain, deliver, fail, failed_to};
-use crate::acquire::{self, AcquireError, Acquired, Silent};
+use super::tell::{Teller, complain, deliver, fail, failed_to, warn};
+use super::{inputs, known};
+use crate::acquire::{AcquireError, Acquired, Bar, Outcome, Resolved, Silent, acquire_unless};
 use crate::cli::{CheckArgs, Format};
 use crate::evidence::file::{Opened, counters_path, open};
+use crate::evidence::known::{Bounds, sweep};
 use crate::evidence::line::Depth;
 use crate::exit::ExitCode;
+use crate::ids::Sha256Digest;
 use crate::judge::Verdict;
 use crate::plan::build::{RunSettings, plan};
 use crate::progress::RunProgress;
@@ -62,18 +65,37 @@ fn check(args: &CheckArgs, mut settings: Settings, teller: &Teller, signals: &Si
     }
     if settings.depth == Depth::Build && !toolchain.builds_only_what_executes() {
         let version = &toolchain.record.cargo;
-        let _ = writeln!(
-            io::stderr(),
-            "note: {version} cannot build only what executes at build time; everything is checked instead"
+        warn(
+            &format!("{version} cannot build only what executes at build time; everything is checked instead"),
+            teller,
         );
         settings.depth = Depth::Check;
     }
     settings.acquire.cargo.clone_from(&toolchain.cargo);
     settings.acquire.toolchain.clone_from(&settings.toolchain);
-    let acquired = match acquire(&settings, args.tone.quiet) {
-        Ok(acquired) => acquired,
+    sweep(&settings.known, settings.now, Bounds::default());
+    let (mut key, mut broken) = (None, None);
+    let known = |resolved: &Resolved| {
+        key = inputs::key(resolved, &settings, &toolchain);
+        let asked = key.filter(|_| !settings.fresh && !args.print_plan)?;
+        known::find(asked, resolved, &settings, &toolchain).unwrap_or_else(|error| {
+            broken = Some(error);
+            None
+        })
+    };
+    let outcome = acquire(&settings, args.tone.quiet, known);
+    if let Some(broken) = broken {
+        warn(&broken, teller);
+    }
+    let acquired = match outcome {
+        Ok(Outcome::Acquired(acquired)) => *acquired,
+        Ok(Outcome::Known(opened)) => {
+            tracing::info!(evidence = %opened.path.display(), "found the evidence of an earlier run");
+            return known::tell(&opened, &settings, teller);
+        }
         Err(error) => return refuse(&error, &settings, &toolchain, teller),
     };
+    tracing::info!(can_answer = key.is_some(), "no evidence of an earlier run answers");
     tracing::info!(packages = acquired.packages.len(), facts = acquired.facts.len(), "acquired the sources");
     let (spec, run_dir) = match prepare(&acquired, &toolchain, &settings) {
         Ok(prepared) => prepared,
@@ -91,14 +113,18 @@ fn check(args: &CheckArgs, mut settings: Settings, teller: &Teller, signals: &Si
     }
     drop(progress);
     tracing::info!("the build has ended");
-    tell(&spec, &settings, teller)
+    tell(&spec, &settings, key, teller)
 }
 
-fn acquire(settings: &Settings, quiet: bool) -> Result<Acquired, AcquireError> {
+fn acquire(
+    settings: &Settings,
+    quiet: bool,
+    known: impl FnOnce(&Resolved) -> Option<Opened>,
+) -> Result<Outcome<Opened>, AcquireError> {
     if quiet || !io::stderr().is_terminal() {
-        return acquire::acquire(&settings.request, &settings.acquire, &Silent);
+        return acquire_unless(&settings.request, &settings.acquire, &Silent, known);
     }
-    acquire::acquire(&settings.request, &settings.acquire, &acquire::Bar::on_stderr())
+    acquire_unless(&settings.request, &settings.acquire, &Bar::on_stderr(), known)
 }
 
 /// Sources that belong to the user of the sandbox, a folder for the run, the plan.
@@ -161,7 +187,7 @@ fn carry_out(
 }
 
 /// Judges the log, writes every report that was asked for, keeps the evidence.
-fn tell(spec: &SandboxSpec, settings: &Settings, teller: &Teller) -> ExitCode {
+fn tell(spec: &SandboxSpec, settings: &Settings, key: Option<Sha256Digest>, teller: &Teller) -> ExitCode {
     let policy = &settings.reporting.policy;
     let opened = match open(&spec.evidence) {
         Ok(opened) => opened,
@@ -170,7 +196,8 @@ fn tell(spec: &SandboxSpec, settings: &Settings, teller: &Teller) -> ExitCode {
     let draft = Report::new(&opened.log, policy, None);
     let lines = opened.log.lines.len();
     tracing::info!(lines, policy = policy.name, verdict = draft.verdict.as_str(), "judged");
-    let kept = match keep_run(&opened, spec, settings, draft.verdict) {
+    let key = key.filter(|_| known::lasts(&opened.log, &draft));
+    let kept = match keep_run(&opened, spec, settings, draft.verdict, key, teller) {
         Ok(kept) => kept,
         Err(message) => return fail(teller, ExitCode::Internal, message, None),
     };
@@ -183,11 +210,13 @@ fn keep_run(
     spec: &SandboxSpec,
     settings: &Settings,
     verdict: Verdict,
+    key: Option<Sha256Digest>,
+    teller: &Teller,
 ) -> Result<Option<PathBuf>, String> {
     let file =
         File::open(&opened.path).map_err(|error| format!("failed to open {}: {error}", opened.path.display()))?;
     let counters = File::open(counters_path(&opened.path)).ok();
-    keep(Left { file, log: &opened.log, counters, captured: Some(&spec.captured) }, settings, verdict)
+    keep(Left { file, log: &opened.log, counters, captured: Some(&spec.captured) }, settings, verdict, key, teller)
 }
 
 /// Tells of a run that did not get to the end of its log: what was seen until then, and what went wrong. `signal` is
@@ -220,7 +249,7 @@ fn report_broken_run(
     };
     let Ok(opened) = open(&spec.evidence) else { return fail(teller, code, message, room) };
     // It replays as incomplete.
-    let kept = keep_run(&opened, spec, settings, Verdict::Inconclusive).ok().flatten();
+    let kept = keep_run(&opened, spec, settings, Verdict::Inconclusive, None, teller).ok().flatten();
     let left = kept.as_ref().map(|path| format!("the evidence until then is in {}", path.display()));
     let hints: Vec<_> = room.into_iter().chain(left).collect();
     let hint = (!hints.is_empty()).then(|| hints.join("; "));

@@ -5,11 +5,13 @@ use std::io::{self, Read as _, Seek as _};
 use std::os::unix::fs::OpenOptionsExt as _;
 use std::path::{Path, PathBuf};
 
+use super::tell::{Teller, warn};
 use crate::evidence::EvidenceLog;
-use crate::evidence::captured;
 use crate::evidence::file::{counters_length, counters_path};
+use crate::evidence::{captured, known};
+use crate::ids::Sha256Digest;
 use crate::judge::Verdict;
-use crate::settings::{EvidencePlace, Settings};
+use crate::settings::Settings;
 
 /// What a run left.
 pub(super) struct Left<'a> {
@@ -23,39 +25,64 @@ pub(super) struct Left<'a> {
     pub(super) captured: Option<&'a Path>,
 }
 
-/// Copies a log to where evidence is kept, if it is to be kept, and with it what was captured and the counters of one
-/// that was cut off. Old evidence goes.
+/// Keeps a log if it is to be kept, and with it what was captured and the counters of one that was cut off. With a
+/// `key`, it answers for later runs that have the same.
+///
+/// # Errors
+/// When it cannot be kept where it was asked for. Our own directory is a convenience: it gets a warning.
 pub(super) fn keep(
-    Left { mut file, log, counters, captured }: Left<'_>,
+    mut left: Left<'_>,
     settings: &Settings,
     verdict: Verdict,
+    key: Option<Sha256Digest>,
+    teller: &Teller,
 ) -> Result<Option<PathBuf>, String> {
-    let (dir, wanted) = match &settings.evidence {
-        EvidencePlace::Asked(dir) => (dir, true),
-        EvidencePlace::State(dir) => (dir, verdict != Verdict::Pass),
-    };
-    if matches!(settings.evidence, EvidencePlace::State(_)) {
-        remove_old(dir, settings.now);
-    }
+    let asked = keep_asked(&mut left, settings)?;
+    let wanted = key.is_some() || (asked.is_none() && verdict != Verdict::Pass);
     if !wanted {
-        return Ok(None);
+        return Ok(asked);
     }
-    let target = &log.header.target;
-    let name = format!("{}-{}-{}-{}.jsonl", target.name, target.version, settings.now, std::process::id());
-    let path = dir.join(plain(&name));
-    let kept = fs::create_dir_all(dir).and_then(|()| {
-        file.rewind()?;
-        copy(&mut file, &path)?;
-        if let Some(counters) = counters.filter(|_| log.is_cut_off()) {
-            copy(&mut counters.take(counters_length(log)), &counters_path(&path))?;
+    let dir = &settings.known;
+    let kept = known::make(dir).and_then(|()| lay(&mut left, dir, settings.now)).and_then(|path| {
+        if let (Some(key), Some(sha256)) = (key, left.log.sha256) {
+            known::put(&path, key, sha256)?;
         }
-        if let Some(folder) = captured {
-            captured::keep(folder, &path)?;
-        }
-        // As `replay` will name it.
-        fs::canonicalize(&path)
+        Ok(path)
     });
+    match kept {
+        Ok(path) => Ok(asked.or(Some(path))),
+        Err(error) => {
+            warn(&format!("the evidence is not kept in {}: {error}", dir.display()), teller);
+            Ok(asked)
+        }
+    }
+}
+
+/// Copies a log to the directory that was asked for, if one was.
+///
+/// # Errors
+/// When it cannot be kept there.
+pub(super) fn keep_asked(left: &mut Left<'_>, settings: &Settings) -> Result<Option<PathBuf>, String> {
+    let Some(dir) = &settings.evidence else { return Ok(None) };
+    let kept = fs::create_dir_all(dir).and_then(|()| lay(left, dir, settings.now));
     kept.map(Some).map_err(|error| format!("failed to keep the evidence in {}: {error}", dir.display()))
+}
+
+/// The path, as `replay` will name it.
+fn lay(left: &mut Left<'_>, dir: &Path, now: u64) -> io::Result<PathBuf> {
+    let target = &left.log.header.target;
+    let name = format!("{}-{}-{now}-{}.jsonl", target.name, target.version, std::process::id());
+    let path = dir.join(plain(&name));
+    left.file.rewind()?;
+    copy(&mut left.file, &path)?;
+    if let Some(counters) = left.counters.as_mut().filter(|_| left.log.is_cut_off()) {
+        counters.rewind()?;
+        copy(&mut counters.take(counters_length(left.log)), &counters_path(&path))?;
+    }
+    if let Some(folder) = left.captured {
+        captured::keep(folder, &path)?;
+    }
+    fs::canonicalize(&path)
 }
 
 fn copy(from: &mut impl io::Read, to: &Path) -> io::Result<()> {
@@ -67,23 +94,4 @@ fn copy(from: &mut impl io::Read, to: &Path) -> io::Result<()> {
 fn plain(name: &str) -> String {
     let is_plain = |c: char| c.is_ascii_alphanumeric() || "+-._".contains(c);
     name.chars().map(|c| if is_plain(c) { c } else { '_' }).collect()
-}
-
-fn remove_old(dir: &Path, now: u64) {
-    const KEPT_S: u64 = 30 * 24 * 60 * 60;
-    for entry in fs::read_dir(dir).into_iter().flatten().flatten() {
-        let changed = entry.metadata().and_then(|meta| meta.modified()).ok();
-        let age = changed
-            .and_then(|time| time.duration_since(std::time::UNIX_EPOCH).ok())
-            .map(|since| now.saturating_sub(since.as_secs()));
-        let is_ours = entry.path().extension().is_some_and(|extension| extension == "jsonl" || extension == "counters");
-        if age.is_none_or(|age| age <= KEPT_S) {
-            continue;
-        }
-        if is_ours {
-            let _ = fs::remove_file(entry.path());
-        } else if captured::is_folder(&entry.path()) {
-            let _ = fs::remove_dir_all(entry.path());
-        }
-    }
 }

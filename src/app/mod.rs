@@ -1,7 +1,9 @@
 //! The whole story: one file for each command, one line for each stage.
 
 mod check;
+mod inputs;
 mod keep;
+mod known;
 mod refused;
 mod replay;
 mod tell;

@@ -30,7 +30,7 @@ pub(super) fn refuse(
     teller: &Teller,
 ) -> ExitCode {
     if let Some(fact) = error.fact() {
-        return match tell(fact, error.hint(), settings, toolchain) {
+        return match tell(fact, error.hint(), settings, toolchain, teller) {
             Ok(report) => match deliver(&report, &settings.reporting, teller) {
                 ExitCode::Internal => ExitCode::Internal,
                 _ => ExitCode::Fail,
@@ -49,13 +49,20 @@ pub(super) fn refuse(
 }
 
 /// Writes the log of a run that came to nothing, judges it and keeps it.
-fn tell(fact: Fact, hint: Option<String>, settings: &Settings, toolchain: &HostToolchain) -> Result<Report, String> {
+fn tell(
+    fact: Fact,
+    hint: Option<String>,
+    settings: &Settings,
+    toolchain: &HostToolchain,
+    teller: &Teller,
+) -> Result<Report, String> {
     let policy = &settings.reporting.policy;
     let header = header(&fact.package, settings, toolchain);
     let file = written(header, fact, hint).map_err(|error| format!("failed to write evidence: {error}"))?;
     let log = EvidenceLog::read(BufReader::new(&file), None).map_err(|error| failed_to(&error))?;
     let verdict = Report::new(&log, policy, None).verdict;
-    let kept = keep(Left { file, log: &log, counters: None, captured: None }, settings, verdict)?;
+    let left = Left { file, log: &log, counters: None, captured: None };
+    let kept = keep(left, settings, verdict, None, teller)?;
     Ok(Report::new(&log, policy, kept.as_deref().and_then(Path::to_str)))
 }
 

@@ -73,6 +73,12 @@ pub(super) fn complain(error: &ReportError, teller: &Teller) -> io::Result<()> {
     report::human_error(error, HumanOptions { width: teller.width, color: true }, &mut err)
 }
 
+/// Says on standard error, in each form of the report, what did not go well and changes nothing of it.
+pub(super) fn warn(text: &str, teller: &Teller) {
+    let mut err = anstream::AutoStream::new(io::stderr(), teller.choice);
+    let _ = report::human_warning(text, HumanOptions { width: teller.width, color: true }, &mut err);
+}
+
 /// The sentence of an error that says which step failed.
 pub(super) fn failed_to(error: &dyn std::error::Error) -> String {
     format!("failed to {}", crate::error_chain(error))

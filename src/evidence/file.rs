@@ -94,7 +94,7 @@ fn counters_of(path: &Path, log: &EvidenceLog) -> Result<Option<Vec<u64>>, OpenL
 }
 
 /// Opens a regular file that is no link.
-fn regular(path: &Path) -> Result<File, OpenLogError> {
+pub(super) fn regular(path: &Path) -> Result<File, OpenLogError> {
     let no_file = |what| OpenLogError::NoFile { path: path.to_owned(), what };
     let failed = |source: io::Error| match source.raw_os_error() {
         Some(libc::ENOENT | libc::ENOTDIR) => OpenLogError::Missing(path.to_owned()),

@@ -2,7 +2,7 @@
 //!
 //! [`mod@line`] holds the types of `evidence.jsonl`, [`log`] reads a file back
 //! ([`mod@file`] by its path), [`writer`] makes one, and [`quota`] says what gets a line there.
-//! [`store`] keeps captured bytes, [`captured`] lays them beside the file.
+//! [`store`] keeps captured bytes, [`captured`] lays them beside the file. [`known`] finds the file of an earlier run.
 
 mod attempt;
 pub mod bytes;
@@ -12,6 +12,7 @@ mod damage_tests;
 pub mod file;
 mod format;
 mod header;
+pub mod known;
 pub mod line;
 pub mod log;
 pub mod quota;

@@ -73,6 +73,14 @@ pub fn human_error(error: &ReportError, options: HumanOptions, writer: &mut impl
     writer.write_all(page.text.as_bytes())
 }
 
+/// Writes what did not go well and changes nothing of the report.
+pub fn human_warning(text: &str, options: HumanOptions, writer: &mut impl Write) -> io::Result<()> {
+    let mut page = Page { text: String::new(), width: options.width.clamp(60, 120), color: options.color };
+    let word = page.paint("warning", Style::new().bold().fg_color(Some(AnsiColor::Yellow.into())));
+    page.paragraph(&format!("{word}: {}", safe(text)), 2);
+    writer.write_all(page.text.as_bytes())
+}
+
 /// Text that may come from a package, on one line and without controls.
 fn safe(text: &str) -> String {
     Bytes::from(text).to_string()
@@ -153,6 +161,11 @@ impl Page {
             EnforcementStatus::None => "none; nothing was run".to_owned(),
         };
         self.paragraph(&format!("{tool} · policy {} · enforcement {status}", safe(&report.policy)), 2);
+        if let Some(reused) = &report.reused {
+            // To the minute.
+            let when: String = reused.recorded.replace('T', " ").chars().take("2026-11-25 21:03".len()).collect();
+            self.paragraph(&format!("from evidence of {when} UTC, made of the same inputs; --fresh builds again"), 2);
+        }
         if let Some(rejudged) = &report.rejudged {
             let (recorded, judged) = (&rejudged.recorded, &rejudged.judged);
             let short = |policy: &PolicyRecord| policy.sha256.hex().chars().take(12).collect::<String>();

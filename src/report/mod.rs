@@ -5,12 +5,13 @@
 //! a package chose is escaped before it stands in a report, once more in each
 //! medium where that medium obeys more than control characters.
 
+mod date;
 mod explain;
 mod human;
 mod json;
 
 pub use explain::{ExplainError, explain, explain_all};
-pub use human::{HumanOptions, human, human_error};
+pub use human::{HumanOptions, human, human_error, human_warning};
 pub use json::{SCHEMA, json, json_error};
 
 use serde::Serialize;
@@ -48,6 +49,9 @@ pub struct Report {
     /// Present when that is not the policy that the run was made under.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub rejudged: Option<Rejudged>,
+    /// Present when nothing was built, because an earlier run had the same inputs.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub reused: Option<Reused>,
     /// What the packages were built with.
     pub toolchain: Toolchain,
     /// What the user let in.
@@ -68,6 +72,20 @@ pub struct Rejudged {
     pub recorded: PolicyRecord,
     /// Which policy it was judged under.
     pub judged: PolicyRecord,
+}
+
+/// The run whose evidence answers.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize)]
+pub struct Reused {
+    /// When it began, as RFC 3339 has it.
+    pub recorded: String,
+}
+
+impl Reused {
+    /// The run of this evidence.
+    pub fn of(log: &EvidenceLog) -> Self {
+        Self { recorded: date::rfc3339(log.header.started) }
+    }
 }
 
 /// Which layers held.
@@ -252,6 +270,8 @@ pub struct ReportError {
 impl Report {
     /// Judges a log and puts the result into the order in which it is told.
     /// `evidence_path` is where a reader finds the file.
+    ///
+    /// [`Self::reused`] is for the caller to set; everything else is the same when the evidence is replayed.
     pub fn new(log: &EvidenceLog, policy: &Policy, evidence_path: Option<&str>) -> Self {
         Self::of(log, policy, judge(log, policy), evidence_path)
     }
@@ -304,6 +324,7 @@ impl Report {
             coverage: judgement.coverage,
             policy: safe(&policy.name),
             rejudged: rejudged(header.policy.as_ref(), &policy.record()),
+            reused: None,
             toolchain: Toolchain {
                 cargo: safe(&header.toolchain.cargo),
                 rustc: safe(&header.toolchain.rustc),

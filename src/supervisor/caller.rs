@@ -134,7 +134,7 @@ impl Proc {
         self.status(tid, "Tgid")?.parse().ok()
     }
 
-    /// When a process started, in ticks since the boot: with its id it names one process, whatever it runs (proc_pid_stat(5)).
+    /// When a process started, in ticks since the boot: with its id it names one process, whatever it runs (`proc_pid_stat(5)`).
     pub(super) fn started(&self, process: i32) -> Option<u64> {
         let path = format!("{process}/stat");
         let fd = openat(&self.0, path.as_str(), OFlag::O_RDONLY | OFlag::O_CLOEXEC, Mode::empty()).ok()?;

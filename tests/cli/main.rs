@@ -6,6 +6,7 @@ mod archives;
 mod registry;
 mod replay;
 mod runs;
+mod second;
 #[expect(dead_code, reason = "the tests of acquisition use the rest")]
 #[path = "../support/registry.rs"]
 mod server;
