@@ -25,7 +25,15 @@ pub struct HostToolchain {
     pub described: String,
 }
 
+/// The server that expands macros, below the sysroot. It comes with rustup's `rustc` component.
+pub const DRIVER: &str = "libexec/rust-analyzer-proc-macro-srv";
+
 impl HostToolchain {
+    /// True if the toolchain has a server that expands macros.
+    pub fn has_driver(&self) -> bool {
+        self.sysroot.join(DRIVER).is_file()
+    }
+
     /// True if this cargo knows `--compile-time-deps`, which builds only what executes at build time: since 1.90.
     pub fn builds_only_what_executes(&self) -> bool {
         let version = self.record.cargo.split_whitespace().nth(1).unwrap_or_default();

@@ -28,6 +28,9 @@ pub struct Attempt {
     /// the unit's first process, nearest first. Empty otherwise.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     pub lineage: Vec<Bytes>,
+    /// What the macro that was driven was asked for: `derive Serialize on struct`.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub during: Option<String>,
     /// The class of the call.
     pub kind: Kind,
     /// What we answered.

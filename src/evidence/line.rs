@@ -41,6 +41,8 @@ pub enum Line {
     Artifact(Artifact),
     /// What is known about a package without running it.
     Fact(Fact),
+    /// What came of driving one macro.
+    Driven(Driven),
     /// The end of what a unit or cargo printed.
     Output(Output),
     /// What the runner itself has to say: coverage, limits, failures.
@@ -80,6 +82,8 @@ pub enum UnitKind {
     RunBuildScript,
     /// rustc on the generated consumer, where the subject's macros run.
     CompileConsumer,
+    /// One macro library alone in a server that expands its macros.
+    DriveMacros,
     /// Our own proof that the layers hold.
     SelfTest,
 }
@@ -169,6 +173,8 @@ pub enum Captured {
     Script,
     /// A message that was to be sent.
     Sent,
+    /// What a macro made when it was driven, as source text.
+    Expansion,
     /// A file that the unit wrote outside of its own places and that lay there when the unit ended.
     #[default]
     Dropped,
@@ -186,6 +192,33 @@ pub struct Fact {
     /// The file in question, if one.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub path: Option<Bytes>,
+}
+
+/// What came of driving one macro: how many inputs ended in which way.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Driven {
+    /// The last unit that it was driven in.
+    pub unit: UnitId,
+    /// Whose macro it is.
+    pub package: PackageId,
+    /// The macro's name.
+    pub name: String,
+    /// Which of the three kinds.
+    pub kind: MacroKind,
+    /// It made tokens.
+    pub clean: u32,
+    /// It made tokens with `compile_error!` among them.
+    pub refused: u32,
+    /// It panicked.
+    pub panicked: u32,
+    /// It ended the server.
+    pub died: u32,
+    /// It made no answer in time.
+    pub timed_out: u32,
+    /// The server's answer was none.
+    pub garbled: u32,
+    /// It was not tried, after it had spoiled too much.
+    pub skipped: u32,
 }
 
 /// The end of what was printed.
@@ -232,6 +265,10 @@ pub mod note {
     pub const CARGO_EXIT: &str = "cargo-exit";
     /// A rustc opened a proc-macro library of `package`.
     pub const MACRO_LOADED: &str = "macro-loaded";
+    /// A driver listed the macros of `package`'s library; `text` says how many.
+    pub const MACROS_LISTED: &str = "macros-listed";
+    /// A driver could not list them; `text` says why.
+    pub const MACROS_UNLISTED: &str = "macros-unlisted";
     /// A layer is missing and the user waived it; `text` names it.
     pub const LAYER_WAIVED: &str = "layer-waived";
     /// A limit was hit; `text` says which.

@@ -217,7 +217,9 @@ fn may_be_left_out(line: &Line) -> bool {
     match line {
         Line::Attempt(_) | Line::Directive(_) | Line::Artifact(_) | Line::Output(_) => true,
         Line::Note(said) => said.code == note::UNSEEN_QUERY,
-        Line::Header(_) | Line::UnitStart(_) | Line::UnitEnd(_) | Line::Fact(_) | Line::Totals(_) => false,
+        Line::Header(_) | Line::UnitStart(_) | Line::UnitEnd(_) | Line::Fact(_) | Line::Driven(_) | Line::Totals(_) => {
+            false
+        }
     }
 }
 

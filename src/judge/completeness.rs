@@ -129,6 +129,7 @@ fn notes(cx: &Context<'_>, reasons: &mut Vec<Reason>) {
             note::LIMIT_HIT => "limit-hit",
             note::EVIDENCE_LOST | note::ATTRIBUTION_MISMATCH | note::CAPTURE_FAILED => "evidence-lost",
             note::KILLED => "killed",
+            note::MACROS_UNLISTED => "undriven",
             note::LAYER_WAIVED
                 if !cx
                     .log
@@ -171,8 +172,10 @@ fn failed_unit(cx: &Context<'_>, unit: &Unit<'_>, reasons: &mut Vec<Reason>) {
         reasons.push(reason(code, format!("{what} has no end in the evidence"), None));
         return;
     };
-    // The consumer uses macros with inputs that they may refuse: that is coverage.
-    if end.outcome == UnitOutcome::Ok || (unit.is_consumer && end.outcome == UnitOutcome::Failed) {
+    // The consumer uses macros with inputs that they may refuse, and a driver is ended by what spoils it: that is
+    // coverage.
+    let is_coverage = unit.kind() == UnitKind::DriveMacros || (unit.is_consumer && end.outcome == UnitOutcome::Failed);
+    if end.outcome == UnitOutcome::Ok || is_coverage {
         return;
     }
     let how = match (end.outcome, end.code) {
@@ -201,6 +204,7 @@ fn describe(kind: UnitKind) -> &'static str {
         UnitKind::CompileBuildScript => "the compilation of the build script",
         UnitKind::CompileProcMacro => "the compilation of the macro library",
         UnitKind::CompileConsumer => "the compilation of the consumer",
+        UnitKind::DriveMacros => "the driving of the macros",
         UnitKind::Compile | UnitKind::SelfTest => "the compilation",
     }
 }
@@ -263,7 +267,8 @@ fn missing_units(cx: &Context<'_>, reasons: &mut Vec<Reason>) {
             reasons.push(reason("unit-not-run", "its build script did not run"));
         }
         // A macro library exports something; what its source does not show (macros made by `macro_rules!`) was not used.
-        if package.subject && package.proc_macro.as_ref().is_some_and(Vec::is_empty) {
+        let is_listed = super::coverage::is_listed(cx, &package.id);
+        if package.subject && !is_listed && package.proc_macro.as_ref().is_some_and(Vec::is_empty) {
             reasons.push(reason("undriven", "reading its source showed no macro, so none of its macros was used"));
         }
         if package.proc_macro.is_some() && !super::coverage::is_loaded(cx, &package.id) {

@@ -6,7 +6,8 @@ use serde::Serialize;
 
 use super::context::Context;
 use super::paths::contains;
-use crate::evidence::line::{Depth, Line, MacroKind, MacroName, Package, UnitKind, UnitOutcome, note};
+use crate::evidence::Bytes;
+use crate::evidence::line::{Depth, Driven, Line, MacroKind, MacroName, Package, UnitKind, UnitOutcome, note};
 use crate::ids::{PackageId, UnitId};
 
 /// What was exercised.
@@ -34,14 +35,65 @@ pub struct BuildScripts {
 pub struct MacroLibraries {
     /// Packages that are one.
     pub found: u64,
-    /// Those that some rustc loaded, so that their constructors ran.
+    /// Those that some rustc or a driver loaded, so that their constructors ran.
     pub loaded: u64,
-    /// Those that the consumer loaded to use their macros.
+    /// Those whose macros a driver listed and expanded; without a driver, those that the consumer loaded to use them.
     pub driven: u64,
-    /// Macros that the driven libraries export, as found by reading their sources.
+    /// Macros that the driven libraries export, as a driver listed them, else as found by reading their sources.
     pub macros: u64,
-    /// Those of them that rustc found when the consumer used them; none when that is not known.
+    /// Those of them that answered an input at least once; without a driver, those that rustc found when the consumer
+    /// used them. None when that is not known.
     pub expanded: Option<u64>,
+    /// What came of each macro that was driven, in the order of driving.
+    pub by_name: Vec<MacroCoverage>,
+}
+
+/// How many inputs of one macro ended in which way.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize)]
+pub struct MacroCoverage {
+    /// Whose macro it is.
+    pub package: String,
+    /// Its name, escaped for a reader.
+    pub name: String,
+    /// Which of the three kinds.
+    pub kind: MacroKind,
+    /// It made tokens.
+    pub clean: u32,
+    /// It made tokens with `compile_error!` among them.
+    pub refused: u32,
+    /// It panicked.
+    pub panicked: u32,
+    /// It ended its server.
+    pub died: u32,
+    /// It made no answer in time.
+    pub timed_out: u32,
+    /// The server's answer was none.
+    pub garbled: u32,
+    /// It was not tried, after it had spoiled too much.
+    pub skipped: u32,
+}
+
+impl MacroCoverage {
+    fn new(driven: &Driven) -> Self {
+        let Driven { package, name, kind, clean, refused, panicked, died, timed_out, garbled, skipped, .. } = driven;
+        Self {
+            package: package.to_string(),
+            name: Bytes::from(name.as_str()).to_string(),
+            kind: *kind,
+            clean: *clean,
+            refused: *refused,
+            panicked: *panicked,
+            died: *died,
+            timed_out: *timed_out,
+            garbled: *garbled,
+            skipped: *skipped,
+        }
+    }
+
+    /// True if it ran to an end of its own with at least one input.
+    pub fn has_answered(&self) -> bool {
+        self.clean > 0 || self.refused > 0 || self.panicked > 0
+    }
 }
 
 pub(super) fn of(cx: &Context<'_>) -> Coverage {
@@ -69,9 +121,30 @@ pub(super) fn of(cx: &Context<'_>) -> Coverage {
             }
         }
     }
-    coverage.macro_libraries.macros = count(driven_macros.len());
-    coverage.macro_libraries.expanded = expanded(cx, &consumers, &driven_macros);
+    let libraries = &mut coverage.macro_libraries;
+    if has_driver(cx) {
+        let parts = cx.log.header.packages.iter().filter(|package| takes_part(cx, package));
+        libraries.driven = count(parts.filter(|package| is_listed(cx, &package.id)).count());
+        libraries.by_name = driven(cx);
+        libraries.macros = count(libraries.by_name.len());
+        libraries.expanded = Some(count(libraries.by_name.iter().filter(|name| name.has_answered()).count()));
+    } else {
+        libraries.macros = count(driven_macros.len());
+        libraries.expanded = expanded(cx, &consumers, &driven_macros);
+    }
     coverage
+}
+
+/// True if a driver took a library, whatever came of it.
+fn has_driver(cx: &Context<'_>) -> bool {
+    cx.units.0.values().any(|unit| unit.kind() == UnitKind::DriveMacros)
+}
+
+fn driven(cx: &Context<'_>) -> Vec<MacroCoverage> {
+    let lines = cx.log.lines.iter();
+    lines
+        .filter_map(|line| if let Line::Driven(driven) = line { Some(MacroCoverage::new(driven)) } else { None })
+        .collect()
 }
 
 fn count(n: usize) -> u64 {
@@ -90,7 +163,8 @@ pub(super) fn takes_part(cx: &Context<'_>, package: &Package) -> bool {
 fn whole_graph_was_built(cx: &Context<'_>) -> bool {
     let ended = cx.log.lines.iter().any(|line| matches!(line, Line::Note(said) if said.code == note::CARGO_EXIT));
     let is_fine = |unit: &super::units::Unit<'_>| {
-        unit.kind() == UnitKind::CompileConsumer || unit.end.is_some_and(|end| end.outcome == UnitOutcome::Ok)
+        matches!(unit.kind(), UnitKind::CompileConsumer | UnitKind::DriveMacros)
+            || unit.end.is_some_and(|end| end.outcome == UnitOutcome::Ok)
     };
     // In depth `build` the consumer is not compiled.
     let consumer_ran =
@@ -110,6 +184,13 @@ fn loads<'a>(cx: &'a Context<'_>, package: &'a PackageId) -> impl Iterator<Item 
             Some(said.unit)
         }
         _ => None,
+    })
+}
+
+/// True if a driver listed the macros of the package's library.
+pub(super) fn is_listed(cx: &Context<'_>, package: &PackageId) -> bool {
+    cx.log.lines.iter().any(|line| {
+        matches!(line, Line::Note(said) if said.code == note::MACROS_LISTED && said.package.as_ref() == Some(package))
     })
 }
 
@@ -187,7 +268,9 @@ mod tests {
             .rustc(UnitKind::CompileConsumer, |u| u.failed("error: cannot find derive macro `B` in this scope"))
             .log();
         let libraries = coverage(&log).macro_libraries;
-        assert_eq!(libraries, MacroLibraries { found: 1, loaded: 1, driven: 1, macros: 2, expanded: Some(1) });
+        let none = Vec::new();
+        let expected = MacroLibraries { found: 1, loaded: 1, driven: 1, macros: 2, expanded: Some(1), by_name: none };
+        assert_eq!(libraries, expected);
     }
 
     #[test]

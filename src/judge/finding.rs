@@ -144,6 +144,7 @@ impl Draft {
 pub(crate) fn actor(tried: &Tried<'_>) -> String {
     let unit = match tried.unit.kind() {
         UnitKind::RunBuildScript => "its build script",
+        UnitKind::DriveMacros => "its macro library, driven alone,",
         UnitKind::CompileConsumer => "a macro, or rustc while it used the macros,",
         UnitKind::Compile | UnitKind::CompileProcMacro | UnitKind::CompileBuildScript | UnitKind::SelfTest => {
             "rustc, or a macro inside it,"

@@ -24,7 +24,7 @@ mod honest;
 use std::collections::BTreeMap;
 
 pub use completeness::{Completeness, Reason, Status};
-pub use coverage::{BuildScripts, Coverage, MacroLibraries};
+pub use coverage::{BuildScripts, Coverage, MacroCoverage, MacroLibraries};
 pub use finding::Finding;
 pub use verdict::Verdict;
 

@@ -18,7 +18,7 @@ use crate::ids::PackageId;
 use crate::sandbox::limits::{Limit, Limits};
 use crate::sandbox::spec::{CargoCommand, Contents, Identity, MountOp, SandboxSpec, SelfTestTargets};
 use crate::sandbox::table::Trace;
-use crate::toolchain::HostToolchain;
+use crate::toolchain::{DRIVER, HostToolchain};
 
 /// The folder of the host's that the private root is mounted over, in our own mount namespace. It must
 /// be one that every user can enter: the run's folder lies in a home.
@@ -108,6 +108,8 @@ pub fn plan(acquired: &Acquired, toolchain: &HostToolchain, settings: &RunSettin
         mounts,
         cargo: cargo_command(acquired, &layout, variables, settings),
         rustc: format!("{}/bin/rustc", layout.toolchain),
+        driver: toolchain.has_driver().then(|| format!("{}/{DRIVER}", layout.toolchain)),
+        jobs: settings.jobs,
         refuses_bootstrap: refuses_bootstrap(toolchain, settings),
         reads: settings.read.clone(),
         limits: settings.limits.clone(),

@@ -13,7 +13,7 @@ use super::{EnforcementStatus, Report, ReportError, ReportFinding, ReportPackage
 use crate::evidence::Bytes;
 use crate::evidence::captured::SUFFIX;
 use crate::evidence::line::{Captured, Depth, Integrity, LayerStatus, PolicyRecord, UnitKind};
-use crate::judge::Verdict;
+use crate::judge::{MacroCoverage, Verdict};
 use crate::policy::Severity;
 
 /// How it is written.
@@ -273,11 +273,31 @@ impl Page {
             ),
             17,
         );
+        self.spoilt(&libraries.by_name);
         if report.coverage.depth == Depth::Build {
             let text = "depth            build: what runs at build time, and what it needs; --depth check compiles all";
             self.paragraph(text, 17);
         }
         self.paragraph("functions        none called: code that acts when the program runs is not seen here", 17);
+    }
+
+    /// Macros that ended their driver, kept it waiting or answered nonsense.
+    fn spoilt(&mut self, macros: &[MacroCoverage]) {
+        const SHOWN: usize = 8;
+        let named = |count: fn(&MacroCoverage) -> u32| -> Vec<&str> {
+            macros.iter().filter(|m| count(m) > 0).map(|m| m.name.as_str()).collect()
+        };
+        let ways = [
+            ("ended", named(|m| m.died)),
+            ("kept waiting", named(|m| m.timed_out)),
+            ("confused", named(|m| m.garbled)),
+        ];
+        for (way, names) in ways.into_iter().filter(|(_, names)| !names.is_empty()) {
+            let more = names.len().checked_sub(SHOWN).filter(|more| *more > 0);
+            let shown = names.iter().take(SHOWN).copied().collect::<Vec<_>>().join(", ");
+            let more = more.map(|more| format!(" and {more} more")).unwrap_or_default();
+            self.paragraph(&format!("                 their driver was {way} by {shown}{more}"), 17);
+        }
     }
 
     fn captured(&mut self, report: &Report) {
@@ -356,6 +376,7 @@ fn unit_title(package: &ReportPackage, unit: Option<&str>) -> String {
         UnitKind::CompileProcMacro => "compiling the macro library",
         UnitKind::CompileBuildScript => "compiling the build script",
         UnitKind::CompileConsumer => "using the macros",
+        UnitKind::DriveMacros => "driving the macros",
         UnitKind::SelfTest => "self-test",
     });
     format!("{} ({id})", kind.unwrap_or("unit"))

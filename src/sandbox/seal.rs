@@ -1,6 +1,7 @@
 //! The sealing process: enters the PID namespace, gives up all but two
 //! capabilities of the sandbox's own user namespace, installs filter K, lets
-//! the self-test run, and becomes cargo.
+//! the self-test run, and becomes cargo; or starts cargo, waits for it and
+//! becomes the shim that drives macros.
 
 use std::fs::File;
 use std::io::{self, Read as _, Write as _};
@@ -127,7 +128,15 @@ fn try_seal(spec: &SandboxSpec, supervisor: Pid, ends: Ends) -> Result<std::conv
     let mut cargo = Command::new(&spec.cargo.program);
     cargo.arg0(name).args(args).env_clear().current_dir(&spec.cargo.cwd);
     cargo.envs(spec.cargo.env.iter().map(|(name, value)| (name, value)));
-    Err(call("start cargo")(cargo.exec()))
+    if spec.driver.is_none() {
+        return Err(call("start cargo")(cargo.exec()));
+    }
+    let status = cargo.status().map_err(call("start cargo"))?;
+    let code = status.code().unwrap_or(101);
+    let mut drive = Command::new(spec.shim());
+    drive.arg("drive").arg(spec.jobs.to_string()).arg(code.to_string()).env_clear().current_dir(&spec.cargo.cwd);
+    drive.envs(spec.cargo.env.iter().map(|(name, value)| (name, value)));
+    Err(call("start the drivers of macros")(drive.exec()))
 }
 
 /// So much later than the supervisor the kernel ends a process for its CPU time.

@@ -25,6 +25,12 @@ pub struct SandboxSpec {
     pub cargo: CargoCommand,
     /// The absolute path of rustc inside.
     pub rustc: String,
+    /// The absolute path of the server that expands macros, inside; none where the toolchain has none.
+    #[serde(default)]
+    pub driver: Option<String>,
+    /// How many units run at a time.
+    #[serde(default)]
+    pub jobs: usize,
     /// True where a build script that sets `RUSTC_BOOTSTRAP` fails, as it does under a stable cargo.
     #[serde(default)]
     pub refuses_bootstrap: bool,

@@ -72,7 +72,7 @@ pub(crate) fn run(exe: &[u8], real: &[u8], start: Start) -> i32 {
         return fail(b"cannot make a pipe");
     };
     let outputs = Some((out_writer, err_writer));
-    let program = Program { path: real, args: &start.args, env: &env, outputs };
+    let program = Program { path: real, args: &start.args, env: &env, input: None, outputs };
     let running = match unit::start(&granted, &program) {
         Ok(running) => running,
         Err(what) => return fail(what),

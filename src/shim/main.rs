@@ -17,6 +17,7 @@ mod bare;
 mod build_script;
 mod command_line;
 mod directives;
+mod drive;
 mod payload;
 #[allow(dead_code, reason = "the supervisor uses the other half")]
 mod protocol;
@@ -49,6 +50,7 @@ fn run(start: Start) -> i32 {
     }
     match start.args.get(1).map(Vec::as_slice) {
         Some(b"self-test") => unit::self_test(&exe, start),
+        Some(b"drive") => drive::run(&exe, &start),
         Some(b"self-test-payload") => payload::run(&start.args[2..]),
         Some(_) => rustc::run(&exe, start),
         None => fail(b"this program is started by sandbox-check only"),

@@ -7,6 +7,7 @@
 //! |---|---|---|
 //! | shim | [`Request`]: what it is about to run | |
 //! | supervisor | [`Reply`]: the plan, or a refusal | the unit's Landlock ruleset |
+//! | shim | [`DRIVER_INPUT`] and [`DRIVER_OUTPUT`], for a driver | a pipe's end |
 //! | the unit's helper | [`LISTENER`] | the listener |
 //! | supervisor | [`GO`]: the listener is watched | |
 //! | shim | [`OUTPUT_FULL`], if the unit printed more than it may | |
@@ -27,6 +28,10 @@ pub const GO: &[u8] = b"go";
 pub const OUTPUT_FULL: &[u8] = b"output";
 /// A build script set `RUSTC_BOOTSTRAP`; the value follows.
 pub const BOOTSTRAP: &[u8] = b"bootstrap=";
+/// Brings the writing end of a driver's standard input.
+pub const DRIVER_INPUT: &[u8] = b"input";
+/// Brings the reading end of a driver's standard output.
+pub const DRIVER_OUTPUT: &[u8] = b"output-of-driver";
 /// No message is longer (bytes).
 pub const LIMIT: usize = 160 * 1024;
 
@@ -39,9 +44,11 @@ pub enum Role {
     BuildScript,
     /// Our own proof.
     SelfTest,
+    /// A server that expands macros.
+    Driver,
 }
 
-/// What the shim asks for. Nothing of it is believed without a check: all
+/// What the shim asks for. A driver's request has no more than its role: the supervisor chooses. Nothing of it is believed without a check: all
 /// but `role` and `exe` comes from cargo's arguments or environment.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Request {
@@ -109,6 +116,7 @@ impl Request {
             Role::Rustc => 1,
             Role::BuildScript => 2,
             Role::SelfTest => 3,
+            Role::Driver => 4,
         };
         let mut out = Writer(Vec::new());
         out.byte(role);
@@ -125,6 +133,7 @@ impl Request {
             1 => Role::Rustc,
             2 => Role::BuildScript,
             3 => Role::SelfTest,
+            4 => Role::Driver,
             _ => return None,
         };
         let request = Self {

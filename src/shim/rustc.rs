@@ -68,8 +68,13 @@ fn compile(exe: &[u8], start: Start, line: &CommandLine, granted: &Granted) -> R
     }
     let env = unit::environment(&start.env, &granted.plan.tmp);
     let (output, output_writer) = calls::pipe().map_err(|_| &b"cannot make a pipe"[..])?;
-    let program =
-        Program { path: &granted.plan.program, args: &args, env: &env, outputs: Some((output_writer, output_writer)) };
+    let program = Program {
+        path: &granted.plan.program,
+        args: &args,
+        env: &env,
+        input: None,
+        outputs: Some((output_writer, output_writer)),
+    };
     let running = unit::start(granted, &program)?;
     calls::close(output_writer);
     calls::close(HANDOFF);

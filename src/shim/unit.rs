@@ -24,6 +24,8 @@ pub(crate) struct Program<'a> {
     pub(crate) path: &'a [u8],
     pub(crate) args: &'a [Vec<u8>],
     pub(crate) env: &'a [Vec<u8>],
+    /// Takes the place of standard input.
+    pub(crate) input: Option<usize>,
     /// Take the place of standard output and standard error. They are one for a compiler: cargo passes
     /// its standard output on beside its own messages, so a macro that writes there could forge those.
     pub(crate) outputs: Option<(usize, usize)>,
@@ -99,6 +101,17 @@ pub(crate) fn wait(running: &Running) -> Report {
 /// Tells the supervisor something that needs no answer.
 pub(crate) fn tell(granted: &Granted, message: &[u8]) {
     let _ = calls::send(granted.channel, message, None);
+}
+
+/// As [`tell`], with a descriptor.
+pub(crate) fn tell_with(granted: &Granted, message: &[u8], fd: usize) {
+    let _ = calls::send(granted.channel, message, Some(fd));
+}
+
+/// Nothing more is to be said about the unit.
+pub(crate) fn close(granted: Granted) {
+    calls::close(granted.channel);
+    calls::close(granted.ruleset);
 }
 
 /// Tells the supervisor how it ended.
@@ -181,9 +194,9 @@ fn mini_init(granted: &Granted, program: &Program<'_>, jobserver: Option<(usize,
     for fd in [granted.channel, granted.ruleset, listener.0, listener.1, ack.0, ack.1] {
         calls::close(fd);
     }
-    if let Some((out, err)) = program.outputs {
-        calls::close(out);
-        calls::close(err);
+    let (input, outputs) = (program.input.into_iter(), program.outputs.into_iter());
+    for fd in input.chain(outputs.flat_map(|(out, err)| [out, err])) {
+        calls::close(fd);
     }
     if let Some((low, high)) = jobserver {
         calls::close(low);
@@ -279,6 +292,9 @@ fn become_program(
     if calls::read(ack.0, &mut go) != Ok(1) {
         return fail(b"the supervisor did not take the listener");
     }
+    if let Some(input) = program.input {
+        let _ = calls::dup2(input, 0);
+    }
     if let Some((out, err)) = program.outputs {
         let _ = calls::dup2(out, 1);
         let _ = calls::dup2(err, 2);
@@ -336,7 +352,7 @@ pub(crate) fn self_test(exe: &[u8], start: Start) -> i32 {
     let mut args = start.args;
     args[1] = b"self-test-payload".to_vec();
     let env = environment(&start.env, &granted.plan.tmp);
-    let program = Program { path: &granted.plan.program, args: &args, env: &env, outputs: None };
+    let program = Program { path: &granted.plan.program, args: &args, env: &env, input: None, outputs: None };
     let running = match self::start(&granted, &program) {
         Ok(running) => running,
         Err(what) => return fail(what),

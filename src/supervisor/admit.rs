@@ -77,6 +77,8 @@ impl Admission {
             Role::Rustc => self.compile(request)?,
             Role::BuildScript => self.run(request)?,
             Role::SelfTest => self.self_test(),
+            // The supervisor chooses what is driven: `drive`.
+            Role::Driver => return Err(AdmitError::Shape("a driver")),
         };
         if request.role != Role::SelfTest {
             admitted.tmp = Path::new(&self.layout.tmp).join(format!("{id}"));
@@ -158,6 +160,21 @@ impl Admission {
             reads: Vec::new(),
             private_out: None,
             tmp: PathBuf::new(),
+        })
+    }
+
+    /// Admits a driver of a macro library as unit `id`: it writes its own temporary folder only.
+    pub(super) fn drive(&self, id: UnitId, package: &PackageId, name: &str) -> Result<Admitted, AdmitError> {
+        let tmp = Path::new(&self.layout.tmp).join(format!("{id}"));
+        make_private(&tmp)?;
+        Ok(Admitted {
+            kind: UnitKind::DriveMacros,
+            package: Some(package.clone()),
+            name: name.to_owned(),
+            places: vec![tmp.clone()],
+            reads: Vec::new(),
+            private_out: None,
+            tmp,
         })
     }
 

@@ -76,7 +76,8 @@ impl Captures {
         match what {
             Captured::Program | Captured::Script => &mut self.programs,
             Captured::Sent => &mut self.messages,
-            Captured::Dropped => &mut self.dropped,
+            // Expansions are bounded where they are made.
+            Captured::Dropped | Captured::Expansion => &mut self.dropped,
         }
     }
 }
@@ -214,6 +215,7 @@ fn beyond(what: Captured) -> &'static str {
         Captured::Program | Captured::Script => "not every file that the unit ran is listed",
         Captured::Sent => "not every message that the unit sent is listed",
         Captured::Dropped => "not every file that the unit dropped is listed",
+        Captured::Expansion => "not everything that the macros made is listed",
     }
 }
 

@@ -3,6 +3,7 @@
 //! All that is pending on a listener is received before any of it is handled:
 //! a received call no longer returns EINTR to its caller.
 
+mod drivers;
 mod limits;
 mod outputs;
 mod shims;
@@ -20,6 +21,7 @@ use self::shims::Shim;
 use super::admit::Admission;
 use super::caller::Proc;
 use super::cargo::{Lines, Tail};
+use super::drive::Job;
 use super::limits::Watch;
 use super::zones::Zones;
 use super::{Sandboxed, SupervisorError};
@@ -46,6 +48,7 @@ enum Source {
     Resolver(u32),
     Channel(u32),
     Listener(u32),
+    Driver(u32),
 }
 
 impl Source {
@@ -59,6 +62,7 @@ impl Source {
             Self::Resolver(n) => (5, n),
             Self::Channel(n) => (6, n),
             Self::Listener(n) => (7, n),
+            Self::Driver(n) => (8, n),
         };
         tag << 32 | u64::from(number)
     }
@@ -74,6 +78,7 @@ impl Source {
             5 => Self::Resolver(number),
             6 => Self::Channel(number),
             7 => Self::Listener(number),
+            8 => Self::Driver(number),
             _ => return None,
         })
     }
@@ -112,6 +117,8 @@ pub(super) struct EventLoop<'a> {
     announced: HashMap<String, PackageId>,
     /// Packages of macro libraries by the unit's name.
     macro_units: HashMap<String, PackageId>,
+    /// Libraries that wait for a driver, the next one last; none until cargo has ended.
+    jobs: Option<Vec<Job>>,
     asked: Vec<Vec<u8>>,
     store: Store,
     /// Units that did not end well: to them belong cargo's words about the failure.
@@ -183,6 +190,7 @@ impl<'a> EventLoop<'a> {
             diagnostics: HashMap::new(),
             announced: HashMap::new(),
             macro_units: HashMap::new(),
+            jobs: None,
             asked: Vec::new(),
             store: Store::new(captured),
             failed: Vec::new(),
@@ -223,6 +231,7 @@ impl<'a> EventLoop<'a> {
                 }
             }
             self.look_at_limits()?;
+            self.look_at_drivers()?;
         }
         self.close()
     }
@@ -232,7 +241,7 @@ impl<'a> EventLoop<'a> {
             // Everything inside is dying; the kernel tells.
             return EpollTimeout::NONE;
         }
-        let next = self.limits.next().map_or(self.deadline, |next| next.min(self.deadline));
+        let next = self.limits.next().into_iter().chain(self.next_driver()).fold(self.deadline, Instant::min);
         let left = next.saturating_duration_since(Instant::now()).min(Duration::from_mins(1));
         EpollTimeout::try_from(left + Duration::from_millis(1)).unwrap_or(EpollTimeout::NONE)
     }
@@ -250,6 +259,7 @@ impl<'a> EventLoop<'a> {
             Source::Resolver(at) => self.resolve(at),
             Source::Channel(number) => self.read_channel(number),
             Source::Listener(number) => self.read_listener(number, flags),
+            Source::Driver(number) => self.read_driver(number),
         }
     }
 

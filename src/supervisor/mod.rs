@@ -16,6 +16,7 @@ mod capture;
 mod cargo;
 mod decode;
 mod dns;
+mod drive;
 mod event_loop;
 mod handle;
 mod limits;

@@ -44,6 +44,8 @@ pub(super) struct Unit {
     pub(super) captures: Captures,
     /// Limits that answers met and that were not told yet.
     pub(super) met: Met,
+    /// What a driver asked its server for last.
+    pub(super) doing: Option<String>,
 }
 
 /// Limits that an answer can meet.
@@ -75,6 +77,7 @@ impl Unit {
             libraries_told: 0,
             captures: Captures::default(),
             met: Met::default(),
+            doing: None,
         }
     }
 
@@ -97,6 +100,7 @@ impl Unit {
             UnitKind::CompileProcMacro => "compiling macros of",
             UnitKind::CompileBuildScript => "compiling build script of",
             UnitKind::RunBuildScript => "running build script of",
+            UnitKind::DriveMacros => "driving macros of",
             UnitKind::SelfTest => return "proving the sandbox".to_owned(),
         };
         format!("{work} {package}")

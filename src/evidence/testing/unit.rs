@@ -30,6 +30,7 @@ impl UnitBuilder {
     pub(crate) fn attempt(mut self, kind: Kind, syscall: &str, object: Object) -> Self {
         self.seq += 1;
         self.lines.push(Line::Attempt(Box::new(Attempt {
+            during: None,
             seq: self.seq,
             t: self.seq,
             unit: self.unit,

@@ -51,7 +51,7 @@ fn others(cx: &Context<'_>, tried: &Tried<'_>, argv: &[Bytes]) -> BTreeMap<Vec<u
         let file = match artifact.what {
             Captured::Program => ProgramFile::Elf,
             Captured::Script => ProgramFile::Script,
-            Captured::Sent | Captured::Dropped => continue,
+            Captured::Sent | Captured::Dropped | Captured::Expansion => continue,
         };
         let path = normalise(&artifact.path.0);
         // `ldd` asks for a list of what programs load, also of those that other units made.

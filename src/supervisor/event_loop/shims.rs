@@ -7,6 +7,7 @@ use std::os::fd::{AsFd as _, BorrowedFd, OwnedFd};
 
 use nix::sys::epoll::EpollFlags;
 
+use super::drivers::Driving;
 use super::{EventLoop, Failed, Result, Source};
 use crate::evidence::Bytes;
 use crate::evidence::line::{Directive, Line, UnitEnd, UnitKind, UnitOutcome, UnitStart, note};
@@ -16,7 +17,9 @@ use crate::sandbox::channel::Event;
 use crate::sandbox::filter::UNIT_FILTER_FLAGS;
 use crate::sandbox::limits::Limit;
 use crate::sandbox::ruleset;
-use crate::shim::protocol::{BOOTSTRAP, End, GO, KNOCK, LISTENER, OUTPUT_FULL, Plan, Reply, Request};
+use crate::shim::protocol::{
+    BOOTSTRAP, DRIVER_INPUT, DRIVER_OUTPUT, End, GO, KNOCK, LISTENER, OUTPUT_FULL, Plan, Reply, Request, Role,
+};
 use crate::supervisor::capture::Capturer;
 use crate::supervisor::handle::Handler;
 use crate::supervisor::limits::Act;
@@ -39,6 +42,8 @@ pub(super) struct Shim {
     channel: Option<OwnedFd>,
     pub(super) unit: Option<Unit>,
     ended: Option<Ended>,
+    /// For a unit in which macros are driven.
+    pub(super) driving: Option<Driving>,
 }
 
 impl EventLoop<'_> {
@@ -49,7 +54,7 @@ impl EventLoop<'_> {
                 let number = self.next;
                 self.next += 1;
                 self.watch(&channel, Source::Channel(number))?;
-                self.shims.insert(number, Shim { channel: Some(channel), unit: None, ended: None });
+                self.shims.insert(number, Shim { channel: Some(channel), unit: None, ended: None, driving: None });
                 Ok(())
             }
             // Only cargo and the shims hold the other end; when all are gone it is silent.
@@ -82,6 +87,9 @@ impl EventLoop<'_> {
                 None => Ok(()),
             };
         }
+        if datagram.bytes == DRIVER_INPUT || datagram.bytes == DRIVER_OUTPUT {
+            return self.take_pipe(number, datagram.fd, datagram.bytes == DRIVER_INPUT);
+        }
         if datagram.bytes == OUTPUT_FULL {
             return self.hit(Limit::Output, Some(number), Act::Tell);
         }
@@ -105,6 +113,17 @@ impl EventLoop<'_> {
     fn admit(&mut self, number: u32, bytes: &[u8]) -> Result<()> {
         let id = UnitId(number);
         let admitted = match Request::decode(bytes) {
+            Some(Request { role: Role::Driver, .. }) => {
+                let Some(job) = self.next_job() else {
+                    self.answer(number, &Reply::Refused(b"all are driven".to_vec()), None);
+                    return Ok(());
+                };
+                let admitted = self.admission.drive(id, &job.package, &job.name);
+                if let Some(shim) = self.shims.get_mut(&number) {
+                    shim.driving = Some(Driving::new(id, job));
+                }
+                admitted.map_err(|error| crate::error_chain(&error))
+            }
             Some(request) => self.admission.admit(id, &request).map_err(|error| crate::error_chain(&error)),
             None => Err("the request makes no sense".to_owned()),
         };
@@ -116,8 +135,11 @@ impl EventLoop<'_> {
         let (reply, unit) = match ready {
             Ok((admitted, domain)) => {
                 let bytes = |path: &std::path::Path| std::os::unix::ffi::OsStrExt::as_bytes(path.as_os_str()).to_vec();
-                let program =
-                    if admitted.kind == UnitKind::SelfTest { self.spec.shim() } else { self.spec.rustc.clone() };
+                let program = match admitted.kind {
+                    UnitKind::SelfTest => self.spec.shim(),
+                    UnitKind::DriveMacros => self.spec.driver.clone().unwrap_or_default(),
+                    _ => self.spec.rustc.clone(),
+                };
                 let plan = Plan {
                     program: program.into_bytes(),
                     private_out: admitted.private_out.as_deref().map(bytes).unwrap_or_default(),
@@ -134,14 +156,18 @@ impl EventLoop<'_> {
                 (Reply::Refused(why.into_bytes()), None)
             }
         };
-        let Some(shim) = self.shims.get_mut(&number) else { return Ok(()) };
-        let ruleset = unit.as_ref().and_then(|unit| unit.ruleset.as_ref());
-        if let Some(channel) = &shim.channel {
-            // A shim that is gone is noticed by the end of its channel.
+        self.answer(number, &reply, unit.as_ref().and_then(|unit| unit.ruleset.as_ref()));
+        if let Some(shim) = self.shims.get_mut(&number) {
+            shim.unit = unit;
+        }
+        Ok(())
+    }
+
+    /// A shim that is gone is noticed by the end of its channel.
+    fn answer(&self, number: u32, reply: &Reply, ruleset: Option<&OwnedFd>) {
+        if let Some(channel) = self.shims.get(&number).and_then(|shim| shim.channel.as_ref()) {
             let _ = handoff::send(channel, &reply.encode(), ruleset);
         }
-        shim.unit = unit;
-        Ok(())
     }
 
     /// The listener is here: from now on nothing of the unit goes unseen.
@@ -167,7 +193,7 @@ impl EventLoop<'_> {
             if matches!(unit.kind, UnitKind::CompileProcMacro) {
                 self.macro_units.insert(unit.name.clone(), package.clone());
             }
-            if unit.kind != UnitKind::RunBuildScript {
+            if !matches!(unit.kind, UnitKind::RunBuildScript | UnitKind::DriveMacros) {
                 self.announced.insert(unit.name.clone(), package.clone());
             }
         }
@@ -177,7 +203,7 @@ impl EventLoop<'_> {
         }
         let _ = handoff::send(channel, GO, None);
         self.parent.tell(&Event::UnitStarted { text });
-        Ok(())
+        self.greet(number)
     }
 
     pub(super) fn read_listener(&mut self, number: u32, flags: EpollFlags) -> Result<()> {
@@ -237,6 +263,7 @@ impl EventLoop<'_> {
         if shim.channel.is_some() || listens {
             return Ok(());
         }
+        self.end_driving(number)?;
         let (outcome, code, end) = match self.shims.get_mut(&number).and_then(|shim| shim.ended.take()) {
             Some(Ended::Told(end)) => {
                 let (outcome, code) = outcome_of(end.status);
@@ -265,6 +292,7 @@ impl EventLoop<'_> {
             evidence.forget(unit.id);
         }
         if outcome != UnitOutcome::Ok
+            && unit.kind != UnitKind::DriveMacros
             && let Some(package) = unit.package
         {
             let runs_script = unit.kind == UnitKind::RunBuildScript;

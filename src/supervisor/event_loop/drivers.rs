@@ -1,0 +1,198 @@
+//! Carries out the driving of macros: pipes to the servers, deadlines, lines of evidence.
+
+use std::fs::File;
+use std::io::{self, Read as _, Write as _};
+use std::os::fd::{AsFd as _, OwnedFd};
+use std::path::Path;
+use std::time::Instant;
+
+use nix::fcntl::{FcntlArg, OFlag, fcntl};
+
+use super::{EventLoop, Result, Source};
+use crate::evidence::Bytes;
+use crate::evidence::line::{Artifact, Captured, Line, note};
+use crate::evidence::store::Bounds;
+use crate::ids::UnitId;
+use crate::supervisor::SupervisorError;
+use crate::supervisor::drive::{Driver, Finished, Job, Loss, Next};
+
+/// A server, and who talks to it.
+#[derive(Debug)]
+pub(super) struct Driving {
+    driver: Driver,
+    input: Option<File>,
+    output: Option<File>,
+}
+
+impl Driving {
+    pub(super) fn new(unit: UnitId, job: Job) -> Self {
+        Self { driver: Driver::new(unit, job, Instant::now()), input: None, output: None }
+    }
+}
+
+impl EventLoop<'_> {
+    /// The next library to drive. Asked for the first time, cargo has ended, so that all libraries are there.
+    pub(super) fn next_job(&mut self) -> Option<Job> {
+        if self.jobs.is_none() {
+            let layout = &self.spec.header.layout;
+            let deps = Path::new(&layout.target_dir).join("debug/deps");
+            let mut jobs: Vec<_> = self
+                .macro_units
+                .iter()
+                .map(|(name, package)| {
+                    let library = deps.join(format!("lib{name}.so"));
+                    let (name, library) = (name.clone(), library.display().to_string());
+                    Job::new(package.clone(), name, library, layout.consumer.clone())
+                })
+                .filter(|job| std::fs::symlink_metadata(&job.library).is_ok_and(|meta| meta.is_file()))
+                .collect();
+            jobs.sort_by(|one, other| other.name.cmp(&one.name));
+            self.jobs = Some(jobs);
+        }
+        if self.life.is_none() { None } else { self.jobs.as_mut()?.pop() }
+    }
+
+    /// The shim brings an end of a pipe: the server's standard input or output.
+    pub(super) fn take_pipe(&mut self, number: u32, fd: Option<OwnedFd>, is_input: bool) -> Result<()> {
+        let Some(fd) = fd else { return Ok(()) };
+        let waits =
+            |errno: nix::errno::Errno| SupervisorError::Watch { step: "talk to a driver", source: errno.into() };
+        fcntl(fd.as_fd(), FcntlArg::F_SETFL(OFlag::O_NONBLOCK)).map_err(waits)?;
+        if !is_input {
+            self.watch(&fd, Source::Driver(number))?;
+        }
+        if let Some(driving) = self.shims.get_mut(&number).and_then(|shim| shim.driving.as_mut()) {
+            let end = if is_input { &mut driving.input } else { &mut driving.output };
+            *end = Some(File::from(fd));
+        }
+        Ok(())
+    }
+
+    /// The unit runs: the first question.
+    pub(super) fn greet(&mut self, number: u32) -> Result<()> {
+        if self.shims.get(&number).is_some_and(|shim| shim.driving.is_some()) {
+            self.carry_on(number, Next::Send(Driver::greeting()))?;
+        }
+        Ok(())
+    }
+
+    pub(super) fn read_driver(&mut self, number: u32) -> Result<()> {
+        let mut buffer = vec![0; 64 * 1024];
+        let Some(driving) = self.shims.get_mut(&number).and_then(|shim| shim.driving.as_mut()) else { return Ok(()) };
+        let Some(output) = &mut driving.output else { return Ok(()) };
+        let next = match output.read(&mut buffer) {
+            Ok(0) => None,
+            Ok(length) => Some(driving.driver.take(buffer.get(..length).unwrap_or_default(), Instant::now())),
+            Err(error) if matches!(error.kind(), io::ErrorKind::Interrupted | io::ErrorKind::WouldBlock) => {
+                Some(Next::Wait)
+            }
+            Err(_) => None,
+        };
+        match next {
+            Some(next) => self.carry_on(number, next),
+            None => self.lose_server(number, Loss::Died),
+        }
+    }
+
+    /// Its output has ended, or it is useless.
+    fn lose_server(&mut self, number: u32, loss: Loss) -> Result<()> {
+        let Some(driving) = self.shims.get_mut(&number).and_then(|shim| shim.driving.as_mut()) else { return Ok(()) };
+        let next = driving.driver.lose(loss);
+        self.carry_on(number, next)
+    }
+
+    fn carry_on(&mut self, number: u32, next: Next) -> Result<()> {
+        let Some(driving) = self.shims.get_mut(&number).and_then(|shim| shim.driving.as_mut()) else { return Ok(()) };
+        match next {
+            Next::Wait => {}
+            Next::Send(request) => {
+                // A request is smaller than a pipe, and there is never more than one: what does not fit was never read.
+                if driving.input.as_mut().is_none_or(|input| input.write_all(&request).is_err()) {
+                    return self.lose_server(number, Loss::Died);
+                }
+            }
+            Next::Finish | Next::GiveUp => {
+                driving.input = None;
+                if let Some(output) = driving.output.take() {
+                    self.unwatch(&output)?;
+                }
+                if next == Next::GiveUp {
+                    self.limits.kill(number);
+                }
+            }
+        }
+        self.note_driven(number)
+    }
+
+    /// Writes what came of macros, and tells the unit what is in flight.
+    fn note_driven(&mut self, number: u32) -> Result<()> {
+        let Some(shim) = self.shims.get_mut(&number) else { return Ok(()) };
+        let (Some(driving), Some(unit)) = (&mut shim.driving, &mut shim.unit) else { return Ok(()) };
+        let id = unit.id;
+        unit.doing = driving.driver.doing();
+        let (finished, package) = (driving.driver.finished(), driving.driver.package().clone());
+        if let Some(count) = driving.driver.listed.take() {
+            self.note(note::MACROS_LISTED, Some(package), Some(id), &format!("{count} macros"))?;
+        } else if let Some(why) = driving.driver.unlisted.take() {
+            self.note(note::MACROS_UNLISTED, Some(package), Some(id), &why)?;
+        }
+        finished.into_iter().try_for_each(|finished| self.write_driven(id, finished))
+    }
+
+    fn write_driven(&mut self, unit: UnitId, finished: Finished) -> Result<()> {
+        const OUTPUT: Bounds = Bounds { read: 64 << 10, keep: 64 << 10 };
+        let Finished { line, output } = finished;
+        let path = Bytes::from(line.name.as_str());
+        self.write(&Line::Driven(line))?;
+        if output.trim().is_empty() {
+            return Ok(());
+        }
+        let Ok(stored) = self.store.take(output.as_bytes(), OUTPUT) else { return Ok(()) };
+        self.write(&Line::Artifact(Artifact {
+            unit,
+            path,
+            sha256: stored.sha256,
+            size: u64::try_from(output.len()).unwrap_or(u64::MAX),
+            what: Captured::Expansion,
+            attempt: None,
+            kept: stored.kept,
+            truncated: false,
+        }))
+    }
+
+    /// Gives up servers that are silent for too long.
+    pub(super) fn look_at_drivers(&mut self) -> Result<()> {
+        let now = Instant::now();
+        let late: Vec<u32> = self
+            .shims
+            .iter()
+            .filter(|(_, shim)| {
+                shim.driving.as_ref().is_some_and(|d| d.driver.doing().is_some() && d.driver.deadline <= now)
+            })
+            .map(|(number, _)| *number)
+            .collect();
+        late.into_iter().try_for_each(|number| self.lose_server(number, Loss::TimedOut))
+    }
+
+    /// When the next answer is late.
+    pub(super) fn next_driver(&self) -> Option<Instant> {
+        let waiting = self.shims.values().filter_map(|shim| shim.driving.as_ref());
+        waiting.filter(|driving| driving.driver.doing().is_some()).map(|driving| driving.driver.deadline).min()
+    }
+
+    /// The unit has ended: what is left of its library goes to another one.
+    pub(super) fn end_driving(&mut self, number: u32) -> Result<()> {
+        if let Some(driving) = self.shims.get_mut(&number).and_then(|shim| shim.driving.as_mut()) {
+            driving.driver.lose(Loss::Died);
+            if let Some(output) = driving.output.take() {
+                self.unwatch(&output)?;
+            }
+            self.note_driven(number)?;
+        }
+        let Some(driving) = self.shims.get_mut(&number).and_then(|shim| shim.driving.take()) else { return Ok(()) };
+        if let (Some(rest), Some(jobs)) = (driving.driver.into_rest(), &mut self.jobs) {
+            jobs.push(rest);
+        }
+        Ok(())
+    }
+}
