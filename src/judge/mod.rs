@@ -11,6 +11,7 @@ mod context;
 mod coverage;
 mod diagnosis;
 mod finding;
+mod missing;
 mod paths;
 mod shell;
 mod sweep;
@@ -25,6 +26,7 @@ use std::collections::BTreeMap;
 pub use completeness::{Completeness, Reason, Status};
 pub use coverage::{BuildScripts, Coverage, MacroLibraries};
 pub use finding::Finding;
+pub use missing::{Missing, MissingKind};
 pub use verdict::Verdict;
 
 pub use crate::policy::Severity;
