@@ -7,10 +7,11 @@ use serde::Serialize;
 
 use super::context::{Context, program};
 use super::paths::file_name;
-use crate::evidence::Bytes;
+use super::units::Units;
 use crate::evidence::line::{Attempt, Kind, Object, ProgramFile};
+use crate::evidence::{Bytes, EvidenceLog};
 use crate::ids::UnitId;
-use crate::policy::Role;
+use crate::policy::{Policy, Role};
 
 /// The longest name that is taken for one.
 const LONGEST_NAME: usize = 64;
@@ -159,6 +160,15 @@ fn modules(argv: &[Bytes]) -> Vec<Missing> {
         }
     }
     found
+}
+
+/// Programs that were tried and are nowhere, and modules that pkg-config was asked for, of all units. Most are things
+/// that a build can do without; whether pkg-config knew a module is not seen.
+pub fn looked_for(log: &EvidenceLog, policy: &Policy) -> BTreeSet<Missing> {
+    let units = Units::new(log);
+    let cx = Context::new(log, policy, &units);
+    let asked = units.0.keys().map(|unit| Asked::by(&cx, *unit));
+    asked.flat_map(|asked| asked.absent.into_iter().chain(asked.modules)).collect()
 }
 
 /// The names that a unit asked for and the addresses that it tried outside, each once.

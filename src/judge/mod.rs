@@ -26,7 +26,7 @@ use std::collections::BTreeMap;
 pub use completeness::{Completeness, Reason, Status};
 pub use coverage::{BuildScripts, Coverage, MacroLibraries};
 pub use finding::Finding;
-pub use missing::{Missing, MissingKind};
+pub use missing::{Missing, MissingKind, looked_for};
 pub use verdict::Verdict;
 
 pub use crate::policy::Severity;
