@@ -185,7 +185,9 @@ fn network(places: &[String], variables: Vec<String>, kind: UnitKind) -> String 
         text.push_str(". If it can build from a local copy, give that by --read PATH and --env NAME=VALUE; else turn the feature off that downloads");
     } else {
         let names = listed(variables.into_iter());
-        text = format!("{text}. Its output names {names}: give a local copy by --env NAME=VALUE and --read PATH");
+        text = format!(
+            "{text}. Its output names {names}; where one of them means a local copy, give that by --env NAME=VALUE and --read PATH"
+        );
     }
     text
 }
@@ -208,6 +210,8 @@ fn variables(tail: &[u8], said: &[u8]) -> Vec<String> {
         "DOCS_RS",
         "LD_",
     ];
+    // What the pkg-config crate watches for each library.
+    const ENDS: [&str; 4] = ["_", "_NO_PKG_CONFIG", "_STATIC", "_DYNAMIC"];
     let is_part = |byte: &u8| byte.is_ascii_uppercase() || byte.is_ascii_digit() || *byte == b'_';
     let words = |text: &'_ [u8]| -> Vec<Vec<u8>> {
         text.split(|byte| !byte.is_ascii_alphanumeric() && *byte != b'_').map(<[u8]>::to_vec).collect()
@@ -219,7 +223,7 @@ fn variables(tail: &[u8], said: &[u8]) -> Vec<String> {
             continue;
         }
         let name = String::from_utf8_lossy(&word).into_owned();
-        let is_name = name.starts_with(|c: char| c.is_ascii_uppercase()) && !name.ends_with('_');
+        let is_name = name.starts_with(|c: char| c.is_ascii_uppercase()) && !ENDS.iter().any(|end| name.ends_with(end));
         if is_name && !OTHERS.iter().any(|other| name.starts_with(other)) && !found.contains(&name) {
             found.push(name);
         }
@@ -314,7 +318,9 @@ mod tests {
         let start = " after it had asked for x.invalid; there is no network in the sandbox. ";
         assert_eq!(
             text,
-            format!("{start}Its output names ARCHIVE_DIR: give a local copy by --env NAME=VALUE and --read PATH")
+            format!(
+                "{start}Its output names ARCHIVE_DIR; where one of them means a local copy, give that by --env NAME=VALUE and --read PATH"
+            )
         );
         let (_, generic) = failure(|u| u.connect("192.0.2.1", 443).failed("cannot connect"));
         assert!(generic.starts_with(" after it had asked for 192.0.2.1; ") && generic.contains("--read"), "{generic}");
