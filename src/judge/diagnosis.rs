@@ -19,7 +19,7 @@ pub(super) struct Diagnosis {
 }
 
 /// Texts that have the name of what is missing between them.
-const NAMED: [(MissingKind, &str, &str); 16] = [
+const NAMED: [(MissingKind, &str, &str); 17] = [
     (MissingKind::Program, "is `", "` not installed"),
     (MissingKind::Program, "Is `", "` installed"),
     (MissingKind::Program, "ailed to find tool \"", "\""),
@@ -27,6 +27,7 @@ const NAMED: [(MissingKind, &str, &str); 16] = [
     (MissingKind::Program, "could not find `protoc", "`"),
     (MissingKind::Program, "linker `", "` not found"),
     (MissingKind::Program, "/usr/bin/env: '", "': No such file or directory"),
+    (MissingKind::Program, "collect2: fatal error: cannot find '", "'"),
     (MissingKind::Program, "make: ", ": No such file or directory"),
     (MissingKind::PkgConfig, "Package ", " was not found in the pkg-config search path"),
     (MissingKind::PkgConfig, "No package '", "' found"),
@@ -39,9 +40,10 @@ const NAMED: [(MissingKind, &str, &str); 16] = [
 ];
 
 /// Texts that name nothing, or always the same.
-const KNOWN: [(MissingKind, &str, &str); 4] = [
+const KNOWN: [(MissingKind, &str, &str); 5] = [
     (MissingKind::PkgConfig, "openssl", "Could not find directory of OpenSSL"),
     (MissingKind::Library, "clang", "Unable to find libclang"),
+    (MissingKind::Library, "clang", "shared libraries matching: ['libclang"),
     (MissingKind::Program, "pkg-config", "The pkg-config command could not be found"),
     (MissingKind::Program, "cmake", "CMake is not installed"),
 ];
