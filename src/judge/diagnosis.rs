@@ -212,6 +212,8 @@ fn variables(tail: &[u8], said: &[u8]) -> Vec<String> {
         "DOCS_RS",
         "LD_",
     ];
+    // Words of names that mean a place, which come first.
+    const PLACES: [&str; 9] = ["DIR", "PATH", "URL", "FILE", "LOCATION", "ARCHIVE", "BINARIES", "PREBUILT", "MIRROR"];
     // What the pkg-config crate watches for each library.
     const ENDS: [&str; 4] = ["_", "_NO_PKG_CONFIG", "_STATIC", "_DYNAMIC"];
     let is_part = |byte: &u8| byte.is_ascii_uppercase() || byte.is_ascii_digit() || *byte == b'_';
@@ -230,6 +232,8 @@ fn variables(tail: &[u8], said: &[u8]) -> Vec<String> {
             found.push(name);
         }
     }
+    // Stable: within each, in the order of the output.
+    found.sort_by_key(|name| !PLACES.iter().any(|place| name.contains(place)));
     found
 }
 
@@ -324,6 +328,12 @@ mod tests {
                 "{start}Its output names ARCHIVE_DIR; where one of them means a local copy, give that by --env NAME=VALUE and --read PATH"
             )
         );
+        let (_, text) = failure(|u| {
+            let watched = ["X_LEVEL", "CC_x", "CFLAGS_NO_PKG_CONFIG", "X_LIB_DIR"]
+                .map(|name| format!("cargo:rerun-if-env-changed={name}"));
+            u.dns("x.invalid").failed(&format!("--- stdout\n{}\n--- stderr\nno", watched.join("\n")))
+        });
+        assert!(text.contains("Its output names X_LIB_DIR, X_LEVEL; "), "places first: {text}");
         let (_, generic) = failure(|u| u.connect("192.0.2.1", 443).failed("cannot connect"));
         assert!(generic.starts_with(" after it had asked for 192.0.2.1; ") && generic.contains("--read"), "{generic}");
         assert_eq!(failure(|u| u.connect("127.0.0.1", 9).failed("cannot connect")).0, "build-failed");
