@@ -1,9 +1,10 @@
 //! Why a unit failed: by the evidence first, then by the words that it left.
 
 use super::context::Context;
+use super::finding::short;
 use super::missing::{Asked, Missing, MissingKind, outside};
 use super::paths::contains;
-use crate::evidence::line::UnitKind;
+use crate::evidence::line::{Kind, UnitKind};
 use crate::ids::UnitId;
 
 /// Names that one sentence holds.
@@ -87,12 +88,28 @@ pub(super) fn diagnose(cx: &Context<'_>, unit: UnitId, kind: UnitKind, tail: Opt
         None => {
             let nameless = NAMELESS.iter().find(|(_, text, _)| contains(said, text.as_bytes()));
             return nameless.map_or_else(
-                || Diagnosis { code: "build-failed", says: String::new(), missing: Vec::new() },
+                || Diagnosis { code: "build-failed", says: refused(cx, unit, said), missing: Vec::new() },
                 |(code, _, what)| Diagnosis { code, says: format!("; it says that it misses {what}"), missing },
             );
         }
     };
     Diagnosis { code, says: sentence(&asked, &missing), missing }
+}
+
+/// The last write that was refused, when the output says that one was.
+fn refused(cx: &Context<'_>, unit: UnitId, said: &[u8]) -> String {
+    const EACCES: i32 = 13;
+    const EROFS: i32 = 30;
+    if !["Permission denied", "Read-only file system"].iter().any(|text| contains(said, text.as_bytes())) {
+        return String::new();
+    }
+    let is_refused = |errno: Option<i32>| matches!(errno, Some(EACCES | EROFS));
+    let last = cx.tried.iter().rev().find(|tried| {
+        tried.attempt.unit == unit && tried.attempt.kind == Kind::FsWrite && is_refused(tried.attempt.errno)
+    });
+    last.map_or_else(String::new, |tried| {
+        format!("; a write to {} was refused, which lies outside of its own places", short(cx, &tried.path))
+    })
 }
 
 /// What the program itself printed: cargo's own words in front name the package, and what it told cargo names anything.
@@ -272,6 +289,16 @@ mod tests {
         assert_eq!(failure(|u| absent(u, "ccache").failed("another platform")).0, "build-failed");
         assert_eq!(failure(|u| absent(u, "cmake").run(&["/usr/bin/cc"]).failed("os error 2")).0, "build-failed");
         assert_eq!(failure(|u| absent(u, "cmake").run(&["/usr/bin/cmake"]).failed("cmake")).0, "build-failed");
+    }
+
+    #[test]
+    fn a_write_that_was_refused_is_named_when_the_output_says_so() {
+        let lock = "/home/dev/orders-service/target/debug/build/x.lock";
+        let (code, text) = failure(|u| u.write(lock).denied(13).failed("cannot lock: Permission denied (os error 13)"));
+        assert_eq!(code, "build-failed");
+        let start = text.strip_prefix("; a write to ").unwrap();
+        assert!(start.contains("x.lock was refused"), "{text}");
+        assert_eq!(failure(|u| u.write(lock).denied(13).failed("another platform")).1, "");
     }
 
     #[test]
