@@ -28,6 +28,8 @@ pub struct Cli {
 /// Commands beside the check itself.
 #[derive(Debug, Subcommand)]
 pub enum Command {
+    /// Tell which layers of the sandbox hold here, proven by doing, and how to get the rest
+    Doctor(DoctorArgs),
     /// Judge the evidence of a run again; nothing is built and nothing fetched
     Replay(ReplayArgs),
     /// Tell what a finding means; without CODE, list all codes
@@ -39,12 +41,52 @@ pub enum Command {
 
 /// What to check and how.
 #[derive(Debug, Args)]
-#[expect(clippy::struct_excessive_bools, reason = "each is a flag of its own on the command line")]
 pub struct CheckArgs {
     /// name@version, name@1, name@latest, name, ./directory or file.crate
     #[arg(required = true, value_name = "TARGET")]
     pub target: Option<String>,
 
+    /// What is built of it.
+    #[command(flatten)]
+    pub features: FeatureArgs,
+
+    /// How it is told.
+    #[command(flatten)]
+    pub reports: ReportArgs,
+    /// Keep the evidence in this directory, whatever the verdict
+    #[arg(long, value_name = "DIR", help_heading = "Reports")]
+    pub evidence: Option<PathBuf>,
+
+    /// Build, also when evidence of a run with the same inputs is there; docs/reuse.md
+    #[arg(long, help_heading = "Sandbox")]
+    pub fresh: bool,
+    /// What the build gets.
+    #[command(flatten)]
+    pub build: BuildArgs,
+    /// How much is built
+    #[arg(long, value_enum, value_name = "DEPTH", default_value_t = DepthArg::Check, help_heading = "Sandbox")]
+    pub depth: DepthArg,
+    /// Record further classes of calls: probes (stat, access and readlink; slower)
+    #[arg(long, value_enum, value_name = "CLASS", value_delimiter = ',', help_heading = "Sandbox")]
+    pub trace: Vec<TraceClass>,
+    /// Print what would run, as JSON, and run nothing
+    #[arg(long, help_heading = "Sandbox")]
+    pub print_plan: bool,
+
+    /// Use no network; name what is missing
+    #[arg(long, help_heading = "General")]
+    pub offline: bool,
+    /// How it looks.
+    #[command(flatten)]
+    pub tone: ToneArgs,
+    /// Log what we do to standard error; twice for more
+    #[arg(long, short, action = clap::ArgAction::Count, help_heading = "General")]
+    pub verbose: u8,
+}
+
+/// What is built of a target.
+#[derive(Clone, Debug, Default, Args)]
+pub struct FeatureArgs {
     /// Features to turn on, separated by commas or spaces
     #[arg(long, short = 'F', value_name = "FEATURES", value_delimiter = ',', help_heading = "Features")]
     pub features: Vec<String>,
@@ -54,17 +96,14 @@ pub struct CheckArgs {
     /// Turn the default feature off
     #[arg(long, help_heading = "Features")]
     pub no_default_features: bool,
+}
 
-    /// How it is told.
-    #[command(flatten)]
-    pub reports: ReportArgs,
-    /// Build, also when evidence of a run with the same inputs is there; docs/reuse.md
-    #[arg(long, help_heading = "Sandbox")]
-    pub fresh: bool,
-    /// Keep the evidence in this directory, whatever the verdict
-    #[arg(long, value_name = "DIR", help_heading = "Reports")]
-    pub evidence: Option<PathBuf>,
-
+/// What a build gets.
+#[derive(Clone, Debug, Args)]
+pub struct BuildArgs {
+    /// Read settings from this file instead of the user's; docs/configuration.md
+    #[arg(long, value_name = "FILE", help_heading = "Sandbox")]
+    pub config: Option<PathBuf>,
     /// Give the build a variable; without a value, ours; repeatable
     #[arg(long, value_name = "NAME[=VALUE]", help_heading = "Sandbox")]
     pub env: Vec<String>,
@@ -86,25 +125,29 @@ pub struct CheckArgs {
     /// How many units run at a time; default: the number of CPUs
     #[arg(long, short = 'j', value_name = "N", value_parser = clap::value_parser!(u16).range(1..), help_heading = "Sandbox")]
     pub jobs: Option<u16>,
-    /// Record further classes of calls: probes (stat, access and readlink; slower)
-    #[arg(long, value_enum, value_name = "CLASS", value_delimiter = ',', help_heading = "Sandbox")]
-    pub trace: Vec<TraceClass>,
-    /// How much is built
-    #[arg(long, value_enum, value_name = "DEPTH", default_value_t = DepthArg::Check, help_heading = "Sandbox")]
-    pub depth: DepthArg,
-    /// Print what would run, as JSON, and run nothing
-    #[arg(long, help_heading = "Sandbox")]
-    pub print_plan: bool,
+}
 
+/// What to look at.
+#[derive(Debug, Args)]
+pub struct DoctorArgs {
+    /// Build this target, too, and tell what it asked this machine for and did not get
+    #[arg(long = "for", value_name = "TARGET")]
+    pub target: Option<String>,
+    /// What is built of it.
+    #[command(flatten)]
+    pub features: FeatureArgs,
+    /// What goes to standard output
+    #[arg(long, value_enum, default_value_t = Format::Human, help_heading = "Reports")]
+    pub format: Format,
+    /// What the build gets.
+    #[command(flatten)]
+    pub build: BuildArgs,
     /// Use no network; name what is missing
     #[arg(long, help_heading = "General")]
     pub offline: bool,
     /// How it looks.
     #[command(flatten)]
     pub tone: ToneArgs,
-    /// Log what we do to standard error; twice for more
-    #[arg(long, short, action = clap::ArgAction::Count, help_heading = "General")]
-    pub verbose: u8,
 }
 
 /// What to judge again and how.
@@ -139,7 +182,7 @@ pub struct ReportArgs {
 }
 
 /// How it looks while it is told.
-#[derive(Debug, Args)]
+#[derive(Clone, Debug, Args)]
 pub struct ToneArgs {
     /// When to use colour
     #[arg(long, value_enum, value_name = "WHEN", default_value_t = Color::Auto, help_heading = "General")]

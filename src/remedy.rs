@@ -1,4 +1,8 @@
-//! What to do about a layer that does not hold.
+//! What to do about what does not hold or is not there.
+
+mod packages;
+
+pub use packages::{Manager, install};
 
 /// One line on how to get a layer.
 pub fn remedy(layer: &str) -> &'static str {

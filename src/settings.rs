@@ -1,5 +1,6 @@
 //! What the command line means: defaults, places, checked values.
 
+mod config;
 mod limits;
 
 use std::fs;
@@ -9,6 +10,8 @@ use std::time::{SystemTime, UNIX_EPOCH};
 use etcetera::BaseStrategy as _;
 
 use crate::acquire::{AcquireSettings, Request};
+use config::{Gifts, Given};
+
 use crate::cli::{CheckArgs, DepthArg, FailOn, Format, ReportArgs, TraceClass};
 use crate::evidence::line::Depth;
 use crate::policy::{Policy, Severity};
@@ -40,10 +43,10 @@ pub struct Settings {
     pub jobs: usize,
     /// Upper bounds.
     pub limits: Limits,
-    /// Those that were typed, for the report.
-    pub given_limits: Vec<String>,
     /// How much of the graph is built.
     pub depth: Depth,
+    /// What was given beside variables and paths, for the report.
+    pub given: Vec<String>,
     /// What is notified beyond the table.
     pub trace: Trace,
     /// How it is judged and told.
@@ -99,6 +102,11 @@ impl SettingsError {
     fn new(message: impl Into<String>, hint: impl Into<String>) -> Self {
         Self { message: message.into(), hint: Some(hint.into()) }
     }
+
+    /// The same with the place of a file in front.
+    fn at(self, place: &str) -> Self {
+        Self { message: format!("{place}{}", self.message), ..self }
+    }
 }
 
 impl Settings {
@@ -116,23 +124,27 @@ impl Settings {
             .map_err(|_| SettingsError::new("there is no home directory for the cache", "set HOME"))?;
         let mut acquire = AcquireSettings::new(places.cache_dir().join("sandbox-check"));
         acquire.offline = args.offline;
-        acquire.features = features(&args.features);
-        acquire.all_features = args.all_features;
-        acquire.no_default_features = args.no_default_features;
+        acquire.features = features(&args.features.features);
+        acquire.all_features = args.features.all_features;
+        acquire.no_default_features = args.features.no_default_features;
         let state = places.state_dir().unwrap_or_else(|| places.data_dir()).join("sandbox-check/evidence");
-        let (limits, given_limits) = limits::limits(args.timeout, &args.limit)?;
+        let gifts = Gifts::new(&args.build, &places.config_dir())?;
+        let (limits, given_limits) = limits::limits(args.build.timeout, &gifts.limit)?;
+        let mut given: Vec<_> = gifts.toolchain.iter().map(|name| format!("toolchain {name}")).collect();
+        given.extend(given_limits);
+        given.extend(gifts.file.iter().map(|file| format!("configuration {}", file.display())));
         let cpus = std::thread::available_parallelism().map_or(1, usize::from);
         Ok(Self {
             request,
             acquire,
             identity: identity(),
-            toolchain: args.toolchain.clone(),
-            env: environment(args)?,
-            has_secrets: !args.env_secret.is_empty(),
-            read: args.read.iter().map(|path| readable(path)).collect::<Result<_, _>>()?,
-            jobs: args.jobs.map_or(cpus, usize::from),
+            toolchain: gifts.toolchain.clone(),
+            env: environment(&gifts)?,
+            has_secrets: !gifts.env_secret.is_empty(),
+            read: gifts.read.iter().map(readable).collect::<Result<_, _>>()?,
+            jobs: gifts.jobs.map_or(cpus, usize::from),
             limits,
-            given_limits,
+            given,
             depth: match args.depth {
                 DepthArg::Build => Depth::Build,
                 DepthArg::Check => Depth::Check,
@@ -167,10 +179,17 @@ pub fn is_mapped(id: u32) -> bool {
     })
 }
 
-fn environment(args: &CheckArgs) -> Result<Vec<(String, String)>, SettingsError> {
-    let open = args.env.iter().map(|text| (text, false));
-    let secret = args.env_secret.iter().map(|text| (text, true));
-    open.chain(secret).map(|(text, may_be_secret)| variable(text, may_be_secret)).collect()
+/// The last one of a name wins.
+fn environment(gifts: &Gifts) -> Result<Vec<(String, String)>, SettingsError> {
+    let open = gifts.env.iter().map(|given| (given, false));
+    let secret = gifts.env_secret.iter().map(|given| (given, true));
+    let mut all: Vec<(String, String)> = Vec::new();
+    for (given, may_be_secret) in open.chain(secret) {
+        let (name, value) = variable(&given.value, may_be_secret).map_err(|error| error.at(&given.place))?;
+        all.retain(|(known, _)| *known != name);
+        all.push((name, value));
+    }
+    Ok(all)
 }
 
 /// `NAME=VALUE`, or `NAME` with our own value.
@@ -192,6 +211,12 @@ fn variable(text: &str, may_be_secret: bool) -> Result<(String, String), Setting
             "write --env NAME=VALUE or --env NAME",
         ));
     }
+    if is_ours(name) {
+        return Err(SettingsError::new(
+            format!("--env {name}: the sandbox itself sets how cargo starts compilers and where it builds"),
+            "RUSTFLAGS and the like can be given; --toolchain, --read and --jobs say the rest",
+        ));
+    }
     if !may_be_secret && looks_secret(name) {
         return Err(SettingsError::new(
             format!("--env {name}: the name looks like a secret's, and every build script could read it"),
@@ -201,6 +226,16 @@ fn variable(text: &str, may_be_secret: bool) -> Result<(String, String), Setting
     Ok((name.to_owned(), value))
 }
 
+/// Variables that would put something else in the place of our shim, or builds where nobody looks.
+fn is_ours(name: &str) -> bool {
+    const NAMES: [&str; 6] =
+        ["RUSTC", "RUSTC_WRAPPER", "RUSTC_WORKSPACE_WRAPPER", "CARGO_HOME", "CARGO_TARGET_DIR", "RUSTC_BOOTSTRAP"];
+    NAMES.contains(&name)
+        || ["CARGO_BUILD_RUSTC", "CARGO_BUILD_TARGET", "CARGO_BUILD_BUILD_DIR"].iter().any(|start| {
+            name.strip_prefix(start).is_some_and(|rest| rest.is_empty() || rest.starts_with('_'))
+        } && !name.ends_with("FLAGS"))
+}
+
 fn looks_secret(name: &str) -> bool {
     let name = name.to_ascii_uppercase();
     ["TOKEN", "KEY", "SECRET", "PASSWORD", "PASSWD", "CREDENTIALS"]
@@ -208,15 +243,18 @@ fn looks_secret(name: &str) -> bool {
         .any(|word| name == *word || name.ends_with(&format!("_{word}")))
 }
 
-fn readable(path: &Path) -> Result<PathBuf, SettingsError> {
+fn readable(given: &Given<PathBuf>) -> Result<PathBuf, SettingsError> {
+    let path = &given.value;
     let real = fs::canonicalize(path).map_err(|error| {
         SettingsError::new(format!("--read {}: {error}", path.display()), "give a file or directory that exists")
+            .at(&given.place)
     })?;
     if real == Path::new("/") {
         return Err(SettingsError::new(
             "--read /: that is the whole machine",
             "name the directory that the build needs",
-        ));
+        )
+        .at(&given.place));
     }
     Ok(real)
 }
@@ -269,6 +307,18 @@ mod tests {
             assert_eq!(variable(&format!("{name}=x"), true).unwrap().1, "x");
         }
         assert_eq!(variable("KEYBOARD=x", false).unwrap(), ("KEYBOARD".to_owned(), "x".to_owned()));
+    }
+
+    #[test]
+    fn what_the_sandbox_sets_cannot_be_given_and_flags_can() {
+        for name in
+            ["RUSTC_WRAPPER", "CARGO_BUILD_RUSTC_WRAPPER", "CARGO_BUILD_TARGET", "CARGO_TARGET_DIR", "CARGO_HOME"]
+        {
+            variable(&format!("{name}=x"), true).unwrap_err();
+        }
+        for name in ["RUSTFLAGS", "CARGO_BUILD_RUSTFLAGS", "CARGO_ENCODED_RUSTFLAGS", "CFLAGS", "RUSTC_LINKER"] {
+            variable(&format!("{name}=x"), false).unwrap();
+        }
     }
 
     #[test]

@@ -30,7 +30,7 @@ const LAYERS: &[(&str, &[&str])] = &[
     ("report", &["evidence", "ids", "judge", "policy"]),
     // The program.
     ("cli", &[]),
-    ("remedy", &[]),
+    ("remedy", &["judge"]),
     ("settings", &["acquire", "cli", "evidence", "policy", "sandbox"]),
     ("signals", &["acquire", "sandbox", "sys"]),
     ("progress", &["acquire", "sandbox"]),

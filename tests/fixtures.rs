@@ -85,6 +85,8 @@ fn program() -> Command {
         .current_dir(env!("CARGO_MANIFEST_DIR"))
         // The fixtures act on this variable; it reaches them through `--env` only.
         .env_remove("SANDBOX_CHECK_FIXTURE")
+        // Nor does anything that their user gives to builds.
+        .env("XDG_CONFIG_HOME", env!("CARGO_TARGET_TMPDIR"))
         // Nothing of a test's lies among the evidence of its user.
         .env("XDG_STATE_HOME", env!("CARGO_TARGET_TMPDIR"));
     command

@@ -34,26 +34,56 @@ pub(super) fn run(args: &CheckArgs) -> ExitCode {
         Ok(settings) => settings,
         Err(error) => return fail(&teller, ExitCode::Usage, error.to_string(), error.hint),
     };
-    let leaving = move |signal| {
-        fail(&teller, code_of_signal(signal), "the run was ended by a signal before the build began".to_owned(), None);
-    };
-    let signals = match Signals::watch(leaving) {
+    let signals = match watch(teller) {
         Ok(signals) => signals,
-        Err(error) => return fail(&teller, ExitCode::Internal, format!("cannot watch for signals: {error}"), None),
+        Err(code) => return code,
     };
     let code = check(args, settings, &teller, &signals);
     signals.received().map_or(code, code_of_signal)
 }
 
-fn code_of_signal(signal: i32) -> ExitCode {
+/// Watches for signals that end the run; before the build, they end the program.
+pub(super) fn watch(teller: Teller) -> Result<Signals, ExitCode> {
+    let leaving = move |signal| {
+        fail(&teller, code_of_signal(signal), "the run was ended by a signal before the build began".to_owned(), None);
+    };
+    Signals::watch(leaving)
+        .map_err(|error| fail(&teller, ExitCode::Internal, format!("cannot watch for signals: {error}"), None))
+}
+
+pub(super) fn code_of_signal(signal: i32) -> ExitCode {
     if signal == libc::SIGTERM { ExitCode::Terminated } else { ExitCode::Interrupted }
 }
 
-fn check(args: &CheckArgs, mut settings: Settings, teller: &Teller, signals: &Signals) -> ExitCode {
-    let toolchain = match toolchain::find(settings.toolchain.as_deref()) {
-        Ok(toolchain) => toolchain,
-        Err(error) => return fail(teller, ExitCode::Usage, failed_to(&error), Some(error.hint())),
+fn check(args: &CheckArgs, settings: Settings, teller: &Teller, signals: &Signals) -> ExitCode {
+    let mut settings = settings;
+    let ready = match ready(&mut settings, !args.print_plan, args.tone.quiet, teller) {
+        Ok(ready) => ready,
+        Err(code) => return code,
     };
+    if args.print_plan {
+        let printed = serde_json::to_writer_pretty(io::stdout().lock(), &ready.spec).map_err(io::Error::from);
+        return if printed.and_then(|()| writeln!(io::stdout())).is_ok() { ExitCode::Pass } else { ExitCode::Internal };
+    }
+    match carry_out(&ready, signals, args.tone.quiet) {
+        Ok(()) => tell(&ready.spec, &settings, ready.key, teller),
+        Err(error) => report_broken_run(&error, signals.received(), &ready.spec, &settings, teller),
+    }
+}
+
+/// A plan with what it needs: it goes when this goes.
+pub(super) struct Ready {
+    pub(super) acquired: Acquired,
+    pub(super) spec: SandboxSpec,
+    run_dir: PathBuf,
+    /// What decides the run, as one digest.
+    key: Option<Sha256Digest>,
+}
+
+/// Everything up to the plan. What went wrong is told already, and so is what an earlier run answers.
+pub(super) fn ready(settings: &mut Settings, reuses: bool, quiet: bool, teller: &Teller) -> Result<Ready, ExitCode> {
+    let toolchain = toolchain::find(settings.toolchain.as_deref())
+        .map_err(|error| fail(teller, ExitCode::Usage, failed_to(&error), Some(error.hint())))?;
     tracing::info!(rustc = toolchain.record.rustc, sysroot = %toolchain.sysroot.display(), "found the toolchain");
     let uid = settings.identity.uid;
     if !is_mapped(uid) {
@@ -61,7 +91,7 @@ fn check(args: &CheckArgs, mut settings: Settings, teller: &Teller, signals: &Si
             "the layer user-namespace does not hold here: the sandbox's uid {uid} does not exist in this user namespace"
         );
         let hint = "start as an ordinary user, or give the container a range of 65536 ids".to_owned();
-        return fail(teller, ExitCode::NoSandbox, message, Some(hint));
+        return Err(fail(teller, ExitCode::NoSandbox, message, Some(hint)));
     }
     if settings.depth == Depth::Build && !toolchain.builds_only_what_executes() {
         let version = &toolchain.record.cargo;
@@ -76,14 +106,14 @@ fn check(args: &CheckArgs, mut settings: Settings, teller: &Teller, signals: &Si
     sweep(&settings.known, settings.now, Bounds::default());
     let (mut key, mut broken) = (None, None);
     let known = |resolved: &Resolved| {
-        key = inputs::key(resolved, &settings, &toolchain);
-        let asked = key.filter(|_| !settings.fresh && !args.print_plan)?;
-        known::find(asked, resolved, &settings, &toolchain).unwrap_or_else(|error| {
+        key = inputs::key(resolved, settings, &toolchain);
+        let asked = key.filter(|_| reuses && !settings.fresh)?;
+        known::find(asked, resolved, settings, &toolchain).unwrap_or_else(|error| {
             broken = Some(error);
             None
         })
     };
-    let outcome = acquire(&settings, args.tone.quiet, known);
+    let outcome = acquire(settings, quiet, known);
     if let Some(broken) = broken {
         warn(&broken, teller);
     }
@@ -91,29 +121,16 @@ fn check(args: &CheckArgs, mut settings: Settings, teller: &Teller, signals: &Si
         Ok(Outcome::Acquired(acquired)) => *acquired,
         Ok(Outcome::Known(opened)) => {
             tracing::info!(evidence = %opened.path.display(), "found the evidence of an earlier run");
-            return known::tell(&opened, &settings, teller);
+            return Err(known::tell(&opened, settings, teller));
         }
-        Err(error) => return refuse(&error, &settings, &toolchain, teller),
+        Err(error) => return Err(refuse(&error, settings, &toolchain, teller)),
     };
     tracing::info!(can_answer = key.is_some(), "no evidence of an earlier run answers");
     tracing::info!(packages = acquired.packages.len(), facts = acquired.facts.len(), "acquired the sources");
-    let (spec, run_dir) = match prepare(&acquired, &toolchain, &settings) {
-        Ok(prepared) => prepared,
-        Err(message) => return fail(teller, ExitCode::Internal, message, None),
-    };
-    if args.print_plan {
-        let printed = serde_json::to_writer_pretty(io::stdout().lock(), &spec).map_err(io::Error::from);
-        return if printed.and_then(|()| writeln!(io::stdout())).is_ok() { ExitCode::Pass } else { ExitCode::Internal };
-    }
+    let (spec, run_dir) =
+        prepare(&acquired, &toolchain, settings).map_err(|message| fail(teller, ExitCode::Internal, message, None))?;
     tracing::info!(uid = spec.identity.uid, mounts = spec.mounts.len(), command = ?spec.cargo.args, "planned the run");
-    let progress = RunProgress::new(&acquired, args.tone.quiet);
-    if let Err(error) = carry_out(&spec, &run_dir, signals, |event| progress.tell(event)) {
-        drop(progress);
-        return report_broken_run(&error, signals.received(), &spec, &settings, teller);
-    }
-    drop(progress);
-    tracing::info!("the build has ended");
-    tell(&spec, &settings, key, teller)
+    Ok(Ready { acquired, spec, run_dir, key })
 }
 
 fn acquire(
@@ -148,8 +165,8 @@ fn prepare(
         read: settings.read.clone(),
         jobs: settings.jobs,
         limits: settings.limits.clone(),
-        given_limits: settings.given_limits.clone(),
         depth: settings.depth,
+        given: settings.given.clone(),
         trace: settings.trace,
         now: settings.now,
         kernel: kernel(),
@@ -171,18 +188,15 @@ fn give(path: &Path, identity: Identity) -> io::Result<()> {
     Ok(())
 }
 
-/// Runs a spec to the end of its log.
-fn carry_out(
-    spec: &SandboxSpec,
-    run_dir: &Path,
-    signals: &Signals,
-    mut on_event: impl FnMut(&crate::sandbox::channel::Event),
-) -> Result<(), RunError> {
-    let _listening = run::plant_self_test(spec)?;
-    let (running, stopper) = run::spawn(spec, run_dir)?;
+/// Runs a plan to the end of its log.
+pub(super) fn carry_out(ready: &Ready, signals: &Signals, quiet: bool) -> Result<(), RunError> {
+    let progress = RunProgress::new(&ready.acquired, quiet);
+    let _listening = run::plant_self_test(&ready.spec)?;
+    let (running, stopper) = run::spawn(&ready.spec, &ready.run_dir)?;
     signals.arm(stopper);
-    let ended = running.follow(|act| signals.with_stopper(act), &mut on_event);
+    let ended = running.follow(|act| signals.with_stopper(act), |event| progress.tell(event));
     signals.disarm();
+    tracing::info!("the build has ended");
     ended
 }
 
@@ -273,7 +287,7 @@ pub(super) fn kernel() -> String {
         .map_or_else(|_| "unknown".to_owned(), |name| name.release().to_string_lossy().into_owned())
 }
 
-fn start_logging(verbose: u8) {
+pub(super) fn start_logging(verbose: u8) {
     let level = match verbose {
         0 => return,
         1 => tracing::Level::INFO,

@@ -51,7 +51,7 @@ struct Inputs<'a> {
     identity: Identity,
     system: Sha256Digest,
     env: &'a [(String, String)],
-    limits: &'a [String],
+    given: &'a [String],
     trace: Trace,
     depth: Depth,
 }
@@ -81,7 +81,7 @@ pub(super) fn key(resolved: &Resolved, settings: &Settings, toolchain: &HostTool
         identity: settings.identity,
         system: system(&SYSTEM),
         env: &settings.env,
-        limits: &settings.given_limits,
+        given: &settings.given,
         trace: settings.trace,
         depth: settings.depth,
     };

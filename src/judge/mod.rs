@@ -12,6 +12,7 @@ mod coverage;
 mod diagnosis;
 mod expected;
 mod finding;
+mod missing;
 mod paths;
 mod shell;
 mod sweep;
@@ -26,6 +27,7 @@ use std::collections::BTreeMap;
 pub use completeness::{Completeness, Reason, Status};
 pub use coverage::{BuildScripts, Coverage, MacroCoverage, MacroLibraries};
 pub use finding::Finding;
+pub use missing::{Missing, MissingKind, looked_for};
 pub use verdict::Verdict;
 
 pub use crate::policy::Severity;

@@ -46,8 +46,8 @@ pub struct RunSettings {
     pub trace: Trace,
     /// How much of the graph is built.
     pub depth: Depth,
-    /// Those that the user set, for the report.
-    pub given_limits: Vec<String>,
+    /// What the user gave beside variables and paths, for the report.
+    pub given: Vec<String>,
     /// Seconds since the Unix epoch.
     pub now: u64,
     /// `uname -r`.
@@ -98,7 +98,7 @@ pub fn plan(acquired: &Acquired, toolchain: &HostToolchain, settings: &RunSettin
 
     let given = settings.env.iter().map(|(name, _)| format!("env {name}"));
     let given = given.chain(settings.read.iter().map(|path| format!("read {}", path.display())));
-    let given = given.chain(settings.given_limits.iter().cloned());
+    let given = given.chain(settings.given.iter().cloned());
     let given = given.chain(settings.trace.probes.then(|| "trace probes".to_owned())).collect();
     let run = |name: &str| settings.run_dir.join(name);
     let evidence = run("evidence.jsonl");

@@ -245,12 +245,17 @@ impl Page {
             let who = reason.package.as_ref().map_or(String::new(), |package| format!("{}: ", safe(package)));
             self.paragraph(&format!("  {}  {who}{}", reason.code, safe(&reason.text)), 4);
             // Three lines say why; the evidence has all.
-            let tail: Vec<_> = reason.log_tail.iter().flat_map(|tail| tail.lines()).collect();
+            let is_note = |line: &&str| line.trim_start().starts_with("note: run with `RUST_BACKTRACE=1`");
+            let tail: Vec<_> =
+                reason.log_tail.iter().flat_map(|tail| tail.lines()).filter(|line| !is_note(line)).collect();
             let skipped = tail.len().saturating_sub(3);
             for line in tail.iter().skip(skipped) {
                 let shown: String = safe(line).chars().take(self.width.saturating_sub(6)).collect();
                 self.line(&format!("    | {shown}"));
             }
+        }
+        if report.completeness.reasons.iter().any(|reason| !reason.missing.is_empty()) {
+            self.paragraph("  sandbox-check doctor --for TARGET says what to install", 4);
         }
     }
 

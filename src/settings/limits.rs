@@ -3,19 +3,24 @@
 use std::fs;
 
 use super::SettingsError;
+use super::config::Given;
 use crate::sandbox::limits::{Limit, Limits, Measure, shown};
 
 /// The defaults of this machine with what was typed, and what was typed as the report shows it.
-pub(super) fn limits(timeout: u64, given: &[String]) -> Result<(Limits, Vec<String>), SettingsError> {
+pub(super) fn limits(timeout: u64, given: &[Given<String>]) -> Result<(Limits, Vec<String>), SettingsError> {
     let mut limits = Limits::for_machine(memory());
     limits.set(Limit::Time, timeout);
     limits.set(Limit::UnitTime, timeout);
-    let mut shown_to_user = Vec::new();
+    let mut chosen = Vec::new();
     for text in given {
-        let (limit, bound) = limit(text)?;
+        let (limit, bound) = limit(&text.value).map_err(|error| error.at(&text.place))?;
         limits.set(limit, bound);
-        shown_to_user.push(format!("limit {limit} {}", shown(limit, bound)));
+        // The last one wins.
+        chosen.retain(|(known, _)| *known != limit);
+        chosen.push((limit, bound));
     }
+    let shown_to_user =
+        chosen.into_iter().map(|(limit, bound)| format!("limit {limit} {}", shown(limit, bound))).collect();
     Ok((limits, shown_to_user))
 }
 
@@ -106,7 +111,8 @@ mod tests {
     fn the_time_of_a_unit_is_the_runs_unless_it_is_given() {
         let (limits, shown) = limits(7, &[]).unwrap();
         assert_eq!((limits.of(Limit::UnitTime), shown), (7, Vec::<String>::new()));
-        let (limits, shown) = super::limits(7, &["unit-time=3".to_owned()]).unwrap();
+        let (limits, shown) =
+            super::limits(7, &[Given { value: "unit-time=3".to_owned(), place: String::new() }]).unwrap();
         assert_eq!((limits.of(Limit::Time), limits.of(Limit::UnitTime)), (7, 3));
         assert_eq!(shown, ["limit unit-time 3 s"]);
     }

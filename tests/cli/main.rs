@@ -3,6 +3,7 @@
 #![expect(clippy::unwrap_used, clippy::panic, clippy::indexing_slicing, reason = "a helper that fails ends its test")]
 
 mod archives;
+mod given;
 mod registry;
 mod replay;
 mod runs;
@@ -45,6 +46,7 @@ impl Home {
             .stdin(Stdio::null());
         for name in [
             "XDG_CACHE_HOME",
+            "XDG_CONFIG_HOME",
             "XDG_STATE_HOME",
             "XDG_DATA_HOME",
             "NO_COLOR",

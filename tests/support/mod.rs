@@ -32,8 +32,21 @@ pub struct Expected {
     pub args: Option<Vec<String>>,
     #[serde(default, rename = "finding")]
     pub findings: Vec<ExpectedFinding>,
+    #[serde(default, rename = "reason")]
+    pub reasons: Vec<ExpectedReason>,
     #[serde(default)]
     pub allow: Allow,
+}
+
+/// Why the run is not complete, word for word.
+#[derive(Debug, PartialEq, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct ExpectedReason {
+    pub code: String,
+    pub text: String,
+    /// What was missing, as `program cmake`.
+    #[serde(default)]
+    pub missing: Vec<String>,
 }
 
 #[derive(Debug, Deserialize)]

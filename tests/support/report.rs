@@ -4,7 +4,7 @@ use std::collections::BTreeMap;
 
 use serde::Deserialize;
 
-use super::{ExpectedFinding, Fixture};
+use super::{ExpectedFinding, ExpectedReason, Fixture};
 
 /// The parts of the report that are compared. The whole of it has a schema of its own.
 #[derive(Debug, Deserialize)]
@@ -54,6 +54,12 @@ pub fn differences(fixture: &Fixture, report: &Report) -> Vec<String> {
     if completeness.is_some_and(|wanted| wanted != report.completeness.status) {
         found.push(format!("completeness is {}: {:?}", report.completeness.status, report.completeness.reasons));
     }
+    if !expected.reasons.is_empty() {
+        let told: Vec<_> = report.completeness.reasons.iter().map(reason).collect();
+        if told != expected.reasons {
+            found.push(format!("reasons are {told:?}, not {:?}", expected.reasons));
+        }
+    }
     // A finding may stand with one package and belong to a unit of another.
     let kinds: BTreeMap<String, &str> = report
         .packages
@@ -79,6 +85,16 @@ pub fn differences(fixture: &Fixture, report: &Report) -> Vec<String> {
         }
     }
     found
+}
+
+fn reason(told: &serde_json::Value) -> ExpectedReason {
+    let text = |value: &serde_json::Value| value.as_str().unwrap_or_default().to_owned();
+    let missing = told["missing"].as_array().into_iter().flatten();
+    ExpectedReason {
+        code: text(&told["code"]),
+        text: text(&told["text"]),
+        missing: missing.map(|one| format!("{} {}", text(&one["kind"]), text(&one["name"]))).collect(),
+    }
 }
 
 fn is_match(

@@ -100,6 +100,7 @@ impl Subject {
             .arg(Path::new(".").join(self.name))
             .current_dir(self.folder.path())
             .env("XDG_CACHE_HOME", self.cache_dir())
+            .env("XDG_CONFIG_HOME", self.folder.path().join("config"))
             .env("XDG_STATE_HOME", self.folder.path().join("state"));
     }
 

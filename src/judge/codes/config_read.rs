@@ -1,12 +1,11 @@
 //! `config-read`: settings of another program were opened.
 
-use super::credential_read::secret;
+use super::credential_read::{is_tool_of, secret};
 use super::{Code, push};
 use crate::evidence::line::DecoyClass;
 use crate::judge::access::{is_own_read, read_path};
-use crate::judge::context::{Context, Tried, Who};
+use crate::judge::context::{Context, Tried};
 use crate::judge::finding::{Draft, actor, short};
-use crate::judge::paths::file_name;
 use crate::policy::Severity;
 
 pub(crate) const CODE: Code = Code {
@@ -32,9 +31,7 @@ fn rule(cx: &Context<'_>, out: &mut Vec<Draft>) {
         if secret(cx, tried).is_some() {
             continue;
         }
-        let is_own_tool = listed.is_some_and(|rule| {
-            tried.who != Who::Subject && rule.tools.iter().any(|tool| tool.matches(file_name(&tried.attempt.exe.0)))
-        });
+        let is_own_tool = is_tool_of(cx, tried, path);
         let severity = if is_own_tool { Severity::Low } else { Severity::Medium };
         push(out, draft(cx, tried, path, severity));
     }

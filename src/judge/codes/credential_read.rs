@@ -3,8 +3,9 @@
 use super::{Code, push};
 use crate::evidence::line::{DecoyClass, Kind, Object};
 use crate::judge::access::{has_flag, is_own_read, read_path};
-use crate::judge::context::{Context, Tried};
+use crate::judge::context::{Context, Tried, Who};
 use crate::judge::finding::{Draft, actor, short};
+use crate::judge::paths::file_name;
 use crate::policy::{Role, SecretRule, Severity};
 
 pub(crate) const CODE: Code = Code {
@@ -49,8 +50,18 @@ pub(super) fn secret_at<'t, 'a>(cx: &Context<'a>, tried: &'t Tried<'_>, path: &'
     if tried.role() == Some(Role::Cargo) && rule.is_some_and(|rule| rule.class == "cargo") {
         return None;
     }
+    if is_tool_of(cx, tried, path) {
+        return None;
+    }
     let is_listed = (is_folder && !takes_along(tried)) || has_flag(tried, "O_DIRECTORY");
     Some(Secret { path, rule, is_folder: is_listed && !is_decoy })
+}
+
+/// True for the program whose settings the policy says that this is: it opens them on its own account.
+pub(super) fn is_tool_of(cx: &Context<'_>, tried: &Tried<'_>, path: &[u8]) -> bool {
+    let name = file_name(&tried.attempt.exe.0);
+    tried.who != Who::Subject
+        && cx.policy.config(path).is_some_and(|rule| rule.tools.iter().any(|tool| tool.matches(name)))
 }
 
 /// What a symbolic link would lead to: it is made to be opened under the new name.
@@ -100,6 +111,16 @@ mod tests {
         for (from, to) in [(own.as_str(), KEY), (KEY, own.as_str())] {
             let found = script(|u| u.link("renameat2", from, to).exchanges());
             assert_eq!(found[0], "credential-read high ~/.ssh/id_ed25519", "{from}");
+        }
+    }
+
+    #[test]
+    fn a_password_file_of_git_is_its_own_to_open_and_nobody_elses() {
+        let netrc = |exe: &str| script(|u| u.by(exe).open("/home/dev/.netrc"));
+        assert_eq!(netrc("/usr/lib/git-core/git-remote-http"), ["config-read low ~/.netrc"]);
+        let own = format!("{OUT}/git-remote-http");
+        for exe in ["/usr/bin/git", "/usr/bin/curl", "/usr/bin/cat", own.as_str()] {
+            assert_eq!(netrc(exe), ["credential-read high ~/.netrc"], "{exe}");
         }
     }
 

@@ -13,8 +13,8 @@ use crate::policy::{Role, Severity};
 
 pub(crate) const CODE: Code = Code {
     name: "unexpected-exec",
-    severity: "medium; a shell or interpreter with its text as a direct child low, and medium when the text comes by \
-               standard input; a text that downloads, decodes into an interpreter, opens /dev/tcp or names a temporary \
+    severity: "medium; a shell or interpreter with its text as a direct child low, and a shell medium when the text \
+               comes by standard input; a text that downloads, decodes into an interpreter, opens /dev/tcp or names a temporary \
                path high",
     attack: &["T1059"],
     meaning: "Code that runs at build time started a program that builds are not known to start there: a download \
@@ -29,8 +29,9 @@ enum Reason {
     Unknown,
     Download,
     ShellText,
-    /// What it runs comes by standard input, so that no argument tells it.
-    UnseenText,
+    /// What it runs comes by standard input, so that no argument tells it. A shell's text joins programs of which each
+    /// is expected; an interpreter acts by calls of its own, and starts what is judged like any start.
+    UnseenText { joins_programs: bool },
     AlarmingText(&'static str),
 }
 
@@ -46,7 +47,8 @@ fn rule(cx: &Context<'_>, out: &mut Vec<Draft>) {
             Reason::Unknown => (Severity::Medium, vec!["T1059"]),
             Reason::Download => (Severity::Medium, vec!["T1105"]),
             Reason::ShellText => (Severity::Low, vec!["T1059.004"]),
-            Reason::UnseenText => (Severity::Medium, vec!["T1059.004"]),
+            Reason::UnseenText { joins_programs: true } => (Severity::Medium, vec!["T1059.004"]),
+            Reason::UnseenText { joins_programs: false } => (Severity::Low, vec!["T1059"]),
             Reason::AlarmingText(_) => (Severity::High, vec!["T1059.004", "T1105"]),
         };
         let subject = subject(cx, tried, name, argv, &reason);
@@ -57,7 +59,7 @@ fn rule(cx: &Context<'_>, out: &mut Vec<Draft>) {
             }
             Reason::Unknown | Reason::Download => format!("{} tried to start {subject}", actor(tried)),
             Reason::ShellText => format!("{} tried to run a text of its own by {}", actor(tried), Bytes::from(name)),
-            Reason::UnseenText => format!("{} tried to have {subject} run what it gives it on standard input", actor(tried)),
+            Reason::UnseenText { .. } => format!("{} tried to have {subject} run what it gives it on standard input", actor(tried)),
             Reason::AlarmingText(why) => format!("{} tried to run a text that {why}: {subject}", actor(tried)),
         };
         let shown: Vec<_> = argv.iter().take(16).cloned().collect();
@@ -78,6 +80,7 @@ fn reason(cx: &Context<'_>, tried: &Tried<'_>, argv: &[Bytes], file: ProgramFile
     match role {
         Some(Role::Download) => Some(Reason::Download),
         Some(Role::Shell | Role::Interpreter) => {
+            let joins_programs = role == Some(Role::Shell);
             let given = shell::given(&tried.path, argv);
             let Given::Text(text) = given else {
                 return if below_driver {
@@ -86,7 +89,7 @@ fn reason(cx: &Context<'_>, tried: &Tried<'_>, argv: &[Bytes], file: ProgramFile
                     Some(Reason::Unknown)
                 } else {
                     // Below a shell the text of that shell tells what goes through its pipes.
-                    (given == Given::Input && tried.who == Who::Subject).then_some(Reason::UnseenText)
+                    (given == Given::Input && is_by_unseen_text(tried)).then_some(Reason::UnseenText { joins_programs })
                 };
             };
             if let Some(why) = shell::alarm(text, &|path| tried.unit.owns(path) || tried.unit.in_source(path), below_driver) {
@@ -105,6 +108,11 @@ fn reason(cx: &Context<'_>, tried: &Tried<'_>, argv: &[Bytes], file: ProgramFile
         None if super::exec_dropped_file::is_dropped(cx, tried, &tried.path, file) => None,
         _ => Some(Reason::Unknown),
     }
+}
+
+/// True for callers whose own text no argument tells: compiled code, and interpreters.
+fn is_by_unseen_text(tried: &Tried<'_>) -> bool {
+    matches!(tried.who, Who::Subject | Who::Known(Role::Interpreter))
 }
 
 /// The role of the program and the units that may start it. Outer none: another code speaks of it.
@@ -234,10 +242,18 @@ mod tests {
 
     #[test]
     fn a_text_that_comes_by_standard_input_is_seen_by_nobody() {
-        for argv in [&["/bin/sh"][..], &["/bin/bash", "-s"], &["/usr/bin/python3", "-"]] {
+        for (argv, severity) in [
+            (&["/bin/sh"][..], "medium"),
+            (&["/bin/bash", "-s"], "medium"),
+            (&["/usr/bin/python3", "-"], "low"),
+            (&["/usr/bin/python3"], "low"),
+        ] {
             let found = script(|u| u.run(argv));
-            assert!(found.len() == 1 && found[0].starts_with("unexpected-exec medium "), "{found:?}");
+            let expected = format!("unexpected-exec {severity} ");
+            assert!(found.len() == 1 && found[0].starts_with(&expected), "{found:?}");
         }
+        let python = |u: UnitBuilder| u.by("/usr/bin/python3").exec(ProgramFile::Elf, &["/bin/sh"], &[SCRIPT]);
+        assert_eq!(script(python), ["unexpected-exec medium sh"], "a shell that an interpreter feeds");
         assert!(script(|u| u.run(&["/usr/bin/m4"]).run(&["/usr/bin/python3", "--version"])).is_empty());
         let piped = |u: UnitBuilder| u.by("/usr/bin/dash").exec(ProgramFile::Elf, &["/bin/sh"], &[SCRIPT]);
         assert!(script(piped).is_empty());

@@ -96,7 +96,7 @@ fn is_left_by_rustc(path: &[u8]) -> bool {
 
 #[cfg(test)]
 mod tests {
-    use crate::evidence::testing::{DEPS, HOME, OUT};
+    use crate::evidence::testing::{DEPS, HOME, OUT, RUSTC};
     use crate::judge::codes::testing::script;
     use crate::evidence::line::{Attempt, Kind, Object};
 
@@ -104,6 +104,16 @@ mod tests {
         if let Object::Path(object) = &mut attempt.object {
             object.resolved = path.into();
         }
+    }
+
+    #[test]
+    fn a_nested_cargo_may_mark_its_caches_and_nobody_else() {
+        let info = "/home/dev/orders-service/target/.rustc_info.json";
+        let cargo = RUSTC.replace("rustc", "cargo");
+        let found = script(|u| u.by(&cargo).write(info));
+        assert!(found.len() == 1 && found[0].starts_with("write-outside low "), "{found:?}");
+        let found = script(|u| u.write(info));
+        assert!(found.len() == 1 && !found[0].contains(" low "), "{found:?}");
     }
 
     #[test]

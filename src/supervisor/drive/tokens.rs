@@ -171,7 +171,7 @@ mod tests {
     #[test]
     fn a_tree_reads_as_its_source() {
         let flat = Flat::of("struct S < 'a > { x : & 'a [ u8 ; 4 ] , y : \"z\" }").unwrap();
-        assert_eq!(flat.render(1000), "struct S < ' a > {x : & ' a [u8 ; 4 ] , y : \"z\" } ");
+        assert_eq!(flat.render(1000), "struct S < ' a > { x : & ' a [ u8 ; 4 ] , y : \"z\" } ");
         assert!(flat.names("struct") && !flat.names("enum"));
     }
 

@@ -1,0 +1,177 @@
+//! The user's configuration file: what each build gets, so that it need not be typed each time.
+//!
+//! It is named by `--config` or lies in the user's own configuration folder. Nothing of a target or of the working
+//! directory is ever read as configuration.
+
+use std::fs;
+use std::io;
+use std::path::{Path, PathBuf};
+
+use serde::Deserialize;
+use toml::Spanned;
+
+use super::SettingsError;
+use crate::cli::BuildArgs;
+
+/// The most bytes of a configuration file.
+const LONGEST: u64 = 1 << 20;
+
+/// The file, as it is written.
+#[derive(Debug, Default, Deserialize)]
+#[serde(deny_unknown_fields, rename_all = "kebab-case")]
+struct File {
+    #[serde(default)]
+    env: Vec<Spanned<String>>,
+    #[serde(default)]
+    env_secret: Vec<Spanned<String>>,
+    #[serde(default)]
+    read: Vec<Spanned<PathBuf>>,
+    toolchain: Option<String>,
+    #[serde(default)]
+    limit: Vec<Spanned<String>>,
+    jobs: Option<Spanned<u16>>,
+}
+
+/// A value with the place where it stands.
+#[derive(Clone, Debug)]
+pub(super) struct Given<T> {
+    pub(super) value: T,
+    /// `FILE:LINE: `, or nothing for what was typed.
+    pub(super) place: String,
+}
+
+/// What a build gets: of the file, then what was typed.
+#[derive(Debug, Default)]
+pub(super) struct Gifts {
+    pub(super) env: Vec<Given<String>>,
+    pub(super) env_secret: Vec<Given<String>>,
+    pub(super) read: Vec<Given<PathBuf>>,
+    pub(super) toolchain: Option<String>,
+    pub(super) limit: Vec<Given<String>>,
+    pub(super) jobs: Option<u16>,
+    /// The file, if one was read.
+    pub(super) file: Option<PathBuf>,
+}
+
+impl Gifts {
+    /// Reads the configuration and puts what was typed behind it, where it wins.
+    pub(super) fn new(args: &BuildArgs, config_dir: &Path) -> Result<Self, SettingsError> {
+        let mut gifts = match (&args.config, config_dir.is_absolute()) {
+            (Some(path), _) => read(path, true)?,
+            (None, true) => read(&config_dir.join("sandbox-check/config.toml"), false)?,
+            (None, false) => Self::default(),
+        };
+        gifts.env.extend(typed(&args.env));
+        gifts.env_secret.extend(typed(&args.env_secret));
+        gifts.read.extend(typed(&args.read));
+        gifts.limit.extend(typed(&args.limit));
+        gifts.toolchain = args.toolchain.clone().or(gifts.toolchain);
+        gifts.jobs = args.jobs.or(gifts.jobs);
+        Ok(gifts)
+    }
+}
+
+fn typed<T: Clone>(values: &[T]) -> impl Iterator<Item = Given<T>> {
+    values.iter().map(|value| Given { value: value.clone(), place: String::new() })
+}
+
+/// A file that was not named may be absent.
+fn read(path: &Path, is_named: bool) -> Result<Gifts, SettingsError> {
+    let shown = path.display().to_string();
+    let cannot = |text: &dyn std::fmt::Display| {
+        SettingsError::new(
+            format!("the configuration file {shown}: {text}"),
+            "docs/configuration.md says what may stand in it; --config FILE names another one",
+        )
+    };
+    match fs::metadata(path) {
+        Err(error) if error.kind() == io::ErrorKind::NotFound && !is_named => return Ok(Gifts::default()),
+        Err(error) => return Err(cannot(&error)),
+        Ok(meta) if !meta.is_file() => return Err(cannot(&"not a file")),
+        Ok(meta) if meta.len() > LONGEST => return Err(cannot(&"longer than 1 MiB")),
+        Ok(_) => {}
+    }
+    let text = fs::read_to_string(path).map_err(|error| cannot(&error))?;
+    let file = toml::from_str::<File>(&text).map_err(|error| cannot(&error))?;
+    if let Some(jobs) = file.jobs.as_ref().filter(|jobs| *jobs.get_ref() == 0) {
+        return Err(cannot(&format!("line {}: jobs = 0: nothing would run", line_of(&text, jobs.span().start))));
+    }
+    let place = |start: usize| format!("{shown}:{}: ", line_of(&text, start));
+    Ok(Gifts {
+        env: file.env.into_iter().map(|value| given(value, place)).collect(),
+        env_secret: file.env_secret.into_iter().map(|value| given(value, place)).collect(),
+        read: relative_to(path, file.read.into_iter().map(|value| given(value, place)).collect()),
+        toolchain: file.toolchain,
+        limit: file.limit.into_iter().map(|value| given(value, place)).collect(),
+        jobs: file.jobs.map(Spanned::into_inner),
+        file: Some(path.to_owned()),
+    })
+}
+
+/// A relative path in the file starts at the file's own folder, wherever the program is started.
+fn relative_to(file: &Path, read: Vec<Given<PathBuf>>) -> Vec<Given<PathBuf>> {
+    let folder = file.parent().unwrap_or(Path::new(""));
+    read.into_iter().map(|given| Given { value: folder.join(&given.value), ..given }).collect()
+}
+
+fn given<T>(value: Spanned<T>, place: impl Fn(usize) -> String) -> Given<T> {
+    let place = place(value.span().start);
+    Given { value: value.into_inner(), place }
+}
+
+fn line_of(text: &str, at: usize) -> usize {
+    text.get(..at).unwrap_or(text).matches('\n').count() + 1
+}
+
+#[cfg(test)]
+mod tests {
+    use clap::Parser as _;
+
+    use super::*;
+    use crate::cli::Cli;
+
+    fn gifts(config: &str, typed: &[&str]) -> Result<Gifts, SettingsError> {
+        let dir = tempfile::tempdir().unwrap();
+        let file = dir.path().join("sandbox-check/config.toml");
+        fs::create_dir(dir.path().join("sandbox-check")).unwrap();
+        fs::write(&file, config).unwrap();
+        let args = Cli::parse_from(["sandbox-check"].iter().chain(typed).chain(&["name"]));
+        Gifts::new(&args.check.build, dir.path())
+    }
+
+    #[test]
+    fn what_was_typed_comes_after_the_file_and_wins() {
+        let config =
+            "env = [\"A=1\"]\nread = [\"libs\", \"/usr\"]\ntoolchain = \"1.90\"\nlimit = [\"cpu=60\"]\njobs = 3\n";
+        let all = gifts(config, &["--env", "A=2", "--toolchain", "stable", "--limit", "cpu=90"]).unwrap();
+        let env: Vec<_> = all.env.iter().map(|given| given.value.as_str()).collect();
+        assert_eq!((env, all.toolchain.as_deref(), all.jobs), (vec!["A=1", "A=2"], Some("stable"), Some(3)));
+        assert_eq!(all.limit.iter().map(|given| given.value.as_str()).collect::<Vec<_>>(), ["cpu=60", "cpu=90"]);
+        assert!(all.env[0].place.ends_with("config.toml:1: ") && all.env[1].place.is_empty());
+        assert!(all.read[0].value.ends_with("sandbox-check/libs"), "beside the file: {:?}", all.read[0].value);
+        assert_eq!(all.read[1].value, Path::new("/usr"));
+    }
+
+    #[test]
+    fn a_wrong_file_is_refused_with_the_line() {
+        for (wrong, says) in [
+            ("jobs = 1\nenvironment = []\n", "line 2"),
+            ("env = \"A=1\"\n", "line 1"),
+            ("\njobs = 0\n", "line 2"),
+            ("jobs = \"many\"\n", "line 1"),
+        ] {
+            let error = gifts(wrong, &[]).unwrap_err().to_string();
+            assert!(error.contains(says) && error.contains("config.toml"), "{wrong:?}: {error}");
+        }
+    }
+
+    #[test]
+    fn only_a_file_that_was_named_must_exist() {
+        let empty = tempfile::tempdir().unwrap();
+        let args = |typed: &[&str]| Cli::parse_from(["sandbox-check", "name"].iter().chain(typed)).check.build;
+        assert!(Gifts::new(&args(&[]), empty.path()).unwrap().file.is_none());
+        assert!(Gifts::new(&args(&[]), Path::new("relative")).unwrap().file.is_none());
+        let missing = empty.path().join("none.toml");
+        Gifts::new(&args(&["--config", missing.to_str().unwrap()]), empty.path()).unwrap_err();
+    }
+}
