@@ -78,10 +78,27 @@ fn a_hundred_thousand_calls_are_counted_to_the_last() {
 
 #[test]
 fn thousands_of_threads_that_wait_at_once_are_all_answered() {
-    let run = run("threads", &[]);
-    let threads: usize = run.value("threads").parse().unwrap();
-    assert_eq!(threads, 3000);
-    assert_eq!(distinct(&run, "/waiting/").len(), threads);
+    waits_with(3000, &[]);
+}
+
+#[test]
+fn twenty_thousand_threads_that_wait_at_once_hide_no_key() {
+    waits_with(20_000, &["--limit", "processes=32768"]);
+}
+
+/// So many threads make one call at once, and one of these reads a key.
+fn waits_with(threads: usize, more: &[&str]) {
+    let setting = format!("HOSTILE_THREADS={threads}");
+    let run = run("threads", &[more, &["--env", &setting]].concat());
+    assert_eq!(run.value("threads"), threads.to_string(), "{:?}", run.told());
+    assert_eq!(distinct(&run, "/waiting/").len(), threads - 1);
+    let key = run.the("fs.open", "the key", |attempt| attempt.resolved.ends_with(".ssh/id_ed25519"));
+    assert_eq!(key.came_of(), ("emulated", None, "exact"));
+    let found = run.findings();
+    assert!(
+        found.iter().any(|(code, subject)| code == "credential-read" && subject.ends_with("id_ed25519")),
+        "{found:?}"
+    );
     is_complete(&run);
 }
 

@@ -1,7 +1,7 @@
 // Callers that want to be lost, each under a name given as the crate's feature by the test.
 
 use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
-use std::sync::{Arc, Barrier};
+use std::sync::{Arc, Barrier, RwLock};
 use std::thread;
 
 extern "C" {
@@ -93,31 +93,59 @@ fn many_calls() {
     }
 }
 
-/// As many threads as there may be, all waiting for an answer at once.
+/// As many threads as there may be, all waiting for an answer at once. One of them, in the middle, asks for a key.
+/// The kernel bounds the mappings of one process, and each thread needs four: so several processes have them.
 fn waiting_threads() {
-    let wanted = std::env::var("HOSTILE_THREADS").map_or(3000, |text| text.parse().unwrap());
-    let (go, started) = (Arc::new(AtomicBool::new(false)), Arc::new(AtomicUsize::new(0)));
-    let mut threads = Vec::new();
-    for at in 0..wanted {
-        let (go, started) = (go.clone(), started.clone());
-        let spawned = thread::Builder::new().stack_size(16 * 1024).spawn(move || {
-            let path = c(format!("/waiting/{at}"));
-            started.fetch_add(1, Ordering::SeqCst);
-            while !go.load(Ordering::SeqCst) {
-                thread::sleep(std::time::Duration::from_millis(20));
+    const OF_ONE: usize = 5000;
+    let wanted: usize = std::env::var("HOSTILE_THREADS").map_or(3000, |text| text.parse().unwrap());
+    // Shared with the children: PROT_READ | PROT_WRITE, MAP_SHARED | MAP_ANONYMOUS.
+    let shared = call(9, &[0, 4096, 3, 0x21, usize::MAX, 0]).unwrap() as *const AtomicUsize;
+    let started: &'static AtomicUsize = unsafe { &*shared };
+    let mut children = Vec::new();
+    for first in (0..wanted).step_by(OF_ONE) {
+        match unsafe { fork() } {
+            0 => {
+                wait_together(first..(first + OF_ONE).min(wanted), wanted, started);
+                unsafe { _exit(0) };
             }
+            child => children.push(child),
+        }
+    }
+    for child in children {
+        unsafe { waitpid(child, std::ptr::null_mut(), 0) };
+    }
+    tell("threads", started.load(Ordering::SeqCst));
+}
+
+fn wait_together(range: std::ops::Range<usize>, wanted: usize, started: &'static AtomicUsize) {
+    let key = format!("{}/.ssh/id_ed25519", home());
+    let gate = Arc::new(RwLock::new(()));
+    let closed = gate.write().unwrap();
+    let mut threads = Vec::new();
+    for at in range {
+        let gate = gate.clone();
+        let asked_for = if at == wanted / 2 { key.clone() } else { format!("/waiting/{at}") };
+        let spawned = thread::Builder::new().stack_size(16 * 1024).spawn(move || {
+            let path = c(asked_for);
+            started.fetch_add(1, Ordering::SeqCst);
+            let _open = gate.read().unwrap();
             let _ = ask(path);
         });
         match spawned {
             Ok(thread) => threads.push(thread),
-            Err(error) => { tell("no-thread", error.raw_os_error().unwrap_or(-1)); break }
+            Err(error) => {
+                tell("no-thread", error.raw_os_error().unwrap_or(-1));
+                unsafe { _exit(1) };
+            }
         }
     }
-    while started.load(Ordering::SeqCst) < threads.len() {
-        thread::sleep(std::time::Duration::from_millis(5));
+    for _ in 0..20_000 {
+        if started.load(Ordering::SeqCst) >= wanted {
+            break;
+        }
+        thread::sleep(std::time::Duration::from_millis(2));
     }
-    tell("threads", threads.len());
-    go.store(true, Ordering::SeqCst);
+    drop(closed);
     for thread in threads {
         thread.join().unwrap();
     }
