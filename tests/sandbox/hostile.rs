@@ -1,10 +1,12 @@
 //! Callers that want to be lost: nothing of them is, or the totals say how much, and the supervisor stays small.
 
 use std::collections::BTreeSet;
+use std::process::Command;
 
 use serde_json::Value;
 
-use crate::support::sandboxed::{Attempt, Run, Subject};
+use crate::require;
+use crate::support::sandboxed::{Attempt, PROGRAM, Run, Subject, text};
 
 /// What the supervisor may use, in KiB.
 const MOST_MEMORY: u64 = 64 * 1024;
@@ -99,6 +101,39 @@ fn waits_with(threads: usize, more: &[&str]) {
         found.iter().any(|(code, subject)| code == "credential-read" && subject.ends_with("id_ed25519")),
         "{found:?}"
     );
+    is_complete(&run);
+}
+
+#[test]
+fn a_process_that_got_the_id_of_another_is_not_taken_for_it() {
+    // Since Linux 6.14 each PID namespace has its own bound, so that ids come round soon.
+    const FEW_IDS: &str = "echo 1000 > /proc/sys/kernel/pid_max && exec \"$@\"";
+    let within = |program: &str| {
+        let mut command = Command::new("unshare");
+        command.args(["--pid", "--fork", "--mount-proc", "sh", "-c", FEW_IDS, "sh", program]);
+        command
+    };
+    let works = within("true").output().is_ok_and(|output| output.status.success());
+    require!(works, "no PID namespace with a bound of its own can be made here");
+    let subject = Subject::new("hostile").build_script(include_str!("payloads/hostile.rs"));
+    let mut command = within(PROGRAM);
+    subject.arguments(&mut command);
+    let run = subject.read(&command.args(["--env", "HOSTILE=reuse"]).output().unwrap());
+    run.met("other", 0);
+    let lines = |fits: &dyn Fn(&Value) -> bool| run.of("attempt").filter(|line| fits(line)).collect::<Vec<_>>();
+    let pid = |line: &Value| line["pid"].as_i64().unwrap();
+    let program = |line: &Value| text(&line["object"]["program"]["path"]);
+    let first: BTreeSet<_> = lines(&|line| program(line).starts_with("/first/")).into_iter().map(pid).collect();
+    let second = lines(&|line| path_of(line).starts_with("/second/"));
+    let again: Vec<_> = second.iter().filter(|line| first.contains(&pid(line))).collect();
+    assert_eq!(second.len(), 1500);
+    assert!(again.len() > 100, "{} of {} ids came round", again.len(), first.len());
+    for line in again {
+        assert!(text(&line["exe"]).ends_with("/other"), "{line}");
+    }
+    let blinding: Vec<_> = run.findings().into_iter().filter(|(code, _)| code == "blinding").collect();
+    assert!(blinding.is_empty(), "{blinding:?}");
+    assert!(!run.of("attempt").any(|line| line["arg_state"] == "changed"));
     is_complete(&run);
 }
 

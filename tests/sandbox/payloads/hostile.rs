@@ -286,6 +286,38 @@ fn names(out: &str) {
     let _ = out;
 }
 
+/// Processes that ask for a program that is not there and end; then another program makes more processes than
+/// there are ids, and each of these asks for a path.
+fn reused_ids(out: &str) {
+    for at in 0..300 {
+        in_a_child(|| {
+            let argv = bytes(&[c("absent").to_ne_bytes(), 0_usize.to_ne_bytes()].concat());
+            let _ = call(59, &[c(format!("/first/{at}")), argv, 0]);
+        });
+    }
+    let other = format!("{out}/other");
+    fs::copy("/proc/self/exe", &other).unwrap();
+    did("other", std::process::Command::new(&other).env("HOSTILE", "reuse-again").status());
+}
+
+fn reused_again() {
+    for at in 0..1500 {
+        in_a_child(|| {
+            let _ = ask(c(format!("/second/{at}")));
+        });
+    }
+}
+
+fn in_a_child(act: impl FnOnce()) {
+    match unsafe { fork() } {
+        0 => {
+            act();
+            unsafe { _exit(0) };
+        }
+        child => unsafe { waitpid(child, std::ptr::null_mut(), 0); },
+    }
+}
+
 fn main() {
     let out = out_dir();
     let what = std::env::var("HOSTILE").unwrap();
@@ -294,6 +326,8 @@ fn main() {
         "storm" => signal_storm(&out),
         "calls" => many_calls(),
         "threads" => waiting_threads(),
+        "reuse" => reused_ids(&out),
+        "reuse-again" => reused_again(),
         "long" => long_arguments(),
         "swapped" => swapped_paths(&out),
         "interpreter" => interpreter(&out),
