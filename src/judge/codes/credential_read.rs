@@ -34,7 +34,10 @@ fn takes_along(tried: &Tried<'_>) -> bool {
 
 /// What an attempt would open, if that is a secret.
 pub(super) fn secret<'t, 'a>(cx: &Context<'a>, tried: &'t Tried<'_>) -> Option<Secret<'t, 'a>> {
-    secret_at(cx, tried, read_path(tried).or_else(|| aim(tried))?)
+    let path = read_path(tried).or_else(|| aim(tried))?;
+    // An exchange brings each of the two to the other's name.
+    let other = || tried.is_exchange().then(|| secret_at(cx, tried, &tried.path)).flatten();
+    secret_at(cx, tried, path).or_else(other)
 }
 
 /// The secret at a path, if it is somebody else's business.
@@ -96,7 +99,8 @@ mod tests {
     #[test]
     fn an_exchange_brings_a_key_to_either_name() {
         let own = format!("{OUT}/k");
-        for (from, to) in [(own.as_str(), KEY), (KEY, own.as_str())] {
+        let elsewhere = format!("{HOME}/mine");
+        for (from, to) in [(own.as_str(), KEY), (KEY, own.as_str()), (elsewhere.as_str(), KEY)] {
             let found = script(|u| u.link("renameat2", from, to).exchanges());
             assert_eq!(found[0], "credential-read high ~/.ssh/id_ed25519", "{from}");
         }
