@@ -18,6 +18,9 @@ pub(crate) const CODE: Code = Code {
     rule,
 };
 
+/// `ENOENT`.
+const NOTHING_THERE: i32 = 2;
+
 /// Something secret that an attempt would open.
 pub(super) struct Secret<'t, 'a> {
     pub(super) path: &'t [u8],
@@ -77,7 +80,7 @@ fn rule(cx: &Context<'_>, out: &mut Vec<Draft>) {
         let Some(secret) = secret(cx, tried).filter(|s| !s.is_folder) else { continue };
         let (class, attack) = secret.rule.map_or(("decoy", "T1552.001"), |r| (r.class.as_str(), r.attack.as_str()));
         let draft = Draft::new(cx, tried, CODE.name, Severity::High).map(|mut draft| {
-            draft.is_faint = tried.attempt.errno == Some(libc::ENOENT);
+            draft.is_faint = tried.attempt.errno == Some(NOTHING_THERE);
             draft
                 .at(cx, secret.path)
                 .with("class", class.into())
