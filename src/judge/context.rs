@@ -82,6 +82,8 @@ pub(crate) struct Context<'a> {
     writers: BTreeMap<Vec<u8>, Vec<usize>>,
     /// Symbolic links that the build was seen to make, and where they lead.
     links: BTreeMap<Vec<u8>, Vec<u8>>,
+    /// Further names that the build was seen to make for files that are not its own, and what each is a name for.
+    names: BTreeMap<Vec<u8>, Vec<u8>>,
     /// Units that ran a compiler, linker or build description.
     compiled: BTreeSet<UnitId>,
     /// By unit: the number of the first start of a configure script.
@@ -104,6 +106,7 @@ impl<'a> Context<'a> {
             tried: Vec::new(),
             writers: BTreeMap::new(),
             links: BTreeMap::new(),
+            names: BTreeMap::new(),
             compiled: BTreeSet::new(),
             configured: BTreeMap::new(),
             first_query: BTreeMap::new(),
@@ -135,6 +138,8 @@ impl<'a> Context<'a> {
         } else {
             (self.through_links(path, attempt.syscall.starts_with("truncate")), self.through_links(from, false))
         };
+        // Who writes by another name for a file writes that file.
+        let path = if attempt.kind == Kind::FsWrite { self.names.get(&path).cloned().unwrap_or(path) } else { path };
         Tried { attempt, unit, who: self.who(&attempt.exe.0), path, from, is_first: false }
     }
 
@@ -183,7 +188,9 @@ impl<'a> Context<'a> {
                     }
                 }
                 self.remember_link(tried);
+                self.remember_name(tried);
             }
+            Kind::FsRemove => drop(self.names.remove(&tried.path)),
             // A question that was carried to a server of the caller's choice led to no address: that server's was known.
             Kind::DnsQuery if asks_the_machine(&tried.attempt.object) => {
                 self.first_query.entry(tried.unit.id()).or_insert(tried.attempt.seq);
@@ -212,6 +219,21 @@ impl<'a> Context<'a> {
         }
         if let Some(target) = target.filter(|target| !target.is_empty() && !tried.path.is_empty()) {
             self.links.insert(tried.path.clone(), target);
+        }
+    }
+
+    /// A hard link to what is not the unit's own. Whatever comes to lie at that name later ends it.
+    fn remember_name(&mut self, tried: &Tried<'a>) {
+        if tried.attempt.kind != Kind::FsLink {
+            return;
+        }
+        let is_own = tried.unit.owns(&tried.from) || tried.unit.in_source(&tried.from);
+        let known =
+            if tried.is_rename() { self.names.remove(&tried.from) } else { self.names.get(&tried.from).cloned() };
+        self.names.remove(&tried.path);
+        let is_new = tried.is_hard_link() && !is_own && !tried.from.is_empty();
+        if let Some(file) = known.or_else(|| is_new.then(|| tried.from.clone())) {
+            self.names.insert(tried.path.clone(), file);
         }
     }
 

@@ -150,8 +150,24 @@ const DOWNLOADERS: [&[u8]; 13] = [
     b"curl", b"wget", b"aria2c", b"nc", b"ncat", b"netcat", b"socat", b"telnet", b"ftp", b"tftp", b"scp", b"rsync",
     b"ssh",
 ];
-const DECODERS: [&[u8]; 7] =
-    [b"base64 -d", b"base64 --decode", b"base64 -D", b"xxd -r", b"openssl enc", b"base32 -d", b"uudecode"];
+const DECODERS: [&[u8]; 11] = [
+    b"base64 -d",
+    b"base64 --decode",
+    b"base64 -D",
+    b"base64 -i",
+    b"xxd -r",
+    b"openssl enc",
+    b"openssl base64",
+    b"base32 -d",
+    b"uudecode",
+    b"b64decode",
+    b"decode_base64",
+];
+/// They unpack data as well, which a script of the build may read.
+const UNPACKERS: [&[u8]; 9] =
+    [b"gzip -d", b"gzip -cd", b"gunzip", b"zcat", b"xz -d", b"xz -cd", b"xzcat", b"bzip2 -d", b"zstd -d"];
+/// What runs a text within an interpreter.
+const EVALUATORS: [&[u8]; 4] = [b"eval", b"exec", b"system", b"popen"];
 const INTERPRETERS: [&[u8]; 9] = [b"sh", b"bash", b"dash", b"zsh", b"python", b"python3", b"perl", b"node", b"ruby"];
 
 /// Why a text is alarming, if it is. Below a build description temporary paths and known tools are ordinary.
@@ -159,7 +175,12 @@ pub(crate) fn alarm(text: &[u8], is_own: &dyn Fn(&[u8]) -> bool, below_driver: b
     if contains(text, b"/dev/tcp/") || contains(text, b"/dev/udp/") {
         return Some("opens a connection by the shell");
     }
-    if DECODERS.iter().any(|decoder| contains(text, decoder)) && pipes_into_interpreter(text) {
+    let unpacks = UNPACKERS.iter().any(|unpacker| contains(text, unpacker));
+    if unpacks && text.split(|&b| b == b'|').skip(1).any(is_bare_interpreter) {
+        return Some("decodes something and runs it");
+    }
+    let evaluates = || is_interpreters(text) && words(text).any(|word| EVALUATORS.contains(&word));
+    if DECODERS.iter().any(|decoder| contains(text, decoder)) && (pipes_into_interpreter(text) || evaluates()) {
         return Some("decodes something and runs it");
     }
     let downloads = words(text).any(|word| DOWNLOADERS.contains(&word));
@@ -172,8 +193,21 @@ pub(crate) fn alarm(text: &[u8], is_own: &dyn Fn(&[u8]) -> bool, below_driver: b
     None
 }
 
+/// True for a text of Python's or Perl's: no shell decodes by these words.
+fn is_interpreters(text: &[u8]) -> bool {
+    [&b"b64decode"[..], b"decode_base64"].iter().any(|word| contains(text, word))
+}
+
 fn words(text: &[u8]) -> impl Iterator<Item = &[u8]> {
     text.split(|&b| !(b.is_ascii_alphanumeric() || matches!(b, b'_' | b'-' | b'.' | b'+'))).filter(|w| !w.is_empty())
+}
+
+/// True for an interpreter that is given no file, so that it runs what comes by its standard input.
+fn is_bare_interpreter(part: &[u8]) -> bool {
+    let command = part.split(|b| b";&)`\n".contains(b)).next().unwrap_or(part);
+    let mut tokens = command.split(u8::is_ascii_whitespace).filter(|token| !token.is_empty());
+    tokens.next().is_some_and(|first| INTERPRETERS.contains(&file_name(first)))
+        && tokens.all(|token| token.starts_with(b"-") || token.contains(&b'>'))
 }
 
 /// True if some part after a `|` begins with an interpreter, or the text is evaluated.
@@ -259,7 +293,23 @@ mod tests {
         {
             assert_eq!(alarm(honest.as_bytes(), own, false), None, "{honest}");
         }
-        for bad in ["/usr/bin/curl -s x", "echo x | base64 -d | /bin/sh", "cp a /tmp/b", "eval $(base64 -d x)"] {
+        for honest in [
+            "gzip -dc a.tar.gz | tar x",
+            "zcat unicode.gz | python3 tables.py",
+            "exec(open('configure.py').read())",
+            "print(base64.b64decode(x))",
+        ] {
+            assert_eq!(alarm(honest.as_bytes(), own, false), None, "{honest}");
+        }
+        for bad in [
+            "/usr/bin/curl -s x",
+            "echo x | base64 -d | /bin/sh",
+            "cp a /tmp/b",
+            "eval $(base64 -d x)",
+            "tail -c +99 good.xz | xz -dc | /bin/bash",
+            "exec(__import__('base64').b64decode('cGFzcw=='))",
+            "use MIME::Base64; eval decode_base64('MQ==')",
+        ] {
             assert!(alarm(bad.as_bytes(), own, false).is_some(), "{bad}");
         }
     }

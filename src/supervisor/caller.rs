@@ -65,9 +65,14 @@ impl Proc {
 
     /// Opens the object behind an `O_PATH` descriptor of our own with other flags.
     pub(super) fn reopen(&self, object: impl AsFd, flags: OFlag) -> Result<OwnedFd, Errno> {
+        self.make_in(object, flags, Mode::empty())
+    }
+
+    /// As [`Self::reopen`], with the mode of a file without a name that is made in a folder.
+    pub(super) fn make_in(&self, object: impl AsFd, flags: OFlag, mode: Mode) -> Result<OwnedFd, Errno> {
         use std::os::fd::AsRawFd as _;
         let path = format!("self/fd/{}", object.as_fd().as_raw_fd());
-        openat(&self.0, path.as_str(), flags | OFlag::O_CLOEXEC | OFlag::O_NOCTTY | OFlag::O_NONBLOCK, Mode::empty())
+        openat(&self.0, path.as_str(), flags | OFlag::O_CLOEXEC | OFlag::O_NOCTTY | OFlag::O_NONBLOCK, mode)
     }
 
     /// The folder and the path by which a descriptor of our own can be opened anew.
@@ -118,10 +123,12 @@ impl Proc {
     /// One line `NAME: VALUE` of a file below `/proc`.
     fn field(&self, file: &str, field: &str) -> Option<String> {
         let fd = openat(&self.0, file, OFlag::O_RDONLY | OFlag::O_CLOEXEC, Mode::empty()).ok()?;
-        let mut text = String::new();
-        std::fs::File::from(fd).take(16 * 1024).read_to_string(&mut text).ok()?;
-        // The name of the process stands first and cannot hold a raw newline here.
-        text.lines().find_map(|line| line.strip_prefix(field)?.strip_prefix(':').map(|value| value.trim().to_owned()))
+        let mut text = Vec::new();
+        std::fs::File::from(fd).take(16 * 1024).read_to_end(&mut text).ok()?;
+        // The name of the process stands first. It may hold any bytes, but no raw newline here.
+        String::from_utf8_lossy(&text)
+            .lines()
+            .find_map(|line| line.strip_prefix(field)?.strip_prefix(':').map(|value| value.trim().to_owned()))
     }
 
     /// The caller's file mode creation mask.
@@ -134,15 +141,13 @@ impl Proc {
         self.status(tid, "Tgid")?.parse().ok()
     }
 
-    /// When a process started, in ticks since the boot: with its id it names one process, whatever it runs (`proc_pid_stat(5)`).
-    pub(super) fn started(&self, process: i32) -> Option<u64> {
-        let path = format!("{process}/stat");
-        let fd = openat(&self.0, path.as_str(), OFlag::O_RDONLY | OFlag::O_CLOEXEC, Mode::empty()).ok()?;
+    /// When a process of this namespace began, in clock ticks since the machine did: with its id, a name that no
+    /// other process has (proc(5), `stat`).
+    pub(super) fn began(&self, process: i32) -> Option<u64> {
+        let fd = openat(&self.0, format!("{process}/stat").as_str(), OFlag::O_RDONLY | OFlag::O_CLOEXEC, Mode::empty());
         let mut text = Vec::new();
-        std::fs::File::from(fd).take(4096).read_to_end(&mut text).ok()?;
-        // The name stands in brackets and may hold anything.
-        let end = text.iter().rposition(|byte| *byte == b')')?;
-        std::str::from_utf8(text.get(end + 1..)?).ok()?.split_ascii_whitespace().nth(19)?.parse().ok()
+        std::fs::File::from(fd.ok()?).take(16 * 1024).read_to_end(&mut text).ok()?;
+        super::sample::began(&text)
     }
 
     /// The caller's process id in its own, innermost namespace.
@@ -311,6 +316,18 @@ mod tests {
         ] {
             assert_eq!(normal(Path::new(path)), Path::new(expected), "{path}");
         }
+    }
+
+    #[test]
+    fn a_process_whose_name_is_no_text_is_known_all_the_same() {
+        let procfs = Proc::new(std::fs::File::open("/proc").unwrap().into());
+        let known = std::thread::spawn(move || {
+            std::fs::write("/proc/thread-self/comm", b"\xff) \n\xfe").unwrap();
+            let tid = nix::unistd::gettid().as_raw();
+            (procfs.process(tid), procfs.status(tid, "Umask").is_some(), procfs.began(tid).is_some())
+        });
+        let me = std::process::id().cast_signed();
+        assert_eq!(known.join().unwrap(), (Some(me), true, true));
     }
 
     #[test]

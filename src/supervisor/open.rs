@@ -277,7 +277,9 @@ impl Open<'_> {
     /// Opens, as the supervisor, an object that was seen to be a decoy.
     fn hand_over(self, object: &OwnedFd) -> Opened {
         let flags = self.call.flags & !(OFlag::O_CREAT | OFlag::O_EXCL | OFlag::O_NOFOLLOW);
-        match self.procfs.reopen(object, flags) {
+        // Of O_TMPFILE the object is the folder, and what is opened is new.
+        let umask = if makes(flags) { self.procfs.umask(self.tid) } else { 0 };
+        match self.procfs.make_in(object, flags, self.call.mode & !Mode::from_bits_truncate(umask)) {
             Ok(fd) => finish(self.call, fd),
             Err(errno) => Opened::Failed(errno),
         }

@@ -19,8 +19,8 @@ pub(super) struct Expected(HashMap<i32, Start>);
 
 #[derive(Debug)]
 struct Start {
-    /// Of the process: a later one with the same number says nothing about this start.
-    started: Option<u64>,
+    /// When the process began: another one that got its id later began later.
+    began: u64,
     recorded: PathBuf,
     file: ProgramFile,
     /// What the process ran before.
@@ -45,11 +45,11 @@ impl Expected {
     /// Remembers a start that goes on.
     pub(super) fn expect(&mut self, process: i32, before: PathBuf, object: &Object, procfs: &Proc) {
         let Object::Program { program, file, .. } = object else { return };
+        let Some(began) = procfs.began(process) else { return };
         if self.0.len() >= Self::MOST {
             self.0.retain(|process, _| procfs.exe(*process).is_some());
         }
-        let (started, recorded) = (procfs.started(process), program.resolved.as_path().to_owned());
-        self.0.insert(process, Start { started, recorded, file: *file, before });
+        self.0.insert(process, Start { began, recorded: program.resolved.as_path().to_owned(), file: *file, before });
     }
 
     /// Looks what the caller's process runs. `is_system` says of a path that nothing inside can write there.
@@ -59,7 +59,8 @@ impl Expected {
         }
         let process = procfs.process(tid)?;
         let start = self.0.get(&process)?;
-        if procfs.started(process) != start.started {
+        if procfs.began(process) != Some(start.began) {
+            // The process whose start that was is gone, and its id is another's.
             self.0.remove(&process);
             return None;
         }
@@ -108,7 +109,7 @@ mod tests {
     use super::*;
 
     fn judge(file: ProgramFile, runs: &str) -> Option<ArgState> {
-        let start = Start { started: Some(1), recorded: "/usr/bin/true".into(), file, before: "/out/script".into() };
+        let start = Start { began: 0, recorded: "/usr/bin/true".into(), file, before: "/out/script".into() };
         start.judge(runs.into(), |path| path.starts_with("/usr")).map(|found| found.state)
     }
 
@@ -118,6 +119,23 @@ mod tests {
         assert_eq!(judge(ProgramFile::Elf, "/out/payload"), Some(ArgState::Changed));
         assert_eq!(judge(ProgramFile::Elf, "/usr/bin/curl"), Some(ArgState::Changed));
         assert_eq!(judge(ProgramFile::Absent, "/out/payload"), Some(ArgState::Changed));
+    }
+
+    #[test]
+    fn a_start_is_held_against_the_process_that_made_it_and_no_later_one_of_its_id() {
+        let procfs = Proc::new(std::fs::File::open("/proc").unwrap().into());
+        let me = std::process::id().cast_signed();
+        let check = |began: u64| {
+            let (recorded, before) = ("/usr/bin/true".into(), "/out/script".into());
+            let mut expected = Expected::default();
+            expected.0.insert(me, Start { began, recorded, file: ProgramFile::Elf, before });
+            let found = expected.check(me, &procfs, |_| false);
+            assert!(expected.0.is_empty());
+            found.map(|found| found.state)
+        };
+        let began = procfs.began(me).unwrap();
+        assert_eq!(check(began), Some(ArgState::Changed));
+        assert_eq!(check(began - 1), None);
     }
 
     #[test]

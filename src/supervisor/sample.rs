@@ -137,7 +137,7 @@ pub(super) fn sum(processes: &[(i32, Process)]) -> Use {
 /// Bytes of memory that the machine could still give, and all that it has.
 pub(super) fn machine() -> Option<(u64, u64)> {
     let mut buffer = [0; 1024];
-    let text = start_of("/proc/meminfo", &mut buffer)?;
+    let text = std::str::from_utf8(start_of("/proc/meminfo", &mut buffer)?).ok()?;
     let field = |name: &str| {
         let line = text.lines().find_map(|line| line.strip_prefix(name))?;
         line.trim().strip_suffix(" kB")?.parse::<u64>().ok()?.checked_mul(1024)
@@ -153,14 +153,20 @@ fn read(number: i32, buffer: &mut [u8]) -> Option<Process> {
 }
 
 /// The beginning of a file, as far as the buffer reaches.
-fn start_of<'a>(path: &str, buffer: &'a mut [u8]) -> Option<&'a str> {
+fn start_of<'a>(path: &str, buffer: &'a mut [u8]) -> Option<&'a [u8]> {
     let length = File::open(path).ok()?.read(buffer).ok()?;
-    std::str::from_utf8(buffer.get(..length)?).ok()
+    buffer.get(..length)
 }
 
-/// A line of `/proc/N/stat` (`proc_pid_stat(5)`). The name stands in brackets and may hold anything.
-fn parse(stat: &str) -> Option<Process> {
-    let fields: Vec<&str> = stat.rsplit_once(')')?.1.split_ascii_whitespace().collect();
+/// When the process began whose line of `/proc/N/stat` this is, in clock ticks since the machine did.
+pub(super) fn began(stat: &[u8]) -> Option<u64> {
+    parse(stat).map(|process| process.started)
+}
+
+/// A line of `/proc/N/stat` (`proc_pid_stat(5)`). The name stands in brackets and may hold any bytes.
+fn parse(stat: &[u8]) -> Option<Process> {
+    let behind_name = stat.rsplit(|&byte| byte == b')').next().filter(|rest| rest.len() < stat.len())?;
+    let fields: Vec<&str> = std::str::from_utf8(behind_name).ok()?.split_ascii_whitespace().collect();
     let number = |at: usize| fields.get(at)?.parse::<u64>().ok();
     Some(Process {
         parent: fields.get(1)?.parse().ok()?,
@@ -185,8 +191,10 @@ mod tests {
     fn a_line_of_a_process_is_read_whatever_its_name_is() {
         let line = "12 (a) R 1 (b) S 5 12 12 0 -1 4 1 2 3 4 30 12 5 3 20 0 9 0 777 1000 55 18446744073709551615 1";
         let expected = Process { parent: 5, started: 777, own: 42, waited: 8, threads: 9, pages: 55, files: 0 };
-        assert_eq!(parse(line), Some(expected));
-        assert_eq!(parse("12 (cut"), None);
+        assert_eq!(parse(line.as_bytes()), Some(expected));
+        let unreadable = [b"12 (\xff)\xfe".as_slice(), line.rsplit_once(')').unwrap().1.as_bytes()];
+        assert_eq!(parse(&[unreadable[0], b")", unreadable[1]].concat()), Some(expected));
+        assert_eq!(parse(b"12 (cut"), None);
     }
 
     #[test]

@@ -3,7 +3,7 @@
 use serde_json::json;
 
 use super::{Code, push};
-use crate::evidence::line::{ArgState, Attempt, Kind, Object};
+use crate::evidence::line::{ArgState, Attempt, Kind, Object, Outcome};
 use crate::judge::context::Context;
 use crate::judge::finding::{Draft, actor};
 use crate::policy::Severity;
@@ -23,7 +23,9 @@ pub(crate) const CODE: Code = Code {
 fn rule(cx: &Context<'_>, out: &mut Vec<Draft>) {
     changed(cx, out);
     for tried in &cx.tried {
-        let is_unreadable = tried.attempt.arg_state == ArgState::Unreadable;
+        // Of a caller that died while its call waited nothing can be read, and nothing of the call came about.
+        let is_gone = tried.attempt.outcome == Outcome::Unknown;
+        let is_unreadable = tried.attempt.arg_state == ArgState::Unreadable && !is_gone;
         if (tried.attempt.kind != Kind::Blind && !is_unreadable) || hides_nothing(tried.attempt) {
             continue;
         }
@@ -93,7 +95,7 @@ fn hides_nothing(attempt: &Attempt) -> bool {
 
 #[cfg(test)]
 mod tests {
-    use crate::evidence::line::{ArgState, Attempt, Kind, Object};
+    use crate::evidence::line::{ArgState, Attempt, Kind, Object, Outcome};
     use crate::evidence::testing::OUT;
     use crate::judge::codes::testing::script;
 
@@ -116,6 +118,14 @@ mod tests {
         let unreadable = |a: &mut Attempt| (a.arg_state, a.object) = (ArgState::Unreadable, Object::None);
         assert_eq!(script(|u| u.open("/x").denied(14).with(unreadable)), ["blinding low openat"]);
         assert!(script(|u| u.open("/x").denied(14)).is_empty());
+    }
+
+    #[test]
+    fn a_caller_that_died_while_its_call_waited_hid_nothing() {
+        let gone = |a: &mut Attempt| {
+            (a.arg_state, a.object, a.outcome) = (ArgState::Unreadable, Object::None, Outcome::Unknown);
+        };
+        assert!(script(|u| u.open("/x").denied(14).with(gone)).is_empty());
     }
 
     #[test]

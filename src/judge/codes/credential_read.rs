@@ -19,6 +19,9 @@ pub(crate) const CODE: Code = Code {
     rule,
 };
 
+/// `ENOENT`.
+const NOTHING_THERE: i32 = 2;
+
 /// Something secret that an attempt would open.
 pub(super) struct Secret<'t, 'a> {
     pub(super) path: &'t [u8],
@@ -35,7 +38,10 @@ fn takes_along(tried: &Tried<'_>) -> bool {
 
 /// What an attempt would open, if that is a secret.
 pub(super) fn secret<'t, 'a>(cx: &Context<'a>, tried: &'t Tried<'_>) -> Option<Secret<'t, 'a>> {
-    secret_at(cx, tried, read_path(tried).or_else(|| aim(tried))?)
+    let path = read_path(tried).or_else(|| aim(tried))?;
+    // An exchange brings each of the two to the other's name.
+    let other = || tried.is_exchange().then(|| secret_at(cx, tried, &tried.path)).flatten();
+    secret_at(cx, tried, path).or_else(other)
 }
 
 /// The secret at a path, if it is somebody else's business.
@@ -85,8 +91,7 @@ fn rule(cx: &Context<'_>, out: &mut Vec<Draft>) {
         let Some(secret) = secret(cx, tried).filter(|s| !s.is_folder) else { continue };
         let (class, attack) = secret.rule.map_or(("decoy", "T1552.001"), |r| (r.class.as_str(), r.attack.as_str()));
         let draft = Draft::new(cx, tried, CODE.name, Severity::High).map(|mut draft| {
-            // ENOENT: the file was not there.
-            draft.is_faint = tried.attempt.errno == Some(2);
+            draft.is_faint = tried.attempt.errno == Some(NOTHING_THERE);
             draft
                 .at(cx, secret.path)
                 .with("class", class.into())
@@ -108,7 +113,8 @@ mod tests {
     #[test]
     fn an_exchange_brings_a_key_to_either_name() {
         let own = format!("{OUT}/k");
-        for (from, to) in [(own.as_str(), KEY), (KEY, own.as_str())] {
+        let elsewhere = format!("{HOME}/mine");
+        for (from, to) in [(own.as_str(), KEY), (KEY, own.as_str()), (elsewhere.as_str(), KEY)] {
             let found = script(|u| u.link("renameat2", from, to).exchanges());
             assert_eq!(found[0], "credential-read high ~/.ssh/id_ed25519", "{from}");
         }

@@ -62,9 +62,9 @@ fn address_of<'t>(cx: &'t Context<'_>, i: usize, tried: &'t Tried<'_>) -> Option
             let binds = || {
                 earlier.iter().rev().filter(|t| t.attempt.kind == Kind::NetBind && t.attempt.pid == tried.attempt.pid)
             };
-            // By descriptor; where none fits, because it was duplicated, by what was bound last.
+            // By descriptor: one that was duplicated is known by its socket, and then its address is given.
             let same = binds().find(|t| t.attempt.args.first() == tried.attempt.args.first());
-            let bound = same.or_else(|| binds().next()).and_then(|t| match &t.attempt.object {
+            let bound = same.and_then(|t| match &t.attempt.object {
                 Object::Address(address) => Some(address),
                 _ => None,
             });
@@ -112,6 +112,20 @@ mod tests {
         assert_eq!(found, ["network-listen medium 0.0.0.0:0", "network-listen low 127.0.0.1:0"]);
         let found = script(|u| listen(bind(bind(u, "127.0.0.1", 3), "0.0.0.0", 4), 3));
         assert_eq!(found, ["network-listen low 127.0.0.1:0", "network-listen low 0.0.0.0:0"]);
+    }
+
+    #[test]
+    fn who_listens_unbound_hides_behind_no_other_socket() {
+        let unix = Address { family: "AF_UNIX".to_owned(), path: Some(b"\0x".as_slice().into()), ..Address::default() };
+        for other in [unix, ip("127.0.0.1", 80)] {
+            let found = script(|u| {
+                u.attempt(Kind::NetBind, "bind", Object::Address(other))
+                    .with(|a| a.args[0] = 3)
+                    .attempt(Kind::NetListen, "listen", Object::None)
+                    .with(|a| a.args[0] = 4)
+            });
+            assert_eq!(found[0], "network-listen medium an address that was not bound before");
+        }
     }
 
     #[test]

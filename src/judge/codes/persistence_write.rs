@@ -54,6 +54,19 @@ mod tests {
     }
 
     #[test]
+    fn who_writes_by_another_name_writes_the_file() {
+        let (alias, second, own) = (format!("{HOME}/x"), format!("{HOME}/y"), format!("{OUT}/own"));
+        let found = script(|u| {
+            u.link("linkat", &format!("{HOME}/.profile"), &alias).link("rename", &alias, &second).change(second.as_str())
+        });
+        assert!(found.contains(&"persistence-write critical ~/.profile".to_owned()), "{found:?}");
+        let found = script(|u| {
+            u.link("link", &format!("{HOME}/.profile"), &alias).remove(&alias).link("link", &own, &alias).write(alias.as_str())
+        });
+        assert!(!found.iter().any(|f| f.starts_with("persistence")), "{found:?}");
+    }
+
+    #[test]
     fn an_exchange_counts_at_both_of_its_names() {
         let (bashrc, new) = ("/home/dev/.bashrc", format!("{OUT}/new"));
         for (from, to) in [(bashrc, new.as_str()), (&new, bashrc)] {

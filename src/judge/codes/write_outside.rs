@@ -6,6 +6,7 @@ use serde_json::json;
 
 use super::credential_read::secret;
 use super::{Code, mass_delete, process_read, push};
+use crate::evidence::line::Kind;
 use crate::ids::UnitId;
 use crate::judge::access::{Zone, changes, is_folder_made, verb, zone};
 use crate::judge::context::{Context, Tried};
@@ -28,7 +29,12 @@ fn rule(cx: &Context<'_>, out: &mut Vec<Draft>) {
     let is_of_sweep = mass_delete::tells_of(cx);
     let told = told(cx);
     let is_said_elsewhere =
-        |tried: &Tried<'_>| is_of_sweep(tried) || is_way(&told, tried) || process_read::foreign(cx, tried).is_some();
+        |tried: &Tried<'_>| {
+            is_of_sweep(tried)
+                || is_way(&told, tried)
+                || is_part(&told, tried)
+                || process_read::foreign(cx, tried).is_some()
+        };
     for tried in cx.tried.iter().filter(|tried| !is_said_elsewhere(tried)) {
         // Who moves a secret away is told by credential-read.
         let moved = secret(cx, tried).filter(|secret| tried.is_rename() && !secret.is_folder).map(|secret| secret.path);
@@ -51,10 +57,11 @@ fn rule(cx: &Context<'_>, out: &mut Vec<Draft>) {
     refused_outputs(cx, out);
 }
 
-/// What units changed beyond their own places, but for new folders.
+/// What units changed beyond their own places, but for new folders and attributes.
 fn told<'t>(cx: &'t Context<'_>) -> BTreeSet<(UnitId, &'t [u8])> {
     let mut told = BTreeSet::new();
-    for tried in cx.tried.iter().filter(|tried| !is_folder_made(tried)) {
+    let is_change = |tried: &&Tried<'_>| !is_folder_made(tried) && tried.attempt.kind != Kind::FsMeta;
+    for tried in cx.tried.iter().filter(is_change) {
         let foreign = changes(tried).into_iter().filter(|change| zone(cx, tried, change) != Zone::Own);
         told.extend(foreign.map(|change| (tried.unit.id(), change.path)));
     }
@@ -66,6 +73,11 @@ fn is_way(told: &BTreeSet<(UnitId, &[u8])>, tried: &Tried<'_>) -> bool {
     let below = [&tried.path, &b"/"[..]].concat();
     let first = (tried.unit.id(), below.as_slice());
     is_folder_made(tried) && told.range(first..).next().is_some_and(|(unit, path)| *unit == first.0 && path.starts_with(&below))
+}
+
+/// True for attributes of a file that the unit also wrote: copies and archives bring theirs along.
+fn is_part(told: &BTreeSet<(UnitId, &[u8])>, tried: &Tried<'_>) -> bool {
+    tried.attempt.kind == Kind::FsMeta && told.contains(&(tried.unit.id(), tried.path.as_slice()))
 }
 
 /// What a unit left in its output folder and cargo did not ask for. Libraries are `artifact-tamper`.
@@ -129,6 +141,13 @@ mod tests {
     fn folders_on_the_way_to_a_file_are_not_said_again_and_empty_ones_are() {
         let found = script(|u| u.mkdir("/home/dev/x").mkdir("/home/dev/x/y").write("/home/dev/x/y/z").mkdir("/home/dev/xx"));
         assert_eq!(found, ["write-outside medium ~/x/y/z", "write-outside medium ~/xx"]);
+    }
+
+    #[test]
+    fn attributes_of_what_was_written_are_not_said_again_and_others_are() {
+        let meta = |path: &str| script(|u| u.write("/home/dev/.login").path(Kind::FsMeta, "fchmodat", path, &[]));
+        assert_eq!(meta("/home/dev/.login"), ["persistence-write critical ~/.login"]);
+        assert_eq!(meta("/home/dev/.ssh"), ["persistence-write critical ~/.login", "write-outside medium ~/.ssh"]);
     }
 
     #[test]

@@ -1,7 +1,7 @@
 // Callers that want to be lost, each under a name given as the crate's feature by the test.
 
 use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
-use std::sync::{Arc, Barrier, Condvar, Mutex};
+use std::sync::{Arc, Barrier, RwLock};
 use std::thread;
 
 extern "C" {
@@ -93,54 +93,61 @@ fn many_calls() {
     }
 }
 
-extern "C" {
-    fn pthread_attr_init(attributes: *mut u64) -> c_int;
-    fn pthread_attr_setstacksize(attributes: *mut u64, size: usize) -> c_int;
-    fn pthread_create(thread: *mut usize, attributes: *const u64, run: extern "C" fn(usize) -> usize, argument: usize) -> c_int;
-    fn pthread_join(thread: usize, result: *mut usize) -> c_int;
-}
-
-static GO: (Mutex<bool>, Condvar) = (Mutex::new(false), Condvar::new());
-static STARTED: AtomicUsize = AtomicUsize::new(0);
-
-extern "C" fn waiting_thread(path: usize) -> usize {
-    STARTED.fetch_add(1, Ordering::SeqCst);
-    let mut gone = GO.0.lock().unwrap();
-    while !*gone {
-        gone = GO.1.wait(gone).unwrap();
-    }
-    drop(gone);
-    let _ = ask(path);
-    0
-}
-
-/// As many threads as are asked for, all waiting for an answer at once. Not std's: each of those takes four mappings,
-/// and a process may have 65,530.
+/// As many threads as there may be, all waiting for an answer at once. One of them, in the middle, asks for a key.
+/// The kernel bounds the mappings of one process, and each thread needs four: so several processes have them.
 fn waiting_threads() {
+    const OF_ONE: usize = 5000;
     let wanted: usize = std::env::var("HOSTILE_THREADS").map_or(3000, |text| text.parse().unwrap());
-    // A pthread_attr_t has 56 bytes.
-    let mut attributes = [0_u64; 16];
-    unsafe { pthread_attr_init(attributes.as_mut_ptr()) };
-    unsafe { pthread_attr_setstacksize(attributes.as_mut_ptr(), 16 * 1024) };
+    // Shared with the children: PROT_READ | PROT_WRITE, MAP_SHARED | MAP_ANONYMOUS.
+    let shared = call(9, &[0, 4096, 3, 0x21, usize::MAX, 0]).unwrap() as *const AtomicUsize;
+    let started: &'static AtomicUsize = unsafe { &*shared };
+    let mut children = Vec::new();
+    for first in (0..wanted).step_by(OF_ONE) {
+        match unsafe { fork() } {
+            0 => {
+                wait_together(first..(first + OF_ONE).min(wanted), wanted, started);
+                unsafe { _exit(0) };
+            }
+            child => children.push(child),
+        }
+    }
+    for child in children {
+        unsafe { waitpid(child, std::ptr::null_mut(), 0) };
+    }
+    tell("threads", started.load(Ordering::SeqCst));
+}
+
+fn wait_together(range: std::ops::Range<usize>, wanted: usize, started: &'static AtomicUsize) {
+    let key = format!("{}/.ssh/id_ed25519", home());
+    let gate = Arc::new(RwLock::new(()));
+    let closed = gate.write().unwrap();
     let mut threads = Vec::new();
-    for at in 0..wanted {
-        let mut thread = 0;
-        let path = c(format!("/waiting/{at}"));
-        let error = unsafe { pthread_create(&mut thread, attributes.as_ptr(), waiting_thread, path) };
-        if error != 0 {
-            tell("no-thread", error);
+    for at in range {
+        let gate = gate.clone();
+        let asked_for = if at == wanted / 2 { key.clone() } else { format!("/waiting/{at}") };
+        let spawned = thread::Builder::new().stack_size(16 * 1024).spawn(move || {
+            let path = c(asked_for);
+            started.fetch_add(1, Ordering::SeqCst);
+            let _open = gate.read().unwrap();
+            let _ = ask(path);
+        });
+        match spawned {
+            Ok(thread) => threads.push(thread),
+            Err(error) => {
+                tell("no-thread", error.raw_os_error().unwrap_or(-1));
+                unsafe { _exit(1) };
+            }
+        }
+    }
+    for _ in 0..20_000 {
+        if started.load(Ordering::SeqCst) >= wanted {
             break;
         }
-        threads.push(thread);
+        thread::sleep(std::time::Duration::from_millis(2));
     }
-    while STARTED.load(Ordering::SeqCst) < threads.len() {
-        thread::sleep(std::time::Duration::from_millis(5));
-    }
-    tell("threads", threads.len());
-    *GO.0.lock().unwrap() = true;
-    GO.1.notify_all();
+    drop(closed);
     for thread in threads {
-        unsafe { pthread_join(thread, &mut 0) };
+        thread.join().unwrap();
     }
 }
 
