@@ -11,6 +11,7 @@ mod context;
 mod coverage;
 mod diagnosis;
 mod finding;
+mod library;
 mod paths;
 mod shell;
 mod sweep;

@@ -115,6 +115,23 @@ impl Proc {
         self.field(&format!("{tid}/status"), field)
     }
 
+    /// A whole file below `/proc`; `None` if it has more than `most` bytes.
+    pub(super) fn contents(&self, file: &str, most: u64) -> Option<Vec<u8>> {
+        let fd = openat(&self.0, file, OFlag::O_RDONLY | OFlag::O_CLOEXEC, Mode::empty()).ok()?;
+        let mut bytes = Vec::new();
+        std::fs::File::from(fd).take(most + 1).read_to_end(&mut bytes).ok()?;
+        u64::try_from(bytes.len()).is_ok_and(|length| length <= most).then_some(bytes)
+    }
+
+    /// When the process began, in the kernel's ticks (proc(5), `stat`): with its id, a name that no other has.
+    pub(super) fn began(&self, process: i32) -> Option<u64> {
+        let stat = self.contents(&format!("{process}/stat"), 4096)?;
+        // Its name stands in brackets, and may hold some.
+        let after = stat.iter().rposition(|byte| *byte == b')')?;
+        let fields = std::str::from_utf8(stat.get(after + 1..)?).ok()?;
+        fields.split_whitespace().nth(19)?.parse().ok()
+    }
+
     /// One line `NAME: VALUE` of a file below `/proc`.
     fn field(&self, file: &str, field: &str) -> Option<String> {
         let fd = openat(&self.0, file, OFlag::O_RDONLY | OFlag::O_CLOEXEC, Mode::empty()).ok()?;
@@ -132,6 +149,11 @@ impl Proc {
     /// The caller's process id in this namespace.
     pub(super) fn process(&self, tid: i32) -> Option<i32> {
         self.status(tid, "Tgid")?.parse().ok()
+    }
+
+    /// The process that started it or that it was left to.
+    pub(super) fn parent(&self, process: i32) -> Option<i32> {
+        self.status(process, "PPid")?.parse().ok().filter(|parent| *parent > 0)
     }
 
     /// The caller's process id in its own, innermost namespace.

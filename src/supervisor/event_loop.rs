@@ -11,6 +11,7 @@ use std::collections::{BTreeMap, HashMap};
 use std::fs::File;
 use std::net::UdpSocket;
 use std::os::fd::{AsFd as _, OwnedFd};
+use std::sync::Arc;
 use std::time::{Duration, Instant};
 
 use nix::fcntl::{FcntlArg, OFlag, fcntl};
@@ -21,6 +22,7 @@ use super::admit::Admission;
 use super::caller::Proc;
 use super::cargo::{Lines, Tail};
 use super::limits::Watch;
+use super::unwind::Walker;
 use super::zones::Zones;
 use super::{Sandboxed, SupervisorError};
 use crate::evidence::line::{Line, Note, note};
@@ -28,7 +30,7 @@ use crate::evidence::store::Store;
 use crate::evidence::writer::EvidenceWriter;
 use crate::ids::{PackageId, UnitId};
 use crate::sandbox::channel::{Order, Parent};
-use crate::sandbox::filter::{to_bytes, unit_filter};
+use crate::sandbox::filter::{Makers, to_bytes, unit_filter};
 use crate::sandbox::limits::Limit;
 use crate::sandbox::spec::SandboxSpec;
 use crate::sys::process::pidfd;
@@ -85,11 +87,13 @@ pub(super) struct EventLoop<'a> {
     parent: &'a mut Parent,
     epoll: Epoll,
     evidence: Option<EvidenceWriter>,
-    procfs: Proc,
+    procfs: Arc<Proc>,
     limits: Watch,
-    zones: Zones,
+    zones: Arc<Zones>,
+    walker: Walker,
     admission: Admission,
-    filter: Vec<u8>,
+    /// For units that compile, and for all others.
+    filters: (Vec<u8>, Vec<u8>),
     start: Instant,
     deadline: Instant,
     /// By unit number; a shim is here until its channel and its listener are closed.
@@ -150,10 +154,14 @@ impl<'a> EventLoop<'a> {
         for pipe in [&stdout, &stderr] {
             fcntl(pipe.as_fd(), FcntlArg::F_SETFL(OFlag::O_NONBLOCK)).map_err(watch("read cargo's output"))?;
         }
+        let procfs = Arc::new(Proc::new(outer_proc));
+        let zones = Arc::new(Zones::new(spec.header.layout.clone(), spec.reads.clone()));
+        let filter = |makers| Ok::<_, SupervisorError>(to_bytes(&unit_filter(spec.trace, makers)?));
         let this = Self {
-            zones: Zones::new(spec.header.layout.clone(), spec.reads.clone()),
+            walker: Walker::new(Arc::clone(&procfs), Arc::clone(&zones)),
+            zones,
             admission: Admission::new(&spec.header),
-            filter: to_bytes(&unit_filter(spec.trace)?),
+            filters: (filter(Makers::Notified)?, filter(Makers::Allowed)?),
             evidence: Some(
                 EvidenceWriter::new(
                     evidence,
@@ -163,7 +171,7 @@ impl<'a> EventLoop<'a> {
                 )
                 .map_err(SupervisorError::Evidence)?,
             ),
-            procfs: Proc::new(outer_proc),
+            procfs,
             limits: Watch::new(&spec),
             start: Instant::now(),
             deadline: Instant::now() + Duration::from_secs(spec.limits.of(Limit::Time)),

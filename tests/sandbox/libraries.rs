@@ -1,0 +1,176 @@
+//! Several macro libraries in one rustc: whose each attempt is, held against marks in what they try.
+
+use std::collections::BTreeMap;
+use std::fmt::Write as _;
+use std::sync::LazyLock;
+
+use serde_json::Value;
+
+use crate::support::sandboxed::{Run, Subject, text};
+
+const LIBRARIES: [&str; 5] = ["m-one", "m-two", "m-three", "m-four", "m-five"];
+/// How often each library tries each way.
+const NUMBERS: usize = 10;
+const FIRST_PORT: usize = 20_000;
+const PORTS: usize = 100;
+
+const HELPER: &str = "pub fn opens(path: &str) { let _ = std::fs::File::open(path); }";
+
+fn library(subject: Subject, at: usize, name: &str) -> Subject {
+    let manifest = format!(
+        "[package]\nname = \"{name}\"\nversion = \"0.1.0\"\nedition = \"2021\"\n[lib]\nproc-macro = true\n\
+         [dependencies]\nhelper = {{ path = \"../helper\" }}\n"
+    );
+    // One of them has code in C, compiled as distributions do.
+    let (with_c, script) = if at == 0 {
+        let call = "extern \"C\" { fn opens_in_c(path: *const c_char) -> c_int; }\n\
+                    fn with_c(path: &CString) { unsafe { opens_in_c(path.as_ptr()); } }";
+        let script = r#"
+            fn main() {
+                let out = std::env::var("OUT_DIR").unwrap();
+                let run = |program: &str, args: &[&str]| assert!(std::process::Command::new(program).args(args).status().unwrap().success());
+                run("cc", &["-c", "-O2", "-fomit-frame-pointer", "-fPIC", "library.c", "-o", &format!("{out}/library.o")]);
+                run("ar", &["rcs", &format!("{out}/liblibrary.a"), &format!("{out}/library.o")]);
+                eprintln!("cargo::rustc-link-search=native={out}\ncargo::rustc-link-lib=static=library");
+            }"#;
+        (call.to_owned(), Some(script))
+    } else {
+        ("fn with_c(_: &CString) {}".to_owned(), None)
+    };
+    let source = format!(
+        "{}\nconst NUMBERS: usize = {NUMBERS};\nconst PORT: u16 = {};\n{with_c}\n",
+        include_str!("payloads/library.rs"),
+        FIRST_PORT + at * PORTS,
+    );
+    let subject = subject.file(&format!("{name}/Cargo.toml"), &manifest).file(&format!("{name}/src/lib.rs"), &source);
+    match script {
+        Some(script) => subject
+            .file(&format!("{name}/build.rs"), script)
+            .file(&format!("{name}/library.c"), include_str!("payloads/library.c")),
+        None => subject,
+    }
+}
+
+/// A crate that uses all libraries in turn; between them the compiler itself opens marked files.
+static RUN: LazyLock<Run> = LazyLock::new(|| {
+    let mut manifest =
+        "[package]\nname = \"uses-all\"\nversion = \"0.1.0\"\nedition = \"2021\"\n[dependencies]\n".to_owned();
+    for name in LIBRARIES {
+        writeln!(manifest, "{name} = {{ path = \"../{name}\" }}").unwrap();
+    }
+    let mut source = String::new();
+    for number in 0..NUMBERS {
+        for name in LIBRARIES {
+            writeln!(source, "{}::act!({number});", name.replace('-', "_")).unwrap();
+            writeln!(source, "const _: &str = include_str!(\"/marked/compiler/include/{name}-{number}\");").unwrap();
+        }
+    }
+    let subject = Subject::new("mixes-macros")
+        .manifest("[dependencies]\nuses-all = { path = \"uses-all\" }")
+        .file("helper/Cargo.toml", "[package]\nname = \"helper\"\nversion = \"0.1.0\"\nedition = \"2021\"\n")
+        .file("helper/src/lib.rs", HELPER)
+        .file("uses-all/Cargo.toml", &manifest)
+        .file("uses-all/src/lib.rs", &source);
+    LIBRARIES.iter().enumerate().fold(subject, |subject, (at, name)| library(subject, at, name)).run()
+});
+
+/// Whose an attempt is by the mark in its path, arguments or port, and the way it was made.
+fn mark(attempt: &Value) -> Option<(String, String)> {
+    let object = &attempt["object"];
+    if attempt["kind"] == "net.connect" {
+        let port = usize::try_from(object["port"].as_u64()?).ok()?.checked_sub(FIRST_PORT)?;
+        return Some(((*LIBRARIES.get(port / PORTS)?).to_owned(), "connect".to_owned()));
+    }
+    let own = [
+        text(&object["path"]),
+        object["argv"].as_array().map(|argv| argv.iter().map(text).collect::<Vec<_>>().join(" ")).unwrap_or_default(),
+    ];
+    let rest = own.iter().find_map(|text| text.split_once("/marked/"))?.1;
+    let (library, rest) = rest.split_once('/')?;
+    let way = rest.split('/').next().unwrap_or_default();
+    let way = if attempt["kind"] == "exec" { format!("start of {way}") } else { way.to_owned() };
+    Some((library.to_owned(), way))
+}
+
+/// Whose it is by the evidence.
+fn said(attempt: &Value) -> String {
+    let library = &attempt["library"];
+    match text(&library["is"]).as_str() {
+        "macro" => text(&library["package"]).split('@').next().unwrap_or_default().to_owned(),
+        "compiler" => "compiler".to_owned(),
+        _ => "unknown".to_owned(),
+    }
+}
+
+fn marked() -> Vec<(String, String, &'static Value)> {
+    RUN.of("attempt").filter_map(|attempt| mark(attempt).map(|(library, way)| (library, way, attempt))).collect()
+}
+
+/// What came of one way of trying.
+#[derive(Default)]
+struct Way {
+    tried: usize,
+    wrong: BTreeMap<String, usize>,
+}
+
+#[test]
+fn attempts_are_the_librarys_that_made_them() {
+    let marked = marked();
+    let mut table: BTreeMap<(&str, String), usize> = BTreeMap::new();
+    let mut ways: BTreeMap<(&str, String), Way> = BTreeMap::new();
+    let mut right = 0;
+    for (library, way, attempt) in &marked {
+        let said = said(attempt);
+        right += usize::from(said == *library);
+        let of_way = ways.entry((way, text(&attempt["via"]))).or_default();
+        of_way.tried += 1;
+        if said != *library {
+            *of_way.wrong.entry(format!("{library} → {said} ({})", text(&attempt["library"]["why"]))).or_default() += 1;
+        }
+        *table.entry((library, said)).or_default() += 1;
+    }
+    eprintln!("whose it is → what the evidence says");
+    for ((library, said), count) in &table {
+        eprintln!("  {library:10} → {said:10} {count:5}");
+    }
+    eprintln!("ways, by what it is known");
+    for ((way, via), Way { tried, wrong }) in &ways {
+        eprintln!("  {way:24} {via:8} {tried:5}  wrong: {wrong:?}");
+    }
+    let all = marked.len();
+    eprintln!("{right} of {all} right");
+    assert!(all >= 500, "only {all} attempts\n{}", RUN.output());
+    assert!(right * 100 >= all * 95, "{right} of {all} right");
+    let blamed = marked.iter().filter(|(library, _, attempt)| {
+        let said = said(attempt);
+        said != *library && said != "unknown" && said != "compiler"
+    });
+    assert_eq!(blamed.count(), 0, "another library was blamed");
+}
+
+#[test]
+fn a_dependency_that_is_linked_into_a_library_is_named_as_a_hint() {
+    let marked = marked();
+    let hints: Vec<_> = marked
+        .iter()
+        .filter(|(_, way, _)| way == "dependency")
+        .map(|(_, _, attempt)| text(&attempt["library"]["symbol"]))
+        .collect();
+    let named = hints.iter().filter(|symbol| symbol.starts_with("helper::")).count();
+    assert!(hints.len() >= 40 && named * 10 >= hints.len() * 9, "{hints:?}");
+}
+
+#[test]
+fn calls_that_were_broken_off_are_made_again_and_counted_once() {
+    let totals = RUN.of("totals").next().unwrap();
+    let number = |name: &str| totals[name].as_u64().unwrap();
+    assert_eq!(number("received"), number("recorded") + number("coalesced") + number("counted") + number("dropped"));
+    // A file that is made must not be there when the call is made again; what is tried once is there once.
+    for (library, way, attempt) in marked() {
+        assert_eq!(attempt["count"].as_u64().unwrap_or(1), 1, "{library} {way}");
+        assert_ne!(attempt["outcome"], "unknown", "{attempt}");
+    }
+    let counts = totals["counts"].as_object().unwrap();
+    let repeated = marked().iter().filter(|(_, _, attempt)| counts.contains_key(&attempt["seq"].to_string())).count();
+    assert_eq!(repeated, 0);
+}
