@@ -64,6 +64,7 @@ fn acquire_in_new_run(
         registry_dir: parts.registry_dir,
         replaced_sources: parts.replaced_sources,
         facts: parts.facts,
+        wrappers: config.wrappers(),
         sources,
         guard,
     })
