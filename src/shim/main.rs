@@ -16,6 +16,7 @@ extern crate alloc;
 mod bare;
 mod build_script;
 mod command_line;
+mod messages;
 mod payload;
 #[allow(dead_code, reason = "the supervisor uses the other half")]
 mod protocol;

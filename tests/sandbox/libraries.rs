@@ -174,3 +174,42 @@ fn calls_that_were_broken_off_are_made_again_and_counted_once() {
     let repeated = marked().iter().filter(|(_, _, attempt)| counts.contains_key(&attempt["seq"].to_string())).count();
     assert_eq!(repeated, 0);
 }
+
+/// Two libraries of one rustc open files of the same sort, in turn; one of them means a key.
+#[test]
+fn of_two_libraries_in_one_compiler_only_the_one_that_misbehaves_is_blamed() {
+    let library = |name: &str, path: &str| {
+        let manifest = format!(
+            "[package]\nname = \"{name}\"\nversion = \"0.1.0\"\nedition = \"2021\"\n[lib]\nproc-macro = true\n"
+        );
+        let source = format!(
+            "extern crate proc_macro;\n#[proc_macro]\npub fn look(_: proc_macro::TokenStream) -> proc_macro::TokenStream {{\n\
+             let open = |path: &str| std::thread::scope(|scope| scope.spawn(|| drop(std::fs::File::open(path))).join()).unwrap();\n\
+             open({path:?});\nproc_macro::TokenStream::new()\n}}\n"
+        );
+        (manifest, source)
+    };
+    let (calm, calm_source) = library("calm", "/marked/calm/thread/1");
+    let (restless, restless_source) = library("restless", "/home/dev/.ssh/id_ed25519");
+    let run = Subject::new("mixes-two")
+        .manifest("[dependencies]\ncalm = { path = \"calm\" }\nrestless = { path = \"restless\" }")
+        .file("src/lib.rs", "calm::look!();\nrestless::look!();\ncalm::look!();\n")
+        .file("calm/Cargo.toml", &calm)
+        .file("calm/src/lib.rs", &calm_source)
+        .file("restless/Cargo.toml", &restless)
+        .file("restless/src/lib.rs", &restless_source)
+        .run();
+    for package in run.report["packages"].as_array().unwrap() {
+        let codes: Vec<_> =
+            package["findings"].as_array().unwrap().iter().map(|finding| text(&finding["code"])).collect();
+        let expected: &[&str] = if package["id"] == "restless@0.1.0" { &["credential-read"] } else { &[] };
+        assert_eq!(codes, expected, "{}", package["id"]);
+    }
+    let finding =
+        run.report["packages"].as_array().unwrap().iter().find_map(|package| package["findings"].get(0)).unwrap();
+    assert_eq!(
+        (&finding["object"]["library"]["is"], &finding["object"]["library"]["via"]),
+        (&"macro".into(), &"unwind".into())
+    );
+    assert!(text(&finding["summary"]).contains("known by the stack"), "{finding}");
+}

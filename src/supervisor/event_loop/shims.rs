@@ -237,7 +237,7 @@ impl EventLoop<'_> {
                 let (outcome, code) = outcome_of(end.status);
                 (outcome, code, end)
             }
-            _ => (UnitOutcome::Killed, None, End { status: 0, left: 0, detached: 0, refused: Vec::new() }),
+            _ => (UnitOutcome::Killed, None, silent()),
         };
         let (outcome, code) = self.ended_by_limit(number, outcome, code)?;
         let Some(Shim { unit: Some(mut unit), .. }) = self.shims.remove(&number) else { return Ok(()) };
@@ -255,6 +255,8 @@ impl EventLoop<'_> {
             left_running: end.left,
             left_detached: end.detached,
             refused_outputs: end.refused.into_iter().map(Bytes).collect(),
+            missing_outputs: end.missing.into_iter().map(Bytes).collect(),
+            forged_messages: end.forged,
         };
         if let Some(evidence) = &mut self.evidence {
             evidence.write(&Line::UnitEnd(line)).map_err(SupervisorError::Evidence)?;
@@ -321,6 +323,11 @@ fn is_readable(fd: BorrowedFd<'_>) -> bool {
         && fds
             .iter()
             .any(|fd| fd.any().unwrap_or(false) && fd.revents().is_some_and(|flags| flags.contains(PollFlags::POLLIN)))
+}
+
+/// What is known of the end of a unit whose shim died first.
+fn silent() -> End {
+    End { status: 0, left: 0, detached: 0, forged: 0, missing: Vec::new(), refused: Vec::new() }
 }
 
 /// A wait status (wait(2)) as an outcome.
