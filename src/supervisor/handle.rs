@@ -304,6 +304,7 @@ impl Handler<'_> {
             && let Some(name) = path.file_name()
             && !unit.libraries.iter().any(|known| known.as_bytes() == name.as_bytes())
         {
+            unit.origins.libraries += usize::from(self.macros.contains_key(origin::unit_name(&name.to_string_lossy())));
             unit.libraries.push(name.to_owned());
         }
     }

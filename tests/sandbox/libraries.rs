@@ -31,7 +31,7 @@ fn library(subject: Subject, at: usize, name: &str) -> Subject {
                 let run = |program: &str, args: &[&str]| assert!(std::process::Command::new(program).args(args).status().unwrap().success());
                 run("cc", &["-c", "-O2", "-fomit-frame-pointer", "-fPIC", "library.c", "-o", &format!("{out}/library.o")]);
                 run("ar", &["rcs", &format!("{out}/liblibrary.a"), &format!("{out}/library.o")]);
-                eprintln!("cargo::rustc-link-search=native={out}\ncargo::rustc-link-lib=static=library");
+                println!("cargo::rustc-link-search=native={out}\ncargo::rustc-link-lib=static=library");
             }"#;
         (call.to_owned(), Some(script))
     } else {
@@ -139,6 +139,9 @@ fn attempts_are_the_librarys_that_made_them() {
     }
     let all = marked.len();
     eprintln!("{right} of {all} right");
+    let missing: Vec<_> =
+        LIBRARIES.iter().filter(|name| !marked.iter().any(|(library, ..)| library == *name)).collect();
+    assert!(missing.is_empty(), "{missing:?} tried nothing\n{}", RUN.output());
     assert!(all >= 500, "only {all} attempts\n{}", RUN.output());
     assert!(right * 100 >= all * 95, "{right} of {all} right");
     let blamed = marked.iter().filter(|(library, _, attempt)| {
@@ -162,6 +165,8 @@ fn a_dependency_that_is_linked_into_a_library_is_named_as_a_hint() {
 
 #[test]
 fn calls_that_were_broken_off_are_made_again_and_counted_once() {
+    let by_all_registers = marked().iter().filter(|(_, way, _)| way == "dependency").count();
+    assert!(by_all_registers > 0, "nothing needed a frame pointer");
     let totals = RUN.of("totals").next().unwrap();
     let number = |name: &str| totals[name].as_u64().unwrap();
     assert_eq!(number("received"), number("recorded") + number("coalesced") + number("counted") + number("dropped"));
@@ -212,4 +217,46 @@ fn of_two_libraries_in_one_compiler_only_the_one_that_misbehaves_is_blamed() {
         (&"macro".into(), &"unwind".into())
     );
     assert!(text(&finding["summary"]).contains("known by the stack"), "{finding}");
+}
+
+/// It opens a key by code that lies in no file, so that no stack leads to it.
+#[test]
+fn what_no_stack_tells_is_said_to_be_unknown_and_is_the_compiled_packages() {
+    let source = r#"
+        extern crate proc_macro;
+        use std::ffi::{c_int, c_long, c_void};
+        extern "C" {
+            fn mmap(at: *mut c_void, length: usize, rights: c_int, flags: c_int, fd: c_int, offset: c_long) -> *mut c_void;
+        }
+        #[proc_macro]
+        pub fn hide(_: proc_macro::TokenStream) -> proc_macro::TokenStream {
+            // openat(AT_FDCWD, the first argument, O_RDONLY)
+            const CODE: [u8; 18] = [0x48, 0x89, 0xfe, 0xb8, 1, 1, 0, 0, 0xbf, 0x9c, 0xff, 0xff, 0xff, 0x31, 0xd2, 0x0f, 5, 0xc3];
+            unsafe {
+                let memory = mmap(std::ptr::null_mut(), 4096, 7, 0x22, -1, 0).cast::<u8>();
+                std::ptr::copy_nonoverlapping(CODE.as_ptr(), memory, CODE.len());
+                let open: extern "C" fn(*const u8) -> c_long = std::mem::transmute(memory);
+                open(c"/home/dev/.ssh/id_ed25519".as_ptr().cast());
+            }
+            proc_macro::TokenStream::new()
+        }
+    "#;
+    let manifest = "[package]\nname = \"hider\"\nversion = \"0.1.0\"\nedition = \"2021\"\n[lib]\nproc-macro = true\n";
+    let run = Subject::new("hides-its-stack")
+        .manifest("[dependencies]\nhider = { path = \"hider\" }")
+        .file("src/lib.rs", "hider::hide!();\n")
+        .file("hider/Cargo.toml", manifest)
+        .file("hider/src/lib.rs", source)
+        .run();
+    let key = run.of("attempt").find(|attempt| text(&attempt["object"]["path"]).ends_with("id_ed25519")).unwrap();
+    assert_eq!((&key["via"], &key["library"]["is"]), (&"unit".into(), &"unknown".into()), "{key}");
+    let packages = run.report["packages"].as_array().unwrap();
+    let told = packages.iter().flat_map(|package| {
+        let findings = package["findings"].as_array().unwrap().iter();
+        findings.map(|finding| (text(&package["id"]), text(&finding["summary"])))
+    });
+    let told: Vec<_> = told.collect();
+    let [(package, summary)] = told.as_slice() else { panic!("{told:?}") };
+    assert_eq!(package, "hides-its-stack@0.1.0");
+    assert!(summary.ends_with("(which macro: unknown, code that is no file's)"), "{summary}");
 }

@@ -45,14 +45,14 @@ impl Handler<'_> {
         let is_new = resumed.is_none();
         let origin = match resumed {
             Some(origin) => origin,
-            None if unit.libraries.is_empty() => Origin::Unit,
+            None if unit.origins.libraries == 0 => Origin::Unit,
             None if matches!(step, Step::Nothing) && !self.may_be_recorded(unit, notification) => {
                 return Ok(Some(Origin::Unknown("nobody looked")));
             }
             None => self.ask(unit, notification),
         };
         let waits = unit.listener.as_ref().is_some_and(|listener| listener.is_valid(notification.id));
-        if is_new && !unit.libraries.is_empty() && !waits {
+        if is_new && unit.origins.libraries > 0 && !waits {
             unit.origins.broke_off(*notification, origin);
             return Ok(None);
         }
@@ -69,12 +69,11 @@ impl Handler<'_> {
         if self.procfs.exe(process) != self.procfs.exe(compiler) {
             return self.program(unit, process);
         }
-        let libraries = unit.libraries.len();
         let walked = self.walker.ask(Ask {
             tid,
             process,
             unit: (unit.id, compiler),
-            is_changed: unit.origins.is_changed(process, libraries),
+            is_changed: unit.origins.is_changed(process),
             named: unit.origins.may_name(),
         });
         if walked == Walked::OtherProgram {
@@ -188,7 +187,7 @@ impl Handler<'_> {
             Origin::Compiler(how) => (via(*how), Some(Library::Compiler)),
             Origin::Unknown(why) => (Via::Unit, Some(Library::Unknown { why: (*why).to_owned() })),
             Origin::Library(how, hit) => {
-                let name = hit.file.strip_prefix("lib").and_then(|name| name.strip_suffix(".so")).unwrap_or(&hit.file);
+                let name = unit_name(&hit.file);
                 let library = Library::Macro {
                     package: self.macros.get(name).cloned(),
                     file: hit.file.clone(),
@@ -198,6 +197,11 @@ impl Handler<'_> {
             }
         }
     }
+}
+
+/// The name of the unit that made a library.
+pub(super) fn unit_name(file: &str) -> &str {
+    file.strip_prefix("lib").and_then(|name| name.strip_suffix(".so")).unwrap_or(file)
 }
 
 fn number(sysno: Sysno) -> u32 {

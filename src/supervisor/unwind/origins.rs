@@ -58,7 +58,9 @@ pub(in crate::supervisor) struct Origins {
     /// Whose are processes that run another program, by when they began.
     programs: HashMap<i32, (u64, Origin)>,
     broken: HashMap<i32, Broken>,
-    /// How many libraries the unit had opened when a process was last asked about.
+    /// Macro libraries that rustc opened.
+    pub(in crate::supervisor) libraries: usize,
+    /// How many those were when a process was last asked about.
     asked: HashMap<i32, usize>,
     stacks_held: usize,
     /// Names of functions that were asked for.
@@ -85,11 +87,11 @@ const BASE: u64 = 1024;
 
 impl Origins {
     /// True if the process may have mapped something since it was last asked about.
-    pub(in crate::supervisor) fn is_changed(&mut self, process: i32, libraries: usize) -> bool {
+    pub(in crate::supervisor) fn is_changed(&mut self, process: i32) -> bool {
         if self.asked.len() >= MOST_PROCESSES {
             self.asked.clear();
         }
-        self.asked.insert(process, libraries) != Some(libraries)
+        self.asked.insert(process, self.libraries) != Some(self.libraries)
     }
 
     /// True if the name of a function may be asked for.
@@ -261,7 +263,7 @@ mod tests {
             origins.makes(1, at + 1, &Origin::Unit);
             let process = i32::try_from(at).unwrap();
             origins.starts((process, 1), Origin::Unit);
-            origins.is_changed(process, 1);
+            origins.is_changed(process);
         }
         let stacks: usize = origins.stacks.values().map(BTreeMap::len).sum();
         assert!(stacks <= MOST_STACKS && origins.programs.len() <= MOST_PROCESSES);

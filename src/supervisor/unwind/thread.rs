@@ -3,6 +3,7 @@
 
 use std::collections::HashMap;
 use std::sync::Arc;
+use std::sync::atomic::{AtomicU64, Ordering};
 use std::sync::mpsc::{Receiver, RecvTimeoutError, SyncSender, TrySendError, sync_channel};
 use std::thread;
 use std::time::{Duration, Instant};
@@ -54,7 +55,24 @@ pub(in crate::supervisor) struct Walker {
 #[derive(Debug)]
 struct Thread {
     asks: SyncSender<(u64, Ask)>,
-    answers: Receiver<(u64, Walked)>,
+    answers: Receiver<Walked>,
+    asked: Asked,
+}
+
+/// The number of the question that is waited for. Who takes it away decides: the thread, to break the call off, or the
+/// one that asked, to wait no longer. So no call is broken off that was answered meanwhile.
+#[derive(Clone, Debug, Default)]
+struct Asked(Arc<AtomicU64>);
+
+impl Asked {
+    fn put(&self, number: u64) {
+        self.0.store(number, Ordering::SeqCst);
+    }
+
+    /// True for the first one that takes it.
+    fn take(&self, number: u64) -> bool {
+        self.0.compare_exchange(number, 0, Ordering::SeqCst, Ordering::SeqCst).is_ok()
+    }
 }
 
 impl Walker {
@@ -68,32 +86,24 @@ impl Walker {
         self.number += 1;
         let number = self.number;
         let Some(thread) = self.running() else { return lost("nobody walks any more") };
-        // Answers that came too late.
-        while let Ok(_late) = thread.answers.try_recv() {}
+        thread.asked.put(number);
         match thread.asks.try_send((number, ask)) {
             Ok(()) => {}
-            Err(TrySendError::Full(_)) => return lost("another walk takes too long"),
-            Err(TrySendError::Disconnected(_)) => {
+            Err(TrySendError::Full(_) | TrySendError::Disconnected(_)) => {
                 self.thread = None;
                 return lost("the walk broke down");
             }
         }
-        let until = Instant::now() + WAIT;
-        loop {
-            match thread.answers.recv_timeout(until.saturating_duration_since(Instant::now())) {
-                Ok((of, walked)) if of == number => return walked,
-                Ok(_) => {}
-                Err(RecvTimeoutError::Timeout) => {
-                    // It keeps what it has, and ends with its channel.
-                    self.thread = None;
-                    return lost("it took too long");
-                }
-                Err(RecvTimeoutError::Disconnected) => {
-                    self.thread = None;
-                    return lost("the walk broke down");
-                }
-            }
+        let mut answer = thread.answers.recv_timeout(WAIT);
+        if answer == Err(RecvTimeoutError::Timeout) && !thread.asked.take(number) {
+            // It breaks the call off just now.
+            answer = thread.answers.recv_timeout(WAIT);
         }
+        answer.unwrap_or_else(|error| {
+            // The thread keeps what it has, and ends with its channel.
+            self.thread = None;
+            lost(if error == RecvTimeoutError::Timeout { "it took too long" } else { "the walk broke down" })
+        })
     }
 
     fn running(&mut self) -> Option<&Thread> {
@@ -103,17 +113,19 @@ impl Walker {
             let (asks, next) = sync_channel(1);
             let (answer, answers) = sync_channel(1);
             let (procfs, zones) = (Arc::clone(&self.procfs), Arc::clone(&self.zones));
+            let asked = Asked::default();
+            let mine = asked.clone();
             let run = move || {
                 let mut desk =
                     Desk { files: Files::new(procfs, zones), spaces: HashMap::new(), images: HashMap::new() };
                 while let Ok((number, ask)) = next.recv() {
-                    if answer.send((number, desk.answer(ask))).is_err() {
+                    if answer.send(desk.answer(ask, &|| mine.take(number))).is_err() {
                         break;
                     }
                 }
             };
             let started = thread::Builder::new().name("unwind".to_owned()).stack_size(STACK).spawn(run);
-            self.thread = started.ok().map(|_| Thread { asks, answers });
+            self.thread = started.ok().map(|_| Thread { asks, answers, asked });
         }
         self.thread.as_ref()
     }
@@ -129,7 +141,7 @@ struct Desk {
 }
 
 impl Desk {
-    fn answer(&mut self, ask: Ask) -> Walked {
+    fn answer(&mut self, ask: Ask, may_break_off: &dyn Fn() -> bool) -> Walked {
         let lost = |why| Walked::Lost { sp: 0, why };
         if self.spaces.len() >= MOST_SPACES || self.files.read > MOST_HELD {
             self.spaces.clear();
@@ -144,19 +156,25 @@ impl Desk {
         let Some(mut space) = known.or_else(|| Space::read(ask.process, &self.files)) else {
             return lost("its memory map could not be read");
         };
-        let mut walked = self.walk(ask, image, &mut space);
+        let mut walked = self.walk(ask, image, &mut space, may_break_off);
         if !is_new && walked.is_none() {
             // Something was mapped since.
             let Some(now) = Space::read(ask.process, &self.files) else { return lost("its memory map is gone") };
             space = now;
-            walked = self.walk(ask, image, &mut space);
+            walked = self.walk(ask, image, &mut space, may_break_off);
         }
         self.spaces.insert(key, space);
         walked.unwrap_or(lost("code that is no file's"))
     }
 
     /// `None` if the stack leads to where nothing is known to be mapped.
-    fn walk(&mut self, ask: Ask, image: (u64, u64), space: &mut Space) -> Option<Walked> {
+    fn walk(
+        &mut self,
+        ask: Ask,
+        image: (u64, u64),
+        space: &mut Space,
+        may_break_off: &dyn Fn() -> bool,
+    ) -> Option<Walked> {
         if space.image != Some(image) {
             return Some(Walked::OtherProgram);
         }
@@ -169,7 +187,7 @@ impl Desk {
         };
         let start = Start { tid: ask.tid, ip, sp, bp: None, until: Instant::now() + WALK, named: ask.named };
         let Done { walked, wants_frame_pointer } = walk(start, space, files)?;
-        if !wants_frame_pointer {
+        if !wants_frame_pointer || !may_break_off() {
             return Some(walked);
         }
         // From here on the call is broken off and made again.
@@ -197,4 +215,18 @@ fn stack_pointer(procfs: &Proc, tid: i32) -> Option<(u64, u64)> {
     let mut hex = || u64::from_str_radix(words.next()?.strip_prefix("0x")?, 16).ok();
     let (ip, sp) = (hex()?, hex()?);
     Some((sp, ip))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_call_is_broken_off_only_while_somebody_waits_for_it() {
+        let asked = Asked::default();
+        asked.put(7);
+        assert!(!asked.take(6), "another question");
+        assert!(asked.take(7));
+        assert!(!asked.take(7), "the other one came first");
+    }
 }

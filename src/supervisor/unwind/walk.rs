@@ -83,6 +83,7 @@ impl Walk {
                     let symbol = if start.named { self.name(stack, space, files) } else { None };
                     return Some(Walked::Library(Hit { file, symbol }));
                 }
+                Owner::Other if part.mapping.path.as_os_str().is_empty() => return lost("code that is no file's"),
                 Owner::Other => return lost("code of a file that is no macro library"),
                 Owner::Fixed => {}
             }
