@@ -405,3 +405,26 @@ pub struct Address {
     /// The address as the caller gave it.
     pub raw: Bytes,
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn whose_code_it_was_is_written_in_words_and_read_again() {
+        let package = Some(PackageId::new("serde_derive", "1.0.0"));
+        let file = "libserde_derive-0123456789abcdef.so".to_owned();
+        for (library, text) in [
+            (Library::Compiler, r#"{"is":"compiler"}"#),
+            (Library::Unknown { why: "nobody looked".to_owned() }, r#"{"is":"unknown","why":"nobody looked"}"#),
+            (
+                Library::Macro { package, file, symbol: Some("a::b".into()) },
+                r#"{"is":"macro","package":"serde_derive@1.0.0","file":"libserde_derive-0123456789abcdef.so","symbol":"a::b"}"#,
+            ),
+        ] {
+            assert_eq!(serde_json::to_string(&library).unwrap(), text);
+            assert_eq!(serde_json::from_str::<Library>(text).unwrap(), library);
+        }
+        assert_eq!(serde_json::to_string(&Via::Lineage).unwrap(), "\"lineage\"");
+    }
+}

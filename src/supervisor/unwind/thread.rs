@@ -145,7 +145,6 @@ impl Desk {
         let lost = |why| Walked::Lost { sp: 0, why };
         if self.spaces.len() >= MOST_SPACES || self.files.read > MOST_HELD {
             self.spaces.clear();
-            self.images.clear();
             self.files.forget();
         }
         let Some(image) = self.image(ask.unit) else { return lost("the compiler is gone") };
