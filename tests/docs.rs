@@ -114,6 +114,8 @@ fn the_table_of_system_calls_is_on_a_page() {
              table, and every call by another architecture's table, is recorded and answered ENOSYS. *Behind it* is the\n\
              layer that bounds the call if the answer were to continue, whatever the arguments are by then.\n\n\
              ## Notified\n\n| call | notified | recorded as | answer | behind it |\n|---|---|---|---|---|\n{rows}\n\
+             ## Notified where rustc runs\n\n`clone` that shares the caller's memory (a thread, or a child on a stack of its own) is notified in units that\n\
+             compile, to know whose the new one is. It is counted and goes on: its flags stand in registers.\n\n\
              ## Notified with `--trace probes`\n\n| call | notified | recorded as | answer | behind it |\n|---|---|---|---|---|\n{probes}\n\
              ## Never notified\n\n{} calls on memory, threads, time and descriptors that are open already, and the\n\
              questions `stat`, `access` and `readlink`:\n\n{}.\n",

@@ -129,17 +129,34 @@ fn every_fixture_compiles_without_running() {
     let mut compiled = 0;
     for fixture in fixtures().unwrap() {
         for dir in packages(&fixture.dir) {
-            let macros = fs::read_to_string(dir.join("Cargo.toml")).unwrap().contains("proc-macro = true");
-            let (source, kind) = if macros { ("src/lib.rs", "proc-macro") } else { ("build.rs", "bin") };
-            let output = Command::new(&rustc)
-                .args(["--edition", "2021", "--emit", "metadata", "-D", "warnings", "--crate-name", "fixture"])
-                .args(["--crate-type", kind, "--extern", "proc_macro", "--out-dir"])
-                .arg(out.path())
-                .arg(dir.join(source))
-                .env_remove("SANDBOX_CHECK_FIXTURE")
-                .output()
-                .unwrap();
-            assert!(output.status.success(), "{}: {}", dir.display(), String::from_utf8_lossy(&output.stderr));
+            let text = fs::read_to_string(dir.join("Cargo.toml")).unwrap();
+            let manifest = text.parse::<toml::Table>().unwrap();
+            let compile = |dir: &Path, source: &str, kind: &str, name: &str, libraries: &[String]| {
+                let output = Command::new(&rustc)
+                    .args(["--edition", "2021", "--emit", "metadata", "-D", "warnings", "--crate-name", name])
+                    .args(["--crate-type", kind, "--extern", "proc_macro", "-L"])
+                    .arg(out.path())
+                    .args(libraries.iter().flat_map(|library| ["--extern", library]))
+                    .arg("--out-dir")
+                    .arg(out.path())
+                    .arg(dir.join(source))
+                    .env("CARGO_MANIFEST_DIR", dir)
+                    .env_remove("SANDBOX_CHECK_FIXTURE")
+                    .output()
+                    .unwrap();
+                assert!(output.status.success(), "{}: {}", dir.display(), String::from_utf8_lossy(&output.stderr));
+            };
+            if text.contains("proc-macro = true") {
+                // What is linked into a macro library is compiled for it.
+                let below = manifest.get("dependencies").and_then(toml::Value::as_table);
+                let below: Vec<String> = below.into_iter().flat_map(|table| table.keys().cloned()).collect();
+                for name in &below {
+                    compile(&dir.join(name), "src/lib.rs", "lib", name, &[]);
+                }
+                compile(&dir, "src/lib.rs", "proc-macro", "fixture", &below);
+            } else {
+                compile(&dir, "build.rs", "bin", "fixture", &[]);
+            }
             compiled += 1;
         }
     }

@@ -31,6 +31,7 @@ mod sandbox {
     mod identity;
     mod kernel;
     mod kills;
+    mod libraries;
     mod limits;
     mod network;
     mod ordinary_user;

@@ -126,6 +126,20 @@ impl CargoConfig {
         Ok(Transport { proxy: text("CARGO_HTTP_PROXY", "proxy"), roots, stall: seconds.map(Duration::from_secs) })
     }
 
+    /// Names of the settings that put a program around rustc, such as a compiler cache.
+    pub(crate) fn wrappers(&self) -> Vec<String> {
+        const VARIABLES: [&str; 4] = [
+            "RUSTC_WRAPPER",
+            "RUSTC_WORKSPACE_WRAPPER",
+            "CARGO_BUILD_RUSTC_WRAPPER",
+            "CARGO_BUILD_RUSTC_WORKSPACE_WRAPPER",
+        ];
+        let keys = ["rustc-wrapper", "rustc-workspace-wrapper"].into_iter();
+        let set = keys.filter(|key| self.at(&["build", key]).is_some()).map(|key| format!("build.{key}"));
+        let variables = VARIABLES.into_iter().filter(|name| self.environment.get(name).is_some());
+        variables.map(str::to_owned).chain(set).collect()
+    }
+
     pub(super) fn at(&self, keys: &[&str]) -> Option<&Value> {
         lookup(&self.merged, keys)
     }
@@ -232,6 +246,14 @@ pub(super) mod tests {
         let config = CargoConfig::load(Path::new("/"), &home, &Environment::default()).unwrap();
         let expected = root.path().join("vendor").to_string_lossy().into_owned();
         assert_eq!(config.at(&["source", "v", "directory"]).and_then(Value::as_str), Some(expected.as_str()));
+    }
+
+    #[test]
+    fn a_program_around_rustc_is_named_by_its_setting() {
+        let environment = Environment::default().with("RUSTC_WRAPPER", "sccache").with("RUSTC_WORKSPACE_WRAPPER", "");
+        let found = config("[build]\nrustc-workspace-wrapper = \"x\"\n", "", &environment).wrappers();
+        assert_eq!(found, ["RUSTC_WRAPPER", "build.rustc-workspace-wrapper"]);
+        assert!(config("[build]\njobs = 1\n", "", &Environment::default()).wrappers().is_empty());
     }
 
     #[test]

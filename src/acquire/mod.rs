@@ -71,6 +71,8 @@ pub struct Acquired {
     pub replaced_sources: Vec<(String, Option<String>)>,
     /// What was seen on the way.
     pub facts: Vec<Fact>,
+    /// Settings of the user's that put a program around rustc, by name. Inside, ours stands there.
+    pub wrappers: Vec<String>,
     /// Holds `registry/NAME-VERSION/` for every registry package (a cargo directory source; packages of
     /// other platforms are stand-ins with a manifest only) and `local/…` for path sources. Removed on drop.
     pub sources: tempfile::TempDir,

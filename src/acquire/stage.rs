@@ -92,6 +92,7 @@ fn acquire_in_new_run<T>(
         registry_dir: parts.registry_dir,
         replaced_sources: parts.replaced_sources,
         facts: parts.facts,
+        wrappers: config.wrappers(),
         sources,
         guard,
     })))

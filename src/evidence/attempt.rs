@@ -18,6 +18,10 @@ pub struct Attempt {
     pub package: Option<PackageId>,
     /// How it was attributed.
     pub via: Via,
+    /// Whose code it was, where several packages' share a rustc; absent where no macro library was mapped.
+    /// Evidence, not proof.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub library: Option<Library>,
     /// Process id in the supervisor's namespace; 0 when unknown.
     pub pid: i32,
     /// Thread id in the supervisor's namespace.
@@ -70,8 +74,34 @@ pub enum Via {
     Unwind,
     /// By who created the calling thread.
     Creator,
+    /// By who started the calling program, or one of its ancestors.
+    Lineage,
     /// The macro library was alone in its driver: certain.
     Driver,
+}
+
+/// Whose code within a rustc made a call. In JSON the field `is` names the variant.
+#[derive(Clone, Debug, PartialEq, Eq, Hash, Serialize, Deserialize)]
+#[serde(tag = "is", rename_all = "kebab-case")]
+pub enum Library {
+    /// A macro library's.
+    Macro {
+        /// Whose library it is; absent if no unit announced it.
+        package: Option<PackageId>,
+        /// Its name in the folder of published libraries.
+        file: String,
+        /// The nearest function on the stack that is not of the standard library: a hint about which of the packages
+        /// that are linked into it is meant. The library chose the name.
+        #[serde(default, skip_serializing_if = "Option::is_none")]
+        symbol: Option<Bytes>,
+    },
+    /// The compiler's own: no macro library is on the stack.
+    Compiler,
+    /// The compiler's or a macro library's.
+    Unknown {
+        /// Why it is not known.
+        why: String,
+    },
 }
 
 /// The classes of calls.
@@ -377,4 +407,27 @@ pub struct Address {
     pub text: Option<String>,
     /// The address as the caller gave it.
     pub raw: Bytes,
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn whose_code_it_was_is_written_in_words_and_read_again() {
+        let package = Some(PackageId::new("serde_derive", "1.0.0"));
+        let file = "libserde_derive-0123456789abcdef.so".to_owned();
+        for (library, text) in [
+            (Library::Compiler, r#"{"is":"compiler"}"#),
+            (Library::Unknown { why: "nobody looked".to_owned() }, r#"{"is":"unknown","why":"nobody looked"}"#),
+            (
+                Library::Macro { package, file, symbol: Some("a::b".into()) },
+                r#"{"is":"macro","package":"serde_derive@1.0.0","file":"libserde_derive-0123456789abcdef.so","symbol":"a::b"}"#,
+            ),
+        ] {
+            assert_eq!(serde_json::to_string(&library).unwrap(), text);
+            assert_eq!(serde_json::from_str::<Library>(text).unwrap(), library);
+        }
+        assert_eq!(serde_json::to_string(&Via::Lineage).unwrap(), "\"lineage\"");
+    }
 }

@@ -9,7 +9,7 @@ use std::collections::BTreeMap;
 use serde::{Deserialize, Serialize};
 
 pub use super::attempt::{
-    Address, ArgState, Attempt, Base, Kind, Object, Outcome, PathObject, ProgramFile, Recipient, Via,
+    Address, ArgState, Attempt, Base, Kind, Library, Object, Outcome, PathObject, ProgramFile, Recipient, Via,
 };
 use super::bytes::Bytes;
 pub use super::header::{
@@ -110,6 +110,17 @@ pub struct UnitEnd {
     /// Files in its output folder that cargo did not ask for; not published.
     #[serde(default)]
     pub refused_outputs: Vec<Bytes>,
+    /// Files that cargo waited for and that were not there, although rustc ended with status 0.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub missing_outputs: Vec<Bytes>,
+    /// Messages about files that rustc does not write, or not twice; not passed on.
+    #[serde(default, skip_serializing_if = "is_zero")]
+    pub forged_messages: u32,
+}
+
+#[expect(clippy::trivially_copy_pass_by_ref, reason = "serde's skip_serializing_if passes a reference")]
+fn is_zero(count: &u32) -> bool {
+    *count == 0
 }
 
 /// How a unit ended.

@@ -2,7 +2,7 @@
 
 use super::context::{Context, Tried, layout_path};
 use super::paths::{file_name, is_below};
-use crate::evidence::line::{Kind, Object};
+use crate::evidence::line::{Kind, Object, UnitKind};
 use crate::policy::{Role, Severity, StartupRule};
 
 /// What a change does to the name that it is made at.
@@ -245,7 +245,8 @@ pub(crate) fn is_own_read(cx: &Context<'_>, tried: &Tried<'_>, path: &[u8]) -> b
         return true;
     }
     let is_private = path.split(|&b| b == b'/').any(|name| name == b".git" || name.starts_with(b".env"));
-    if unit.is_consumer && cx.in_consumer(path) {
+    // A macro that is driven stands in the consumer, too.
+    if (unit.is_consumer || unit.kind() == UnitKind::DriveMacros) && cx.in_consumer(path) {
         return !is_private;
     }
     unit.in_source(path)

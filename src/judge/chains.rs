@@ -6,6 +6,7 @@ use serde_json::json;
 
 use super::context::{Context, Tried, Who, program};
 use super::finding::Draft;
+use super::library;
 use super::paths::normalise;
 use crate::evidence::Bytes;
 use crate::ids::PackageId;
@@ -54,7 +55,7 @@ fn runs_what_it_wrote(cx: &Context<'_>) -> BTreeSet<PackageId> {
         let Some((_, argv, _)) = program(tried) else { return false };
         is_own_work(cx, &tried.path) || handed_over(cx, tried, argv).is_some_and(|script| is_own_work(cx, &script))
     })
-    .filter_map(|tried| tried.unit.package.clone())
+    .filter_map(library::package_of)
     .collect()
 }
 

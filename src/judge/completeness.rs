@@ -177,6 +177,15 @@ fn failed_unit(cx: &Context<'_>, unit: &Unit<'_>, reasons: &mut Vec<Reason>) {
         reasons.push(reason(code, format!("{what} has no end in the evidence"), None));
         return;
     };
+    if !end.missing_outputs.is_empty() {
+        let names: Vec<_> = end.missing_outputs.iter().map(ToString::to_string).collect();
+        let text = format!(
+            "rustc ended with status 0 in {what} and without {}: a macro inside it must have ended it",
+            names.join(", ")
+        );
+        reasons.push(reason("build-failed", text, tail_of(cx, unit.id())));
+        return;
+    }
     // The consumer uses macros with inputs that they may refuse, and a driver is ended by what spoils it: that is
     // coverage.
     let is_coverage = unit.kind() == UnitKind::DriveMacros || (unit.is_consumer && end.outcome == UnitOutcome::Failed);
@@ -294,6 +303,7 @@ fn cargo(cx: &Context<'_>, reasons: &mut Vec<Reason>) {
 mod tests {
     use super::*;
     use crate::evidence::EvidenceLog;
+    use crate::evidence::line::UnitEnd;
     use crate::evidence::testing::LogBuilder;
     use crate::judge::{Verdict, judge};
     use crate::policy::Policy;
@@ -303,6 +313,21 @@ mod tests {
         assert_eq!(judgement.completeness.is_complete(), judgement.completeness.reasons.is_empty());
         assert_ne!(judgement.verdict == Verdict::Pass, !judgement.completeness.is_complete());
         judgement.completeness.reasons.iter().map(|r| r.code).collect()
+    }
+
+    #[test]
+    fn a_compiler_that_ended_well_without_its_outputs_is_a_reason_in_the_consumer_too() {
+        let end = |end: &mut UnitEnd| {
+            end.outcome = UnitOutcome::Failed;
+            end.code = Some(1);
+            end.missing_outputs = vec!["libx-1.rmeta".into()];
+        };
+        for kind in [UnitKind::Compile, UnitKind::CompileConsumer] {
+            let log = LogBuilder::new().driven().rustc(kind, |u| u.end(end)).log();
+            let reasons = judge(&log, &Policy::shipped()).completeness.reasons;
+            let is_there = |reason: &Reason| reason.code == "build-failed" && reason.text.contains("libx-1.rmeta");
+            assert!(reasons.iter().any(is_there), "{reasons:?}");
+        }
     }
 
     #[test]

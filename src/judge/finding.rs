@@ -8,6 +8,7 @@ use serde_json::{Value, json};
 use sha2::{Digest as _, Sha256};
 
 use super::context::{Context, Tried, layout_path};
+use super::library;
 use super::paths::is_below;
 use crate::evidence::Bytes;
 use crate::evidence::line::{Artifact, UnitKind};
@@ -64,12 +65,14 @@ pub(crate) struct Draft {
     pub(crate) is_egress: bool,
     /// Nothing was there: of drafts about the same, the words of another one are better.
     pub(crate) is_faint: bool,
+    /// Within rustc, whose code it was: in words, and for programs.
+    library: Option<(String, Value)>,
 }
 
 impl Draft {
     /// A draft about one attempt.
     pub(crate) fn new(cx: &Context<'_>, tried: &Tried<'_>, code: &'static str, severity: Severity) -> Option<Self> {
-        let package = tried.unit.package.clone().or_else(|| cx.subject().cloned())?;
+        let package = library::package_of(tried).or_else(|| cx.subject().cloned())?;
         Some(Self {
             code,
             severity,
@@ -83,6 +86,7 @@ impl Draft {
             count: tried.attempt.count,
             is_egress: false,
             is_faint: false,
+            library: library::words(tried.attempt).zip(library::object(tried.attempt)),
         })
     }
 
@@ -101,6 +105,7 @@ impl Draft {
             count: 1,
             is_egress: false,
             is_faint: false,
+            library: None,
         }
     }
 
@@ -150,6 +155,7 @@ pub(crate) fn actor(tried: &Tried<'_>) -> String {
             "rustc, or a macro inside it,"
         }
     };
+    let unit = library::actor(tried.attempt).unwrap_or(unit);
     match tried.who {
         super::context::Who::Subject => unit.to_owned(),
         super::context::Who::Known(crate::policy::Role::Rustc) if tried.unit.kind() != UnitKind::RunBuildScript => {
@@ -206,6 +212,7 @@ fn merge(into: &mut Draft, draft: Draft) {
         into.object = draft.object;
         into.severity = draft.severity;
         into.is_faint = draft.is_faint;
+        into.library = draft.library;
     }
     into.count = into.count.saturating_add(draft.count);
     into.attempts.extend(draft.attempts);
@@ -238,6 +245,7 @@ fn fold(drafts: impl Iterator<Item = Draft>) -> Vec<Draft> {
             let others = count - MAX_SUBJECTS;
             rest.subject = format!("{others} more").into();
             rest.object = json!({"subjects": others});
+            rest.library = None;
             rest.summary = format!("{others} more of the same kind were tried; the evidence lists them");
             kept.push(rest);
         }
@@ -249,6 +257,10 @@ fn finish(cx: &Context<'_>, mut draft: Draft) -> Finding {
     draft.attempts.sort_unstable();
     draft.attempts.dedup();
     name_bytes(cx, &mut draft);
+    if let (Some((words, library)), Value::Object(object)) = (draft.library.take(), &mut draft.object) {
+        draft.summary = format!("{} ({words})", draft.summary);
+        object.insert("library".to_owned(), library);
+    }
     draft.attempts.truncate(MAX_ATTEMPTS);
     Finding {
         code: draft.code,

@@ -12,6 +12,7 @@ mod coverage;
 mod diagnosis;
 mod expected;
 mod finding;
+mod library;
 mod missing;
 mod paths;
 mod shell;

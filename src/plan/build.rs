@@ -99,7 +99,8 @@ pub fn plan(acquired: &Acquired, toolchain: &HostToolchain, settings: &RunSettin
     let given = settings.env.iter().map(|(name, _)| format!("env {name}"));
     let given = given.chain(settings.read.iter().map(|path| format!("read {}", path.display())));
     let given = given.chain(settings.given.iter().cloned());
-    let given = given.chain(settings.trace.probes.then(|| "trace probes".to_owned())).collect();
+    let given = given.chain(settings.trace.probes.then(|| "trace probes".to_owned()));
+    let given = given.chain(acquired.wrappers.iter().map(|name| format!("{name}, which is ignored inside"))).collect();
     let run = |name: &str| settings.run_dir.join(name);
     let evidence = run("evidence.jsonl");
     Ok(SandboxSpec {

@@ -200,7 +200,7 @@ impl Page {
         let mut findings: Vec<_> = package.findings.iter().collect();
         findings.sort_by_key(|finding| finding.unit.clone());
         for of_unit in findings.chunk_by(|one, next| one.unit == next.unit) {
-            let title = unit_title(package, of_unit.first().and_then(|finding| finding.unit.as_deref()));
+            let title = unit_title(report, package, of_unit.first().and_then(|finding| finding.unit.as_deref()));
             self.paragraph(&format!("  {title}"), 4);
             let (shown, rest) = shown(of_unit);
             for finding in shown {
@@ -373,9 +373,12 @@ fn shown<'r>(findings: &[&'r ReportFinding]) -> (Vec<&'r ReportFinding>, Vec<&'r
     (plain(shown), plain(rest))
 }
 
-fn unit_title(package: &ReportPackage, unit: Option<&str>) -> String {
+/// A macro of the package may run while another package is compiled.
+fn unit_title(report: &Report, package: &ReportPackage, unit: Option<&str>) -> String {
     let Some(id) = unit else { return "known without running it".to_owned() };
-    let kind = package.units.iter().find(|u| u.id == id).map(|u| match u.kind {
+    let has = |package: &&ReportPackage| package.units.iter().any(|unit| unit.id == id);
+    let owner = Some(package).filter(has).or_else(|| report.packages.iter().find(has));
+    let kind = owner.and_then(|owner| owner.units.iter().find(|u| u.id == id)).map(|u| match u.kind {
         UnitKind::RunBuildScript => "build script",
         UnitKind::Compile => "compiling the library",
         UnitKind::CompileProcMacro => "compiling the macro library",
@@ -384,7 +387,8 @@ fn unit_title(package: &ReportPackage, unit: Option<&str>) -> String {
         UnitKind::DriveMacros => "driving the macros",
         UnitKind::SelfTest => "self-test",
     });
-    format!("{} ({id})", kind.unwrap_or("unit"))
+    let of = owner.filter(|owner| owner.id != package.id).map(|owner| format!(" of {}", safe(&owner.id)));
+    format!("{}{} ({id})", kind.unwrap_or("unit"), of.unwrap_or_default())
 }
 
 /// Breaks a text between words; lines after the first are indented. Longer words are broken as well.

@@ -28,6 +28,22 @@ pub enum FilterError {
 /// notification is answered, so that no call is restarted after we acted on it.
 pub const UNIT_FILTER_FLAGS: u32 = 0x8 | 0x20;
 
+/// The same for units that compile, but that a waiting call can be broken off: while it cannot, ptrace(2) reads no
+/// registers. A signal can then have a call made again on which we acted; rustc handles none that comes at such times.
+pub const COMPILE_FILTER_FLAGS: u32 = 0x8;
+
+/// What becomes of calls that make threads, or processes that share the caller's memory.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Makers {
+    /// Not notified.
+    Allowed,
+    /// Notified, where it matters whose a thread is.
+    Notified,
+}
+
+/// `CLONE_VM`: the new one has a stack of its own, on which nothing tells who made it.
+const SHARES_MEMORY: u32 = 0x100;
+
 const MARK: u16 = 0x5b;
 /// `SECCOMP_RET_TRACE | MARK`.
 const RET_MARK: u32 = 0x7ff0_0000 | 0x5b;
@@ -45,7 +61,7 @@ const BPF_RETURN: u16 = 0x06;
 ///
 /// # Errors
 /// When seccompiler cannot compile the table.
-pub fn unit_filter(trace: Trace) -> Result<BpfProgram, FilterError> {
+pub fn unit_filter(trace: Trace, makers: Makers) -> Result<BpfProgram, FilterError> {
     let mut rules = BTreeMap::new();
     for sysno in Sysno::iter() {
         let number = i64::from(sysno.id());
@@ -54,7 +70,11 @@ pub fn unit_filter(trace: Trace) -> Result<BpfProgram, FilterError> {
                 rules.insert(number, Vec::new());
             }
             Some(Class::Unless(harmless, _)) => {
-                rules.insert(number, vec![SeccompRule::new(conditions(harmless)?)?]);
+                let mut conditions = conditions(harmless)?;
+                if sysno == Sysno::clone && makers == Makers::Notified {
+                    conditions.push(condition(Harmless::NoBits(0, SHARES_MEMORY))?);
+                }
+                rules.insert(number, vec![SeccompRule::new(conditions)?]);
             }
             Some(Class::Notified(_) | Class::Silent(_)) | None => {}
         }
@@ -94,18 +114,16 @@ pub fn to_bytes(program: &BpfProgram) -> Vec<u8> {
 }
 
 fn conditions(harmless: &[Harmless]) -> Result<Vec<SeccompCondition>, FilterError> {
-    let condition = |each: &Harmless| match *each {
-        Harmless::NoBits(register, bits) => {
-            SeccompCondition::new(register, SeccompCmpArgLen::Dword, SeccompCmpOp::MaskedEq(u64::from(bits)), 0)
-        }
-        Harmless::Not(register, value) => {
-            SeccompCondition::new(register, SeccompCmpArgLen::Dword, SeccompCmpOp::Ne, u64::from(value))
-        }
-        Harmless::Is(register, value) => {
-            SeccompCondition::new(register, SeccompCmpArgLen::Dword, SeccompCmpOp::Eq, u64::from(value))
-        }
+    harmless.iter().copied().map(condition).collect()
+}
+
+fn condition(harmless: Harmless) -> Result<SeccompCondition, FilterError> {
+    let (register, operator, value) = match harmless {
+        Harmless::NoBits(register, bits) => (register, SeccompCmpOp::MaskedEq(u64::from(bits)), 0),
+        Harmless::Not(register, value) => (register, SeccompCmpOp::Ne, u64::from(value)),
+        Harmless::Is(register, value) => (register, SeccompCmpOp::Eq, u64::from(value)),
     };
-    Ok(harmless.iter().map(condition).collect::<Result<_, _>>()?)
+    Ok(SeccompCondition::new(register, SeccompCmpArgLen::Dword, operator, value)?)
 }
 
 /// Rewrites the marked returns, and the refusal of other architectures, to notifications.
@@ -170,7 +188,7 @@ mod tests {
 
     #[test]
     fn filter_u_follows_the_table_for_each_number_up_to_1023() {
-        let program = unit_filter(Trace::default()).unwrap();
+        let program = unit_filter(Trace::default(), Makers::Allowed).unwrap();
         for number in 0..1024 {
             let expected = match class_of(number) {
                 Some(Class::Allowed) => RET_ALLOW,
@@ -183,7 +201,7 @@ mod tests {
 
     #[test]
     fn foreign_architectures_and_x32_numbers_are_notified_by_u_and_left_to_it_by_k() {
-        let (u, k) = (unit_filter(Trace::default()).unwrap(), cargo_filter().unwrap());
+        let (u, k) = (unit_filter(Trace::default(), Makers::Allowed).unwrap(), cargo_filter().unwrap());
         for (number, arch) in [(20, I386), (0x4000_0000, X86_64), (0x4000_0000 + 520, X86_64)] {
             assert_eq!(run(&u, number, arch, [0; 6]), RET_USER_NOTIF);
             assert_eq!(run(&k, number, arch, [0; 6]), RET_ALLOW);
@@ -192,7 +210,7 @@ mod tests {
 
     #[test]
     fn registers_are_compared_on_their_low_word_only() {
-        let program = unit_filter(Trace::default()).unwrap();
+        let program = unit_filter(Trace::default(), Makers::Allowed).unwrap();
         let noise = 0xdead_beef_0000_0000;
         let number = |sysno: Sysno| u32::try_from(sysno.id()).unwrap();
         for (sysno, register, value) in [
@@ -212,6 +230,17 @@ mod tests {
             let harmless = if sysno == Sysno::personality { 0xffff_ffff } else { 1 };
             args[register] = noise | harmless;
             assert_eq!(run(&program, number(sysno), X86_64, args), RET_ALLOW, "{sysno}");
+        }
+    }
+
+    #[test]
+    fn where_units_compile_a_thread_that_is_made_is_notified_and_a_copy_of_the_process_is_not() {
+        let clone = u32::try_from(Sysno::clone.id()).unwrap();
+        for (makers, expected) in [(Makers::Allowed, RET_ALLOW), (Makers::Notified, RET_USER_NOTIF)] {
+            let program = unit_filter(Trace::default(), makers).unwrap();
+            assert_eq!(run(&program, clone, X86_64, [0x003d_0f00, 0, 0, 0, 0, 0]), expected, "a thread");
+            assert_eq!(run(&program, clone, X86_64, [0x0120_0011, 0, 0, 0, 0, 0]), RET_ALLOW, "fork(3)");
+            assert_eq!(run(&program, clone, X86_64, [0x1000_0000, 0, 0, 0, 0, 0]), RET_USER_NOTIF, "a namespace");
         }
     }
 

@@ -98,7 +98,7 @@ pub(crate) fn run(exe: &[u8], real: &[u8], start: Start) -> i32 {
         }
     }
     crate::rustc::remove_tree(&granted.plan.tmp);
-    unit::tell_end(&granted, &End { status, left, detached, refused: Vec::new() });
+    unit::tell_end(&granted, &End { status, left, detached, forged: 0, missing: Vec::new(), refused: Vec::new() });
     unit::leave(status)
 }
 

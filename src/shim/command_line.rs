@@ -17,6 +17,8 @@ pub struct CommandLine {
     pub out_dir: Vec<u8>,
     /// The first `--crate-type`.
     pub crate_type: Vec<u8>,
+    /// The first `--emit`.
+    pub emit: Vec<u8>,
     /// The source file: the first argument that is neither an option nor an option's value.
     pub source: Vec<u8>,
 }
@@ -63,7 +65,7 @@ impl CommandLine {
                 }
                 b"-" => return None,
                 value if !value.starts_with(b"-") => keep(&mut line.source, value),
-                _ => {}
+                value => keep(&mut line.emit, value.strip_prefix(b"--emit=").unwrap_or_default()),
             }
         }
         (!line.out_dir.is_empty() && !line.crate_name.is_empty()).then_some(line)
@@ -72,6 +74,23 @@ impl CommandLine {
     /// True if this compiles a build script: cargo names their crates so.
     pub fn is_build_script(&self) -> bool {
         self.crate_type == b"bin" && self.crate_name.starts_with(b"build_script_")
+    }
+
+    /// The names of the files that cargo waits for. Of further crate types it waits for more; those it misses itself.
+    pub fn outputs(&self) -> Vec<Vec<u8>> {
+        let whole = |before: &[u8], after: &[u8]| [before, &self.crate_name, &self.extra, after].concat();
+        let of = |emitted: &[u8]| {
+            Some(match (emitted, self.crate_type.as_slice()) {
+                (b"dep-info", _) => whole(b"", b".d"),
+                (b"metadata", _) => whole(b"lib", b".rmeta"),
+                (b"link", b"lib" | b"rlib") => whole(b"lib", b".rlib"),
+                (b"link", b"proc-macro" | b"dylib" | b"cdylib") => whole(b"lib", b".so"),
+                (b"link", b"staticlib") => whole(b"lib", b".a"),
+                (b"link", b"bin") => whole(b"", b""),
+                _ => return None,
+            })
+        };
+        self.emit.split(|byte| *byte == b',').filter_map(of).collect()
     }
 
     /// True if a file of this name in the output folder is one that cargo asked for:
@@ -129,6 +148,7 @@ mod tests {
         assert_eq!(line.extra, b"-abc");
         assert_eq!(line.out_dir, b"/t/deps");
         assert_eq!(line.source, b"/src/att-1.0.0/src/lib.rs");
+        assert_eq!(line.outputs(), [b"att-abc.d".to_vec(), b"libatt-abc.rmeta".to_vec()]);
         assert!(!line.is_build_script());
     }
 
@@ -157,6 +177,20 @@ mod tests {
             assert!(!is_question(&args(other)), "{other}");
         }
         assert!(!is_question(&[]));
+    }
+
+    #[test]
+    fn what_cargo_waits_for_depends_on_the_crate_type() {
+        for (kind, last) in
+            [("lib", "liba-1.rlib"), ("proc-macro", "liba-1.so"), ("bin", "a-1"), ("staticlib", "liba-1.a")]
+        {
+            let text = format!(
+                "--crate-name a a.rs --crate-type {kind} --emit=dep-info,link -C extra-filename=-1 --out-dir /t"
+            );
+            let line = CommandLine::parse(&args(&text)).unwrap();
+            assert_eq!(line.outputs(), [b"a-1.d".to_vec(), last.as_bytes().to_vec()]);
+            assert!(line.outputs().iter().all(|name| line.owns_output(name)));
+        }
     }
 
     #[test]

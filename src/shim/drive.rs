@@ -71,9 +71,9 @@ fn drive(exe: &[u8], start: &Start) -> bool {
     let end = match &running {
         Ok(running) => {
             let unit::Report { status, left, detached } = unit::wait(running);
-            End { status, left, detached, refused: Vec::new() }
+            End { status, left, detached, refused: Vec::new(), missing: Vec::new(), forged: 0 }
         }
-        Err(_) => End { status: 125 << 8, left: 0, detached: 0, refused: Vec::new() },
+        Err(_) => End { status: 125 << 8, left: 0, detached: 0, refused: Vec::new(), missing: Vec::new(), forged: 0 },
     };
     crate::rustc::remove_tree(&granted.plan.tmp);
     unit::tell_end(&granted, &end);

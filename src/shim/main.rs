@@ -18,6 +18,7 @@ mod build_script;
 mod command_line;
 mod directives;
 mod drive;
+mod messages;
 mod payload;
 #[allow(dead_code, reason = "the supervisor uses the other half")]
 mod protocol;

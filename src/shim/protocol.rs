@@ -105,6 +105,10 @@ pub struct End {
     pub left: u32,
     /// Those of them that had a session of their own.
     pub detached: u32,
+    /// Messages about files that the compiler did not write; not passed on.
+    pub forged: u32,
+    /// Files that cargo asked for and that are not there although the compiler ended as if all were well.
+    pub missing: Vec<Vec<u8>>,
     /// File names in the private folder that cargo did not ask for.
     pub refused: Vec<Vec<u8>>,
 }
@@ -192,13 +196,17 @@ impl Reply {
 }
 
 impl End {
-    /// The datagram.
+    /// The datagram. Of very many names, as many as fit.
     pub fn encode(&self) -> Vec<u8> {
         let mut out = Writer(Vec::new());
-        out.number(u32::from_le_bytes(self.status.to_le_bytes()));
-        out.number(self.left);
-        out.number(self.detached);
-        for name in &self.refused {
+        for number in [u32::from_le_bytes(self.status.to_le_bytes()), self.left, self.detached, self.forged] {
+            out.number(number);
+        }
+        out.number(u32::try_from(self.missing.len()).unwrap_or(u32::MAX));
+        for name in self.missing.iter().chain(&self.refused) {
+            if out.0.len() + 4 + name.len() > LIMIT {
+                break;
+            }
             out.bytes(name);
         }
         out.0
@@ -210,11 +218,14 @@ impl End {
         let status = i32::from_le_bytes(input.number()?.to_le_bytes());
         let left = input.number()?;
         let detached = input.number()?;
+        let forged = input.number()?;
+        let count = input.number()?;
+        let missing = (0..count).map(|_| input.bytes()).collect::<Option<_>>()?;
         let mut refused = Vec::new();
         while !input.0.is_empty() {
             refused.push(input.bytes()?);
         }
-        Some(Self { status, left, detached, refused })
+        Some(Self { status, left, detached, forged, missing, refused })
     }
 }
 
@@ -298,8 +309,13 @@ mod tests {
             refuses_bootstrap: true,
         };
         assert_eq!(Reply::decode(&Reply::Plan(plan.clone()).encode()), Some(Reply::Plan(plan)));
-        let end = End { status: -1, left: 2, detached: 1, refused: [b"a".to_vec(), Vec::new()].to_vec() };
-        assert_eq!(End::decode(&end.encode()), Some(end));
+        let refused = [b"a".to_vec(), Vec::new()].to_vec();
+        let end = End { status: -1, left: 2, detached: 1, forged: 3, missing: [b"libx.so".to_vec()].to_vec(), refused };
+        assert_eq!(End::decode(&end.encode()), Some(end.clone()));
+        let many = End { refused: alloc::vec![alloc::vec![b'x'; 255]; 4096], ..end };
+        let told = End::decode(&many.encode()).unwrap();
+        assert!(many.encode().len() <= LIMIT && told.refused.len() > 500, "{}", told.refused.len());
+        assert_eq!((told.status, told.missing), (many.status, many.missing));
     }
 
     #[test]

@@ -1,14 +1,16 @@
 //! rustc as a unit: it writes to a folder of its own, and what cargo asked for
 //! is moved into place when everything of the unit is dead.
 //!
-//! The line that announces an `.rmeta` is held until then, so that no other
-//! unit reads what an unfinished one made.
+//! The lines that announce files are held until then, so that no other unit
+//! reads what an unfinished one made. A line about a file that is not there,
+//! or that rustc does not write, is not passed on.
 
 use alloc::vec::Vec;
 
 use crate::bare::calls::{self, FileType};
 use crate::bare::runtime::Start;
 use crate::command_line::{CommandLine, is_question, replace};
+use crate::messages::{self, Message};
 use crate::protocol::{End, Request, Role};
 use crate::relay::Room;
 use crate::unit::{self, Granted, Program};
@@ -78,38 +80,67 @@ fn compile(exe: &[u8], start: Start, line: &CommandLine, granted: &Granted) -> R
     let running = unit::start(granted, &program)?;
     calls::close(output_writer);
     calls::close(HANDOFF);
-    let held = pass_messages(Room::new(granted), output, private, &line.out_dir);
+    let heard = pass_messages(Room::new(granted), output, line, private);
     let unit::Report { mut status, left, detached } = unit::wait(&running);
-    let (published, refused) = publish(private, line);
-    if status == 0 && published == 0 {
+    let Published { names, refused } = publish(private, line);
+    let mut missing = line.outputs();
+    missing.retain(|name| !names.contains(name));
+    if status == 0 && (names.is_empty() || !missing.is_empty()) {
         // A macro may end rustc with status 0 before it wrote anything.
-        calls::write_all(2, b"error: rustc ended without an output\n");
+        calls::write_all(2, b"error: rustc ended with status 0 and without its outputs\n");
         status = 1 << 8;
+    } else {
+        missing.clear();
     }
     if status == 0 && line.is_build_script() {
         build_script::swap(exe, line)?;
     }
     remove_tree(&granted.plan.tmp);
-    unit::tell_end(granted, &End { status, left, detached, refused });
-    for message in held {
+    let Heard { held, mut forged } = heard;
+    let told = held.into_iter().filter(|(name, _)| {
+        let is_there = names.contains(name);
+        forged += u32::from(!is_there);
+        is_there
+    });
+    let told: Vec<_> = told.collect();
+    unit::tell_end(granted, &End { status, left, detached, forged, missing, refused });
+    for (_, message) in told {
         calls::write_all(2, &message);
     }
     Ok(status)
 }
 
-/// Passes rustc's messages on, with the real output folder in them, until every writer is gone.
-/// The lines that announce metadata come back.
-fn pass_messages(mut room: Room<'_>, from: usize, private: &[u8], real: &[u8]) -> Vec<Vec<u8>> {
-    let mut held = Vec::new();
+/// More files than rustc tells of.
+const MOST_HELD: usize = 64;
+
+/// What rustc, or a macro in its place, said about files.
+struct Heard {
+    /// Messages by the file that they name.
+    held: Vec<(Vec<u8>, Vec<u8>)>,
+    /// Messages that rustc does not write.
+    forged: u32,
+}
+
+/// Passes rustc's messages on, with the real output folder in them, until every writer is gone. Those about files
+/// come back.
+fn pass_messages(mut room: Room<'_>, from: usize, line: &CommandLine, private: &[u8]) -> Heard {
+    let mut heard = Heard { held: Vec::new(), forged: 0 };
     let mut pending: Vec<u8> = Vec::new();
     let mut buffer = alloc::vec![0_u8; 64 * 1024];
-    let mut pass = |line: &[u8]| {
-        let shown = replace(line, private, real);
-        let has = |needle: &[u8]| line.windows(needle.len()).any(|window| window == needle);
-        if has(b"\"$message_type\":\"artifact\"") && has(b".rmeta\"") {
-            held.push(shown);
-        } else {
-            calls::write_all(2, &shown);
+    let mut pass = |text: &[u8]| {
+        let shown = replace(text, private, &line.out_dir);
+        match messages::read(text, private) {
+            Message::Other => {
+                calls::write_all(2, &shown);
+            }
+            Message::Artifact(name)
+                if line.owns_output(name)
+                    && heard.held.len() < MOST_HELD
+                    && heard.held.iter().all(|(known, _)| known.as_slice() != name) =>
+            {
+                heard.held.push((name.to_vec(), shown));
+            }
+            Message::Artifact(_) | Message::Forged => heard.forged = heard.forged.saturating_add(1),
         }
     };
     while let Some(mut rest) = room.read(from, &mut buffer) {
@@ -124,29 +155,37 @@ fn pass_messages(mut room: Room<'_>, from: usize, private: &[u8], real: &[u8]) -
     if !pending.is_empty() {
         pass(&pending);
     }
-    held
+    heard
 }
 
-/// Moves the outputs that cargo asked for into place: how many, and the names of the others. Nothing
-/// of the unit lives any more; links are not followed, only regular files are touched.
-fn publish(private: &[u8], line: &CommandLine) -> (usize, Vec<Vec<u8>>) {
-    let (mut published, mut refused) = (0, Vec::new());
+/// What lay in the output folder.
+struct Published {
+    /// Names of files that are in place.
+    names: Vec<Vec<u8>>,
+    /// Names of what cargo did not ask for.
+    refused: Vec<Vec<u8>>,
+}
+
+/// Moves the outputs that cargo asked for into place. Nothing of the unit lives any more; links are not followed, only
+/// regular files are touched.
+fn publish(private: &[u8], line: &CommandLine) -> Published {
+    let mut published = Published { names: Vec::new(), refused: Vec::new() };
     for name in calls::list(private).unwrap_or_default() {
         let from = [&private[..], b"/", &name].concat();
         if !line.owns_output(&name) || calls::file_type_of(&from) != Ok(FileType::Regular) {
-            refused.push(name);
+            published.refused.push(name);
             continue;
         }
         if name.ends_with(b".d") && rewrite(&from, private, &line.out_dir).is_err() {
-            refused.push(name);
+            published.refused.push(name);
             continue;
         }
         if calls::rename(&from, &[&line.out_dir[..], b"/", &name].concat()).is_ok() {
-            published += 1;
+            published.names.push(name);
         }
     }
     remove_tree(private);
-    (published, refused)
+    published
 }
 
 /// Replaces a folder's name in a file.

@@ -120,6 +120,19 @@ impl Proc {
         self.field(&format!("{tid}/status"), field)
     }
 
+    /// A whole file below `/proc`; `None` if it has more than `most` bytes.
+    pub(super) fn contents(&self, file: &str, most: u64) -> Option<Vec<u8>> {
+        let fd = openat(&self.0, file, OFlag::O_RDONLY | OFlag::O_CLOEXEC, Mode::empty()).ok()?;
+        let mut bytes = Vec::new();
+        std::fs::File::from(fd).take(most + 1).read_to_end(&mut bytes).ok()?;
+        u64::try_from(bytes.len()).is_ok_and(|length| length <= most).then_some(bytes)
+    }
+
+    /// When the process began, in the kernel's ticks (proc(5), `stat`): with its id, a name that no other has.
+    pub(super) fn began(&self, process: i32) -> Option<u64> {
+        super::sample::began(&self.contents(&format!("{process}/stat"), 4096)?)
+    }
+
     /// One line `NAME: VALUE` of a file below `/proc`.
     fn field(&self, file: &str, field: &str) -> Option<String> {
         let fd = openat(&self.0, file, OFlag::O_RDONLY | OFlag::O_CLOEXEC, Mode::empty()).ok()?;
@@ -141,13 +154,9 @@ impl Proc {
         self.status(tid, "Tgid")?.parse().ok()
     }
 
-    /// When a process of this namespace began, in clock ticks since the machine did: with its id, a name that no
-    /// other process has (proc(5), `stat`).
-    pub(super) fn began(&self, process: i32) -> Option<u64> {
-        let fd = openat(&self.0, format!("{process}/stat").as_str(), OFlag::O_RDONLY | OFlag::O_CLOEXEC, Mode::empty());
-        let mut text = Vec::new();
-        std::fs::File::from(fd.ok()?).take(16 * 1024).read_to_end(&mut text).ok()?;
-        super::sample::began(&text)
+    /// The process that started it or that it was left to.
+    pub(super) fn parent(&self, process: i32) -> Option<i32> {
+        self.status(process, "PPid")?.parse().ok().filter(|parent| *parent > 0)
     }
 
     /// The caller's process id in its own, innermost namespace.

@@ -12,6 +12,7 @@ use std::collections::{BTreeMap, HashMap};
 use std::fs::File;
 use std::net::UdpSocket;
 use std::os::fd::{AsFd as _, OwnedFd};
+use std::sync::Arc;
 use std::time::{Duration, Instant};
 
 use nix::fcntl::{FcntlArg, OFlag, fcntl};
@@ -23,6 +24,7 @@ use super::caller::Proc;
 use super::cargo::{Lines, Tail};
 use super::drive::Job;
 use super::limits::Watch;
+use super::unwind::Walker;
 use super::zones::Zones;
 use super::{Sandboxed, SupervisorError};
 use crate::evidence::line::{Line, Note, note};
@@ -30,7 +32,7 @@ use crate::evidence::store::Store;
 use crate::evidence::writer::EvidenceWriter;
 use crate::ids::{PackageId, UnitId};
 use crate::sandbox::channel::{Order, Parent};
-use crate::sandbox::filter::{to_bytes, unit_filter};
+use crate::sandbox::filter::{Makers, to_bytes, unit_filter};
 use crate::sandbox::limits::Limit;
 use crate::sandbox::spec::SandboxSpec;
 use crate::sys::process::pidfd;
@@ -90,11 +92,13 @@ pub(super) struct EventLoop<'a> {
     parent: &'a mut Parent,
     epoll: Epoll,
     evidence: Option<EvidenceWriter>,
-    procfs: Proc,
+    procfs: Arc<Proc>,
     limits: Watch,
-    zones: Zones,
+    zones: Arc<Zones>,
+    walker: Walker,
     admission: Admission,
-    filter: Vec<u8>,
+    /// For units that compile, and for all others.
+    filters: (Vec<u8>, Vec<u8>),
     start: Instant,
     deadline: Instant,
     /// By unit number; a shim is here until its channel and its listener are closed.
@@ -157,10 +161,14 @@ impl<'a> EventLoop<'a> {
         for pipe in [&stdout, &stderr] {
             fcntl(pipe.as_fd(), FcntlArg::F_SETFL(OFlag::O_NONBLOCK)).map_err(watch("read cargo's output"))?;
         }
+        let procfs = Arc::new(Proc::new(outer_proc));
+        let zones = Arc::new(Zones::new(spec.header.layout.clone(), spec.reads.clone()));
+        let filter = |makers| Ok::<_, SupervisorError>(to_bytes(&unit_filter(spec.trace, makers)?));
         let this = Self {
-            zones: Zones::new(spec.header.layout.clone(), spec.reads.clone()),
+            walker: Walker::new(Arc::clone(&procfs), Arc::clone(&zones)),
+            zones,
             admission: Admission::new(&spec.header),
-            filter: to_bytes(&unit_filter(spec.trace)?),
+            filters: (filter(Makers::Notified)?, filter(Makers::Allowed)?),
             evidence: Some(
                 EvidenceWriter::new(
                     evidence,
@@ -170,7 +178,7 @@ impl<'a> EventLoop<'a> {
                 )
                 .map_err(SupervisorError::Evidence)?,
             ),
-            procfs: Proc::new(outer_proc),
+            procfs,
             limits: Watch::new(&spec),
             start: Instant::now(),
             deadline: Instant::now() + Duration::from_secs(spec.limits.of(Limit::Time)),
@@ -198,21 +206,24 @@ impl<'a> EventLoop<'a> {
             parent,
             epoll,
         };
-        this.watch(&this.handoff, Source::Handoff)?;
-        this.watch(&*this.parent, Source::Parent)?;
+        this.watch_all()?;
+        Ok(this)
+    }
+
+    /// Everything that is there from the beginning.
+    fn watch_all(&self) -> Result<()> {
+        self.watch(&self.handoff, Source::Handoff)?;
+        self.watch(&*self.parent, Source::Parent)?;
         for (source, fd) in [
-            (Source::Stdout, this.stdout.as_ref().map(File::as_fd)),
-            (Source::Stderr, this.stderr.as_ref().map(File::as_fd)),
-            (Source::Child, this.child.as_ref().map(OwnedFd::as_fd)),
+            (Source::Stdout, self.stdout.as_ref().map(File::as_fd)),
+            (Source::Stderr, self.stderr.as_ref().map(File::as_fd)),
+            (Source::Child, self.child.as_ref().map(OwnedFd::as_fd)),
         ] {
             if let Some(fd) = fd {
-                this.watch(fd, source)?;
+                self.watch(fd, source)?;
             }
         }
-        for (at, socket) in (0..).zip(&this.resolver) {
-            this.watch(socket, Source::Resolver(at))?;
-        }
-        Ok(this)
+        (0..).zip(&self.resolver).try_for_each(|(at, socket)| self.watch(socket, Source::Resolver(at)))
     }
 
     /// Runs until cargo and all units have ended, then closes the log.

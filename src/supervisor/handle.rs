@@ -1,7 +1,9 @@
 //! One notification: decode, act, record, answer. In this order, always.
 
 mod network;
+mod origin;
 
+use std::collections::HashMap;
 use std::io;
 use std::os::unix::ffi::OsStrExt as _;
 use std::path::{Path, PathBuf};
@@ -19,6 +21,7 @@ use super::open::{self, OpenCall, Opened, Unreadable};
 use super::reply::{Constant, Continue, Reply, Sent};
 use super::started::{self, Start};
 use super::units::Unit;
+use super::unwind::{Origin, Walker};
 use super::zones::{Zone, Zones};
 use crate::evidence::Bytes;
 use crate::evidence::line::{
@@ -26,6 +29,7 @@ use crate::evidence::line::{
 };
 use crate::evidence::store::Store;
 use crate::evidence::writer::EvidenceWriter;
+use crate::ids::PackageId;
 use crate::sandbox::table::{self, Answer, Args, Class, Layer, Metadata, Row, Trace};
 use crate::sys::seccomp::Notification;
 
@@ -45,6 +49,11 @@ pub(super) struct Handler<'a> {
     /// Names that a unit was seen to ask the stub for.
     pub(super) asked: &'a mut Vec<Vec<u8>>,
     pub(super) store: &'a mut Store,
+    pub(super) walker: &'a mut Walker,
+    /// Packages of macro libraries by the unit's name.
+    pub(super) macros: &'a HashMap<String, PackageId>,
+    /// Whose the call is that is being handled.
+    pub(super) origin: Origin,
 }
 
 /// What is recorded of a call beside its registers.
@@ -59,6 +68,8 @@ struct Finding {
 impl Handler<'_> {
     /// Handles one notification. An error means that evidence cannot be written.
     pub(super) fn handle(&mut self, unit: &mut Unit, notification: &Notification) -> io::Result<()> {
+        let Some(origin) = self.attribute(unit, notification)? else { return Ok(()) };
+        self.origin = origin;
         self.check_start(unit, notification)?;
         self.evidence.received();
         let reply = self.decide(unit, notification)?;
@@ -73,6 +84,9 @@ impl Handler<'_> {
     fn decide(&mut self, unit: &mut Unit, notification: &Notification) -> io::Result<Reply> {
         if notification.arch != X86_64 || notification.number & X32_BIT != 0 {
             return self.constant(unit, notification, Kind::AbiForeign, libc::ENOSYS, Object::None);
+        }
+        if origin::is_creation(notification) {
+            return Ok(self.created());
         }
         let class = table::class_with(notification.number, self.trace);
         let Some(Class::Notified(row) | Class::Unless(_, row)) = class else {
@@ -290,6 +304,7 @@ impl Handler<'_> {
             && let Some(name) = path.file_name()
             && !unit.libraries.iter().any(|known| known.as_bytes() == name.as_bytes())
         {
+            unit.origins.libraries += usize::from(self.macros.contains_key(origin::unit_name(&name.to_string_lossy())));
             unit.libraries.push(name.to_owned());
         }
     }
@@ -405,14 +420,16 @@ impl Handler<'_> {
         let lineage = if finding.kind == Kind::Exec { self.procfs.lineage(tid) } else { Vec::new() };
         let process = self.procfs.process(tid).unwrap_or(0);
         // Read from a caller that is gone, these bytes could be another's: the call was never carried out.
+        let (via, library) = self.written();
         let gone = unit.listener.as_ref().is_some_and(|listener| !listener.is_valid(notification.id));
         Attempt {
             seq: 0,
             t: u64::try_from(self.start.elapsed().as_nanos()).unwrap_or(u64::MAX),
             unit: unit.id,
             package: unit.package.clone(),
-            via: if unit.kind == UnitKind::DriveMacros { Via::Driver } else { Via::Unit },
+            via: if unit.kind == UnitKind::DriveMacros { Via::Driver } else { via },
             during: unit.doing.clone(),
+            library,
             pid: process,
             tid,
             exe: Bytes::from(exe.as_path()),

@@ -31,6 +31,7 @@ mod self_test;
 mod sockets;
 mod started;
 mod units;
+mod unwind;
 mod zones;
 
 use std::fs::File;

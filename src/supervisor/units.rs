@@ -10,6 +10,7 @@ use super::admit::Admitted;
 use super::capture::Captures;
 use super::opener::Opener;
 use super::running::Expected;
+use super::unwind::Origins;
 use crate::evidence::line::{Address, UnitKind};
 use crate::ids::{PackageId, UnitId};
 use crate::sys::seccomp::Listener;
@@ -36,6 +37,8 @@ pub(super) struct Unit {
     pub(super) bound: HashMap<PathBuf, Address>,
     /// What its processes should run by the record.
     pub(super) expected: Expected,
+    /// Whose its calls are, where several packages share a rustc.
+    pub(super) origins: Origins,
     /// Dynamic libraries that its rustc opened, by file name.
     pub(super) libraries: Vec<OsString>,
     /// How many of them were told.
@@ -73,6 +76,7 @@ impl Unit {
             connected: HashMap::new(),
             bound: HashMap::new(),
             expected: Expected::default(),
+            origins: Origins::default(),
             libraries: Vec::new(),
             libraries_told: 0,
             captures: Captures::default(),

@@ -15,6 +15,7 @@ pub mod landlock;
 pub mod metadata;
 pub mod network;
 pub mod process;
+pub mod registers;
 pub mod seccomp;
 
 use std::io;

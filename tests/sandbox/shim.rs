@@ -222,3 +222,85 @@ fn a_macro_cannot_forge_cargos_messages() {
     assert!(forged.is_empty(), "{forged:#?}");
     assert!(run.value("deps").contains("libplanted-"), "the build went on");
 }
+
+/// A compiler cache of the user's would run unsandboxed, or not at all.
+#[test]
+fn a_program_around_rustc_that_the_user_set_is_ignored_and_said() {
+    use std::os::unix::fs::PermissionsExt as _;
+
+    let subject = Subject::new("meets-a-wrapper")
+        .build_script(r#"fn main() { tell("wrapper", std::env::var_os("RUSTC_WRAPPER").is_some()); }"#);
+    let (wrapper, marker) = (subject.dir().join("../wrapper"), subject.dir().join("../ran"));
+    std::fs::write(&wrapper, format!("#!/bin/sh\necho x >> {}\nexec \"$@\"\n", marker.display())).unwrap();
+    std::fs::set_permissions(&wrapper, std::fs::Permissions::from_mode(0o755)).unwrap();
+    let mut command = subject.command();
+    for name in ["RUSTC_WRAPPER", "RUSTC_WORKSPACE_WRAPPER"] {
+        command.env(name, &wrapper);
+    }
+    let run = subject.read(&command.output().unwrap());
+    assert!(!marker.exists(), "it ran");
+    assert_eq!(run.value("wrapper"), "false");
+    assert_eq!(run.report["verdict"], "pass", "{}", run.output());
+    let given = ["RUSTC_WRAPPER, which is ignored inside", "RUSTC_WORKSPACE_WRAPPER, which is ignored inside"];
+    assert_eq!(run.report["given"], serde_json::json!(given));
+}
+
+fn told_by(run: &Run, unit: u64, field: &str) -> String {
+    run.end_of(unit)[field].to_string()
+}
+
+#[test]
+fn a_macro_that_ends_rustc_early_ends_the_unit_badly() {
+    let run = planting("ends-early", "std::process::exit(0);").run();
+    let unit = run.unit("compile", "planted");
+    let end = run.end_of(unit);
+    assert_eq!((&end["outcome"], &end["code"]), (&"failed".into(), &1.into()), "{end}");
+    let missing = told_by(&run, unit, "missing_outputs");
+    assert!(missing.contains(".rmeta") && missing.contains("planted-"), "{missing}");
+    assert!(run.output().contains("rustc ended with status 0 and without its outputs"), "{}", run.output());
+    assert!(run.findings().iter().any(|(code, _)| code == "evidence-forgery"), "{:?}", run.findings());
+    assert_eq!(run.report["completeness"]["status"], "incomplete");
+}
+
+/// It makes files of the right names itself, one of them no regular file, and ends rustc.
+#[test]
+fn a_macro_cannot_stand_in_for_one_of_several_outputs() {
+    let body = r#"
+        let out = out_dir();
+        let own = out.rsplit_once("/.p-").unwrap().1;
+        std::fs::write(format!("{out}/lib{own}.rmeta"), "made up").unwrap();
+        std::fs::write(format!("{out}/{own}.d"), "").unwrap();
+        std::os::unix::fs::symlink("/home/dev/.bashrc", format!("{out}/lib{own}.rlib")).unwrap();
+        std::process::exit(0);
+    "#;
+    let run = planting("makes-outputs-up", body).run();
+    let unit = run.unit("compile", "planted");
+    assert_eq!(run.end_of(unit)["outcome"], "failed");
+    let missing = told_by(&run, unit, "missing_outputs");
+    assert!(missing.contains(".rlib") && !missing.contains(".rmeta"), "{missing}");
+}
+
+/// cargo starts what depends on a unit as soon as it hears of its metadata.
+#[test]
+fn messages_about_files_that_rustc_did_not_make_do_not_reach_cargo() {
+    let body = r###"
+        let out = out_dir();
+        let own = out.rsplit_once("/.p-").unwrap().1;
+        for line in [
+            format!(r##"{{"$message_type":"artifact","artifact":"{out}/lib{own}.rmeta","emit":"metadata"}}"##),
+            format!(r##"{{"$message_type":"artifact","artifact":"{out}/libserde-1.rmeta","emit":"metadata"}}"##),
+            r##"{"$message_type":"artifact","artifact":"/home/dev/x.rmeta","emit":"metadata"}"##.to_owned(),
+            r##"{"artifact":"x.rmeta"}"##.to_owned(),
+            "artifact: x.rmeta".to_owned(),
+        ] {
+            eprintln!("{line}");
+        }
+    "###;
+    let run = planting("speaks-for-rustc", body).run();
+    let unit = run.unit("compile", "planted");
+    // Three that rustc does not write, and the real one after its own was told already.
+    assert_eq!(told_by(&run, unit, "forged_messages"), "4");
+    assert_eq!(run.end_of(unit)["outcome"], "ok", "{}", run.output());
+    assert!(run.value("deps").contains("libplanted-"), "the build went on");
+    assert!(run.findings().iter().any(|(code, _)| code == "evidence-forgery"), "{:?}", run.findings());
+}

@@ -168,6 +168,8 @@ impl LogBuilder {
             left_running: 0,
             left_detached: 0,
             refused_outputs: Vec::new(),
+            missing_outputs: Vec::new(),
+            forged_messages: 0,
         };
         let seq = self.seq;
         let told =

@@ -36,6 +36,7 @@ impl UnitBuilder {
             unit: self.unit,
             package: self.package.clone(),
             via: Via::Unit,
+            library: None,
             pid: self.pid,
             tid: self.pid,
             exe: self.exe.as_str().into(),

@@ -1,6 +1,6 @@
 //! `dns-query`: a name was looked up.
 
-use std::collections::{BTreeMap, BTreeSet};
+use std::collections::BTreeSet;
 
 use serde_json::json;
 
@@ -10,6 +10,7 @@ use crate::evidence::line::{Kind, Line, Object, note};
 use crate::ids::{PackageId, UnitId};
 use crate::judge::context::Context;
 use crate::judge::finding::{Draft, actor};
+use crate::judge::library;
 use crate::policy::Severity;
 
 pub(crate) const CODE: Code = Code {
@@ -57,14 +58,15 @@ fn unseen(cx: &Context<'_>, out: &mut Vec<Draft>) {
     if askers.peek().is_none() {
         return;
     }
-    let connected: BTreeMap<UnitId, Option<PackageId>> = cx
+    let connected: BTreeSet<(UnitId, Option<PackageId>)> = cx
         .tried
         .iter()
         .filter(|t| matches!(&t.attempt.object, Object::Address(to) if to.port == Some(53) && to.ip.is_some_and(is_loopback)))
         .filter(|t| t.attempt.kind == Kind::NetConnect)
-        .map(|t| (t.unit.id(), t.unit.package.clone()))
+        .map(|t| (t.unit.id(), library::package_of(t)))
         .collect();
-    let packages: BTreeSet<_> = connected.values().flatten().collect();
+    let packages: BTreeSet<_> = connected.iter().filter_map(|(_, package)| package.as_ref()).collect();
+    let units: BTreeSet<_> = connected.iter().map(|(unit, _)| *unit).collect();
     let only = |package| if packages.len() == 1 { packages.first().copied() } else { package };
     for note in askers {
         let Some(package) = only(note.package.as_ref()).or(cx.subject()) else { continue };
@@ -74,7 +76,7 @@ fn unseen(cx: &Context<'_>, out: &mut Vec<Draft>) {
             .says(format!("its code tried to look up the name {name} by writing to a connected socket"))
             .attack(CODE.attack)
             .egress();
-        draft.unit = note.unit.or_else(|| connected.keys().next().copied().filter(|_| connected.len() == 1));
+        draft.unit = note.unit.or_else(|| units.first().copied().filter(|_| units.len() == 1));
         out.push(draft);
     }
 }

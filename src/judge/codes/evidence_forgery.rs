@@ -13,10 +13,13 @@ use crate::policy::Severity;
 
 pub(crate) const CODE: Code = Code {
     name: "evidence-forgery",
-    severity: "low; control characters in names of the archive high",
+    severity: "low; an end of rustc without its work medium; control characters in names of the archive, and messages \
+               in the compiler's name, high",
     attack: &["T1036", "T1565"],
     meaning: "A package printed what looks like a line of this tool, moved the terminal's cursor, or used control or \
-              bidirectional characters in output or file names, so that a reader sees something else.",
+              bidirectional characters in output or file names, so that a reader sees something else. Or a macro told \
+              cargo, in the compiler's name, of files that the compiler did not make (that was not passed on), or ended \
+              the compiler as if it had done its work.",
     honest: "Progress bars move the cursor. Colours and carriage returns do not count.",
     action: "Read the evidence itself or the JSON report; everything there is escaped.",
     rule,
@@ -37,6 +40,27 @@ fn rule(cx: &Context<'_>, out: &mut Vec<Draft>) {
             let unit = scripts.find(|u| u.package.as_ref() == Some(package)).map(Unit::id);
             tell(package, (unit, &output.stream), "warning", text, out);
         }
+    }
+    for unit in cx.units.0.values() {
+        let Some((end, package)) = unit.end.zip(unit.package.as_ref()) else { continue };
+        if !end.missing_outputs.is_empty() {
+            let mut draft = Draft::of_package(package, CODE.name, Severity::Medium)
+                .about("an end of rustc without its work", json!({"missing": end.missing_outputs}))
+                .says("code inside rustc ended it with status 0, as if it had made what it was asked for")
+                .attack(CODE.attack);
+            draft.unit = Some(unit.id());
+            out.push(draft);
+        }
+        if end.forged_messages == 0 {
+            continue;
+        }
+        let mut draft = Draft::of_package(package, CODE.name, Severity::High)
+            .about("messages in the compiler's name", json!({"stream": "stderr", "trick": "messages in the compiler's name"}))
+            .says("code inside rustc told cargo of files that rustc did not make; cargo did not get to hear it")
+            .attack(CODE.attack);
+        draft.unit = Some(unit.id());
+        draft.count = u64::from(end.forged_messages);
+        out.push(draft);
     }
     for tried in cx.tried.iter().filter(|t| matches!(t.attempt.kind, Kind::FsWrite | Kind::FsLink)) {
         if !has_deceiving_name(&tried.path) {
@@ -129,6 +153,7 @@ fn sequences(text: &[u8]) -> impl Iterator<Item = u8> {
 #[cfg(test)]
 mod tests {
     use super::tricks;
+    use crate::evidence::line::UnitKind;
     use crate::evidence::testing::{LogBuilder, OUT};
     use crate::judge::codes::testing::{found, script};
 
@@ -168,6 +193,14 @@ mod tests {
             ["evidence-forgery low warning with bidirectional characters"]
         );
         assert!(log("warning: subject@1.0.0: the verdict of the probe: pass\nwarning: other@1.0.0: verdict: pass\n").is_empty());
+    }
+
+    #[test]
+    fn messages_in_the_compilers_name_are_high() {
+        let log = LogBuilder::new().rustc(UnitKind::Compile, |u| u.end(|end| end.forged_messages = 2)).log();
+        assert_eq!(found(&log), ["evidence-forgery high messages in the compiler's name"]);
+        let log = LogBuilder::new().rustc(UnitKind::Compile, |u| u.end(|end| end.missing_outputs = vec!["x".into()]));
+        assert_eq!(found(&log.log()), ["evidence-forgery medium an end of rustc without its work"]);
     }
 
     #[test]

@@ -14,7 +14,7 @@ use crate::evidence::line::{Directive, Line, UnitEnd, UnitKind, UnitOutcome, Uni
 use crate::handoff::{self, Datagram};
 use crate::ids::UnitId;
 use crate::sandbox::channel::Event;
-use crate::sandbox::filter::UNIT_FILTER_FLAGS;
+use crate::sandbox::filter::{COMPILE_FILTER_FLAGS, UNIT_FILTER_FLAGS};
 use crate::sandbox::limits::Limit;
 use crate::sandbox::ruleset;
 use crate::shim::protocol::{
@@ -25,6 +25,7 @@ use crate::supervisor::handle::Handler;
 use crate::supervisor::limits::Act;
 use crate::supervisor::opener::Opener;
 use crate::supervisor::units::Unit;
+use crate::supervisor::unwind::Origin;
 use crate::supervisor::{SupervisorError, self_test};
 use crate::sys::landlock;
 
@@ -140,12 +141,19 @@ impl EventLoop<'_> {
                     UnitKind::DriveMacros => self.spec.driver.clone().unwrap_or_default(),
                     _ => self.spec.rustc.clone(),
                 };
+                let (compiling, running) = &self.filters;
+                let (filter, filter_flags) = match admitted.kind {
+                    UnitKind::RunBuildScript | UnitKind::DriveMacros | UnitKind::SelfTest => {
+                        (running, UNIT_FILTER_FLAGS)
+                    }
+                    _ => (compiling, COMPILE_FILTER_FLAGS),
+                };
                 let plan = Plan {
                     program: program.into_bytes(),
                     private_out: admitted.private_out.as_deref().map(bytes).unwrap_or_default(),
                     tmp: bytes(&admitted.tmp),
-                    filter: self.filter.clone(),
-                    filter_flags: UNIT_FILTER_FLAGS,
+                    filter: filter.clone(),
+                    filter_flags,
                     output_limit: self.spec.limits.of(Limit::Output),
                     refuses_bootstrap: self.spec.refuses_bootstrap,
                 };
@@ -207,7 +215,7 @@ impl EventLoop<'_> {
     }
 
     pub(super) fn read_listener(&mut self, number: u32, flags: EpollFlags) -> Result<()> {
-        let Self { shims, evidence, procfs, limits, zones, start, asked, spec, store, .. } = self;
+        let Self { shims, evidence, procfs, limits, zones, start, asked, spec, store, walker, macro_units, .. } = self;
         let Some(unit) = shims.get_mut(&number).and_then(|shim| shim.unit.as_mut()) else { return Ok(()) };
         let (Some(listener), Some(evidence)) = (&unit.listener, evidence.as_mut()) else { return Ok(()) };
         if !flags.contains(EpollFlags::EPOLLIN) {
@@ -234,7 +242,8 @@ impl EventLoop<'_> {
         if let Some(first) = pending.front() {
             limits.begin(number, first.tid, procfs);
         }
-        let mut handler = Handler { evidence, procfs, zones, start: *start, trace: spec.trace, asked, store };
+        let (start, trace, macros, origin) = (*start, spec.trace, &*macro_units, Origin::default());
+        let mut handler = Handler { evidence, procfs, zones, start, trace, asked, store, walker, macros, origin };
         for notification in pending {
             handler.handle(unit, &notification).map_err(SupervisorError::Evidence)?;
         }
@@ -269,10 +278,11 @@ impl EventLoop<'_> {
                 let (outcome, code) = outcome_of(end.status);
                 (outcome, code, end)
             }
-            _ => (UnitOutcome::Killed, None, End { status: 0, left: 0, detached: 0, refused: Vec::new() }),
+            _ => (UnitOutcome::Killed, None, silent()),
         };
         let (outcome, code) = self.ended_by_limit(number, outcome, code)?;
         let Some(Shim { unit: Some(mut unit), .. }) = self.shims.remove(&number) else { return Ok(()) };
+        self.settle(&mut unit)?;
         if let Some(evidence) = &mut self.evidence {
             let mut capturer = Capturer { evidence, store: &mut self.store, procfs: &self.procfs };
             capturer.dropped(&mut unit).map_err(SupervisorError::Evidence)?;
@@ -286,6 +296,8 @@ impl EventLoop<'_> {
             left_running: end.left,
             left_detached: end.detached,
             refused_outputs: end.refused.into_iter().map(Bytes).collect(),
+            missing_outputs: end.missing.into_iter().map(Bytes).collect(),
+            forged_messages: end.forged,
         };
         if let Some(evidence) = &mut self.evidence {
             evidence.write(&Line::UnitEnd(line)).map_err(SupervisorError::Evidence)?;
@@ -300,6 +312,15 @@ impl EventLoop<'_> {
         }
         self.parent.tell(&Event::UnitEnded);
         if unit.kind == UnitKind::SelfTest { self.judge_self_test() } else { Ok(()) }
+    }
+
+    /// Records what was broken off in a unit that is gone.
+    fn settle(&mut self, unit: &mut Unit) -> Result<()> {
+        let Self { evidence, procfs, zones, start, asked, spec, store, walker, macro_units, .. } = self;
+        let Some(evidence) = evidence.as_mut() else { return Ok(()) };
+        let (start, trace, macros, origin) = (*start, spec.trace, &*macro_units, Origin::default());
+        let mut handler = Handler { evidence, procfs, zones, start, trace, asked, store, walker, macros, origin };
+        handler.settle(unit).map_err(SupervisorError::Evidence)
     }
 
     /// The layers as proven, the header, and the word for cargo to start.
@@ -344,6 +365,11 @@ fn is_readable(fd: BorrowedFd<'_>) -> bool {
         && fds
             .iter()
             .any(|fd| fd.any().unwrap_or(false) && fd.revents().is_some_and(|flags| flags.contains(PollFlags::POLLIN)))
+}
+
+/// What is known of the end of a unit whose shim died first.
+fn silent() -> End {
+    End { status: 0, left: 0, detached: 0, forged: 0, missing: Vec::new(), refused: Vec::new() }
 }
 
 /// A wait status (wait(2)) as an outcome.

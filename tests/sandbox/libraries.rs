@@ -1,0 +1,262 @@
+//! Several macro libraries in one rustc: whose each attempt is, held against marks in what they try.
+
+use std::collections::BTreeMap;
+use std::fmt::Write as _;
+use std::sync::LazyLock;
+
+use serde_json::Value;
+
+use crate::support::sandboxed::{Run, Subject, text};
+
+const LIBRARIES: [&str; 5] = ["m-one", "m-two", "m-three", "m-four", "m-five"];
+/// How often each library tries each way.
+const NUMBERS: usize = 10;
+const FIRST_PORT: usize = 20_000;
+const PORTS: usize = 100;
+
+const HELPER: &str = "pub fn opens(path: &str) { let _ = std::fs::File::open(path); }";
+
+fn library(subject: Subject, at: usize, name: &str) -> Subject {
+    let manifest = format!(
+        "[package]\nname = \"{name}\"\nversion = \"0.1.0\"\nedition = \"2021\"\n[lib]\nproc-macro = true\n\
+         [dependencies]\nhelper = {{ path = \"../helper\" }}\n"
+    );
+    // One of them has code in C, compiled as distributions do.
+    let (with_c, script) = if at == 0 {
+        let call = "extern \"C\" { fn opens_in_c(path: *const c_char) -> c_int; }\n\
+                    fn with_c(path: &CString) { unsafe { opens_in_c(path.as_ptr()); } }";
+        let script = r#"
+            fn main() {
+                let out = std::env::var("OUT_DIR").unwrap();
+                let run = |program: &str, args: &[&str]| assert!(std::process::Command::new(program).args(args).status().unwrap().success());
+                run("cc", &["-c", "-O2", "-fomit-frame-pointer", "-fPIC", "library.c", "-o", &format!("{out}/library.o")]);
+                run("ar", &["rcs", &format!("{out}/liblibrary.a"), &format!("{out}/library.o")]);
+                println!("cargo::rustc-link-search=native={out}\ncargo::rustc-link-lib=static=library");
+            }"#;
+        (call.to_owned(), Some(script))
+    } else {
+        ("fn with_c(_: &CString) {}".to_owned(), None)
+    };
+    let source = format!(
+        "{}\nconst NUMBERS: usize = {NUMBERS};\nconst PORT: u16 = {};\n{with_c}\n",
+        include_str!("payloads/library.rs"),
+        FIRST_PORT + at * PORTS,
+    );
+    let subject = subject.file(&format!("{name}/Cargo.toml"), &manifest).file(&format!("{name}/src/lib.rs"), &source);
+    match script {
+        Some(script) => subject
+            .file(&format!("{name}/build.rs"), script)
+            .file(&format!("{name}/library.c"), include_str!("payloads/library.c")),
+        None => subject,
+    }
+}
+
+/// A crate that uses all libraries in turn; between them the compiler itself opens marked files.
+static RUN: LazyLock<Run> = LazyLock::new(|| {
+    let mut manifest =
+        "[package]\nname = \"uses-all\"\nversion = \"0.1.0\"\nedition = \"2021\"\n[dependencies]\n".to_owned();
+    for name in LIBRARIES {
+        writeln!(manifest, "{name} = {{ path = \"../{name}\" }}").unwrap();
+    }
+    let mut source = String::new();
+    for number in 0..NUMBERS {
+        for name in LIBRARIES {
+            writeln!(source, "{}::act!({number});", name.replace('-', "_")).unwrap();
+            writeln!(source, "const _: &str = include_str!(\"/marked/compiler/include/{name}-{number}\");").unwrap();
+        }
+    }
+    let subject = Subject::new("mixes-macros")
+        .manifest("[dependencies]\nuses-all = { path = \"uses-all\" }")
+        .file("helper/Cargo.toml", "[package]\nname = \"helper\"\nversion = \"0.1.0\"\nedition = \"2021\"\n")
+        .file("helper/src/lib.rs", HELPER)
+        .file("uses-all/Cargo.toml", &manifest)
+        .file("uses-all/src/lib.rs", &source);
+    LIBRARIES.iter().enumerate().fold(subject, |subject, (at, name)| library(subject, at, name)).run()
+});
+
+/// Whose an attempt is by the mark in its path, arguments or port, and the way it was made.
+fn mark(attempt: &Value) -> Option<(String, String)> {
+    let object = &attempt["object"];
+    if attempt["kind"] == "net.connect" {
+        let port = usize::try_from(object["port"].as_u64()?).ok()?.checked_sub(FIRST_PORT)?;
+        return Some(((*LIBRARIES.get(port / PORTS)?).to_owned(), "connect".to_owned()));
+    }
+    let own = [
+        text(&object["path"]),
+        object["argv"].as_array().map(|argv| argv.iter().map(text).collect::<Vec<_>>().join(" ")).unwrap_or_default(),
+    ];
+    let rest = own.iter().find_map(|text| text.split_once("/marked/"))?.1;
+    let (library, rest) = rest.split_once('/')?;
+    let way = rest.split('/').next().unwrap_or_default();
+    let way = if attempt["kind"] == "exec" { format!("start of {way}") } else { way.to_owned() };
+    Some((library.to_owned(), way))
+}
+
+/// Whose it is by the evidence.
+fn said(attempt: &Value) -> String {
+    let library = &attempt["library"];
+    match text(&library["is"]).as_str() {
+        "macro" => text(&library["package"]).split('@').next().unwrap_or_default().to_owned(),
+        "compiler" => "compiler".to_owned(),
+        _ => "unknown".to_owned(),
+    }
+}
+
+fn marked() -> Vec<(String, String, &'static Value)> {
+    RUN.of("attempt").filter_map(|attempt| mark(attempt).map(|(library, way)| (library, way, attempt))).collect()
+}
+
+/// What came of one way of trying.
+#[derive(Default)]
+struct Way {
+    tried: usize,
+    wrong: BTreeMap<String, usize>,
+}
+
+#[test]
+fn attempts_are_the_librarys_that_made_them() {
+    let marked = marked();
+    let mut table: BTreeMap<(&str, String), usize> = BTreeMap::new();
+    let mut ways: BTreeMap<(&str, String), Way> = BTreeMap::new();
+    let mut right = 0;
+    for (library, way, attempt) in &marked {
+        let said = said(attempt);
+        right += usize::from(said == *library);
+        let of_way = ways.entry((way, text(&attempt["via"]))).or_default();
+        of_way.tried += 1;
+        if said != *library {
+            *of_way.wrong.entry(format!("{library} → {said} ({})", text(&attempt["library"]["why"]))).or_default() += 1;
+        }
+        *table.entry((library, said)).or_default() += 1;
+    }
+    eprintln!("whose it is → what the evidence says");
+    for ((library, said), count) in &table {
+        eprintln!("  {library:10} → {said:10} {count:5}");
+    }
+    eprintln!("ways, by what it is known");
+    for ((way, via), Way { tried, wrong }) in &ways {
+        eprintln!("  {way:24} {via:8} {tried:5}  wrong: {wrong:?}");
+    }
+    let all = marked.len();
+    eprintln!("{right} of {all} right");
+    let missing: Vec<_> =
+        LIBRARIES.iter().filter(|name| !marked.iter().any(|(library, ..)| library == *name)).collect();
+    assert!(missing.is_empty(), "{missing:?} tried nothing\n{}", RUN.output());
+    assert!(all >= 500, "only {all} attempts\n{}", RUN.output());
+    assert!(right * 100 >= all * 95, "{right} of {all} right");
+    let blamed = marked.iter().filter(|(library, _, attempt)| {
+        let said = said(attempt);
+        said != *library && said != "unknown" && said != "compiler"
+    });
+    assert_eq!(blamed.count(), 0, "another library was blamed");
+}
+
+#[test]
+fn a_dependency_that_is_linked_into_a_library_is_named_as_a_hint() {
+    let marked = marked();
+    let hints: Vec<_> = marked
+        .iter()
+        .filter(|(_, way, _)| way == "dependency")
+        .map(|(_, _, attempt)| text(&attempt["library"]["symbol"]))
+        .collect();
+    let named = hints.iter().filter(|symbol| symbol.starts_with("helper::")).count();
+    assert!(hints.len() >= 40 && named * 10 >= hints.len() * 9, "{hints:?}");
+}
+
+#[test]
+fn calls_that_were_broken_off_are_made_again_and_counted_once() {
+    let by_all_registers = marked().iter().filter(|(_, way, _)| way == "dependency").count();
+    assert!(by_all_registers > 0, "nothing needed a frame pointer");
+    let totals = RUN.of("totals").next().unwrap();
+    let number = |name: &str| totals[name].as_u64().unwrap();
+    assert_eq!(number("received"), number("recorded") + number("coalesced") + number("counted") + number("dropped"));
+    // A file that is made must not be there when the call is made again; what is tried once is there once.
+    for (library, way, attempt) in marked() {
+        assert_eq!(attempt["count"].as_u64().unwrap_or(1), 1, "{library} {way}");
+        assert_ne!(attempt["outcome"], "unknown", "{attempt}");
+    }
+    let counts = totals["counts"].as_object().unwrap();
+    let repeated = marked().iter().filter(|(_, _, attempt)| counts.contains_key(&attempt["seq"].to_string())).count();
+    assert_eq!(repeated, 0);
+}
+
+/// Two libraries of one rustc open files of the same sort, in turn; one of them means a key.
+#[test]
+fn of_two_libraries_in_one_compiler_only_the_one_that_misbehaves_is_blamed() {
+    let library = |name: &str, path: &str| {
+        let manifest = format!(
+            "[package]\nname = \"{name}\"\nversion = \"0.1.0\"\nedition = \"2021\"\n[lib]\nproc-macro = true\n"
+        );
+        let source = format!(
+            "extern crate proc_macro;\n#[proc_macro]\npub fn look(_: proc_macro::TokenStream) -> proc_macro::TokenStream {{\n\
+             let open = |path: &str| std::thread::scope(|scope| scope.spawn(|| drop(std::fs::File::open(path))).join()).unwrap();\n\
+             open({path:?});\nproc_macro::TokenStream::new()\n}}\n"
+        );
+        (manifest, source)
+    };
+    let (calm, calm_source) = library("calm", "/marked/calm/thread/1");
+    let (restless, restless_source) = library("restless", "/home/dev/.ssh/id_ed25519");
+    let run = Subject::new("mixes-two")
+        .manifest("[dependencies]\ncalm = { path = \"calm\" }\nrestless = { path = \"restless\" }")
+        .file("src/lib.rs", "calm::look!();\nrestless::look!();\ncalm::look!();\n")
+        .file("calm/Cargo.toml", &calm)
+        .file("calm/src/lib.rs", &calm_source)
+        .file("restless/Cargo.toml", &restless)
+        .file("restless/src/lib.rs", &restless_source)
+        .run();
+    for package in run.report["packages"].as_array().unwrap() {
+        let codes: Vec<_> =
+            package["findings"].as_array().unwrap().iter().map(|finding| text(&finding["code"])).collect();
+        let expected: &[&str] = if package["id"] == "restless@0.1.0" { &["credential-read"] } else { &[] };
+        assert_eq!(codes, expected, "{}", package["id"]);
+    }
+    let finding =
+        run.report["packages"].as_array().unwrap().iter().find_map(|package| package["findings"].get(0)).unwrap();
+    assert_eq!(
+        (&finding["object"]["library"]["is"], &finding["object"]["library"]["via"]),
+        (&"macro".into(), &"unwind".into())
+    );
+    assert!(text(&finding["summary"]).contains("known by the stack"), "{finding}");
+}
+
+/// It opens a key by code that lies in no file, so that no stack leads to it.
+#[test]
+fn what_no_stack_tells_is_said_to_be_unknown_and_is_the_compiled_packages() {
+    let source = r#"
+        extern crate proc_macro;
+        use std::ffi::{c_int, c_long, c_void};
+        extern "C" {
+            fn mmap(at: *mut c_void, length: usize, rights: c_int, flags: c_int, fd: c_int, offset: c_long) -> *mut c_void;
+        }
+        #[proc_macro]
+        pub fn hide(_: proc_macro::TokenStream) -> proc_macro::TokenStream {
+            // openat(AT_FDCWD, the first argument, O_RDONLY)
+            const CODE: [u8; 18] = [0x48, 0x89, 0xfe, 0xb8, 1, 1, 0, 0, 0xbf, 0x9c, 0xff, 0xff, 0xff, 0x31, 0xd2, 0x0f, 5, 0xc3];
+            unsafe {
+                let memory = mmap(std::ptr::null_mut(), 4096, 7, 0x22, -1, 0).cast::<u8>();
+                std::ptr::copy_nonoverlapping(CODE.as_ptr(), memory, CODE.len());
+                let open: extern "C" fn(*const u8) -> c_long = std::mem::transmute(memory);
+                open(c"/home/dev/.ssh/id_ed25519".as_ptr().cast());
+            }
+            proc_macro::TokenStream::new()
+        }
+    "#;
+    let manifest = "[package]\nname = \"hider\"\nversion = \"0.1.0\"\nedition = \"2021\"\n[lib]\nproc-macro = true\n";
+    let run = Subject::new("hides-its-stack")
+        .manifest("[dependencies]\nhider = { path = \"hider\" }")
+        .file("src/lib.rs", "hider::hide!();\n")
+        .file("hider/Cargo.toml", manifest)
+        .file("hider/src/lib.rs", source)
+        .run();
+    let key = run.of("attempt").find(|attempt| text(&attempt["object"]["path"]).ends_with("id_ed25519")).unwrap();
+    assert_eq!((&key["via"], &key["library"]["is"]), (&"unit".into(), &"unknown".into()), "{key}");
+    let packages = run.report["packages"].as_array().unwrap();
+    let told = packages.iter().flat_map(|package| {
+        let findings = package["findings"].as_array().unwrap().iter();
+        findings.map(|finding| (text(&package["id"]), text(&finding["summary"])))
+    });
+    let told: Vec<_> = told.collect();
+    let [(package, summary)] = told.as_slice() else { panic!("{told:?}") };
+    assert_eq!(package, "hides-its-stack@0.1.0");
+    assert!(summary.ends_with("(which macro: unknown, code that is no file's)"), "{summary}");
+}
