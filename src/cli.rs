@@ -63,9 +63,9 @@ pub struct CheckArgs {
     /// What the build gets.
     #[command(flatten)]
     pub build: BuildArgs,
-    /// How much is built
-    #[arg(long, value_enum, value_name = "DEPTH", default_value_t = DepthArg::Check, help_heading = "Sandbox")]
-    pub depth: DepthArg,
+    /// How much is built; default: build, where the toolchain can
+    #[arg(long, value_enum, value_name = "DEPTH", overrides_with = "depth", help_heading = "Sandbox")]
+    pub depth: Option<DepthArg>,
     /// Record further classes of calls: probes (stat, access and readlink; slower)
     #[arg(long, value_enum, value_name = "CLASS", value_delimiter = ',', help_heading = "Sandbox")]
     pub trace: Vec<TraceClass>,

@@ -43,7 +43,9 @@ pub struct Settings {
     pub jobs: usize,
     /// Upper bounds.
     pub limits: Limits,
-    /// How much of the graph is built.
+    /// How much of the graph is to be built, if that was said.
+    pub wanted_depth: Option<Depth>,
+    /// How much of the graph is built, once the toolchain is known.
     pub depth: Depth,
     /// What was given beside variables and paths, for the report.
     pub given: Vec<String>,
@@ -145,10 +147,11 @@ impl Settings {
             jobs: gifts.jobs.map_or(cpus, usize::from),
             limits,
             given,
-            depth: match args.depth {
+            wanted_depth: args.depth.map(|depth| match depth {
                 DepthArg::Build => Depth::Build,
                 DepthArg::Check => Depth::Check,
-            },
+            }),
+            depth: Depth::Check,
             trace: Trace { probes: args.trace.contains(&TraceClass::Probes) },
             reporting: Reporting::new(&args.reports)?,
             evidence: args.evidence.clone(),

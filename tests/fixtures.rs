@@ -75,7 +75,7 @@ fn on_fixture(fixture: &Fixture, format: &str) -> Result<Command, String> {
     let arguments = fixture.expected.args.as_deref().unwrap_or(&default);
     let dir = fixture.dir.strip_prefix(env!("CARGO_MANIFEST_DIR")).map_err(|error| error.to_string())?;
     let mut command = program();
-    command.args(["--format", format, "--offline"]).args(arguments).arg(Path::new(".").join(dir));
+    command.args(["--format", format, "--offline", "--depth", "check"]).args(arguments).arg(Path::new(".").join(dir));
     Ok(command)
 }
 

@@ -93,14 +93,7 @@ pub(super) fn ready(settings: &mut Settings, reuses: bool, quiet: bool, teller: 
         let hint = "start as an ordinary user, or give the container a range of 65536 ids".to_owned();
         return Err(fail(teller, ExitCode::NoSandbox, message, Some(hint)));
     }
-    if settings.depth == Depth::Build && !toolchain.builds_only_what_executes() {
-        let version = &toolchain.record.cargo;
-        warn(
-            &format!("{version} cannot build only what executes at build time; everything is checked instead"),
-            teller,
-        );
-        settings.depth = Depth::Check;
-    }
+    settings.depth = depth(settings.wanted_depth, &toolchain, teller);
     settings.acquire.cargo.clone_from(&toolchain.cargo);
     settings.acquire.toolchain.clone_from(&settings.toolchain);
     sweep(&settings.known, settings.now, Bounds::default());
@@ -142,6 +135,21 @@ fn acquire(
         return acquire_unless(&settings.request, &settings.acquire, &Silent, known);
     }
     acquire_unless(&settings.request, &settings.acquire, &Bar::on_stderr(), known)
+}
+
+/// Only what executes at build time, where that can be built and its macros driven, unless something else was asked for.
+fn depth(wanted: Option<Depth>, toolchain: &HostToolchain, teller: &Teller) -> Depth {
+    match wanted {
+        None if toolchain.builds_only_what_executes() && toolchain.has_driver() => Depth::Build,
+        None => Depth::Check,
+        Some(Depth::Build) if !toolchain.builds_only_what_executes() => {
+            let version = &toolchain.record.cargo;
+            let said = "cannot build only what executes at build time; everything is checked instead";
+            warn(&format!("{version} {said}"), teller);
+            Depth::Check
+        }
+        Some(depth) => depth,
+    }
 }
 
 /// Sources that belong to the user of the sandbox, a folder for the run, the plan.

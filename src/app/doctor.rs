@@ -146,7 +146,7 @@ fn check_args(args: &DoctorArgs, target: String) -> CheckArgs {
         evidence: None,
         build: args.build.clone(),
         fresh: true,
-        depth: DepthArg::Check,
+        depth: Some(DepthArg::Check),
         trace: Vec::new(),
         print_plan: false,
         // Nothing of the empty package's comes from anywhere.

@@ -95,7 +95,7 @@ impl Subject {
     /// Adds to a command what [`Self::command`] runs the program with.
     pub fn arguments(&self, command: &mut Command) {
         command
-            .args(["--format", "json", "--offline", "--evidence"])
+            .args(["--depth", "check", "--format", "json", "--offline", "--evidence"])
             .arg(self.evidence_dir())
             .arg(Path::new(".").join(self.name))
             .current_dir(self.folder.path())
