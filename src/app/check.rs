@@ -4,6 +4,7 @@ use std::fs::{self, File};
 use std::io::{self, IsTerminal as _, Write as _};
 use std::os::unix::fs::chown;
 use std::path::{Path, PathBuf};
+use std::time::Instant;
 
 use super::keep::{Left, keep};
 use super::refused::refuse;
@@ -16,6 +17,7 @@ use crate::judge::Verdict;
 use crate::plan::build::{RunSettings, plan};
 use crate::progress::RunProgress;
 use crate::report::{Report, ReportError};
+use crate::sandbox::channel::Event;
 use crate::sandbox::run::{self, RunError};
 use crate::sandbox::spec::{Identity, SandboxSpec};
 use crate::settings::{Settings, is_mapped};
@@ -140,12 +142,22 @@ fn carry_out(
     spec: &SandboxSpec,
     run_dir: &Path,
     signals: &Signals,
-    mut on_event: impl FnMut(&crate::sandbox::channel::Event),
+    mut on_event: impl FnMut(&Event),
 ) -> Result<(), RunError> {
+    let begun = Instant::now();
     let _listening = run::plant_self_test(spec)?;
     let (running, stopper) = run::spawn(spec, run_dir)?;
     signals.arm(stopper);
-    let ended = running.follow(|act| signals.with_stopper(act), &mut on_event);
+    let ended = running.follow(
+        |act| signals.with_stopper(act),
+        |event| {
+            if matches!(event, Event::Started) {
+                tracing::debug!(microseconds = begun.elapsed().as_micros(), "the self-test has passed, cargo starts");
+            }
+            on_event(event);
+        },
+    );
+    tracing::debug!(microseconds = begun.elapsed().as_micros(), "everything inside has ended");
     signals.disarm();
     ended
 }
