@@ -330,6 +330,22 @@ mod tests {
     }
 
     #[test]
+    fn a_thread_belongs_to_its_process_whatever_it_is_called() {
+        let proc_folder = std::fs::File::open("/proc").unwrap();
+        let procfs = Proc::new(proc_folder.into());
+        let me = std::process::id().cast_signed();
+        let second = std::thread::spawn(move || {
+            nix::sys::prctl::set_name(c"\xff\n").unwrap();
+            let tid = nix::unistd::gettid().as_raw();
+            (tid, procfs.process(tid), procfs.process(me), procfs.status(tid, "Umask"))
+        });
+        let (tid, of_second, of_first, umask) = second.join().unwrap();
+        assert_ne!(tid, me);
+        assert_eq!((of_second, of_first), (Some(me), Some(me)));
+        assert!(umask.is_some());
+    }
+
+    #[test]
     fn a_string_of_our_own_is_read_to_its_end_and_no_further() {
         let text = c"/etc/hostname";
         let me = std::process::id().cast_signed();

@@ -111,3 +111,21 @@ fn open_as_unit(job: &Job) -> Result<OwnedFd, Errno> {
         None => openat2(AT_FDCWD, job.path.as_c_str(), how),
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_thread_without_its_domain_opens_nothing() {
+        let no_ruleset = File::open("/dev/null").unwrap();
+        let opener = Opener::start(no_ruleset.into()).unwrap();
+        for path in [c"/dev/null", c"/"] {
+            let (flags, mode, resolve) = (OFlag::O_RDONLY, Mode::empty(), ResolveFlag::empty());
+            let job = Job { base: None, path: path.to_owned(), flags, mode, resolve, umask: Mode::empty() };
+            let (opened, job) = opener.open(job);
+            assert_eq!(opened.unwrap_err(), Errno::EACCES);
+            assert_eq!(job.unwrap().path.as_c_str(), path);
+        }
+    }
+}

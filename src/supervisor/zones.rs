@@ -62,7 +62,8 @@ const OWN_DESCRIPTORS: &[&str] = &["/dev/fd", "/proc/self/fd", "/dev/stdin", "/d
 /// True for `folder` and all below it. Both are absolute and normal, so that their bytes say it; [`Path`] would take
 /// both apart for each of the many folders that are asked about for each call.
 fn is_below(path: &Path, folder: &str) -> bool {
-    let rest = path.as_os_str().as_bytes().strip_prefix(folder.trim_end_matches('/').as_bytes());
+    let folder = folder.strip_suffix('/').unwrap_or(folder);
+    let rest = path.as_os_str().as_bytes().strip_prefix(folder.as_bytes());
     rest.is_some_and(|rest| rest.first().is_none_or(|next| *next == b'/'))
 }
 
@@ -181,5 +182,25 @@ impl Zones {
         below(&self.layout.home)
             || below(&self.layout.consumer) && !below(&self.layout.target_dir)
             || self.decoys_elsewhere.iter().any(|decoy| below(decoy))
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_folder_is_not_taken_for_another_whose_name_begins_alike() {
+        for (path, folder, below) in [
+            ("/usr", "/usr", true),
+            ("/usr/lib", "/usr", true),
+            ("/usr/lib", "/usr/", true),
+            ("/usrlocal", "/usr", false),
+            ("/us", "/usr", false),
+            ("/usr", "/", true),
+            ("usr", "/usr", false),
+        ] {
+            assert_eq!(is_below(Path::new(path), folder), below, "{path} in {folder}");
+        }
     }
 }
