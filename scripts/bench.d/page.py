@@ -1,6 +1,7 @@
 """The page about performance, made from rows, and the statistics in it."""
 
 import sys
+import textwrap
 
 GRAPHS = {
     "macros": "serde, clap and thiserror with derives, tokio",
@@ -140,4 +141,4 @@ def page(rows):
                 text.append(f"| {name} {mine[0]['version']} | {median([row['seconds'] for row in mine]):.1f} | {mine[-1]['verdict']} |")
                 bounds.append(f"* {name}: at most {TARGETS['cold']:.0f} s: {verdict(max(row['seconds'] for row in mine) <= TARGETS['cold'])}")
     text += ["", "## What was to be reached", "", *bounds]
-    return "\n".join(text) + "\n"
+    return "\n".join(line if line.startswith("|") else textwrap.fill(line, 118, break_on_hyphens=False) for line in text) + "\n"
