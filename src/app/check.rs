@@ -4,6 +4,7 @@ use std::fs::{self, File};
 use std::io::{self, IsTerminal as _, Write as _};
 use std::os::unix::fs::chown;
 use std::path::{Path, PathBuf};
+use std::time::Instant;
 
 use super::keep::{Left, keep};
 use super::refused::refuse;
@@ -20,6 +21,7 @@ use crate::judge::Verdict;
 use crate::plan::build::{RunSettings, plan};
 use crate::progress::RunProgress;
 use crate::report::{Report, ReportError};
+use crate::sandbox::channel::Event;
 use crate::sandbox::run::{self, RunError};
 use crate::sandbox::spec::{Identity, SandboxSpec};
 use crate::settings::{Settings, is_mapped};
@@ -199,10 +201,20 @@ fn give(path: &Path, identity: Identity) -> io::Result<()> {
 /// Runs a plan to the end of its log.
 pub(super) fn carry_out(ready: &Ready, signals: &Signals, quiet: bool) -> Result<(), RunError> {
     let progress = RunProgress::new(&ready.acquired, quiet);
+    let begun = Instant::now();
     let _listening = run::plant_self_test(&ready.spec)?;
     let (running, stopper) = run::spawn(&ready.spec, &ready.run_dir)?;
     signals.arm(stopper);
-    let ended = running.follow(|act| signals.with_stopper(act), |event| progress.tell(event));
+    let ended = running.follow(
+        |act| signals.with_stopper(act),
+        |event| {
+            if matches!(event, Event::Started) {
+                tracing::debug!(microseconds = begun.elapsed().as_micros(), "the self-test has passed, cargo starts");
+            }
+            progress.tell(event);
+        },
+    );
+    tracing::debug!(microseconds = begun.elapsed().as_micros(), "everything inside has ended");
     signals.disarm();
     tracing::info!("the build has ended");
     ended

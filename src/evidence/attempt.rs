@@ -170,7 +170,7 @@ pub enum Kind {
 }
 
 /// What we answered to a notification.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, Serialize, Deserialize)]
 #[serde(rename_all = "kebab-case")]
 pub enum Outcome {
     /// Refused, by us or by the layer that we acted under; `errno` says how.
@@ -186,7 +186,7 @@ pub enum Outcome {
 }
 
 /// How far the decoded object can be trusted.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, Serialize, Deserialize)]
 #[serde(rename_all = "kebab-case")]
 pub enum ArgState {
     /// Decided from registers, or the supervisor itself acted on these bytes.
@@ -203,7 +203,7 @@ pub enum ArgState {
 }
 
 /// The decoded arguments of a call. In JSON the field `type` names the variant.
-#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+#[derive(Clone, Debug, PartialEq, Hash, Serialize, Deserialize)]
 #[serde(tag = "type", rename_all = "kebab-case")]
 pub enum Object {
     /// A call on a path.
@@ -336,7 +336,7 @@ pub enum Recipient {
 }
 
 /// What a file to run was when its start was recorded.
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Hash, Serialize, Deserialize)]
 #[serde(rename_all = "kebab-case")]
 pub enum ProgramFile {
     /// Machine code.
@@ -360,7 +360,7 @@ impl ProgramFile {
 }
 
 /// One path of a call.
-#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Clone, Debug, Default, PartialEq, Eq, Hash, Serialize, Deserialize)]
 pub struct PathObject {
     /// The bytes that the caller gave.
     pub path: Bytes,
@@ -376,7 +376,7 @@ pub struct PathObject {
 }
 
 /// The folder that a relative path starts from.
-#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Clone, Debug, PartialEq, Eq, Hash, Serialize, Deserialize)]
 pub struct Base {
     /// The caller's descriptor; absent for the working directory.
     #[serde(default, skip_serializing_if = "Option::is_none")]
@@ -386,7 +386,7 @@ pub struct Base {
 }
 
 /// A socket address.
-#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Clone, Debug, Default, PartialEq, Eq, Hash, Serialize, Deserialize)]
 pub struct Address {
     /// The family by name or number.
     pub family: String,

@@ -104,8 +104,7 @@ impl Quota {
         let mut hasher = self.keys.build_hasher();
         (attempt.kind, &attempt.syscall, &attempt.exe, attempt.errno, &attempt.lineage).hash(&mut hasher);
         attempt.library.hash(&mut hasher);
-        // Debug forms are total and distinguish what the types distinguish.
-        format!("{:?}{:?}{:?}", attempt.outcome, attempt.arg_state, attempt.object).hash(&mut hasher);
+        (attempt.outcome, attempt.arg_state, &attempt.object).hash(&mut hasher);
         hasher.finish()
     }
 

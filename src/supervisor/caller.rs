@@ -17,6 +17,7 @@ use nix::sys::uio::{RemoteIoVec, process_vm_readv};
 use nix::unistd::Pid;
 
 use super::links;
+use crate::sys::process::leads_its_process;
 
 /// Bytes of a path, with its end: `PATH_MAX`.
 pub(super) const PATH_CAP: usize = 4096;
@@ -135,13 +136,7 @@ impl Proc {
 
     /// One line `NAME: VALUE` of a file below `/proc`.
     fn field(&self, file: &str, field: &str) -> Option<String> {
-        let fd = openat(&self.0, file, OFlag::O_RDONLY | OFlag::O_CLOEXEC, Mode::empty()).ok()?;
-        let mut text = Vec::new();
-        std::fs::File::from(fd).take(16 * 1024).read_to_end(&mut text).ok()?;
-        // The name of the process stands first. It may hold any bytes, but no raw newline here.
-        String::from_utf8_lossy(&text)
-            .lines()
-            .find_map(|line| line.strip_prefix(field)?.strip_prefix(':').map(|value| value.trim().to_owned()))
+        Status::of(&self.0, file)?.field(field).map(str::to_owned)
     }
 
     /// The caller's file mode creation mask.
@@ -151,7 +146,8 @@ impl Proc {
 
     /// The caller's process id in this namespace.
     pub(super) fn process(&self, tid: i32) -> Option<i32> {
-        self.status(tid, "Tgid")?.parse().ok()
+        // The kernel says it of a first thread at once; its status costs as much as ten other calls.
+        if leads_its_process(Pid::from_raw(tid)) { Some(tid) } else { self.status(tid, "Tgid")?.parse().ok() }
     }
 
     /// The process that started it or that it was left to.
@@ -161,12 +157,12 @@ impl Proc {
 
     /// The caller's process id in its own, innermost namespace.
     pub(super) fn inner_process(&self, tid: i32) -> Option<i64> {
-        self.status(tid, "NStgid")?.split_whitespace().last()?.parse().ok()
+        innermost(&self.status(tid, "NStgid")?)
     }
 
     /// The caller's thread id in its own, innermost namespace.
     pub(super) fn inner_thread(&self, tid: i32) -> Option<i64> {
-        self.status(tid, "NSpid")?.split_whitespace().last()?.parse().ok()
+        innermost(&self.status(tid, "NSpid")?)
     }
 
     /// The programs of the caller and its ancestors, nearest first, up to the unit's own program.
@@ -190,13 +186,41 @@ impl Proc {
         /// In the unit's PID namespace: the init is 1.
         const UNIT_PROGRAM: i64 = 2;
         let parent = |process: &i32| {
-            if self.inner_process(*process).is_none_or(|id| id <= UNIT_PROGRAM) {
+            let status = Status::of(&self.0, &format!("{process}/status"))?;
+            if status.field("NStgid").and_then(innermost).is_none_or(|id| id <= UNIT_PROGRAM) {
                 return None;
             }
-            self.status(*process, "PPid")?.parse().ok().filter(|parent| *parent > 0)
+            status.field("PPid")?.parse().ok().filter(|parent| *parent > 0)
         };
         std::iter::successors(Some(tid), parent).take(DEEPEST)
     }
+}
+
+/// The lines `NAME: VALUE` of a file below `/proc`.
+struct Status(Vec<u8>);
+
+impl Status {
+    fn of(procfs: &OwnedFd, file: &str) -> Option<Self> {
+        const LONGEST: usize = 16 * 1024;
+        let fd = openat(procfs, file, OFlag::O_RDONLY | OFlag::O_CLOEXEC, Mode::empty()).ok()?;
+        let mut text = vec![0; LONGEST];
+        // One read gives all of it: the kernel makes the text as a whole.
+        let length = std::fs::File::from(fd).read(&mut text).ok()?;
+        text.truncate(length);
+        Some(Self(text))
+    }
+
+    fn field(&self, field: &str) -> Option<&str> {
+        // The name of the process stands first, holds any bytes and no raw newline.
+        let mut lines = self.0.split(|byte| *byte == b'\n');
+        let value = lines.find_map(|line| line.strip_prefix(field.as_bytes())?.strip_prefix(b":"))?;
+        std::str::from_utf8(value).ok().map(str::trim)
+    }
+}
+
+/// The last of a list of ids, outermost first: the one in the innermost namespace.
+fn innermost(ids: &str) -> Option<i64> {
+    ids.split_whitespace().last()?.parse().ok()
 }
 
 fn base_link(tid: i32, dirfd: Option<i32>) -> String {
@@ -208,7 +232,8 @@ fn base_link(tid: i32, dirfd: Option<i32>) -> String {
 
 /// `path` without `.`, `..`, and detours by `/proc/…/root`, by text alone.
 pub(super) fn normal(path: &Path) -> PathBuf {
-    let mut out = PathBuf::from("/");
+    let mut out = PathBuf::with_capacity(path.as_os_str().len() + 1);
+    out.push("/");
     for component in path.components() {
         match component {
             Component::Normal(name) => out.push(name),
@@ -337,6 +362,22 @@ mod tests {
         });
         let me = std::process::id().cast_signed();
         assert_eq!(known.join().unwrap(), (Some(me), true, true));
+    }
+
+    #[test]
+    fn a_thread_belongs_to_its_process_whatever_it_is_called() {
+        let proc_folder = std::fs::File::open("/proc").unwrap();
+        let procfs = Proc::new(proc_folder.into());
+        let me = std::process::id().cast_signed();
+        let second = std::thread::spawn(move || {
+            nix::sys::prctl::set_name(c"\xff\n").unwrap();
+            let tid = nix::unistd::gettid().as_raw();
+            (tid, procfs.process(tid), procfs.process(me), procfs.status(tid, "Umask"))
+        });
+        let (tid, of_second, of_first, umask) = second.join().unwrap();
+        assert_ne!(tid, me);
+        assert_eq!((of_second, of_first), (Some(me), Some(me)));
+        assert!(umask.is_some());
     }
 
     #[test]

@@ -231,7 +231,7 @@ impl Open<'_> {
         let Ok((base, path)) = self.procfs.path_of_own(object) else { return (Opened::Failed(Errno::EACCES), real) };
         let flags = call.flags & !OFlag::O_CREAT;
         let (mode, umask, resolve) = (Mode::empty(), Mode::empty(), ResolveFlag::empty());
-        match self.unit.opener.open(Job { base: Some(base), path, flags, mode, resolve, umask }) {
+        match self.unit.opener.open(Job { base: Some(base), path, flags, mode, resolve, umask }).0 {
             Ok(fd) => (finish(call, fd), real),
             Err(Errno::EACCES) if real.starts_with(self.zones.home()) => (self.hand_over(object), real),
             Err(errno) => (Opened::Failed(errno), real),
@@ -241,18 +241,26 @@ impl Open<'_> {
     fn for_reading(self, Way { base, path, by_text }: Way) -> Tried {
         let call = self.call;
         let look = |flags, resolve| look(&path, base.as_ref(), flags, resolve);
+        let found = look(OFlag::empty(), ResolveFlag::RESOLVE_NO_SYMLINKS);
+        let has_link = matches!(found, Err(Errno::ELOOP));
         if let Zone::Dull(name) = self.zone(&by_text)
-            && !matches!(look(OFlag::empty(), ResolveFlag::RESOLVE_NO_SYMLINKS), Err(Errno::ELOOP))
+            && !has_link
         {
             return Ok((Opened::Counted(name), by_text));
         }
-        match look(call.flags & OFlag::O_NOFOLLOW, call.resolve | ResolveFlag::RESOLVE_NO_MAGICLINKS) {
+        // Without a link on the way the caller's flags lead to the same.
+        let found = if has_link || !call.resolve.is_empty() {
+            look(call.flags & OFlag::O_NOFOLLOW, call.resolve | ResolveFlag::RESOLVE_NO_MAGICLINKS)
+        } else {
+            found
+        };
+        match found {
             Ok(object) => Ok(match self.procfs.own_descriptor(&object) {
                 Some(real) => self.seen(&object, real),
                 None => (Opened::Continued, by_text),
             }),
             Err(Errno::ELOOP) => Err(Loop(by_text)),
-            Err(Errno::ENOENT) if has_link(&path, base.as_ref()) => Err(Loop(by_text)),
+            Err(Errno::ENOENT) if has_link => Err(Loop(by_text)),
             Err(Errno::ENOENT) if self.zones.is_library_search(&by_text) => {
                 Ok((Opened::Counted("library-search"), by_text))
             }
@@ -288,7 +296,6 @@ impl Open<'_> {
     fn for_writing(self, Way { base, path, by_text }: Way) -> Tried {
         let Self { call, tid, procfs, .. } = self;
         let umask = if makes(call.flags) { procfs.umask(tid) } else { 0 };
-        let (same_path, same_base) = (path.clone(), base.as_ref().and_then(|base| base.try_clone().ok()));
         let job = Job {
             base,
             path,
@@ -297,18 +304,20 @@ impl Open<'_> {
             resolve: call.resolve | ResolveFlag::RESOLVE_NO_MAGICLINKS,
             umask: Mode::from_bits_truncate(umask),
         };
-        Ok(match self.unit.opener.open(job) {
+        let (opened, job) = self.unit.opener.open(job);
+        let Some(Job { base, path, .. }) = job else { return Ok((Opened::Failed(Errno::EACCES), by_text)) };
+        Ok(match opened {
             Ok(fd) => {
                 let real = procfs.own_descriptor(&fd).unwrap_or(by_text);
                 if belongs_to_caller(&fd) { (Opened::Continued, real) } else { (finish(call, fd), real) }
             }
             Err(Errno::ELOOP) => return Err(Loop(by_text)),
-            Err(Errno::ENOENT) if has_link(&same_path, same_base.as_ref()) => return Err(Loop(by_text)),
+            Err(Errno::ENOENT) if has_link(&path, base.as_ref()) => return Err(Loop(by_text)),
             // A FIFO that nobody reads.
             Err(Errno::ENXIO) => (Opened::Continued, by_text),
             Err(Errno::EACCES) => {
                 let follow = call.flags & OFlag::O_NOFOLLOW;
-                let object = look(&same_path, same_base.as_ref(), follow, ResolveFlag::RESOLVE_NO_MAGICLINKS);
+                let object = look(&path, base.as_ref(), follow, ResolveFlag::RESOLVE_NO_MAGICLINKS);
                 let real = object.as_ref().ok().and_then(|object| procfs.own_descriptor(object));
                 match (object, real) {
                     (Ok(object), Some(real)) if real.starts_with(self.zones.home()) => (self.hand_over(&object), real),

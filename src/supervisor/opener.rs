@@ -4,9 +4,13 @@
 //! The supervisor has wider rights than any unit. If it opened files itself, a
 //! unit could reach its neighbours through it (three escapes were measured);
 //! this thread can reach what the unit can, and no more.
+//!
+//! Jobs and answers go by channels, but who waits does so on a pipe: the kernel wakes a pipe's reader on the CPU of its
+//! writer, which is about to wait itself. A futex wakes it on another CPU, which may first have to leave its sleep.
 
 use std::ffi::CString;
-use std::io;
+use std::fs::File;
+use std::io::{self, Read as _, Write as _};
 use std::os::fd::{AsFd as _, OwnedFd};
 use std::sync::mpsc::{Receiver, SyncSender, sync_channel};
 use std::thread;
@@ -15,6 +19,7 @@ use nix::errno::Errno;
 use nix::fcntl::{AT_FDCWD, OFlag, OpenHow, ResolveFlag, openat2};
 use nix::sched::{CloneFlags, unshare};
 use nix::sys::stat::{Mode, umask};
+use nix::unistd::pipe2;
 
 use crate::sys::{capabilities, landlock};
 
@@ -36,32 +41,56 @@ pub(super) struct Job {
 #[derive(Debug)]
 pub(super) struct Opener {
     jobs: SyncSender<Job>,
-    answers: Receiver<Result<OwnedFd, Errno>>,
+    answers: Receiver<Answer>,
+    /// A byte for each job.
+    wake: File,
+    /// A byte for each answer.
+    woken: File,
 }
+
+/// What came of a job, and the job, of which the caller may need more.
+type Answer = (Result<OwnedFd, Errno>, Job);
 
 impl Opener {
     /// Starts the thread. It enters the domain before its first job.
     pub(super) fn start(ruleset: OwnedFd) -> io::Result<Self> {
         const STACK: usize = 64 * 1024;
         let (jobs, next_job) = sync_channel::<Job>(1);
-        let (answer, answers) = sync_channel(1);
+        let (answer, answers) = sync_channel::<Answer>(1);
+        let (mut waits, wake) = pipe()?;
+        let (woken, mut wakes) = pipe()?;
         thread::Builder::new().name("opener".to_owned()).stack_size(STACK).spawn(move || {
             let ready = enter(&ruleset);
-            while let Ok(job) = next_job.recv() {
+            while waits.read_exact(&mut [0]).is_ok() {
+                let Ok(job) = next_job.try_recv() else { break };
                 let opened = if ready.is_ok() { open_as_unit(&job) } else { Err(Errno::EACCES) };
-                if answer.send(opened).is_err() {
+                if answer.send((opened, job)).is_err() || wakes.write_all(&[0]).is_err() {
                     break;
                 }
             }
         })?;
-        Ok(Self { jobs, answers })
+        Ok(Self { jobs, answers, wake, woken })
     }
 
-    /// Opens as the unit would. EACCES if the thread could not enter the domain or is gone.
-    pub(super) fn open(&self, job: Job) -> Result<OwnedFd, Errno> {
-        self.jobs.send(job).map_err(|_| Errno::EACCES)?;
-        self.answers.recv().unwrap_or(Err(Errno::EACCES))
+    /// Opens as the unit would. EACCES and no job if the thread is gone, EACCES if it could not enter the domain.
+    pub(super) fn open(&self, job: Job) -> (Result<OwnedFd, Errno>, Option<Job>) {
+        match self.ask(job) {
+            Some((opened, job)) => (opened, Some(job)),
+            None => (Err(Errno::EACCES), None),
+        }
     }
+
+    fn ask(&self, job: Job) -> Option<Answer> {
+        self.jobs.send(job).ok()?;
+        (&self.wake).write_all(&[0]).ok()?;
+        (&self.woken).read_exact(&mut [0]).ok()?;
+        self.answers.try_recv().ok()
+    }
+}
+
+fn pipe() -> io::Result<(File, File)> {
+    let (reader, writer) = pipe2(OFlag::O_CLOEXEC)?;
+    Ok((File::from(reader), File::from(writer)))
 }
 
 /// A umask and a working directory of its own, no capability, the unit's domain.
@@ -80,5 +109,23 @@ fn open_as_unit(job: &Job) -> Result<OwnedFd, Errno> {
     match &job.base {
         Some(base) => openat2(base, job.path.as_c_str(), how),
         None => openat2(AT_FDCWD, job.path.as_c_str(), how),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_thread_without_its_domain_opens_nothing() {
+        let no_ruleset = File::open("/dev/null").unwrap();
+        let opener = Opener::start(no_ruleset.into()).unwrap();
+        for path in [c"/dev/null", c"/"] {
+            let (flags, mode, resolve) = (OFlag::O_RDONLY, Mode::empty(), ResolveFlag::empty());
+            let job = Job { base: None, path: path.to_owned(), flags, mode, resolve, umask: Mode::empty() };
+            let (answer, job) = opener.open(job);
+            assert_eq!(answer.unwrap_err(), Errno::EACCES);
+            assert_eq!(job.unwrap().path.as_c_str(), path);
+        }
     }
 }

@@ -2,6 +2,7 @@
 //! counted or recorded.
 
 use std::collections::HashSet;
+use std::os::unix::ffi::OsStrExt as _;
 use std::path::{Path, PathBuf};
 
 use crate::evidence::line::{Layout, Object, PathObject, UnitKind};
@@ -34,7 +35,7 @@ pub(super) const OWN_DESCRIPTOR: &str = "own-descriptor";
 pub(super) struct Zones {
     layout: Layout,
     consumer_sources: PathBuf,
-    decoys_elsewhere: Vec<PathBuf>,
+    decoys_elsewhere: Vec<String>,
     /// Every decoy, and every folder on the way to one.
     planted: HashSet<PathBuf>,
     given: Vec<PathBuf>,
@@ -58,11 +59,22 @@ const DULL_DEVICES: &[&str] = &["/dev/null", "/dev/zero", "/dev/full", "/dev/ran
 /// The caller's own descriptors under another name.
 const OWN_DESCRIPTORS: &[&str] = &["/dev/fd", "/proc/self/fd", "/dev/stdin", "/dev/stdout", "/dev/stderr"];
 
+/// True for `folder` and all below it. Both are absolute and normal, so that their bytes say it; [`Path`] would take
+/// both apart for each of the many folders that are asked about for each call.
+fn is_below(path: &Path, folder: &str) -> bool {
+    let folder = folder.strip_suffix('/').unwrap_or(folder);
+    let rest = path.as_os_str().as_bytes().strip_prefix(folder.as_bytes());
+    rest.is_some_and(|rest| rest.first().is_none_or(|next| *next == b'/'))
+}
+
+fn is_one_of(path: &Path, files: &[&str]) -> bool {
+    files.iter().any(|file| path.as_os_str().as_bytes() == file.as_bytes())
+}
+
 impl Zones {
     pub(super) fn new(layout: Layout, given: Vec<PathBuf>) -> Self {
-        let elsewhere = |path: &Path| !path.starts_with(&layout.home);
-        let decoys_elsewhere =
-            layout.decoys.iter().map(|decoy| PathBuf::from(&decoy.path)).filter(|path| elsewhere(path)).collect();
+        let elsewhere = |path: &&String| !is_below(Path::new(path), &layout.home);
+        let decoys_elsewhere = layout.decoys.iter().map(|decoy| &decoy.path).filter(elsewhere).cloned().collect();
         let planted = layout.decoys.iter().flat_map(|decoy| Path::new(&decoy.path).ancestors()).map(PathBuf::from);
         Self {
             consumer_sources: Path::new(&layout.consumer).join("src"),
@@ -77,7 +89,7 @@ impl Zones {
     pub(super) fn lane(&self, object: &Object, places: &[PathBuf]) -> Lane {
         let of = |path: &PathObject| {
             let path = path.resolved.as_path();
-            let below = |folder: &str| path.starts_with(folder);
+            let below = |folder: &str| is_below(path, folder);
             if self.planted.contains(path) {
                 Lane::Planted
             } else if ["/proc", "/sys", "/dev"].into_iter().any(below) {
@@ -99,15 +111,15 @@ impl Zones {
 
     /// The zone of an absolute, normalised path for a unit of this kind with these places.
     pub(super) fn of(&self, path: &Path, kind: UnitKind, places: &[PathBuf]) -> Zone {
-        let below = |folder: &str| path.starts_with(folder);
+        let below = |folder: &str| is_below(path, folder);
         let compiles = kind != UnitKind::RunBuildScript && kind != UnitKind::SelfTest;
-        if SYSTEM.iter().any(|folder| below(folder)) || SYSTEM_FILES.iter().any(|file| path == Path::new(file)) {
+        if SYSTEM.iter().any(|folder| below(folder)) || is_one_of(path, SYSTEM_FILES) {
             Zone::Fixed("system")
         } else if below(&self.layout.toolchain) {
             Zone::Fixed("toolchain")
         } else if self.given.iter().any(|given| path.starts_with(given)) {
             Zone::Fixed("given")
-        } else if DULL_DEVICES.iter().any(|device| path == Path::new(device)) {
+        } else if is_one_of(path, DULL_DEVICES) {
             Zone::Fixed(DEVICE)
         } else if OWN_DESCRIPTORS.iter().any(|folder| below(folder)) {
             Zone::Fixed(OWN_DESCRIPTOR)
@@ -130,20 +142,20 @@ impl Zones {
 
     /// True for a dynamic library where all units find it, in a folder that none of them may write.
     pub(super) fn is_published_library(&self, path: &Path) -> bool {
-        let deps = Path::new(&self.layout.target_dir).join("debug/deps");
-        path.extension().is_some_and(|extension| extension == "so") && path.parent() == Some(&deps)
+        let is_library = || path.extension().is_some_and(|extension| extension == "so");
+        let deps = || Path::new(&self.layout.target_dir).join("debug/deps");
+        path.as_os_str().as_bytes().ends_with(b".so") && is_library() && path.parent() == Some(&deps())
     }
 
     /// True for a library that the dynamic linker looks for where cargo told it to (`LD_LIBRARY_PATH`).
     pub(super) fn is_library_search(&self, path: &Path) -> bool {
-        use std::os::unix::ffi::OsStrExt as _;
         let library = path.file_name().is_some_and(|name| name.as_bytes().windows(3).any(|part| part == b".so"));
         library && path.starts_with(&self.layout.target_dir)
     }
 
     /// True in the sources of packages.
     pub(super) fn is_source(&self, path: &Path) -> bool {
-        path.starts_with(&self.layout.registry_src) || path.starts_with(&self.layout.local_src)
+        is_below(path, &self.layout.registry_src) || is_below(path, &self.layout.local_src)
     }
 
     /// Where the source of a package has what lies at `path`, as it was verified.
@@ -166,9 +178,29 @@ impl Zones {
 
     /// True for what only the supervisor may hand over.
     pub(super) fn is_decoy(&self, path: &Path) -> bool {
-        let consumer = path.starts_with(&self.layout.consumer) && !path.starts_with(&self.layout.target_dir);
-        path.starts_with(&self.layout.home)
-            || consumer
-            || self.decoys_elsewhere.iter().any(|decoy| path.starts_with(decoy))
+        let below = |folder: &str| is_below(path, folder);
+        below(&self.layout.home)
+            || below(&self.layout.consumer) && !below(&self.layout.target_dir)
+            || self.decoys_elsewhere.iter().any(|decoy| below(decoy))
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_folder_is_not_taken_for_another_whose_name_begins_alike() {
+        for (path, folder, below) in [
+            ("/usr", "/usr", true),
+            ("/usr/lib", "/usr", true),
+            ("/usr/lib", "/usr/", true),
+            ("/usrlocal", "/usr", false),
+            ("/us", "/usr", false),
+            ("/usr", "/", true),
+            ("usr", "/usr", false),
+        ] {
+            assert_eq!(is_below(Path::new(path), folder), below, "{path} in {folder}");
+        }
     }
 }

@@ -6,7 +6,7 @@ use std::os::fd::{AsRawFd as _, FromRawFd as _, OwnedFd};
 
 use nix::unistd::Pid;
 
-use super::number;
+use super::{answer, number};
 
 /// On which side of a fork the caller is.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -74,6 +74,14 @@ pub fn kill_by_pidfd(pidfd: &OwnedFd) -> io::Result<()> {
     // SAFETY: takes values, and a null pointer where the kernel makes up what `kill(2)` would send.
     let done = unsafe { libc::syscall(libc::SYS_pidfd_send_signal, pidfd.as_raw_fd(), libc::SIGKILL, 0, 0) };
     number(done).map(drop)
+}
+
+/// True for the first thread of a process. No signal is sent.
+pub fn leads_its_process(thread: Pid) -> bool {
+    // SAFETY: takes values.
+    let sent = unsafe { libc::syscall(libc::SYS_tgkill, thread.as_raw(), thread.as_raw(), 0) };
+    // What we may not signal is there all the same.
+    matches!(answer(sent).map_err(|error| error.raw_os_error()), Ok(_) | Err(Some(libc::EPERM)))
 }
 
 /// A write beyond the limit of a file's size is an error from now on, and no longer the caller's end.

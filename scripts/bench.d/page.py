@@ -1,0 +1,144 @@
+"""The page about performance, made from rows, and the statistics in it."""
+
+import sys
+import textwrap
+
+GRAPHS = {
+    "macros": "serde, clap and thiserror with derives, tokio",
+    "services": "reqwest, axum, tower-http, tracing and friends",
+    "native": "zstd-sys, libsqlite3-sys (bundled), ring",
+}
+COLD = ["clap", "tokio", "serde"]
+TARGETS = {"wall": 1.10, "added": 0.05, "start": 60.0, "continued": 20.0, "behalf": 110.0, "cold": 20.0}
+MICRO = {
+    "nothing": ("nothing (the two marks)", "–", None),
+    "system": ("open a system's file for reading", "goes on, counted", "continued"),
+    "missing header": ("look for a header that is not there", "goes on, counted", "continued"),
+    "own source": ("open an own source by a relative path", "goes on, counted", "continued"),
+    "own": ("open a file of `OUT_DIR` for reading", "goes on, counted", "continued"),
+    "elsewhere": ("open what is nobody's", "goes on, recorded", "continued"),
+    "write": ("open a file of `OUT_DIR` for writing", "opened on behalf, recorded", "behalf"),
+    "write new": ("make a file in `OUT_DIR`", "opened on behalf, recorded as a new line", "behalf"),
+}
+
+
+def median(values):
+    values = sorted(values)
+    middle = len(values) // 2
+    return values[middle] if len(values) % 2 else (values[middle - 1] + values[middle]) / 2
+
+
+def interval(values):
+    """At least 95 % for the median whatever the distribution is, by order statistics (the sign test); none below six values."""
+    values, n = sorted(values), len(values)
+    tail, rank = 0.0, 0
+    weight = 0.5**n
+    for k in range(n // 2):
+        tail += weight
+        if 2 * tail > 0.05:
+            break
+        rank = k + 1
+        weight *= (n - k) / (k + 1)
+    return (values[rank - 1], values[n - rank]) if rank else None
+
+
+def shown(values, form="{:.2f}"):
+    between = interval(values)
+    return form.format(median(values)) + (f" [{form.format(between[0])}, {form.format(between[1])}]" if between else f" (n = {len(values)})")
+
+
+def verdict(holds):
+    return "holds" if holds else "missed"
+
+
+def pairs(rows, graph, variant):
+    found = {(row["round"], row["variant"]): row for row in rows.mine("graph") if row["graph"] == graph}
+    return [(found[number, "plain"], row) for (number, kind), row in sorted(found.items()) if kind == variant and (number, "plain") in found]
+
+
+def added(plain, row):
+    """What the supervisor used, and the system time of all the rest beyond plain's, as a share of plain's CPU time."""
+    supervisor = row["supervisor_user"] + row["supervisor_sys"]
+    rest = row.get("build_sys", row["sys"]) - row["supervisor_sys"] - plain["sys"]
+    return (supervisor + rest) / (plain["user"] + plain["sys"])
+
+
+def cpu(row, build):
+    return row["build_user"] + row["build_sys"] if build and "build_user" in row else row["user"] + row["sys"]
+
+
+def graph_table(rows):
+    text = [
+        "| graph | n | plain s | build s | whole s | build / plain | whole / plain | CPU build / plain | added CPU | strace / plain | calls |",
+        "|---|---|---|---|---|---|---|---|---|---|---|",
+    ]
+    bounds = []
+    for graph in GRAPHS:
+        mine, traced = pairs(rows, graph, "sandboxed"), pairs(rows, graph, "strace")
+        if not mine:
+            continue
+        build = [row["build_wall"] / plain["wall"] for plain, row in mine]
+        whole = [row["wall"] / plain["wall"] for plain, row in mine]
+        more = [100 * added(plain, row) for plain, row in mine]
+        strace = shown([row["wall"] / plain["wall"] for plain, row in traced]) if traced else "–"
+        text.append(
+            f"| {graph} | {len(mine)} | {median([p['wall'] for p, _ in mine]):.1f} | {median([r['build_wall'] for _, r in mine]):.1f} "
+            f"| {median([r['wall'] for _, r in mine]):.1f} | {shown(build)} | {shown(whole)} "
+            f"| {shown([cpu(r, True) / cpu(p, True) for p, r in mine])} | {shown(more, '{:.1f}')} % | {strace} "
+            f"| {median([r['calls'] for _, r in mine]):.0f} |"
+        )
+        high = lambda values: (interval(values) or (0, float("inf")))[1]
+        bounds.append(f"* {graph}: build / plain below {TARGETS['wall']:.2f} with its interval, of at least 11 rounds: {verdict(len(mine) >= 11 and high(build) < TARGETS['wall'])}")
+        bounds.append(f"* {graph}: added CPU at most {100 * TARGETS['added']:.0f} %: {verdict(median(more) <= 100 * TARGETS['added'])}")
+    return text, bounds
+
+
+def page(rows):
+    about = rows.mine("machine")
+    if not about:
+        sys.exit("there are no rows")
+    m = about[-1]
+    table, bounds = graph_table(rows)
+    text = [
+        "# Performance",
+        "",
+        "<!-- Made by scripts/bench from docs/performance/rows.jsonl; do not edit. -->",
+        "",
+        f"Measured on {m['date']} with {m['cpus']} CPUs ({m['cpu']}), {m['memory_gib']} GiB, Linux {m['kernel']}, rustc {m['rustc']}, "
+        f"as {'root' if m['root'] else 'an ordinary user'}. Medians; in brackets an interval of at least 95 % for the median, by order "
+        "statistics. Each ratio is that of two runs of the same round.",
+        "",
+        "## Whole graphs",
+        "",
+        *[f"* **{name}**: {what}." for name, what in GRAPHS.items()],
+        "",
+        "*Plain* is `cargo check --offline` of the very project that the sandbox builds (the graph, and the programs that make its macros "
+        "run), with the same cargo, rustc, arguments and number of jobs, in a fresh target folder in memory. *Build* is the same in the "
+        "sandbox, from cargo's start to the end of the last process. *Whole* is the command `sandbox-check --offline` from its start to its "
+        "end: resolving, unpacking, verifying, planning, the self-test, the build, judging. *Added CPU* is what the supervisor used, and "
+        "the system time of the rest of the build beyond plain's, as a share of plain's CPU time. *strace* is plain cargo below `strace -f "
+        "--seccomp-bpf` with the calls that are always notified. *Calls* are notifications.",
+        "",
+        *table,
+    ]
+    if rows.mine("start"):
+        times = [row["milliseconds"] for row in rows.mine("start")]
+        text += ["", "## Start", "", f"From the finished plan to cargo's start inside, with the self-test: {shown(times, '{:.1f}')} ms (n = {len(times)})."]
+        bounds.append(f"* start: median at most {TARGETS['start']:.0f} ms: {verdict(median(times) <= TARGETS['start'])}")
+    if rows.mine("micro"):
+        text += ["", "## Single calls", "", "Wall time of one call of one thread, with its `close`, while nothing else runs.", "", "| call | answer | µs |", "|---|---|---|"]
+        for what, (told, answer, bound) in MICRO.items():
+            values = [row["microseconds"] for row in rows.mine("micro") if row["what"] == what]
+            if values:
+                text.append(f"| {told} | {answer} | {shown(values, '{:.1f}')} |")
+                if bound:
+                    bounds.append(f"* {told}: at most {TARGETS[bound]:.0f} µs: {verdict(median(values) <= TARGETS[bound])}")
+    if rows.mine("cold"):
+        text += ["", "## Whole checks", "", "`sandbox-check NAME@VERSION` with the archives there and nothing else.", "", "| crate | s | verdict |", "|---|---|---|"]
+        for name in COLD:
+            mine = [row for row in rows.mine("cold") if row["name"] == name]
+            if mine:
+                text.append(f"| {name} {mine[0]['version']} | {median([row['seconds'] for row in mine]):.1f} | {mine[-1]['verdict']} |")
+                bounds.append(f"* {name}: at most {TARGETS['cold']:.0f} s: {verdict(max(row['seconds'] for row in mine) <= TARGETS['cold'])}")
+    text += ["", "## What was to be reached", "", *bounds]
+    return "\n".join(line if line.startswith("|") else textwrap.fill(line, 118, break_on_hyphens=False) for line in text) + "\n"
