@@ -4,6 +4,7 @@
 //! `docs/verdicts.md`; the entry point is [`judge`].
 
 mod access;
+mod agreement;
 mod chains;
 pub mod codes;
 mod completeness;
@@ -25,6 +26,7 @@ mod honest;
 
 use std::collections::BTreeMap;
 
+pub use agreement::{Agreement, Seen};
 pub use completeness::{Completeness, Reason, Status};
 pub use coverage::{BuildScripts, Coverage, MacroCoverage, MacroLibraries};
 pub use finding::Finding;
@@ -79,6 +81,8 @@ pub struct JudgedPackage {
     pub findings: Vec<Finding>,
     /// What was captured of its units, in order.
     pub artifacts: Vec<Artifact>,
+    /// Where its macros tried something else in their driver than in the consumer; none where they did not run in both.
+    pub agreement: Option<Agreement>,
 }
 
 /// A unit, for the report.
@@ -129,6 +133,7 @@ fn packages(cx: &Context<'_>, findings: Vec<Finding>, completeness: &Completenes
             units: Vec::new(),
             findings: Vec::new(),
             artifacts: Vec::new(),
+            agreement: None,
         }
     };
     for package in &cx.log.header.packages {
@@ -155,6 +160,7 @@ fn packages(cx: &Context<'_>, findings: Vec<Finding>, completeness: &Completenes
     }
     for package in all.values_mut() {
         let worst = package.findings.iter().map(|finding| finding.severity).max();
+        package.agreement = agreement::of(cx, &package.id, &package.findings);
         package.verdict = Verdict::of(worst, completeness.is_complete_for(&package.id));
     }
     // What runs in the consumer is the subject's, so the consumer itself has nothing to tell.

@@ -9,11 +9,11 @@ use std::io::{self, Write};
 
 use anstyle::{AnsiColor, Style};
 
-use super::{EnforcementStatus, Report, ReportError, ReportFinding, ReportPackage};
+use super::{EnforcementStatus, Report, ReportArtifact, ReportError, ReportFinding, ReportPackage};
 use crate::evidence::Bytes;
 use crate::evidence::captured::SUFFIX;
 use crate::evidence::line::{Captured, Depth, Integrity, LayerStatus, PolicyRecord, UnitKind};
-use crate::judge::{MacroCoverage, Verdict};
+use crate::judge::{MacroCoverage, Seen, Verdict};
 use crate::policy::Severity;
 
 /// How it is written.
@@ -208,6 +208,10 @@ impl Page {
             }
             self.rest(&rest);
         }
+        if let Some(agreement) = &package.agreement {
+            self.seen("only when driven", &agreement.only_driven);
+            self.seen("only in the consumer", &agreement.only_in_consumer);
+        }
     }
 
     /// How many more there are, by severity.
@@ -286,6 +290,18 @@ impl Page {
         self.paragraph("functions        none called: code that acts when the program runs is not seen here", 17);
     }
 
+    /// What the macros tried in one place only.
+    fn seen(&mut self, place: &str, seen: &[Seen]) {
+        const SHOWN: usize = 3;
+        let first: Vec<_> =
+            seen.iter().take(SHOWN).map(|seen| format!("{} {}", seen.code, safe(&seen.subject))).collect();
+        let rest = seen.len() - first.len();
+        let rest = if rest > 0 { format!("; and {rest} more") } else { String::new() };
+        if !first.is_empty() {
+            self.paragraph(&format!("  {place}: {}{rest}", first.join(", ")), 4);
+        }
+    }
+
     /// Macros that ended their driver, kept it waiting or answered nonsense.
     fn spoilt(&mut self, macros: &[MacroCoverage]) {
         const SHOWN: usize = 8;
@@ -342,7 +358,9 @@ impl Page {
 
 /// What was captured, and the folder.
 fn captured(report: &Report) -> Option<(String, Option<String>)> {
-    let artifacts = || report.packages.iter().flat_map(|package| &package.artifacts);
+    // What macros made is nothing that the code ran, sent or dropped: every run that drives has some.
+    let is_taken = |artifact: &&ReportArtifact| artifact.what != Captured::Expansion;
+    let artifacts = || report.packages.iter().flat_map(|package| &package.artifacts).filter(is_taken);
     artifacts().next()?;
     let files = artifacts().filter(|artifact| artifact.what != Captured::Sent).count();
     let sent: u64 = artifacts().filter(|artifact| artifact.what == Captured::Sent).map(|artifact| artifact.size).sum();

@@ -24,7 +24,7 @@ use crate::evidence::line::{
 };
 use crate::evidence::{Bytes, EvidenceLog};
 use crate::ids::Sha256Digest;
-use crate::judge::{Completeness, Coverage, Finding, Judgement, Verdict, judge};
+use crate::judge::{Agreement, Completeness, Coverage, Finding, Judgement, Verdict, judge};
 use crate::policy::{Policy, Severity};
 
 /// A judged run, ready to be told.
@@ -137,6 +137,8 @@ pub struct ReportPackage {
     pub findings: Vec<ReportFinding>,
     /// What was captured of its units, in order.
     pub artifacts: Vec<ReportArtifact>,
+    /// Where its macros tried something else in their driver than in the consumer; null where they did not run in both.
+    pub agreement: Option<Agreement>,
 }
 
 /// One unit.
@@ -307,6 +309,7 @@ impl Report {
                 .collect(),
             findings: package.findings.into_iter().map(Into::into).collect(),
             artifacts: package.artifacts.iter().map(|a| ReportArtifact::new(a, evidence_path)).collect(),
+            agreement: package.agreement,
         });
         let totals = &log.totals;
         Self {
