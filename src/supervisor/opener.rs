@@ -119,11 +119,11 @@ mod tests {
     #[test]
     fn a_thread_without_its_domain_opens_nothing() {
         let no_ruleset = File::open("/dev/null").unwrap();
-        let opener = Opener::start(no_ruleset.into()).unwrap();
+        let thread = Opener::start(no_ruleset.into()).unwrap();
         for path in [c"/dev/null", c"/"] {
             let (flags, mode, resolve) = (OFlag::O_RDONLY, Mode::empty(), ResolveFlag::empty());
             let job = Job { base: None, path: path.to_owned(), flags, mode, resolve, umask: Mode::empty() };
-            let (opened, job) = opener.open(job);
+            let (opened, job) = thread.open(job);
             assert_eq!(opened.unwrap_err(), Errno::EACCES);
             assert_eq!(job.unwrap().path.as_c_str(), path);
         }
