@@ -248,6 +248,7 @@ fn supervise(
         Side::Parent(child) => child,
     };
     drop((theirs, stdout_writer, stderr_writer, go_reader, started.pid_namespace));
+    seal::take_all_descriptors().map_err(in_layer("seccomp", "raise our own limit of open files"))?;
     capabilities::keep_only(&[capabilities::Capability::SysPtrace], false)
         .map_err(in_layer("seccomp", "give up capabilities"))?;
     let sandboxed = Sandboxed {

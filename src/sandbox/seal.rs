@@ -160,6 +160,16 @@ pub fn lower_to_our_own(limits: &mut Limits) -> io::Result<()> {
     Ok(())
 }
 
+/// Lets the supervisor have as many descriptors as it may: it keeps eight for each unit that runs. What runs inside
+/// has a limit of its own.
+///
+/// # Errors
+/// What `setrlimit(2)` answers.
+pub fn take_all_descriptors() -> io::Result<()> {
+    let (_, most) = getrlimit(Resource::RLIMIT_NOFILE)?;
+    Ok(setrlimit(Resource::RLIMIT_NOFILE, most, most)?)
+}
+
 /// Limits of each process inside. `RLIMIT_NPROC` counts within the user namespace only because it is
 /// set inside of it.
 fn limit(spec: &SandboxSpec) -> Result<(), SealError> {

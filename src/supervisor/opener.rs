@@ -119,12 +119,12 @@ mod tests {
     #[test]
     fn a_thread_without_its_domain_opens_nothing() {
         let no_ruleset = File::open("/dev/null").unwrap();
-        let opener = Opener::start(no_ruleset.into()).unwrap();
+        let thread = Opener::start(no_ruleset.into()).unwrap();
         for path in [c"/dev/null", c"/"] {
             let (flags, mode, resolve) = (OFlag::O_RDONLY, Mode::empty(), ResolveFlag::empty());
             let job = Job { base: None, path: path.to_owned(), flags, mode, resolve, umask: Mode::empty() };
-            let (answer, job) = opener.open(job);
-            assert_eq!(answer.unwrap_err(), Errno::EACCES);
+            let (opened, job) = thread.open(job);
+            assert_eq!(opened.unwrap_err(), Errno::EACCES);
             assert_eq!(job.unwrap().path.as_c_str(), path);
         }
     }

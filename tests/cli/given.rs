@@ -93,7 +93,7 @@ fn the_users_flags_and_jobs_do_not_reach_the_build_unless_they_are_given() {
     assert_eq!((text, given(&value)), (&"the build script failed with exit status 7".into(), vec!["env RUSTFLAGS"]));
     let plan: Value = serde_json::from_slice(&run(&["--print-plan", "--jobs", "1"]).stdout).unwrap();
     let args: Vec<_> = plan["cargo"]["args"].as_array().unwrap().iter().filter_map(Value::as_str).collect();
-    assert!(args.ends_with(&["--jobs", "1"]), "{args:?}");
+    assert!(args.windows(2).any(|pair| pair == ["--jobs", "1"]), "{args:?}");
 }
 
 #[test]
