@@ -8,7 +8,7 @@ mod limits;
 mod outputs;
 mod shims;
 
-use std::collections::{BTreeMap, HashMap};
+use std::collections::{BTreeMap, HashMap, HashSet};
 use std::fs::File;
 use std::net::UdpSocket;
 use std::os::fd::{AsFd as _, OwnedFd};
@@ -123,6 +123,8 @@ pub(super) struct EventLoop<'a> {
     macro_units: HashMap<String, PackageId>,
     /// Libraries that wait for a driver, the next one last; none until cargo has ended.
     jobs: Option<Vec<Job>>,
+    /// Names of the libraries that a driver has asked for their macros, whatever it got.
+    asked_libraries: HashSet<String>,
     asked: Vec<Vec<u8>>,
     store: Store,
     /// Units that did not end well: to them belong cargo's words about the failure.
@@ -199,6 +201,7 @@ impl<'a> EventLoop<'a> {
             announced: HashMap::new(),
             macro_units: HashMap::new(),
             jobs: None,
+            asked_libraries: HashSet::new(),
             asked: Vec::new(),
             store: Store::new(captured),
             failed: Vec::new(),
@@ -299,6 +302,7 @@ impl<'a> EventLoop<'a> {
     }
 
     fn close(mut self) -> Result<()> {
+        self.note_undriven()?;
         self.write_last_words()?;
         match self.evidence.take() {
             Some(evidence) => evidence.close().map_err(SupervisorError::Evidence),

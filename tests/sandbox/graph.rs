@@ -31,7 +31,9 @@ fn a_whole_graph_builds_and_every_notification_is_accounted_for() {
     );
     let folders = Subject::new("folders");
     let mut command = Command::new(PROGRAM);
-    command.args(["--format", "json", "--offline", "--evidence"]).arg(folders.evidence_dir());
+    command
+        .args(["--fresh", "--depth", "check", "--format", "json", "--offline", "--evidence"])
+        .arg(folders.evidence_dir());
     command.arg(format!("serde_derive@{version}")).env("XDG_CACHE_HOME", folders.cache_dir());
     let output = command.output().unwrap();
     require!(

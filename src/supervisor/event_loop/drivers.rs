@@ -31,6 +31,21 @@ impl Driving {
 }
 
 impl EventLoop<'_> {
+    /// Libraries that are there and that no driver asked: what was to start the drivers has ended too early.
+    pub(super) fn note_undriven(&mut self) -> Result<()> {
+        if self.spec.driver.is_none() {
+            return Ok(());
+        }
+        let deps = Path::new(&self.spec.header.layout.target_dir).join("debug/deps");
+        let is_there = |name: &str| std::fs::symlink_metadata(deps.join(format!("lib{name}.so"))).is_ok();
+        let left = self.macro_units.iter().filter(|(name, _)| !self.asked_libraries.contains(*name) && is_there(name));
+        let mut left: Vec<_> = left.map(|(name, package)| (name.clone(), package.clone())).collect();
+        left.sort();
+        left.into_iter().try_for_each(|(name, package)| {
+            self.note(note::MACROS_UNLISTED, Some(package), None, &format!("nothing drove the library {name}"))
+        })
+    }
+
     /// The next library to drive. Asked for the first time, cargo has ended, so that all libraries are there.
     pub(super) fn next_job(&mut self) -> Option<Job> {
         if self.jobs.is_none() {
@@ -131,6 +146,9 @@ impl EventLoop<'_> {
         let id = unit.id;
         unit.doing = driving.driver.doing();
         let (finished, package) = (driving.driver.finished(), driving.driver.package().clone());
+        if driving.driver.listed.is_some() || driving.driver.unlisted.is_some() {
+            self.asked_libraries.insert(unit.name.clone());
+        }
         if let Some(count) = driving.driver.listed.take() {
             self.note(note::MACROS_LISTED, Some(package), Some(id), &format!("{count} macros"))?;
         } else if let Some(why) = driving.driver.unlisted.take() {
