@@ -2,6 +2,7 @@
 
 use std::fs::File;
 use std::io::{self, Write};
+use std::sync::atomic::{AtomicBool, Ordering};
 
 use crate::cli::{Color, Format};
 use crate::exit::ExitCode;
@@ -42,6 +43,15 @@ impl Teller {
     }
 }
 
+/// Whether somebody has begun to write to standard output. The thread that takes signals and the main thread could both
+/// want to: a reader gets the words of one.
+static SPOKEN: AtomicBool = AtomicBool::new(false);
+
+/// True for the first who asks.
+fn speaks_first() -> bool {
+    !SPOKEN.swap(true, Ordering::SeqCst)
+}
+
 /// Writes every report that was asked for. The exit code is what the report comes to.
 pub(super) fn deliver(report: &Report, reporting: &Reporting, teller: &Teller) -> ExitCode {
     for (format, file) in &reporting.outputs {
@@ -51,6 +61,9 @@ pub(super) fn deliver(report: &Report, reporting: &Reporting, teller: &Teller) -
         }
     }
     let mut out = anstream::AutoStream::new(io::stdout(), teller.choice);
+    if !speaks_first() {
+        return ExitCode::Internal;
+    }
     match teller.write(report, reporting.format, teller.color, &mut out) {
         Ok(()) => ExitCode::of_run(report.worst(), report.is_complete(), reporting.fail_on),
         Err(_) => ExitCode::Internal,
@@ -61,6 +74,7 @@ pub(super) fn deliver(report: &Report, reporting: &Reporting, teller: &Teller) -
 pub(super) fn fail(teller: &Teller, code: ExitCode, message: String, hint: Option<String>) -> ExitCode {
     let error = ReportError { code: code.name().to_owned(), message, hint };
     let _ = match teller.format {
+        Format::Json if !speaks_first() => return code,
         Format::Json => report::json_error(&error, &mut io::stdout().lock()),
         Format::Human => complain(&error, teller),
     };

@@ -232,6 +232,6 @@ fn step(notification: &Notification) -> Step {
 impl Unit {
     /// True where rustc runs, and with it macros.
     pub(in crate::supervisor) fn compiles(&self) -> bool {
-        !matches!(self.kind, UnitKind::RunBuildScript | UnitKind::SelfTest)
+        !matches!(self.kind, UnitKind::RunBuildScript | UnitKind::DriveMacros | UnitKind::SelfTest)
     }
 }
