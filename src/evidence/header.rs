@@ -8,9 +8,9 @@ use crate::ids::{PackageId, Sha256Digest};
 /// What was examined, by what, under which layers.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 pub struct Header {
-    /// Always [`FORMAT`].
+    /// Always [`FORMAT`](super::line::FORMAT).
     pub format: String,
-    /// The format's version, [`VERSION`] when written.
+    /// The format's version, [`VERSION`](super::line::VERSION) when written.
     pub version: u32,
     /// The program that wrote the file.
     pub tool: Tool,
