@@ -109,7 +109,7 @@ fn the_table_of_system_calls_is_on_a_page() {
     page(
         "system-calls.md",
         &format!(
-            "# System calls\n\n<!-- Made from src/sandbox/table.rs by tests/docs.rs; do not edit. -->\n\n\
+            "# System calls\n\n<!-- Made from src/sandbox/table/ by tests/docs.rs; do not edit. -->\n\n\
              What filter U does with each system call of x86-64 (numbers up to Linux 6.17). A number that is not in the\n\
              table, and every call by another architecture's table, is recorded and answered ENOSYS. *Behind it* is the\n\
              layer that bounds the call if the answer were to continue, whatever the arguments are by then.\n\n\

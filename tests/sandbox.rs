@@ -23,6 +23,7 @@ mod sandbox {
     mod decoys;
     mod depth;
     mod detours;
+    mod drive;
     mod ends;
     mod files;
     mod graph;

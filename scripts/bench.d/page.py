@@ -114,7 +114,7 @@ def page(rows):
         "",
         "*Plain* is `cargo check --offline` of the very project that the sandbox builds (the graph, and the programs that make its macros "
         "run), with the same cargo, rustc, arguments and number of jobs, in a fresh target folder in memory. *Build* is the same in the "
-        "sandbox, from cargo's start to the end of the last process. *Whole* is the command `sandbox-check --offline` from its start to its "
+        "sandbox, from cargo's start to the end of the last process, with the driving of macros after it. *Whole* is the command `sandbox-check --offline` from its start to its "
         "end: resolving, unpacking, verifying, planning, the self-test, the build, judging. *Added CPU* is what the supervisor used, and "
         "the system time of the rest of the build beyond plain's, as a share of plain's CPU time. *strace* is plain cargo below `strace -f "
         "--seccomp-bpf` with the calls that are always notified. *Calls* are notifications.",

@@ -205,7 +205,7 @@ pub struct Fact {
     pub path: Option<Bytes>,
 }
 
-/// What came of driving one macro: how many inputs ended in which way.
+/// What came of driving one macro.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Driven {
     /// The last unit that it was driven in.
@@ -216,6 +216,14 @@ pub struct Driven {
     pub name: String,
     /// Which of the three kinds.
     pub kind: MacroKind,
+    /// What came of its inputs.
+    #[serde(flatten)]
+    pub inputs: DrivenInputs,
+}
+
+/// How many inputs of one macro ended in which way. All but `died`, `timed_out` and `skipped` is what the server said.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+pub struct DrivenInputs {
     /// It made tokens.
     pub clean: u32,
     /// It made tokens with `compile_error!` among them.
@@ -230,6 +238,13 @@ pub struct Driven {
     pub garbled: u32,
     /// It was not tried, after it had spoiled too much.
     pub skipped: u32,
+}
+
+impl DrivenInputs {
+    /// True if the macro ran to an end of its own with at least one input.
+    pub fn has_answered(&self) -> bool {
+        self.clean > 0 || self.refused > 0 || self.panicked > 0
+    }
 }
 
 /// The end of what was printed.
@@ -278,7 +293,7 @@ pub mod note {
     pub const MACRO_LOADED: &str = "macro-loaded";
     /// A driver listed the macros of `package`'s library; `text` says how many.
     pub const MACROS_LISTED: &str = "macros-listed";
-    /// A driver could not list them; `text` says why.
+    /// They were not all listed or driven; `text` says why.
     pub const MACROS_UNLISTED: &str = "macros-unlisted";
     /// A layer is missing and the user waived it; `text` names it.
     pub const LAYER_WAIVED: &str = "layer-waived";

@@ -69,6 +69,7 @@ pub(super) fn of(cx: &Context<'_>) -> Completeness {
     let mut reasons = Vec::new();
     evidence(cx, &mut reasons);
     orphans(cx, &mut reasons);
+    self_test(cx, &mut reasons);
     layers(cx, &mut reasons);
     notes(cx, &mut reasons);
     for unit in cx.units.0.values() {
@@ -115,6 +116,19 @@ fn orphans(cx: &Context<'_>, reasons: &mut Vec<Reason>) {
     let lost = cx.log.attempts().filter(|attempt| !started.contains(&attempt.unit)).count();
     if lost > 0 {
         reasons.push(of_run("evidence-lost", format!("{lost} attempts belong to no unit that is known")));
+    }
+}
+
+/// The proof that the layers hold counts only if it came to its own end.
+fn self_test(cx: &Context<'_>, reasons: &mut Vec<Reason>) {
+    let proof = cx.log.lines.iter().find_map(|line| match line {
+        Line::UnitStart(start) if start.kind == UnitKind::SelfTest => Some(start.unit),
+        _ => None,
+    });
+    let is_bad =
+        |line: &Line| matches!(line, Line::UnitEnd(end) if Some(end.unit) == proof && end.outcome != UnitOutcome::Ok);
+    if cx.log.lines.iter().any(is_bad) {
+        reasons.push(of_run("killed", "the self-test, which proves the layers, did not end by itself"));
     }
 }
 
@@ -313,6 +327,18 @@ mod tests {
         assert_eq!(judgement.completeness.is_complete(), judgement.completeness.reasons.is_empty());
         assert_ne!(judgement.verdict == Verdict::Pass, !judgement.completeness.is_complete());
         judgement.completeness.reasons.iter().map(|r| r.code).collect()
+    }
+
+    #[test]
+    fn a_self_test_that_was_ended_proves_nothing() {
+        let ended = |outcome| {
+            let log = LogBuilder::new()
+                .build_script("u", |u| u)
+                .rustc(UnitKind::SelfTest, |u| u.end(|end| end.outcome = outcome));
+            judge(&log.log(), &Policy::shipped()).completeness
+        };
+        assert!(ended(UnitOutcome::Ok).is_complete());
+        assert_eq!(ended(UnitOutcome::Killed).reasons[0].code, "killed");
     }
 
     #[test]

@@ -7,7 +7,9 @@ use serde::Serialize;
 use super::context::Context;
 use super::paths::contains;
 use crate::evidence::Bytes;
-use crate::evidence::line::{Depth, Driven, Line, MacroKind, MacroName, Package, UnitKind, UnitOutcome, note};
+use crate::evidence::line::{
+    Depth, Driven, DrivenInputs, Line, MacroKind, MacroName, Package, UnitKind, UnitOutcome, note,
+};
 use crate::ids::{PackageId, UnitId};
 
 /// What was exercised.
@@ -48,7 +50,7 @@ pub struct MacroLibraries {
     pub by_name: Vec<MacroCoverage>,
 }
 
-/// How many inputs of one macro ended in which way.
+/// What came of one macro that was driven.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize)]
 pub struct MacroCoverage {
     /// Whose macro it is.
@@ -57,42 +59,19 @@ pub struct MacroCoverage {
     pub name: String,
     /// Which of the three kinds.
     pub kind: MacroKind,
-    /// It made tokens.
-    pub clean: u32,
-    /// It made tokens with `compile_error!` among them.
-    pub refused: u32,
-    /// It panicked.
-    pub panicked: u32,
-    /// It ended its server.
-    pub died: u32,
-    /// It made no answer in time.
-    pub timed_out: u32,
-    /// The server's answer was none.
-    pub garbled: u32,
-    /// It was not tried, after it had spoiled too much.
-    pub skipped: u32,
+    /// What came of its inputs.
+    #[serde(flatten)]
+    pub inputs: DrivenInputs,
 }
 
 impl MacroCoverage {
     fn new(driven: &Driven) -> Self {
-        let Driven { package, name, kind, clean, refused, panicked, died, timed_out, garbled, skipped, .. } = driven;
         Self {
-            package: package.to_string(),
-            name: Bytes::from(name.as_str()).to_string(),
-            kind: *kind,
-            clean: *clean,
-            refused: *refused,
-            panicked: *panicked,
-            died: *died,
-            timed_out: *timed_out,
-            garbled: *garbled,
-            skipped: *skipped,
+            package: driven.package.to_string(),
+            name: Bytes::from(driven.name.as_str()).to_string(),
+            kind: driven.kind,
+            inputs: driven.inputs,
         }
-    }
-
-    /// True if it ran to an end of its own with at least one input.
-    pub fn has_answered(&self) -> bool {
-        self.clean > 0 || self.refused > 0 || self.panicked > 0
     }
 }
 
@@ -127,7 +106,7 @@ pub(super) fn of(cx: &Context<'_>) -> Coverage {
         libraries.driven = count(parts.filter(|package| is_listed(cx, &package.id)).count());
         libraries.by_name = driven(cx);
         libraries.macros = count(libraries.by_name.len());
-        libraries.expanded = Some(count(libraries.by_name.iter().filter(|name| name.has_answered()).count()));
+        libraries.expanded = Some(count(libraries.by_name.iter().filter(|name| name.inputs.has_answered()).count()));
     } else {
         libraries.macros = count(driven_macros.len());
         libraries.expanded = expanded(cx, &consumers, &driven_macros);

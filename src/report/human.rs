@@ -12,7 +12,7 @@ use anstyle::{AnsiColor, Style};
 use super::{EnforcementStatus, Report, ReportArtifact, ReportError, ReportFinding, ReportPackage};
 use crate::evidence::Bytes;
 use crate::evidence::captured::SUFFIX;
-use crate::evidence::line::{Captured, Depth, Integrity, LayerStatus, PolicyRecord, UnitKind};
+use crate::evidence::line::{Captured, Depth, DrivenInputs, Integrity, LayerStatus, PolicyRecord, UnitKind};
 use crate::judge::{MacroCoverage, Seen, Verdict};
 use crate::policy::Severity;
 
@@ -305,13 +305,13 @@ impl Page {
     /// Macros that ended their driver, kept it waiting or answered nonsense.
     fn spoilt(&mut self, macros: &[MacroCoverage]) {
         const SHOWN: usize = 8;
-        let named = |count: fn(&MacroCoverage) -> u32| -> Vec<&str> {
-            macros.iter().filter(|m| count(m) > 0).map(|m| m.name.as_str()).collect()
+        let named = |count: fn(&DrivenInputs) -> u32| -> Vec<&str> {
+            macros.iter().filter(|m| count(&m.inputs) > 0).map(|m| m.name.as_str()).collect()
         };
         let ways = [
-            ("ended", named(|m| m.died)),
-            ("kept waiting", named(|m| m.timed_out)),
-            ("confused", named(|m| m.garbled)),
+            ("ended", named(|inputs| inputs.died)),
+            ("kept waiting", named(|inputs| inputs.timed_out)),
+            ("confused", named(|inputs| inputs.garbled)),
         ];
         for (way, names) in ways.into_iter().filter(|(_, names)| !names.is_empty()) {
             let more = names.len().checked_sub(SHOWN).filter(|more| *more > 0);

@@ -12,7 +12,7 @@ use std::time::{Duration, Instant, SystemTime, UNIX_EPOCH};
 use nix::sys::signal::{Signal, kill};
 use nix::unistd::Pid;
 use sandbox_check::evidence::EvidenceLog;
-use sandbox_check::evidence::line::Integrity;
+use sandbox_check::evidence::line::{DrivenInputs, Integrity};
 use sandbox_check::judge::Verdict;
 use sandbox_check::policy::Policy;
 use sandbox_check::report::Report;
@@ -163,7 +163,17 @@ fn hold_log(subject: &Subject, context: &str) -> Option<Verdict> {
     assert!(report.is_complete() <= closed, "{context}: a log that was cut off is complete");
     if report.is_complete() {
         let lines: Vec<Value> = text.lines().map(|line| serde_json::from_str(line).unwrap()).collect();
-        let ends = lines.iter().filter(|line| line["line"] == "unit-end");
+        // A driver whose server was ended goes on with another one, and tells of the input that was lost.
+        let goes_on = |end: &&Value| {
+            let of = |line: &&Value| line["unit"] == end["unit"] && line["kind"] == "drive-macros";
+            end["outcome"] == "signalled" && lines.iter().any(|line| of(&line))
+        };
+        for driven in &report.coverage.macro_libraries.by_name {
+            let DrivenInputs { clean, refused, panicked, died, timed_out, garbled, skipped } = driven.inputs;
+            let inputs = clean + refused + panicked + died + timed_out + garbled + skipped;
+            assert_eq!(inputs, 14, "{context}: complete, and not every input is accounted for");
+        }
+        let ends = lines.iter().filter(|line| line["line"] == "unit-end").filter(|end| !goes_on(end));
         assert!(ends.clone().all(|end| end["outcome"] == "ok"), "{context}: complete with a unit that failed");
         let told = lines.iter().any(|line| self::text(&line["object"]["path"]) == "/probe/end=1");
         assert!(told, "{context}: complete without the end of the build script");

@@ -18,7 +18,7 @@ use serde_json::json;
 
 use self::answer::Answer;
 use self::shapes::Shape;
-use crate::evidence::line::{Driven, MacroKind, MacroName};
+use crate::evidence::line::{Driven, DrivenInputs, MacroKind, MacroName};
 use crate::ids::{PackageId, UnitId};
 
 /// Versions of the protocol that are spoken here (`ApiVersionCheck`): rustc 1.85 has 5, rustc 1.95 has 6.
@@ -51,20 +51,10 @@ pub(super) struct Job {
     macros: Option<Vec<MacroName>>,
     /// The macro, and the input.
     at: (usize, usize),
-    tally: Tally,
-    servers: u32,
-}
-
-/// What came of one macro so far.
-#[derive(Debug, Default)]
-struct Tally {
-    clean: u32,
-    refused: u32,
-    panicked: u32,
-    died: u32,
-    timed_out: u32,
-    garbled: u32,
+    /// What came of the macro so far, and what it made.
+    tally: DrivenInputs,
     output: String,
+    servers: u32,
 }
 
 /// A macro that was driven, and what it made.
@@ -124,8 +114,8 @@ pub(super) struct Driver {
 
 impl Job {
     pub(super) fn new(package: PackageId, name: String, library: String, consumer: String) -> Self {
-        let (macros, at, tally) = (None, (0, 0), Tally::default());
-        Self { package, name, library, consumer, macros, at, tally, servers: 0 }
+        let (macros, at, tally, output) = (None, (0, 0), DrivenInputs::default(), String::new());
+        Self { package, name, library, consumer, macros, at, tally, output, servers: 0 }
     }
 }
 
@@ -200,13 +190,13 @@ impl Driver {
             }
             (Expects::Expansion, Some(Answer::ExpandMacro(expanded))) => {
                 self.expects = Expects::Sync;
-                let tally = &mut self.job.tally;
+                let Job { tally, output, .. } = &mut self.job;
                 match expanded {
                     Ok(tree) => {
-                        let room = LONGEST_OUTPUT.saturating_sub(tally.output.len());
-                        tally.output.push_str(&tree.render(room));
+                        let room = LONGEST_OUTPUT.saturating_sub(output.len());
+                        output.push_str(&tree.render(room));
                         if room > 0 {
-                            tally.output.push('\n');
+                            output.push('\n');
                         }
                         if tree.names("compile_error") { tally.refused += 1 } else { tally.clean += 1 }
                     }
@@ -299,22 +289,12 @@ impl Driver {
     /// The macro gets no further input.
     fn finish_macro(&mut self) {
         let Some(name) = self.current().cloned() else { return };
-        let Tally { clean, refused, panicked, died, timed_out, garbled, output } = std::mem::take(&mut self.job.tally);
-        let inputs = clean + refused + panicked + died + timed_out + garbled;
-        let all = u32::try_from(self.shapes.len()).unwrap_or(u32::MAX);
-        let line = Driven {
-            unit: self.unit,
-            package: self.job.package.clone(),
-            name: name.name,
-            kind: name.kind,
-            clean,
-            refused,
-            panicked,
-            died,
-            timed_out,
-            garbled,
-            skipped: all.saturating_sub(inputs),
-        };
+        let mut inputs = std::mem::take(&mut self.job.tally);
+        let output = std::mem::take(&mut self.job.output);
+        let tried = u32::try_from(self.job.at.1).unwrap_or(u32::MAX);
+        inputs.skipped = u32::try_from(self.shapes.len()).unwrap_or(u32::MAX).saturating_sub(tried);
+        let package = self.job.package.clone();
+        let line = Driven { unit: self.unit, package, name: name.name, kind: name.kind, inputs };
         self.finished.push(Finished { line, output });
         self.job.at = (self.job.at.0 + 1, 0);
         self.choose_shapes();
@@ -375,8 +355,8 @@ mod tests {
             assert_eq!(next == Next::Finish, round == 9, "{next:?}");
         }
         let finished = driver.finished();
-        let line = &finished[0].line;
-        assert_eq!((line.clean, line.panicked, line.skipped, finished.len()), (9, 1, 0, 1));
+        let inputs = finished[0].line.inputs;
+        assert_eq!((inputs.clean, inputs.panicked, inputs.skipped, finished.len()), (9, 1, 0, 1));
         assert!(driver.into_rest().is_none());
     }
 
@@ -400,13 +380,13 @@ mod tests {
             assert_eq!(driver.lose(Loss::Died), Next::GiveUp);
             driver.expects = Expects::Expansion;
         }
-        let line = driver.finished().remove(0).line;
-        assert_eq!((line.died, line.skipped), (3, 7));
+        let inputs = driver.finished().remove(0).line.inputs;
+        assert_eq!((inputs.died, inputs.skipped), (3, 7));
 
         let mut driver = listed();
         driver.lose(Loss::TimedOut);
-        let line = driver.finished().remove(0).line;
-        assert_eq!((line.timed_out, line.skipped), (1, 9));
+        let inputs = driver.finished().remove(0).line.inputs;
+        assert_eq!((inputs.timed_out, inputs.skipped), (1, 9));
         assert!(driver.into_rest().is_none());
     }
 

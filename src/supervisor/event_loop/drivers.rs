@@ -40,9 +40,12 @@ impl EventLoop<'_> {
         let is_there = |name: &str| std::fs::symlink_metadata(deps.join(format!("lib{name}.so"))).is_ok();
         let left = self.macro_units.iter().filter(|(name, _)| !self.asked_libraries.contains(*name) && is_there(name));
         let mut left: Vec<_> = left.map(|(name, package)| (name.clone(), package.clone())).collect();
+        let begun = self.jobs.iter().flatten().map(|job| (job.name.clone(), job.package.clone()));
+        left.extend(begun);
         left.sort();
+        left.dedup();
         left.into_iter().try_for_each(|(name, package)| {
-            self.note(note::MACROS_UNLISTED, Some(package), None, &format!("nothing drove the library {name}"))
+            self.note(note::MACROS_UNLISTED, Some(package), None, &format!("nothing drove all of the library {name}"))
         })
     }
 
@@ -198,8 +201,16 @@ impl EventLoop<'_> {
         waiting.filter(|driving| driving.driver.doing().is_some()).map(|driving| driving.driver.deadline).min()
     }
 
-    /// The unit has ended: what is left of its library goes to another one.
-    pub(super) fn end_driving(&mut self, number: u32) -> Result<()> {
+    /// The unit has ended: what is left of its library goes to another one. A shim ends without a word only when
+    /// somebody else ended it.
+    pub(super) fn end_driving(&mut self, number: u32, has_told: bool) -> Result<()> {
+        if !has_told
+            && let Some(unit) =
+                self.shims.get(&number).filter(|shim| shim.driving.is_some()).and_then(|s| s.unit.as_ref())
+        {
+            let (id, package) = (unit.id, unit.package.clone());
+            self.note(note::MACROS_UNLISTED, package, Some(id), "its driver was ended, and not by a macro")?;
+        }
         if let Some(driving) = self.shims.get_mut(&number).and_then(|shim| shim.driving.as_mut()) {
             driving.driver.lose(Loss::Died);
             if let Some(output) = driving.output.take() {

@@ -272,7 +272,8 @@ impl EventLoop<'_> {
         if shim.channel.is_some() || listens {
             return Ok(());
         }
-        self.end_driving(number)?;
+        let has_told = self.shims.get(&number).is_some_and(|shim| matches!(shim.ended, Some(Ended::Told(_))));
+        self.end_driving(number, has_told)?;
         let (outcome, code, end) = match self.shims.get_mut(&number).and_then(|shim| shim.ended.take()) {
             Some(Ended::Told(end)) => {
                 let (outcome, code) = outcome_of(end.status);

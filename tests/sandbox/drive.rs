@@ -1,0 +1,92 @@
+//! Macro libraries alone in a server: whose attempt it is, during what, and what a library that spoils its server costs.
+
+use serde_json::Value;
+
+use crate::support::sandboxed::{Run, Subject, text};
+
+fn driven(source: &str) -> Run {
+    let subject = Subject::new("drives").manifest("[lib]\nproc-macro = true").file("src/lib.rs", source);
+    // Nothing but the drivers uses the macros: a rustc would wait for one that never returns.
+    subject.read(&subject.command().args(["--depth", "build"]).output().unwrap())
+}
+
+fn inputs(run: &Run, name: &str) -> Value {
+    run.of("driven").find(|line| line["name"] == name).unwrap_or_else(|| panic!("{name} was not driven")).clone()
+}
+
+#[test]
+fn an_attempt_of_a_driven_macro_names_the_library_and_the_request() {
+    let run = driven(
+        r#"
+        #[proc_macro_derive(Looks)]
+        pub fn looks(_: proc_macro::TokenStream) -> proc_macro::TokenStream {
+            let _ = std::fs::File::open("/marked/by-the-macro");
+            proc_macro::TokenStream::new()
+        }
+        "#,
+    );
+    let unit = run.unit("drive-macros", "drives");
+    let marked = |line: &&Value| line["object"]["path"] == "/marked/by-the-macro" && line["unit"] == unit;
+    let attempts: Vec<_> = run.of("attempt").filter(marked).collect();
+    assert_eq!(attempts.len(), 1, "{attempts:#?}");
+    let attempt = attempts[0];
+    assert_eq!((&attempt["via"], &attempt["package"]), (&"driver".into(), &"drives@0.1.0".into()));
+    assert_eq!(attempt["during"], "derive Looks on unit struct");
+    assert_eq!((inputs(&run, "Looks")["clean"].as_u64(), run.end_of(unit)["outcome"].as_str()), (Some(10), Some("ok")));
+    let counts = &run.of("totals").next().unwrap()["counts"];
+    assert_eq!(counts[attempt["seq"].to_string()], 10, "once for each input");
+}
+
+#[test]
+fn a_macro_that_spoils_its_server_costs_its_own_inputs_and_no_other_macros() {
+    let run = driven(
+        r##"
+        use proc_macro::TokenStream;
+        #[proc_macro]
+        pub fn ends(_: TokenStream) -> TokenStream { std::process::exit(0) }
+        #[proc_macro]
+        pub fn panics(_: TokenStream) -> TokenStream { panic!("no") }
+        #[proc_macro]
+        pub fn speaks(_: TokenStream) -> TokenStream {
+            println!("{}", r#"{"ApiVersionCheck":6}"#);
+            TokenStream::new()
+        }
+        #[proc_macro]
+        pub fn waits(_: TokenStream) -> TokenStream { loop { std::thread::sleep(std::time::Duration::from_secs(60)) } }
+        #[proc_macro]
+        pub fn works(_: TokenStream) -> TokenStream { "fn made() {}".parse().unwrap() }
+        "##,
+    );
+    let counts = |name: &str| {
+        let line = inputs(&run, name);
+        ["clean", "panicked", "died", "timed_out", "garbled", "skipped"].map(|way| line[way].as_u64().unwrap())
+    };
+    assert_eq!(counts("ends"), [0, 0, 3, 0, 0, 11]);
+    assert_eq!(counts("panics"), [0, 14, 0, 0, 0, 0]);
+    assert_eq!(counts("speaks"), [0, 0, 0, 0, 3, 11]);
+    assert_eq!(counts("waits"), [0, 0, 0, 1, 0, 13]);
+    assert_eq!(counts("works"), [14, 0, 0, 0, 0, 0]);
+    let made = run.of("artifact").find(|line| line["what"] == "expansion" && line["path"] == "works");
+    assert!(made.is_some_and(|line| line["size"].as_u64() > Some(0)), "{made:?}");
+}
+
+#[test]
+fn a_library_that_ends_its_server_while_it_is_loaded_is_undriven() {
+    let run = driven(
+        r#"
+        extern "C" fn at_load() {
+            if std::env::var_os("RUST_ANALYZER_INTERNALS_DO_NOT_USE").is_some() { std::process::exit(0) }
+        }
+        #[used]
+        #[link_section = ".init_array"]
+        static AT_LOAD: extern "C" fn() = at_load;
+        #[proc_macro]
+        pub fn nothing(_: proc_macro::TokenStream) -> proc_macro::TokenStream { proc_macro::TokenStream::new() }
+        "#,
+    );
+    let reasons = run.report["completeness"]["reasons"].as_array().unwrap();
+    let undriven: Vec<_> = reasons.iter().filter(|reason| reason["code"] == "undriven").collect();
+    assert_eq!(undriven.len(), 1, "{reasons:#?}");
+    assert_eq!(text(&undriven[0]["text"]), "the library ended its driver while it was loaded");
+    assert_ne!(run.report["verdict"], "pass");
+}
