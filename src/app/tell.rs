@@ -5,6 +5,7 @@ use std::io::{self, Write};
 
 use crate::cli::{Color, Format};
 use crate::exit::ExitCode;
+use crate::policy::Severity;
 use crate::report::{self, HumanOptions, Report, ReportError};
 use crate::settings::Reporting;
 
@@ -34,9 +35,14 @@ impl Teller {
         Self { format, width, color: true, choice: anstream::AutoStream::choice(&io::stdout()) }
     }
 
-    fn write(self, report: &Report, format: Format, color: bool, out: &mut impl Write) -> io::Result<()> {
+    fn write(self, report: &Report, asked: (Format, Severity), color: bool, out: &mut impl Write) -> io::Result<()> {
+        let (format, fail_on) = asked;
         match format {
             Format::Json => report::json(report, out),
+            Format::Ndjson => report::ndjson(report, out),
+            Format::Sarif => report::sarif(report, out),
+            Format::Junit => report::junit(report, fail_on, out),
+            Format::Markdown => report::markdown(report, out),
             Format::Human => report::human(report, HumanOptions { width: self.width, color }, out),
         }
     }
@@ -45,13 +51,14 @@ impl Teller {
 /// Writes every report that was asked for. The exit code is what the report comes to.
 pub(super) fn deliver(report: &Report, reporting: &Reporting, teller: &Teller) -> ExitCode {
     for (format, file) in &reporting.outputs {
-        let written = File::create(file).and_then(|mut out| teller.write(report, *format, false, &mut out));
+        let written =
+            File::create(file).and_then(|mut out| teller.write(report, (*format, reporting.fail_on), false, &mut out));
         if let Err(error) = written {
             return fail(teller, ExitCode::Internal, format!("failed to write {}: {error}", file.display()), None);
         }
     }
     let mut out = anstream::AutoStream::new(io::stdout(), teller.choice);
-    match teller.write(report, reporting.format, teller.color, &mut out) {
+    match teller.write(report, (reporting.format, reporting.fail_on), teller.color, &mut out) {
         Ok(()) => ExitCode::of_run(report.worst(), report.is_complete(), reporting.fail_on),
         Err(_) => ExitCode::Internal,
     }
@@ -62,7 +69,7 @@ pub(super) fn fail(teller: &Teller, code: ExitCode, message: String, hint: Optio
     let error = ReportError { code: code.name().to_owned(), message, hint };
     let _ = match teller.format {
         Format::Json => report::json_error(&error, &mut io::stdout().lock()),
-        Format::Human => complain(&error, teller),
+        _ => complain(&error, teller),
     };
     code
 }
