@@ -203,7 +203,7 @@ pub enum Format {
     Ndjson,
     /// SARIF 2.1.0, for code scanning
     Sarif,
-    /// JUnit XML, for test views
+    /// XML for test views
     Junit,
     /// For the summary of a job
     Markdown,

@@ -1,4 +1,4 @@
-//! JUnit XML, for test views: a package is a test case.
+//! `JUnit` XML, for test views: a package is a test case.
 
 use std::io::{self, Write};
 

@@ -4,6 +4,7 @@
 //! brackets and braces escaped as the standard says.
 
 use std::cmp::Reverse;
+use std::fmt::Write as _;
 use std::io::{self, Write};
 
 use serde_json::{Value, json};
@@ -170,7 +171,7 @@ pub(super) fn purl(id: &str) -> String {
         if byte.is_ascii_alphanumeric() || b"-._~@".contains(&byte) {
             purl.push(char::from(byte));
         } else {
-            purl.push_str(&format!("%{byte:02X}"));
+            let _ = write!(purl, "%{byte:02X}");
         }
     }
     purl
