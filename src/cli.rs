@@ -137,8 +137,8 @@ pub struct DoctorArgs {
     #[command(flatten)]
     pub features: FeatureArgs,
     /// What goes to standard output
-    #[arg(long, value_enum, default_value_t = Format::Human, help_heading = "Reports")]
-    pub format: Format,
+    #[arg(long, value_enum, default_value_t = PlainFormat::Human, help_heading = "Reports")]
+    pub format: PlainFormat,
     /// What the build gets.
     #[command(flatten)]
     pub build: BuildArgs,
@@ -199,6 +199,32 @@ pub enum Format {
     Human,
     /// For programs; docs/report.schema.json
     Json,
+    /// One finding a line, then the run
+    Ndjson,
+    /// SARIF 2.1.0, for code scanning
+    Sarif,
+    /// XML for test views
+    Junit,
+    /// For the summary of a job
+    Markdown,
+}
+
+/// Forms of what is no report on packages.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, ValueEnum)]
+pub enum PlainFormat {
+    /// For people; not stable
+    Human,
+    /// For programs
+    Json,
+}
+
+impl From<PlainFormat> for Format {
+    fn from(format: PlainFormat) -> Self {
+        match format {
+            PlainFormat::Human => Self::Human,
+            PlainFormat::Json => Self::Json,
+        }
+    }
 }
 
 /// How much is built.

@@ -7,6 +7,7 @@ use std::fs;
 use std::path::{Path, PathBuf};
 use std::time::{SystemTime, UNIX_EPOCH};
 
+use clap::ValueEnum as _;
 use etcetera::BaseStrategy as _;
 
 use crate::acquire::{AcquireSettings, Request};
@@ -287,15 +288,11 @@ fn output(text: &str) -> Result<(Format, PathBuf), SettingsError> {
     let wrong = || {
         SettingsError::new(
             format!("--output {text}: not FORMAT=FILE"),
-            "write --output json=FILE or --output human=FILE",
+            "write --output json=FILE; the formats are human, json, ndjson, sarif, junit and markdown",
         )
     };
     let (format, file) = text.split_once('=').ok_or_else(wrong)?;
-    let format = match format {
-        "human" => Format::Human,
-        "json" => Format::Json,
-        _ => return Err(wrong()),
-    };
+    let format = Format::from_str(format, false).map_err(|_| wrong())?;
     if file.is_empty() { Err(wrong()) } else { Ok((format, PathBuf::from(file))) }
 }
 
@@ -327,6 +324,10 @@ mod tests {
     #[test]
     fn outputs_name_a_format_and_a_file() {
         assert_eq!(output("json=a=b").unwrap(), (Format::Json, PathBuf::from("a=b")));
+        for format in Format::value_variants() {
+            let name = format.to_possible_value().unwrap();
+            assert_eq!(output(&format!("{}=a", name.get_name())).unwrap().0, *format);
+        }
         for wrong in ["json", "json=", "xml=a"] {
             output(wrong).unwrap_err();
         }

@@ -295,7 +295,7 @@ fn report_broken_run(
     let error = ReportError { code: code.name().to_owned(), message, hint };
     report.error = Some(error.clone());
     deliver(&report, &settings.reporting, teller);
-    if teller.format == Format::Human {
+    if teller.format != Format::Json {
         let _ = complain(&error, teller);
     }
     code

@@ -71,7 +71,7 @@ struct ToldInstall {
 
 /// Runs the doctor.
 pub(super) fn run(args: &DoctorArgs) -> ExitCode {
-    let teller = Teller::new(args.format, args.tone.color);
+    let teller = Teller::new(args.format.into(), args.tone.color);
     let signals = match watch(teller) {
         Ok(signals) => signals,
         Err(code) => return code,
@@ -142,7 +142,7 @@ fn check_args(args: &DoctorArgs, target: String) -> CheckArgs {
     CheckArgs {
         target: Some(target),
         features: args.features.clone(),
-        reports: ReportArgs { format: args.format, output: Vec::new(), policy: None, fail_on: FailOn::Medium },
+        reports: ReportArgs { format: args.format.into(), output: Vec::new(), policy: None, fail_on: FailOn::Medium },
         evidence: None,
         build: args.build.clone(),
         fresh: true,
@@ -208,7 +208,7 @@ fn tell(told: &Told, teller: &Teller, code: ExitCode) -> ExitCode {
     let mut out = io::stdout().lock();
     let written = match teller.format {
         Format::Json => serde_json::to_writer_pretty(&mut out, told).map_err(io::Error::from),
-        Format::Human => out.write_all(human(told).as_bytes()),
+        _ => out.write_all(human(told).as_bytes()),
     };
     let ended = if teller.format == Format::Json { writeln!(out) } else { Ok(()) };
     if written.and(ended).is_ok() { code } else { ExitCode::Internal }

@@ -6,6 +6,7 @@ use std::sync::atomic::{AtomicBool, Ordering};
 
 use crate::cli::{Color, Format};
 use crate::exit::ExitCode;
+use crate::policy::Severity;
 use crate::report::{self, HumanOptions, Report, ReportError};
 use crate::settings::Reporting;
 
@@ -35,9 +36,14 @@ impl Teller {
         Self { format, width, color: true, choice: anstream::AutoStream::choice(&io::stdout()) }
     }
 
-    fn write(self, report: &Report, format: Format, color: bool, out: &mut impl Write) -> io::Result<()> {
+    fn write(self, report: &Report, asked: (Format, Severity), color: bool, out: &mut impl Write) -> io::Result<()> {
+        let (format, fail_on) = asked;
         match format {
             Format::Json => report::json(report, out),
+            Format::Ndjson => report::ndjson(report, out),
+            Format::Sarif => report::sarif(report, out),
+            Format::Junit => report::junit(report, fail_on, out),
+            Format::Markdown => report::markdown(report, out),
             Format::Human => report::human(report, HumanOptions { width: self.width, color }, out),
         }
     }
@@ -55,7 +61,8 @@ fn speaks_first() -> bool {
 /// Writes every report that was asked for. The exit code is what the report comes to.
 pub(super) fn deliver(report: &Report, reporting: &Reporting, teller: &Teller) -> ExitCode {
     for (format, file) in &reporting.outputs {
-        let written = File::create(file).and_then(|mut out| teller.write(report, *format, false, &mut out));
+        let written =
+            File::create(file).and_then(|mut out| teller.write(report, (*format, reporting.fail_on), false, &mut out));
         if let Err(error) = written {
             return fail(teller, ExitCode::Internal, format!("failed to write {}: {error}", file.display()), None);
         }
@@ -64,7 +71,7 @@ pub(super) fn deliver(report: &Report, reporting: &Reporting, teller: &Teller) -
     if !speaks_first() {
         return ExitCode::Internal;
     }
-    match teller.write(report, reporting.format, teller.color, &mut out) {
+    match teller.write(report, (reporting.format, reporting.fail_on), teller.color, &mut out) {
         Ok(()) => ExitCode::of_run(report.worst(), report.is_complete(), reporting.fail_on),
         Err(_) => ExitCode::Internal,
     }
@@ -76,7 +83,7 @@ pub(super) fn fail(teller: &Teller, code: ExitCode, message: String, hint: Optio
     let _ = match teller.format {
         Format::Json if !speaks_first() => return code,
         Format::Json => report::json_error(&error, &mut io::stdout().lock()),
-        Format::Human => complain(&error, teller),
+        _ => complain(&error, teller),
     };
     code
 }

@@ -39,8 +39,14 @@ pub fn json_error(error: &ReportError, writer: &mut impl Write) -> io::Result<()
     object(&OnlyError { format: FORMAT, version: VERSION, tool: this_tool(), error: &error }, writer)
 }
 
-fn object(value: &impl Serialize, writer: &mut impl Write) -> io::Result<()> {
-    let text = serde_json::to_string_pretty(&value)?;
+pub(super) fn object(value: &impl Serialize, writer: &mut impl Write) -> io::Result<()> {
+    let mut safe = escaped(&serde_json::to_string_pretty(&value)?);
+    safe.push('\n');
+    writer.write_all(safe.as_bytes())
+}
+
+/// The same JSON, of printable characters and line ends only.
+pub(super) fn escaped(text: &str) -> String {
     let mut safe = String::with_capacity(text.len() + 1);
     for c in text.chars() {
         if c == '\n' || is_printable(c) {
@@ -50,8 +56,7 @@ fn object(value: &impl Serialize, writer: &mut impl Write) -> io::Result<()> {
             safe.extend(c.encode_utf16(&mut [0; 2]).iter().map(|unit| format!("\\u{unit:04x}")));
         }
     }
-    safe.push('\n');
-    writer.write_all(safe.as_bytes())
+    safe
 }
 
 #[cfg(test)]

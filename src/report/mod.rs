@@ -9,10 +9,18 @@ mod date;
 mod explain;
 mod human;
 mod json;
+mod junit;
+mod markdown;
+mod ndjson;
+mod sarif;
 
 pub use explain::{ExplainError, explain, explain_all};
 pub use human::{HumanOptions, human, human_error, human_warning};
 pub use json::{SCHEMA, json, json_error};
+pub use junit::junit;
+pub use markdown::markdown;
+pub use ndjson::ndjson;
+pub use sarif::sarif;
 
 use serde::Serialize;
 use serde_json::Value;

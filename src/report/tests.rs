@@ -1,5 +1,7 @@
 //! Snapshots of both faces of a report, and the schema held against all of them.
 
+mod formats;
+
 use super::*;
 use crate::evidence::line::{Captured, LayerStatus, UnitKind, note};
 use crate::evidence::testing::{CONSUMER, HOME, LogBuilder, OUT, SCRIPT, text_of};

@@ -1,0 +1,89 @@
+//! `JUnit` XML, for test views: a package is a test case.
+
+use std::io::{self, Write};
+
+use super::{Report, ReportPackage};
+use crate::evidence::bytes::is_printable;
+use crate::policy::Severity;
+
+/// Writes a test suite. A package fails by its findings of `fail_on` or worse; an incomplete run is an error of its own case.
+pub fn junit(report: &Report, fail_on: Severity, writer: &mut impl Write) -> io::Result<()> {
+    let cases: Vec<_> = report.packages.iter().map(|package| (package, failures(package, fail_on))).collect();
+    let failed = cases.iter().filter(|(_, failures)| !failures.is_empty()).count();
+    let errors = usize::from(!report.is_complete()) + usize::from(report.error.is_some());
+    let counts = format!("tests=\"{}\" failures=\"{failed}\" errors=\"{errors}\"", cases.len() + 2);
+    let suite = xml(&format!("sandbox-check {} {}", report.target.name, report.target.version));
+    writeln!(writer, "<?xml version=\"1.0\" encoding=\"UTF-8\"?>")?;
+    writeln!(writer, "<testsuites {counts}>\n  <testsuite name=\"{suite}\" {counts}>")?;
+    for (package, failures) in cases {
+        let problem = failures.first().map(|(kind, _)| ("failure", kind.as_str(), lines(&failures)));
+        case(&package.id, problem, writer)?;
+    }
+    let reasons: Vec<_> = report
+        .completeness
+        .reasons
+        .iter()
+        .map(|reason| {
+            let who = reason.package.as_ref().map_or(String::new(), |package| format!("{package}: "));
+            (reason.code.to_owned(), format!("{}: {who}{}", reason.code, reason.text))
+        })
+        .collect();
+    case("completeness", (!report.is_complete()).then(|| ("error", "incomplete", lines(&reasons))), writer)?;
+    let error = report.error.as_ref().map(|error| ("error", error.code.as_str(), error.message.clone()));
+    case("run", error, writer)?;
+    writeln!(writer, "  </testsuite>\n</testsuites>")
+}
+
+fn failures(package: &ReportPackage, fail_on: Severity) -> Vec<(String, String)> {
+    let counts = package.findings.iter().filter(|finding| finding.severity >= fail_on);
+    counts.map(|f| (f.code.to_owned(), format!("{} {}: {}", f.severity, f.code, f.summary))).collect()
+}
+
+fn lines(all: &[(String, String)]) -> String {
+    all.iter().map(|(_, text)| text.as_str()).collect::<Vec<_>>().join("\n")
+}
+
+fn case(name: &str, problem: Option<(&str, &str, String)>, writer: &mut impl Write) -> io::Result<()> {
+    let name = xml(name);
+    match problem {
+        None => writeln!(writer, "    <testcase classname=\"sandbox-check\" name=\"{name}\"/>"),
+        Some((element, kind, text)) => {
+            let first = xml(text.lines().next().unwrap_or_default());
+            writeln!(writer, "    <testcase classname=\"sandbox-check\" name=\"{name}\">")?;
+            writeln!(writer, "      <{element} type=\"{}\" message=\"{first}\">{}</{element}>", xml(kind), xml(&text))?;
+            writeln!(writer, "    </testcase>")
+        }
+    }
+}
+
+/// Text within an element or an attribute. What XML cannot hold is replaced.
+fn xml(text: &str) -> String {
+    let mut safe = String::with_capacity(text.len());
+    for c in text.chars() {
+        match c {
+            '&' => safe.push_str("&amp;"),
+            '<' => safe.push_str("&lt;"),
+            '>' => safe.push_str("&gt;"),
+            '"' => safe.push_str("&quot;"),
+            '\'' => safe.push_str("&apos;"),
+            '\n' => safe.push(c),
+            '\u{fffe}' | '\u{ffff}' => safe.push('\u{fffd}'),
+            c if is_printable(c) => safe.push(c),
+            _ => safe.push('\u{fffd}'),
+        }
+    }
+    safe
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn what_xml_obeys_or_cannot_hold_is_escaped() {
+        assert_eq!(
+            xml("<a b='\"'>&\u{1b}\u{fffe}\u{202e}"),
+            "&lt;a b=&apos;&quot;&apos;&gt;&amp;\u{fffd}\u{fffd}\u{fffd}"
+        );
+    }
+}

@@ -1,0 +1,87 @@
+//! Markdown, for the summary of a job. Every text that a package chose stands in a code span, where markdown obeys nothing.
+
+use std::fmt::Write as _;
+use std::io::{self, Write};
+
+use super::{Report, ReportFinding, ReportPackage, safe};
+
+/// Findings that are listed in all. A summary has one mebibyte on GitHub.
+const MOST_FINDINGS: usize = 200;
+/// Characters of one text.
+const LONGEST: usize = 600;
+
+/// Writes a summary.
+pub fn markdown(report: &Report, writer: &mut impl Write) -> io::Result<()> {
+    let mut text = String::new();
+    let target = span(&format!("{} {}", report.target.name, report.target.version));
+    let _ = writeln!(text, "## sandbox-check: {} {target}\n", report.verdict.as_str().to_uppercase());
+    let _ = writeln!(
+        text,
+        "{}\n",
+        if report.is_complete() { "Complete." } else { "**Incomplete**: not everything was seen." }
+    );
+    if let Some(error) = &report.error {
+        let _ = writeln!(text, "Error {}: {}\n", span(&error.code), span(&error.message));
+    }
+    let mut left = MOST_FINDINGS;
+    for package in report.packages.iter().filter(|package| !package.findings.is_empty()) {
+        findings(package, &mut left, &mut text);
+    }
+    if !report.completeness.reasons.is_empty() {
+        text.push_str("### Not seen\n\n");
+        for reason in report.completeness.reasons.iter().take(MOST_FINDINGS) {
+            let who = reason.package.as_ref().map_or(String::new(), |package| format!("{} ", span(package)));
+            let _ = writeln!(text, "- {} {who}{}", reason.code, span(&reason.text));
+        }
+        more(report.completeness.reasons.len().saturating_sub(MOST_FINDINGS), &mut text);
+        text.push('\n');
+    }
+    let _ = writeln!(text, "Policy {}. `sandbox-check explain CODE` tells what a code means.", span(&report.policy));
+    writer.write_all(text.as_bytes())
+}
+
+fn findings(package: &ReportPackage, left: &mut usize, text: &mut String) {
+    let _ = writeln!(text, "### {}: {}\n", span(&package.id), package.verdict);
+    let shown: Vec<&ReportFinding> = package.findings.iter().take(*left).collect();
+    *left = left.saturating_sub(shown.len());
+    for finding in &shown {
+        let _ = writeln!(text, "- **{}** {}: {}", finding.severity, finding.code, span(&finding.summary));
+    }
+    more(package.findings.len().saturating_sub(shown.len()), text);
+    text.push('\n');
+}
+
+fn more(count: usize, text: &mut String) {
+    if count > 0 {
+        let _ = writeln!(text, "- and {count} more; the format json has all");
+    }
+}
+
+/// A code span that no text can end: its fence is longer than every run of backticks in it.
+fn span(text: &str) -> String {
+    let text = safe(text);
+    let mut short: String = text.chars().take(LONGEST).collect();
+    if text.chars().nth(LONGEST).is_some() {
+        short.push('…');
+    }
+    if short.trim().is_empty() {
+        return "(empty)".to_owned();
+    }
+    let run = short.split(|c| c != '`').map(str::len).max().unwrap_or(0);
+    let fence = "`".repeat(run + 1);
+    // Blanks beside the fence are not shown, and keep a backtick apart from it.
+    format!("{fence} {short} {fence}")
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn no_text_ends_its_code_span() {
+        assert_eq!(span("a`b``c"), "``` a`b``c ```");
+        assert_eq!(span("` <b>\n# x"), "`` ` <b>\\x0a# x ``");
+        assert_eq!(span(" "), "(empty)");
+        assert_eq!(span(&"x".repeat(LONGEST + 1)).chars().count(), LONGEST + 5);
+    }
+}

@@ -1,0 +1,178 @@
+//! SARIF 2.1.0, for code scanning.
+//!
+//! A message may hold links (`[text](target)`) and placeholders (`{0}`), so text that a package chose has its
+//! brackets and braces escaped as the standard says.
+
+use std::cmp::Reverse;
+use std::fmt::Write as _;
+use std::io::{self, Write};
+
+use serde_json::{Value, json};
+
+use super::json::object;
+use super::{Report, ReportFinding, ReportPackage};
+use crate::judge::codes::{self, Code};
+use crate::policy::Severity;
+
+/// GitHub shows so many results of a run. The worst are kept, and a notification says how many are not there.
+const MOST_RESULTS: usize = 5_000;
+/// The file that a result points at: a release has none in the reader's repository.
+const PLACE: &str = "Cargo.toml";
+
+/// Writes a report as one SARIF log with one run.
+pub fn sarif(report: &Report, writer: &mut impl Write) -> io::Result<()> {
+    let mut results: Vec<_> =
+        report.packages.iter().flat_map(|package| package.findings.iter().map(move |f| (package, f))).collect();
+    // Stable: the report's order stays within a severity.
+    results.sort_by_key(|(_, finding)| Reverse(finding.severity));
+    let left_out = results.len().saturating_sub(MOST_RESULTS);
+    results.truncate(MOST_RESULTS);
+    object(
+        &json!({
+            "$schema": "https://json.schemastore.org/sarif-2.1.0.json",
+            "version": "2.1.0",
+            "runs": [{
+                "tool": { "driver": {
+                    "name": report.tool.name,
+                    "version": report.tool.version,
+                    "rules": codes::ALL.iter().map(rule).collect::<Vec<_>>(),
+                }},
+                "automationDetails": { "id": format!("sandbox-check/{}", target(report)) },
+                "columnKind": "unicodeCodePoints",
+                "invocations": [{
+                    "executionSuccessful": report.error.is_none() && report.is_complete(),
+                    "toolExecutionNotifications": notifications(report, left_out),
+                }],
+                "results": results.into_iter().map(|(package, finding)| result(package, finding)).collect::<Vec<_>>(),
+                "properties": {
+                    "verdict": report.verdict,
+                    "completeness": report.completeness.status,
+                    "policy": report.policy,
+                },
+            }],
+        }),
+        writer,
+    )
+}
+
+fn target(report: &Report) -> String {
+    format!("{}@{}", report.target.name, report.target.version)
+}
+
+fn rule(code: &Code) -> Value {
+    let worst = worst_named(code.severity);
+    let mut tags = vec!["security".to_owned(), "supply-chain".to_owned()];
+    tags.extend(code.attack.iter().map(|technique| format!("attack/{technique}")));
+    // GitHub refuses more.
+    tags.truncate(20);
+    json!({
+        "id": code.name,
+        "shortDescription": { "text": message(code.meaning.split_inclusive(". ").next().unwrap_or(code.meaning).trim_end()) },
+        "fullDescription": { "text": message(code.meaning) },
+        "help": { "text": message(&format!(
+            "What it means: {}\n\nHonest causes: {}\n\nWhat to do: {}\n\nSeverity: {}",
+            code.meaning, code.honest, code.action, code.severity
+        )) },
+        "defaultConfiguration": { "level": level(worst) },
+        "properties": { "tags": tags, "security-severity": score(worst) },
+    })
+}
+
+/// The worst severity that a code's documentation names.
+fn worst_named(text: &str) -> Severity {
+    let named = |severity: &Severity| text.split(|c: char| !c.is_alphabetic()).any(|word| word == severity.as_str());
+    Severity::ALL.into_iter().rev().find(named).unwrap_or(Severity::Info)
+}
+
+/// In the bands that GitHub makes words of.
+fn score(severity: Severity) -> &'static str {
+    match severity {
+        Severity::Critical => "9.5",
+        Severity::High => "8.0",
+        Severity::Medium => "5.5",
+        Severity::Low => "2.0",
+        Severity::Info => "0.0",
+    }
+}
+
+fn level(severity: Severity) -> &'static str {
+    match severity {
+        Severity::Critical | Severity::High => "error",
+        Severity::Medium => "warning",
+        Severity::Low | Severity::Info => "note",
+    }
+}
+
+fn result(package: &ReportPackage, finding: &ReportFinding) -> Value {
+    json!({
+        "ruleId": finding.code,
+        "ruleIndex": codes::ALL.iter().position(|code| code.name == finding.code).map_or(json!(-1), |at| json!(at)),
+        "level": level(finding.severity),
+        "message": { "text": message(&format!("{}: {}", package.id, finding.summary)) },
+        "locations": [{
+            "physicalLocation": {
+                "artifactLocation": { "uri": PLACE, "uriBaseId": "%SRCROOT%" },
+                "region": { "startLine": 1 },
+            },
+            "logicalLocations": [{ "name": package.id, "fullyQualifiedName": purl(&package.id), "kind": "module" }],
+        }],
+        "partialFingerprints": { "sandboxCheck/v1": finding.fingerprint },
+        "properties": {
+            "severity": finding.severity,
+            "security-severity": score(finding.severity),
+            "package": package.id,
+            "unit": finding.unit,
+            "subject": finding.subject,
+            "object": finding.object,
+            "attack": finding.attack,
+            "attempts": finding.attempts,
+            "count": finding.count,
+        },
+    })
+}
+
+fn notifications(report: &Report, left_out: usize) -> Vec<Value> {
+    let said = |id: &str, level: &str, text: &str| json!({ "descriptor": { "id": id }, "level": level, "message": { "text": message(text) } });
+    let mut all: Vec<_> = report
+        .completeness
+        .reasons
+        .iter()
+        .map(|reason| {
+            let who = reason.package.as_ref().map_or(String::new(), |package| format!("{package}: "));
+            said(reason.code, "warning", &format!("not seen: {who}{}", reason.text))
+        })
+        .collect();
+    if let Some(error) = &report.error {
+        all.push(said(&error.code, "error", &error.message));
+    }
+    if left_out > 0 {
+        all.push(said("results-left-out", "warning", &format!("{left_out} milder results are only in other formats")));
+    }
+    all
+}
+
+/// Plain text, as a message that is neither link nor placeholder.
+fn message(text: &str) -> String {
+    let mut plain = String::with_capacity(text.len());
+    for c in text.chars() {
+        match c {
+            '\\' | '[' | ']' => plain.extend(['\\', c]),
+            '{' | '}' => plain.extend([c, c]),
+            _ => plain.push(c),
+        }
+    }
+    plain
+}
+
+/// `pkg:cargo/name@version`, with everything else as percent signs.
+pub(super) fn purl(id: &str) -> String {
+    let mut purl = "pkg:cargo/".to_owned();
+    for byte in id.bytes() {
+        if byte.is_ascii_alphanumeric() || b"-._~@".contains(&byte) {
+            purl.push(char::from(byte));
+        } else {
+            let _ = write!(purl, "%{byte:02X}");
+        }
+    }
+    purl
+}

@@ -1,0 +1,162 @@
+//! Snapshots of the formats for other programs, and what each medium obeys held against hostile text.
+
+use super::*;
+use crate::evidence::bytes::is_printable;
+
+fn written(write: impl Fn(&mut Vec<u8>) -> std::io::Result<()>) -> String {
+    let mut text = Vec::new();
+    write(&mut text).unwrap();
+    String::from_utf8(text).unwrap()
+}
+
+fn as_sarif(log: &EvidenceLog) -> String {
+    written(|out| sarif(&report(log), out))
+}
+
+fn as_junit(log: &EvidenceLog) -> String {
+    written(|out| junit(&report(log), Severity::Medium, out))
+}
+
+fn as_markdown(log: &EvidenceLog) -> String {
+    written(|out| markdown(&report(log), out))
+}
+
+fn as_ndjson(log: &EvidenceLog) -> String {
+    written(|out| ndjson(&report(log), out))
+}
+
+#[test]
+fn a_fail_reads_well_in_every_format() {
+    insta::assert_snapshot!("junit_fail", as_junit(&fail()));
+    insta::assert_snapshot!("markdown_fail", as_markdown(&fail()));
+    insta::assert_snapshot!("ndjson_fail", as_ndjson(&fail()));
+}
+
+#[test]
+fn hostile_names_cannot_speak_to_the_reader_of_any_format() {
+    insta::assert_snapshot!("junit_hostile", as_junit(&hostile()));
+    insta::assert_snapshot!("markdown_hostile", as_markdown(&hostile()));
+    insta::assert_snapshot!("ndjson_hostile", as_ndjson(&hostile()));
+    let mut log: serde_json::Value = serde_json::from_str(&as_sarif(&hostile())).unwrap();
+    // The rules are the codes, which have a page of their own.
+    log["runs"][0]["tool"]["driver"].as_object_mut().unwrap().remove("rules");
+    insta::assert_snapshot!("sarif_hostile", serde_json::to_string_pretty(&log).unwrap());
+}
+
+#[test]
+fn no_format_has_a_control_character() {
+    for (name, log) in logs() {
+        for text in [as_sarif(&log), as_junit(&log), as_markdown(&log), as_ndjson(&log)] {
+            assert!(text.chars().all(|c| c == '\n' || is_printable(c)), "{name}: {text:?}");
+        }
+    }
+}
+
+#[test]
+fn the_message_of_an_error_cannot_speak_to_the_reader_of_any_format() {
+    let mut report = report(&pass());
+    let message = "a\nb `<b>\x1b[2J\u{202e}]]>".to_owned();
+    report.error = Some(ReportError { code: "internal".to_owned(), message, hint: None });
+    for text in [
+        written(|out| sarif(&report, out)),
+        written(|out| junit(&report, Severity::Medium, out)),
+        written(|out| markdown(&report, out)),
+        written(|out| ndjson(&report, out)),
+    ] {
+        assert!(text.chars().all(|c| c == '\n' || is_printable(c)), "{text:?}");
+    }
+    assert!(written(|out| markdown(&report, out)).contains("`` a\\x0ab `<b>\\x1b[2J\\u{202e}]]> ``"));
+}
+
+#[test]
+fn every_sarif_log_fits_the_standards_schema() {
+    let schema = include_str!("../../../tests/data/sarif-2.1.0/schema.json");
+    let mut schema: serde_json::Value = serde_json::from_str(schema).unwrap();
+    // Its pattern for a language, which no log of ours names, is no regular expression: a bracket has no partner.
+    for of in ["run", "toolComponent"] {
+        let language = schema["definitions"][of]["properties"]["language"].as_object_mut().unwrap();
+        assert!(language.remove("pattern").is_some());
+    }
+    let validator = jsonschema::validator_for(&schema).unwrap();
+    for (name, log) in logs() {
+        let value: serde_json::Value = serde_json::from_str(&as_sarif(&log)).unwrap();
+        let errors: Vec<_> = validator.iter_errors(&value).map(|e| format!("{e} at {}", e.instance_path())).collect();
+        assert!(errors.is_empty(), "{name}: {errors:#?}");
+    }
+    let mut bad: serde_json::Value = serde_json::from_str(&as_sarif(&fail())).unwrap();
+    bad["runs"][0]["results"][0]["level"] = "malware".into();
+    assert!(!validator.is_valid(&bad));
+}
+
+#[test]
+fn every_finding_is_a_sarif_result_with_its_rule_and_fingerprint() {
+    for (name, log) in logs() {
+        let value: serde_json::Value = serde_json::from_str(&as_sarif(&log)).unwrap();
+        let run = &value["runs"][0];
+        let results = run["results"].as_array().unwrap();
+        let report = report(&log);
+        let mut expected: Vec<_> =
+            report.packages.iter().flat_map(|p| &p.findings).map(|f| (f.code, f.fingerprint.as_str())).collect();
+        let mut found: Vec<_> = results
+            .iter()
+            .map(|result| {
+                let at = usize::try_from(result["ruleIndex"].as_u64().unwrap()).unwrap();
+                let rule = &run["tool"]["driver"]["rules"][at]["id"];
+                assert_eq!(*rule, result["ruleId"], "{name}");
+                (rule.as_str().unwrap(), result["partialFingerprints"]["sandboxCheck/v1"].as_str().unwrap())
+            })
+            .collect();
+        expected.sort_unstable();
+        found.sort_unstable();
+        assert_eq!(found, expected, "{name}");
+    }
+}
+
+#[test]
+fn a_sarif_message_holds_neither_link_nor_placeholder() {
+    let log = LogBuilder::new().build_script("u", |u| u.open(format!("{HOME}/.ssh/[x](y){{0}}").as_str())).log();
+    let value: serde_json::Value = serde_json::from_str(&as_sarif(&log)).unwrap();
+    let text = value["runs"][0]["results"][0]["message"]["text"].as_str().unwrap();
+    assert!(text.contains("\\[x\\](y){{0}}"), "{text}");
+}
+
+#[test]
+fn sarif_keeps_the_worst_5000_results_and_says_how_many_it_left_out() {
+    let mut report = report(&fail());
+    let mut mild = report.packages[0].findings[0].clone();
+    mild.severity = Severity::Info;
+    let worst = report.worst().unwrap();
+    let had: usize = report.packages.iter().map(|package| package.findings.len()).sum();
+    report.packages[0].findings.splice(0..0, vec![mild; 5_000]);
+    let value: serde_json::Value = serde_json::from_str(&written(|out| sarif(&report, out))).unwrap();
+    let run = &value["runs"][0];
+    assert_eq!(run["results"].as_array().unwrap().len(), 5_000);
+    assert_eq!(run["results"][0]["properties"]["severity"], worst.as_str());
+    let said = run["invocations"][0]["toolExecutionNotifications"].as_array().unwrap().last().unwrap();
+    assert_eq!(said["descriptor"]["id"], "results-left-out");
+    assert!(said["message"]["text"].as_str().unwrap().starts_with(&format!("{had} milder")), "{said}");
+}
+
+#[test]
+fn a_test_case_fails_by_findings_that_count_and_an_incomplete_run_is_an_error() {
+    let mild = written(|out| junit(&report(&review()), Severity::Critical, out));
+    assert!(mild.contains("failures=\"0\"") && !mild.contains("<failure"), "{mild}");
+    assert!(as_junit(&review()).contains("<failure"));
+    assert!(as_junit(&pass()).contains("failures=\"0\" errors=\"0\""), "{}", as_junit(&pass()));
+    assert!(as_junit(&inconclusive()).contains("<error type=\"incomplete\""), "{}", as_junit(&inconclusive()));
+}
+
+#[test]
+fn ndjson_is_a_line_for_each_finding_and_one_for_the_run() {
+    for (name, log) in logs() {
+        let text = as_ndjson(&log);
+        let kinds: Vec<_> = text
+            .lines()
+            .map(|line| serde_json::from_str::<serde_json::Value>(line).unwrap()["kind"].as_str().unwrap().to_owned())
+            .collect();
+        let findings: usize = report(&log).packages.iter().map(|package| package.findings.len()).sum();
+        assert_eq!(kinds.len(), findings + 1, "{name}");
+        assert_eq!(kinds.last().unwrap(), "run", "{name}");
+        assert!(kinds.iter().take(findings).all(|kind| kind == "finding"), "{name}");
+    }
+}
