@@ -10,6 +10,7 @@ use std::path::{Path, PathBuf};
 use std::time::Instant;
 
 use nix::errno::Errno;
+use nix::sys::stat::Mode;
 use syscalls::Sysno;
 
 use super::caller::Proc;
@@ -181,6 +182,11 @@ impl Handler<'_> {
             Kind::Exec if !std::mem::replace(&mut unit.runs, true) => self.evidence.count("unit-program"),
             Kind::ProcSignal if signals_itself(&decoded.object) => self.evidence.count("own-signal"),
             Kind::FsProbe => self.probe(unit, notification, decoded)?,
+            // Of metadata only the mask is the caller's own business.
+            Kind::FsMeta => {
+                unit.umask.sets();
+                self.evidence.count("own-mask");
+            }
             Kind::NetConnect => self.connects(unit, notification, decoded)?,
             Kind::NetSend => self.sends(unit, notification, decoded)?,
             Kind::NetBind | Kind::NetListen => self.listens(unit, notification, row.kind, decoded)?,
@@ -260,7 +266,9 @@ impl Handler<'_> {
             Err(unreadable) => return self.unreadable(unit, notification, Kind::FsOpen, unreadable),
         };
         let (opened, resolved) = if let Some(thread) = &unit.opener {
-            let this_unit = open::Unit { kind: unit.kind, places: &unit.places, opener: thread };
+            let umask = if call.makes() { unit.umask.of(|| self.procfs.umask(notification.tid)) } else { 0 };
+            let umask = Mode::from_bits_truncate(umask);
+            let this_unit = open::Unit { kind: unit.kind, places: &unit.places, opener: thread, umask };
             opens::open(&call, notification.tid, this_unit, self.zones, self.procfs)
         } else {
             // The thread could not be started. Nothing is opened, and that is recorded, too.

@@ -70,6 +70,8 @@ pub(super) struct Unit<'a> {
     pub(super) kind: UnitKind,
     pub(super) places: &'a [PathBuf],
     pub(super) opener: &'a Opener,
+    /// The caller's file mode creation mask, as far as the call needs it.
+    pub(super) umask: Mode,
 }
 
 impl OpenCall {
@@ -108,6 +110,11 @@ impl OpenCall {
             return self.path.get(slashes..).unwrap_or_default();
         }
         &self.path
+    }
+
+    /// True if the call can make a file.
+    pub(super) fn makes(&self) -> bool {
+        makes(self.flags)
     }
 
     /// True if the call can change anything.
@@ -286,23 +293,21 @@ impl Open<'_> {
     fn hand_over(self, object: &OwnedFd) -> Opened {
         let flags = self.call.flags & !(OFlag::O_CREAT | OFlag::O_EXCL | OFlag::O_NOFOLLOW);
         // Of O_TMPFILE the object is the folder, and what is opened is new.
-        let umask = if makes(flags) { self.procfs.umask(self.tid) } else { 0 };
-        match self.procfs.make_in(object, flags, self.call.mode & !Mode::from_bits_truncate(umask)) {
+        match self.procfs.make_in(object, flags, self.call.mode & !self.unit.umask) {
             Ok(fd) => finish(self.call, fd),
             Err(errno) => Opened::Failed(errno),
         }
     }
 
     fn for_writing(self, Way { base, path, by_text }: Way) -> Tried {
-        let Self { call, tid, procfs, .. } = self;
-        let umask = if makes(call.flags) { procfs.umask(tid) } else { 0 };
+        let Self { call, procfs, .. } = self;
         let job = Job {
             base,
             path,
             flags: call.flags,
             mode: call.mode,
             resolve: call.resolve | ResolveFlag::RESOLVE_NO_MAGICLINKS,
-            umask: Mode::from_bits_truncate(umask),
+            umask: self.unit.umask,
         };
         let (opened, job) = self.unit.opener.open(job);
         let Some(Job { base, path, .. }) = job else { return Ok((Opened::Failed(Errno::EACCES), by_text)) };

@@ -49,6 +49,28 @@ pub(super) struct Unit {
     pub(super) met: Met,
     /// What a driver asked its server for last.
     pub(super) doing: Option<String>,
+    /// The file mode creation mask of its processes.
+    pub(super) umask: Umask,
+}
+
+/// The file mode creation mask of a unit's processes. All inherit that of the first one (umask(2)), so that it is read
+/// once, and again for each open as soon as anything in the unit has set one.
+#[derive(Clone, Copy, Debug, Default)]
+pub(super) struct Umask {
+    inherited: Option<u32>,
+    is_set: bool,
+}
+
+impl Umask {
+    /// That of the caller, which `read` reads from the kernel.
+    pub(super) fn of(&mut self, read: impl FnOnce() -> u32) -> u32 {
+        if self.is_set { read() } else { *self.inherited.get_or_insert_with(read) }
+    }
+
+    /// A process of the unit is about to set it.
+    pub(super) fn sets(&mut self) {
+        self.is_set = true;
+    }
 }
 
 /// Limits that an answer can meet.
@@ -82,6 +104,7 @@ impl Unit {
             captures: Captures::default(),
             met: Met::default(),
             doing: None,
+            umask: Umask::default(),
         }
     }
 

@@ -56,6 +56,14 @@ fn a_unit_writes_its_own_folders_as_if_nobody_watched() {
 }
 
 #[test]
+fn a_file_that_is_made_on_behalf_has_the_mode_that_its_maker_asked_for() {
+    assert_eq!(RUN.value("mode-inherited"), "644");
+    assert_eq!(RUN.value("mode-of-child"), "666", "a child has a mask of its own");
+    assert_eq!(RUN.value("mode-after-child"), "644", "and its parent has not");
+    assert_eq!(RUN.value("mode-set"), "600");
+}
+
+#[test]
 fn a_unit_cannot_make_a_device() {
     RUN.met("own-device", EPERM);
 }

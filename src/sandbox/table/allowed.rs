@@ -16,7 +16,7 @@ pub(super) const ALLOWED: &[Sysno] = &[
     Sysno::fork, Sysno::vfork, Sysno::exit, Sysno::wait4, Sysno::uname, Sysno::semget, Sysno::semop, Sysno::semctl,
     Sysno::shmdt, Sysno::msgget, Sysno::msgsnd, Sysno::msgrcv, Sysno::msgctl, Sysno::flock, Sysno::fsync,
     Sysno::fdatasync, Sysno::ftruncate, Sysno::getdents, Sysno::getcwd, Sysno::chdir, Sysno::fchdir, Sysno::readlink,
-    Sysno::umask, Sysno::gettimeofday, Sysno::getrlimit, Sysno::getrusage, Sysno::sysinfo, Sysno::times,
+    Sysno::gettimeofday, Sysno::getrlimit, Sysno::getrusage, Sysno::sysinfo, Sysno::times,
     Sysno::getuid, Sysno::getgid, Sysno::setuid, Sysno::setgid, Sysno::geteuid, Sysno::getegid, Sysno::setpgid,
     Sysno::getppid, Sysno::getpgrp, Sysno::setsid, Sysno::setreuid, Sysno::setregid, Sysno::getgroups,
     Sysno::setgroups, Sysno::setresuid, Sysno::getresuid, Sysno::setresgid, Sysno::getresgid, Sysno::getpgid,

@@ -114,6 +114,8 @@ fn files(sysno: Sysno) -> Option<Class> {
         Sysno::setxattrat | Sysno::removexattrat => {
             constant(Kind::FsMeta, Path(Some(0), 1, Some(Bits(2, WHOLE, names::AT))), EOPNOTSUPP)
         }
+        // Only counted: what an open on behalf has to know of its caller.
+        Sysno::umask => change(Kind::FsMeta, REGISTERS),
         Sysno::file_setattr => constant(Kind::FsMeta, Path(Some(0), 1, Some(Bits(4, WHOLE, names::AT))), EOPNOTSUPP),
         Sysno::fsetxattr | Sysno::fremovexattr => constant(Kind::FsMeta, Parts(&[Descriptor(0), Text(1)]), EOPNOTSUPP),
         _ => return None,

@@ -9,6 +9,20 @@ fn read_all(path: &str) -> io::Result<String> {
     fs::read_to_string(path)
 }
 
+const UMASK: i64 = 95;
+
+/// The mode of a new file that was asked for with 0666, in octal.
+fn made_with(folder: &str, name: &str) -> String {
+    let path = format!("{folder}/{name}");
+    let _ = open(&path, O_WRONLY | O_CREAT, 0o666);
+    mode(&path)
+}
+
+fn mode(path: &str) -> String {
+    use std::os::unix::fs::PermissionsExt as _;
+    fs::metadata(path).map_or_else(|error| error.to_string(), |data| format!("{:o}", data.permissions().mode() & 0o7777))
+}
+
 fn main() {
     let (out, home) = (out_dir(), home());
     let neighbour = std::env::var("DEP_NEIGHBOUR_OUT").unwrap();
@@ -39,6 +53,16 @@ fn main() {
         );
     }
     tried("own-device", call(133, &[c(format!("{out}/null")), 0o020_666, 0x103]));
+
+    tell("mode-inherited", made_with(&out, "first"));
+    // A child sets a mask of its own, which is nobody else's.
+    let shell = ["-c", "umask 0000; : > \"$OUT_DIR/shell\""];
+    let _ = std::process::Command::new("/bin/sh").args(shell).status();
+    tell("mode-of-child", mode(&format!("{out}/shell")));
+    tell("mode-after-child", made_with(&out, "second"));
+    let _ = call(UMASK, &[0o077]);
+    tell("mode-set", made_with(&out, "third"));
+    let _ = call(UMASK, &[0o022]);
 
     // A neighbour's folder, by every way to a file that there is.
     tried("neighbour-create", open(format!("{neighbour}/evil"), O_WRONLY | O_CREAT, 0o644));
