@@ -99,7 +99,7 @@ pub fn find(name: Option<&str>) -> Result<HostToolchain, ToolchainError> {
     if host != "x86_64-unknown-linux-gnu" {
         return Err(ToolchainError::Host(host));
     }
-    let of_cargo = ask(&cargo, None, &["-vV"])?;
+    let of_cargo = ask(&cargo, None, &["-V"])?;
     let record = Toolchain { cargo: first_line(&of_cargo), rustc: first_line(&verbose), host };
     Ok(HostToolchain { sysroot, cargo, rustc, record, described: format!("{of_cargo}\n{verbose}\n") })
 }

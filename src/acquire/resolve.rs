@@ -66,6 +66,8 @@ fn command(resolution: &Resolution<'_>, settings: &AcquireSettings) -> Command {
     command.current_dir(resolution.folder).stdin(Stdio::null()).stdout(Stdio::null()).stderr(Stdio::piped());
     command.env_clear().envs(settings.environment.iter().filter(|(name, _)| passes(name)));
     command.env("CARGO_HOME", &settings.cargo_home);
+    // What cargo asks the compiler it asks this one, not a proxy that has to find it first.
+    command.env("RUSTC", settings.cargo.with_file_name("rustc"));
     // The only form of the default registry's index that we read.
     command.env("CARGO_REGISTRIES_CRATES_IO_PROTOCOL", "sparse");
     if let Some(toolchain) = &settings.toolchain {
