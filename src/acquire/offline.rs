@@ -80,7 +80,10 @@ impl Turned {
             if let Some(alias) = word.strip_prefix("dep:") {
                 turned.optional.insert(alias.to_owned());
             } else if let Some((alias, feature)) = word.split_once('/') {
-                turned.of_others.insert((alias.trim_end_matches('?').to_owned(), feature.to_owned()));
+                let name = alias.trim_end_matches('?');
+                turned.of_others.insert((name.to_owned(), feature.to_owned()));
+                // To cargo's resolver a weak dependency is one: the lock file lists it (rust-lang/cargo#10801).
+                turned.optional.insert(name.to_owned());
                 if !alias.ends_with('?') {
                     meet(alias);
                 }
@@ -174,7 +177,7 @@ mod tests {
         assert_eq!(names("{}", &deps, &["one"]), ["always", "one"]);
         assert_eq!(names(r#"{"default":["x"],"x":["dep:two"]}"#, &deps, &[]), ["always", "two"]);
         assert_eq!(names(r#"{"x":["three/y"]}"#, &deps, &["x"]), ["always", "three"]);
-        assert_eq!(names(r#"{"x":["three?/y"]}"#, &deps, &["x"]), ["always"]);
+        assert_eq!(names(r#"{"x":["three?/y"]}"#, &deps, &["x"]), ["always", "three"]);
         assert_eq!(names(r#"{"x":["y"],"y":["x","two"]}"#, &deps, &["x"]), ["always", "two"]);
     }
 

@@ -291,6 +291,23 @@ fn offline_what_was_fetched_before_is_enough() {
 }
 
 #[test]
+fn offline_a_dependency_that_is_only_configured_is_known() {
+    let registry = Registry::start();
+    // As reqwest has it: the lock file lists what a feature would configure if it were on.
+    registry.publish(&Package::new("subject", "1.0.0").needs("depend", "^1"));
+    let depend =
+        Package::new("depend", "1.0.0").may_need("weakly", "^1").manifest("[features]\ndefault = [\"weakly?/more\"]\n");
+    registry.publish(&Package { features: r#"{"default":["weakly?/more"]}"#, ..depend });
+    let weakly = Package::new("weakly", "1.0.0").manifest("[features]\nmore = []\n");
+    registry.publish(&Package { features: r#"{"more":[]}"#, ..weakly });
+    let online = get("subject", &registry.settings()).unwrap();
+    assert!(online.lock.contains("weakly"), "{}", online.lock);
+    let mut settings = registry.settings();
+    settings.offline = true;
+    assert_eq!(get("subject", &settings).unwrap().lock, online.lock);
+}
+
+#[test]
 fn offline_what_is_missing_is_named() {
     let registry = Registry::start();
     registry.publish(&Package::new("subject", "1.0.0").needs("depend", "^1"));

@@ -261,6 +261,14 @@ impl Package {
         self.manifest(&format!("[{table}.{name}]\nversion = \"{requirement}\"\n"))
     }
 
+    /// Needs it only where a feature of the same name is on.
+    pub(crate) fn may_need(mut self, name: &str, requirement: &str) -> Self {
+        self.deps.push(format!(
+            r#"{{"name":"{name}","req":"{requirement}","features":[],"optional":true,"default_features":true,"target":null,"kind":"normal"}}"#
+        ));
+        self.manifest(&format!("[dependencies.{name}]\nversion = \"{requirement}\"\noptional = true\n"))
+    }
+
     /// Its line in the index.
     pub(crate) fn line(&self) -> String {
         let packed = self.packed.clone().unwrap_or_else(|| self.pack());
