@@ -8,8 +8,15 @@ GRAPHS = {
     "services": "reqwest, axum, tower-http, tracing and friends",
     "native": "zstd-sys, libsqlite3-sys (bundled), ring",
 }
+# Chains of packages that have one kind of unit, and the units of each package.
+CHAINS = {
+    "libraries": "a rustc that checks a library",
+    "macro-libraries": "a rustc that builds a macro library",
+    "build-scripts": "a rustc that builds a build script, its run, and a rustc that checks the library",
+}
+UNITS = 40
 COLD = ["clap", "tokio", "serde"]
-TARGETS = {"wall": 1.10, "added": 0.05, "start": 60.0, "continued": 20.0, "behalf": 110.0, "cold": 20.0}
+TARGETS = {"executes": 0.6, "rustc": 12.0, "run": 5.0, "driving": 3.0, "wall": 1.10, "added": 0.05, "start": 60.0, "continued": 20.0, "behalf": 110.0, "cold": 20.0}
 MICRO = {
     "nothing": ("nothing (the two marks)", "–", None),
     "system": ("open a system's file for reading", "goes on, counted", "continued"),
@@ -69,8 +76,8 @@ def cpu(row, build):
 
 def graph_table(rows):
     text = [
-        "| graph | n | plain s | build s | whole s | build / plain | whole / plain | CPU build / plain | added CPU | strace / plain | calls |",
-        "|---|---|---|---|---|---|---|---|---|---|---|",
+        "| graph | n | plain s | build s | driving s | whole s | build / plain | with driving / plain | whole / plain | CPU build / plain | added CPU | strace / plain | calls |",
+        "|---|---|---|---|---|---|---|---|---|---|---|---|---|",
     ]
     bounds = []
     for graph in GRAPHS:
@@ -78,18 +85,70 @@ def graph_table(rows):
         if not mine:
             continue
         build = [row["build_wall"] / plain["wall"] for plain, row in mine]
+        driven = [(row["build_wall"] + row["driving_wall"]) / plain["wall"] for plain, row in mine]
         whole = [row["wall"] / plain["wall"] for plain, row in mine]
         more = [100 * added(plain, row) for plain, row in mine]
         strace = shown([row["wall"] / plain["wall"] for plain, row in traced]) if traced else "–"
         text.append(
             f"| {graph} | {len(mine)} | {median([p['wall'] for p, _ in mine]):.1f} | {median([r['build_wall'] for _, r in mine]):.1f} "
-            f"| {median([r['wall'] for _, r in mine]):.1f} | {shown(build)} | {shown(whole)} "
+            f"| {median([r['driving_wall'] for _, r in mine]):.1f} | {median([r['wall'] for _, r in mine]):.1f} "
+            f"| {shown(build)} | {shown(driven)} | {shown(whole)} "
             f"| {shown([cpu(r, True) / cpu(p, True) for p, r in mine])} | {shown(more, '{:.1f}')} % | {strace} "
             f"| {median([r['calls'] for _, r in mine]):.0f} |"
         )
-        high = lambda values: (interval(values) or (0, float("inf")))[1]
         bounds.append(f"* {graph}: build / plain below {TARGETS['wall']:.2f} with its interval, of at least 11 rounds: {verdict(len(mine) >= 11 and high(build) < TARGETS['wall'])}")
         bounds.append(f"* {graph}: added CPU at most {100 * TARGETS['added']:.0f} %: {verdict(median(more) <= 100 * TARGETS['added'])}")
+    return text, bounds
+
+
+def high(values):
+    """The upper end of the interval; infinite where there are too few values for one."""
+    return (interval(values) or (0, float("inf")))[1]
+
+
+def depth_table(rows):
+    text = ["| graph | n | plain s | build s | driving s | build / plain | with driving / plain | calls |", "|---|---|---|---|---|---|---|---|"]
+    bounds = []
+    for graph in GRAPHS:
+        mine = pairs(rows, graph, "executes")
+        if not mine:
+            continue
+        build = [row["build_wall"] / plain["wall"] for plain, row in mine]
+        driven = [(row["build_wall"] + row["driving_wall"]) / plain["wall"] for plain, row in mine]
+        text.append(
+            f"| {graph} | {len(mine)} | {median([p['wall'] for p, _ in mine]):.1f} | {median([r['build_wall'] for _, r in mine]):.1f} "
+            f"| {median([r['driving_wall'] for _, r in mine]):.1f} | {shown(build)} | {shown(driven)} | {median([r['calls'] for _, r in mine]):.0f} |"
+        )
+        if graph == "services":
+            bounds.append(f"* {graph}: depth `build` with driving at most {TARGETS['executes']:.1f} of plain: {verdict(median(driven) <= TARGETS['executes'])}")
+    return text, bounds
+
+
+def unit_table(rows):
+    """Milliseconds that a unit takes longer in the sandbox. A build script's run is what a chain of packages with one takes
+    longer than the rustc of its parts."""
+    found = {(row["graph"], row["round"], row["variant"]): row for row in rows.mine("units")}
+    numbers = sorted({number for _, number, _ in found})
+
+    def per_package(chain, number):
+        plain, row = found[chain, number, "plain"], found[chain, number, "sandboxed"]
+        return plain["wall"] * 1000 / UNITS, (row["build_wall"] - plain["wall"]) * 1000 / UNITS
+
+    whole = [number for number in numbers if all((chain, number, kind) in found for chain in CHAINS for kind in ("plain", "sandboxed"))]
+    if not whole:
+        return [], []
+    text = ["| unit | n | plain ms | added ms |", "|---|---|---|---|"]
+    more = {}
+    for chain, told in CHAINS.items():
+        both = [per_package(chain, number) for number in whole]
+        more[chain] = [extra for _, extra in both]
+        text.append(f"| {told} | {len(whole)} | {median([plain for plain, _ in both]):.0f} | {shown(more[chain], '{:.1f}')} |")
+    run = [all_ - library - linked for all_, library, linked in zip(more["build-scripts"], more["libraries"], more["macro-libraries"])]
+    text.append(f"| of the last, the run alone: less the first and the second | {len(whole)} | – | {shown(run, '{:.1f}')} |")
+    bounds = [
+        f"* a rustc that checks a library: at most {TARGETS['rustc']:.0f} ms added: {verdict(median(more['libraries']) <= TARGETS['rustc'])}",
+        f"* the run of a build script: at most {TARGETS['run']:.0f} ms added: {verdict(median(run) <= TARGETS['run'])}",
+    ]
     return text, bounds
 
 
@@ -99,6 +158,8 @@ def page(rows):
         sys.exit("there are no rows")
     m = about[-1]
     table, bounds = graph_table(rows)
+    depths, more = depth_table(rows)
+    bounds += more
     text = [
         "# Performance",
         "",
@@ -114,13 +175,32 @@ def page(rows):
         "",
         "*Plain* is `cargo check --offline` of the very project that the sandbox builds (the graph, and the programs that make its macros "
         "run), with the same cargo, rustc, arguments and number of jobs, in a fresh target folder in memory. *Build* is the same in the "
-        "sandbox, from cargo's start to the end of the last process, with the driving of macros after it. *Whole* is the command `sandbox-check --offline` from its start to its "
-        "end: resolving, unpacking, verifying, planning, the self-test, the build, judging. *Added CPU* is what the supervisor used, and "
-        "the system time of the rest of the build beyond plain's, as a share of plain's CPU time. *strace* is plain cargo below `strace -f "
-        "--seccomp-bpf` with the calls that are always notified. *Calls* are notifications.",
+        "sandbox, from cargo's start to the end of its last unit. *Driving* follows: each macro library alone with many inputs, which "
+        "plain cargo has nothing like. *Whole* is the command `sandbox-check --offline --depth check` from its start to its end: "
+        "resolving, unpacking, verifying, planning, the self-test, the build, the driving, judging. *Added CPU* is what the supervisor "
+        "used during the build, and the system time of the rest of the build beyond plain's, as a share of plain's CPU time. *strace* is "
+        "plain cargo below `strace -f --seccomp-bpf` with the calls that are always notified. *Calls* are notifications.",
         "",
         *table,
     ]
+    if len(depths) > 2:
+        text += ["", "## Only what executes", "", "`--depth build`, the default of a check, against the same plain `cargo check`.", "", *depths]
+    units, more = unit_table(rows)
+    bounds += more
+    if units:
+        text += [
+            "",
+            "## Units",
+            "",
+            f"Chains of {UNITS} packages, of which each waits for the one before: how much longer one takes in the sandbox, by wall time.",
+            "",
+            *units,
+        ]
+    if rows.mine("driving"):
+        driven = rows.mine("driving")
+        seconds = [row["driving_wall"] for row in driven]
+        text += ["", "## Driving", "", f"{driven[-1]['libraries']} macro libraries, each macro with all its inputs: {shown(seconds)} s (n = {len(seconds)})."]
+        bounds.append(f"* 20 macro libraries driven in at most {TARGETS['driving']:.0f} s: {verdict(driven[-1]['libraries'] >= 20 and median(seconds) <= TARGETS['driving'])}")
     if rows.mine("start"):
         times = [row["milliseconds"] for row in rows.mine("start")]
         text += ["", "## Start", "", f"From the finished plan to cargo's start inside, with the self-test: {shown(times, '{:.1f}')} ms (n = {len(times)})."]

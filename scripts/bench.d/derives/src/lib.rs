@@ -1,0 +1,1 @@
+//! Nothing: twenty macro libraries are what is driven.
