@@ -32,6 +32,13 @@ pub enum Command {
     Doctor(DoctorArgs),
     /// Judge the evidence of a run again; nothing is built and nothing fetched
     Replay(ReplayArgs),
+    /// Print the completions for a shell
+    Completions {
+        /// Which one
+        shell: clap_complete::Shell,
+    },
+    /// Print the man page
+    Man,
     /// Tell what a finding means; without CODE, list all codes
     Explain {
         /// A finding's code, such as dns-query

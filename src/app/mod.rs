@@ -12,8 +12,8 @@ mod tell;
 use std::io::{self, Write as _};
 use std::path::{Path, PathBuf};
 
-use clap::Parser as _;
 use clap::error::ErrorKind;
+use clap::{CommandFactory as _, Parser as _};
 
 use crate::cli::{Cli, Command, Format};
 use crate::exit::ExitCode;
@@ -44,6 +44,13 @@ pub fn main() -> std::process::ExitCode {
         || args.iter().any(|arg| arg == "--format=json");
     match Cli::try_parse_from(&args) {
         Ok(Cli { command: Some(Command::Explain { code }), .. }) => explain(code.as_deref()),
+        Ok(Cli { command: Some(Command::Completions { shell }), .. }) => offline_help(|command, out| {
+            clap_complete::generate(shell, command, "sandbox-check", out);
+            Ok(())
+        }),
+        Ok(Cli { command: Some(Command::Man), .. }) => {
+            offline_help(|command, out| clap_mangen::Man::new(command.clone()).render(out))
+        }
         Ok(Cli { command: Some(Command::Doctor(args)), .. }) => doctor::run(&args),
         Ok(Cli { command: Some(Command::Replay(args)), .. }) => replay::run(&args),
         Ok(Cli { command: None, check }) => check::run(&check),
@@ -65,6 +72,16 @@ fn usage(error: &clap::Error, wants_json: bool) -> ExitCode {
     }
     let _ = error.print();
     if error.use_stderr() { ExitCode::Usage } else { ExitCode::Pass }
+}
+
+/// Prints what is made from the command line's own description. All of it at once: a reader that closes early is no error.
+fn offline_help(make: impl FnOnce(&mut clap::Command, &mut Vec<u8>) -> io::Result<()>) -> ExitCode {
+    let mut text = Vec::new();
+    let made = make(&mut Cli::command(), &mut text).and_then(|()| io::stdout().lock().write_all(&text));
+    match made {
+        Err(error) if error.kind() != io::ErrorKind::BrokenPipe => ExitCode::Internal,
+        _ => ExitCode::Pass,
+    }
 }
 
 fn explain(code: Option<&str>) -> ExitCode {
