@@ -9,7 +9,8 @@ use std::time::{SystemTime, UNIX_EPOCH};
 use etcetera::BaseStrategy as _;
 
 use crate::acquire::{AcquireSettings, Request};
-use crate::cli::{CheckArgs, FailOn, Format, ReportArgs, TraceClass};
+use crate::cli::{CheckArgs, FactsArgs, FailOn, Format, KnownArgs, ReportArgs, TraceClass};
+use crate::facts::FactsSettings;
 use crate::policy::{Policy, Severity};
 use crate::sandbox::limits::Limits;
 use crate::sandbox::spec::Identity;
@@ -45,6 +46,8 @@ pub struct Settings {
     pub reporting: Reporting,
     /// Where evidence is kept: what was asked for, else the state directory.
     pub evidence: EvidencePlace,
+    /// What is asked without running anything.
+    pub facts: FactsSettings,
     /// Seconds since the Unix epoch.
     pub now: u64,
 }
@@ -112,15 +115,14 @@ impl Settings {
             message: error.to_string(),
             hint: error.hint(),
         })?;
-        let places = etcetera::choose_base_strategy()
-            .map_err(|_| SettingsError::new("there is no home directory for the cache", "set HOME"))?;
-        let mut acquire = AcquireSettings::new(places.cache_dir().join("sandbox-check"));
+        let (mut acquire, state) = places()?;
         acquire.offline = args.offline;
         acquire.features = features(&args.features);
         acquire.all_features = args.all_features;
         acquire.no_default_features = args.no_default_features;
-        let state = places.state_dir().unwrap_or_else(|| places.data_dir()).join("sandbox-check");
         let (limits, given_limits) = limits::limits(args.timeout, &args.limit)?;
+        let now = now();
+        let facts = facts(&args.known, &acquire, now);
         let cpus = std::thread::available_parallelism().map_or(1, usize::from);
         Ok(Self {
             request,
@@ -134,12 +136,77 @@ impl Settings {
             given_limits,
             trace: Trace { probes: args.trace.contains(&TraceClass::Probes) },
             reporting: Reporting::new(&args.reports)?,
-            evidence: args
-                .evidence
-                .clone()
-                .map_or_else(|| EvidencePlace::State(state.join("evidence")), EvidencePlace::Asked),
-            now: SystemTime::now().duration_since(UNIX_EPOCH).map_or(0, |since| since.as_secs()),
+            evidence: place(args.evidence.as_ref(), &state),
+            facts,
+            now,
         })
+    }
+}
+
+impl Settings {
+    /// Settings for facts alone: nothing is built, so most of them say nothing.
+    ///
+    /// # Errors
+    /// When a value makes no sense, before anything was done.
+    pub fn of_facts(args: &FactsArgs) -> Result<Self, SettingsError> {
+        // A lock file is no request; its folder stands for it.
+        let target = Path::new(&args.target);
+        let request = if target.extension().is_some_and(|extension| extension == "lock") {
+            Request::Directory(target.to_owned())
+        } else {
+            args.target.parse().map_err(|error: crate::acquire::AcquireError| SettingsError {
+                message: error.to_string(),
+                hint: error.hint(),
+            })?
+        };
+        let (mut acquire, state) = places()?;
+        acquire.offline = args.offline;
+        acquire.only_subject = true;
+        let (limits, given_limits) = limits::limits(1, &[])?;
+        let now = now();
+        Ok(Self {
+            request,
+            facts: facts(&args.known, &acquire, now),
+            acquire,
+            identity: identity(),
+            toolchain: None,
+            env: Vec::new(),
+            read: Vec::new(),
+            jobs: 1,
+            limits,
+            given_limits,
+            trace: Trace { probes: false },
+            reporting: Reporting::new(&args.reports)?,
+            evidence: place(args.evidence.as_ref(), &state),
+            now,
+        })
+    }
+}
+
+/// Settings of acquisition with our cache, and our folder of state.
+fn places() -> Result<(AcquireSettings, PathBuf), SettingsError> {
+    let places = etcetera::choose_base_strategy()
+        .map_err(|_| SettingsError::new("there is no home directory for the cache", "set HOME"))?;
+    let state = places.state_dir().unwrap_or_else(|| places.data_dir()).join("sandbox-check");
+    Ok((AcquireSettings::new(places.cache_dir().join("sandbox-check")), state))
+}
+
+fn place(asked: Option<&PathBuf>, state: &Path) -> EvidencePlace {
+    asked.map_or_else(|| EvidencePlace::State(state.join("evidence")), |dir| EvidencePlace::Asked(dir.clone()))
+}
+
+/// Seconds since the Unix epoch.
+pub fn now() -> u64 {
+    SystemTime::now().duration_since(UNIX_EPOCH).map_or(0, |since| since.as_secs())
+}
+
+/// Where facts come from. `cargo audit` keeps its checkout in cargo's home.
+pub fn facts(args: &KnownArgs, acquire: &AcquireSettings, now: u64) -> FactsSettings {
+    FactsSettings {
+        databases: args.advisory_db.clone(),
+        usual: Some(acquire.cargo_home.join("advisory-db")),
+        max_age: args.max_db_age,
+        now,
     }
 }
 

@@ -7,6 +7,7 @@ use cargo_lock::Lockfile;
 
 use super::archive::make_folders;
 use super::download::{Store, Wanted};
+use super::entry::{Entry, EntryVersion};
 use super::error::AcquireError;
 use super::local::LocalPackage;
 use super::needed::{self, Key};
@@ -67,7 +68,7 @@ pub(crate) fn releases(
 }
 
 /// The index and the lock file must agree, wherever the two come from.
-fn check_lock(package: &cargo_lock::Package, release: &Release) -> Result<(), AcquireError> {
+pub(crate) fn check_lock(package: &cargo_lock::Package, release: &Release) -> Result<(), AcquireError> {
     let expected = release.checksum();
     match package.checksum.as_ref().map(cargo_lock::Checksum::as_sha256) {
         Some(Some(found)) if Sha256Digest(found) == expected => Ok(()),
@@ -111,6 +112,25 @@ impl<'a> Locked<'a> {
             }
         }
         Ok(wanted)
+    }
+
+    /// What the index of this machine says about all of them. Cargo has just asked for each.
+    pub(crate) fn entries(&self) -> Vec<Entry> {
+        let known = |(key, release): (&Key, &Release)| {
+            let registry = self.registries.get(key.2.as_ref()?)?;
+            let versions = match registry.source {
+                // A vendored folder is no index.
+                Source::Directory(_) => None,
+                _ => registry.known_versions(&release.id.name).ok().flatten(),
+            };
+            Some(Entry {
+                id: release.id.clone(),
+                checksum: Some(release.checksum()),
+                needed: self.needed.contains(key),
+                versions: versions.unwrap_or_default().iter().map(EntryVersion::from).collect(),
+            })
+        };
+        self.releases.iter().filter_map(known).collect()
     }
 
     fn stand_in(&self, key: &Key, release: &Release, to: &Path) -> Result<(), AcquireError> {

@@ -12,6 +12,7 @@ mod copy;
 mod dependency;
 mod download;
 mod embedded;
+mod entry;
 mod error;
 pub mod facts;
 mod guard;
@@ -22,6 +23,7 @@ mod locked;
 mod manifest;
 mod needed;
 mod offline;
+mod previous;
 mod progress;
 mod promise;
 mod registry;
@@ -32,6 +34,7 @@ mod settings;
 mod sources;
 mod stage;
 mod standin;
+mod survey;
 mod target;
 mod vendored;
 
@@ -39,17 +42,23 @@ use std::path::PathBuf;
 
 pub use self::archive::{Reason, Refusal};
 pub use self::config::ConfigError;
+pub use self::entry::{Entry, EntryVersion};
 pub use self::error::{AcquireError, ErrorClass};
 pub use self::http::HttpError;
+pub use self::previous::Previous;
 pub use self::progress::{Bar, Progress, Silent};
 #[cfg(test)]
 pub(crate) use self::runs::begin as begin_run;
 pub use self::runs::{RunGuard, abandon};
 pub use self::settings::{AcquireSettings, Environment, Limits};
-pub use self::stage::acquire;
+pub use self::stage::{acquire, survey};
+pub use self::survey::Survey;
 pub use self::target::{Request, Requirement};
 use crate::evidence::line::{Fact, MacroName, PackageSource, Target};
 use crate::ids::{PackageId, Sha256Digest};
+
+/// Names that people use: one a line, the day of the list in a comment.
+pub const POPULAR: &str = include_str!("popular-crates.txt");
 
 /// Verified sources of a subject and of everything that its build can reach.
 #[derive(Debug)]
@@ -69,6 +78,10 @@ pub struct Acquired {
     pub replaced_sources: Vec<(String, Option<String>)>,
     /// What was seen on the way.
     pub facts: Vec<Fact>,
+    /// What the index says about each package of the lock file that came from a registry.
+    pub index: Vec<Entry>,
+    /// The release before the subject.
+    pub previous: Previous,
     /// Holds `registry/NAME-VERSION/` for every registry package (a cargo directory source; packages of
     /// other platforms are stand-ins with a manifest only) and `local/…` for path sources. Removed on drop.
     pub sources: tempfile::TempDir,

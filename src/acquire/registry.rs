@@ -88,6 +88,11 @@ impl<'a> Registry<'a> {
         }
     }
 
+    /// True if it may be asked over the network.
+    pub(crate) fn is_online(&self) -> bool {
+        self.client.is_some()
+    }
+
     /// All versions of a name, as fresh as can be; none if the registry does not know it.
     pub(crate) fn versions(&self, name: &str) -> Result<Option<Vec<Release>>, AcquireError> {
         match (&self.source, &self.client) {

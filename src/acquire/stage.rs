@@ -21,7 +21,10 @@ use super::runs;
 use super::settings::AcquireSettings;
 use super::sources::{DEFAULT, Source, is_default};
 use super::target::{Request, Requirement};
-use super::{Acquired, SourcePackage, SubjectDependency, SubjectOrigin, choose, consumer, library, locked, offline};
+use super::{
+    Acquired, Entry, Previous, SourcePackage, SubjectDependency, SubjectOrigin, Survey, choose, consumer, library,
+    locked, offline, previous,
+};
 use crate::evidence::line::{Fact, PackageSource, Target, TargetKind};
 use crate::ids::{PackageId, Sha256Digest};
 
@@ -64,9 +67,27 @@ fn acquire_in_new_run(
         registry_dir: parts.registry_dir,
         replaced_sources: parts.replaced_sources,
         facts: parts.facts,
+        index: parts.index,
+        previous: parts.previous,
         sources,
         guard,
     })
+}
+
+/// The packages of a lock file against the index of their registry. Nothing is resolved, fetched or unpacked.
+pub fn survey(path: &Path, settings: &AcquireSettings, progress: &dyn Progress) -> Result<Survey, AcquireError> {
+    let lock = super::survey::read(path)?;
+    let (sources, _guard) = runs::begin(&settings.cache_dir)?;
+    let config = CargoConfig::load(sources.path(), &settings.cargo_home, &settings.environment)?;
+    let offline = settings.offline || config.offline();
+    let transport = if offline { None } else { Some(config.transport()?) };
+    let deadline = Instant::now() + settings.limits.total;
+    let stage = Stage { settings, config: &config, transport, deadline, offline, run: sources.path(), progress };
+    let outcome =
+        super::survey::survey(&lock, &stage.registry(tame_index::CRATES_IO_INDEX)?, settings.limits.threads, progress);
+    runs::stay_if_abandoned();
+    progress.finished();
+    outcome
 }
 
 struct Stage<'a> {
@@ -87,6 +108,8 @@ struct Subject {
     locals: Vec<LocalPackage>,
     /// A registry release.
     release: Option<Release>,
+    /// All releases of its name.
+    releases: Vec<Release>,
 }
 
 struct Parts {
@@ -97,6 +120,8 @@ struct Parts {
     registry_dir: String,
     replaced_sources: Vec<(String, Option<String>)>,
     facts: Vec<Fact>,
+    index: Vec<Entry>,
+    previous: Previous,
 }
 
 impl Stage<'_> {
@@ -123,7 +148,10 @@ impl Stage<'_> {
         let needed = needed::on_host(&lock, &releases, &self.settings.host)?;
         let to = self.run.join("registry");
         let sources = locked::Locked { lock: &lock, registries: &registries, releases: &releases, needed: &needed };
-        let wanted = sources.prepare(&to)?;
+        let mut wanted = sources.prepare(&to)?;
+        if self.settings.only_subject {
+            wanted.retain(|wanted| subject.release.as_ref().is_some_and(|release| release.id == wanted.id));
+        }
         if self.offline {
             locked::check_present(&wanted, &store)?;
         }
@@ -142,10 +170,16 @@ impl Stage<'_> {
                 *macros = crate::plan::macros::scan(&self.run.join(&package.dir));
             }
         }
+        self.progress.step("comparing with the release before");
+        let previous = match &subject.release {
+            Some(release) => previous::fetch(&default, release, &subject.releases, &store, self.run, self.offline),
+            None => Previous::missing("it is no release of a registry"),
+        };
+        let index = sources.entries();
         let registry_dir = default.folder();
         let replaced_sources = replaced(registries.keys());
         let Subject { target, dependency: subject, .. } = subject;
-        Ok(Parts { target, packages, lock: text, subject, registry_dir, replaced_sources, facts })
+        Ok(Parts { target, packages, lock: text, subject, registry_dir, replaced_sources, facts, index, previous })
     }
 
     fn registry(&self, source: &str) -> Result<Registry<'_>, AcquireError> {
@@ -202,6 +236,7 @@ impl Stage<'_> {
             dependency: self.dependency(&release.id, origin, release.feature_names())?,
             locals: Vec::new(),
             release: Some(release),
+            releases,
         })
     }
 
@@ -212,7 +247,13 @@ impl Stage<'_> {
             first.manifest.as_release(NO_CHECKSUM).map(|release| release.feature_names()).unwrap_or_default();
         let origin = SubjectOrigin::Local { dir: first.dir.clone() };
         let dependency = self.dependency(&id, origin, features)?;
-        Ok(Subject { target: target(kind, &id, first.checksum), dependency, locals, release: None })
+        Ok(Subject {
+            target: target(kind, &id, first.checksum),
+            dependency,
+            locals,
+            release: None,
+            releases: Vec::new(),
+        })
     }
 
     fn dependency(

@@ -12,6 +12,7 @@ use crate::acquire::{self, AcquireError, Acquired, Silent};
 use crate::cli::{CheckArgs, Format};
 use crate::evidence::file::{Opened, counters_path, open};
 use crate::exit::ExitCode;
+use crate::facts;
 use crate::judge::Verdict;
 use crate::plan::build::{RunSettings, plan};
 use crate::progress::RunProgress;
@@ -41,7 +42,7 @@ pub(super) fn run(args: &CheckArgs) -> ExitCode {
     signals.received().map_or(code, code_of_signal)
 }
 
-fn code_of_signal(signal: i32) -> ExitCode {
+pub(super) fn code_of_signal(signal: i32) -> ExitCode {
     if signal == libc::SIGTERM { ExitCode::Terminated } else { ExitCode::Interrupted }
 }
 
@@ -61,10 +62,14 @@ fn check(args: &CheckArgs, mut settings: Settings, teller: &Teller, signals: &Si
     }
     settings.acquire.cargo.clone_from(&toolchain.cargo);
     settings.acquire.toolchain.clone_from(&settings.toolchain);
-    let acquired = match acquire(&settings, args.tone.quiet) {
+    let mut acquired = match acquire(&settings, args.tone.quiet) {
         Ok(acquired) => acquired,
         Err(error) => return refuse(&error, &settings, &toolchain, teller),
     };
+    match facts::of_acquired(&acquired, &settings.facts) {
+        Ok(facts) => acquired.facts.extend(facts),
+        Err(error) => return fail(teller, ExitCode::Usage, error.to_string(), Some(error.hint())),
+    }
     tracing::info!(packages = acquired.packages.len(), facts = acquired.facts.len(), "acquired the sources");
     let (spec, run_dir) = match prepare(&acquired, &toolchain, &settings) {
         Ok(prepared) => prepared,

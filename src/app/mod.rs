@@ -1,6 +1,7 @@
 //! The whole story: one file for each command, one line for each stage.
 
 mod check;
+mod facts;
 mod keep;
 mod refused;
 mod replay;
@@ -41,6 +42,7 @@ pub fn main() -> std::process::ExitCode {
         || args.iter().any(|arg| arg == "--format=json");
     match Cli::try_parse_from(&args) {
         Ok(Cli { command: Some(Command::Explain { code }), .. }) => explain(code.as_deref()),
+        Ok(Cli { command: Some(Command::Facts(args)), .. }) => facts::run(&args),
         Ok(Cli { command: Some(Command::Replay(args)), .. }) => replay::run(&args),
         Ok(Cli { command: None, check }) => check::run(&check),
         Err(error) => usage(&error, wants_json),

@@ -52,7 +52,10 @@ pub(super) fn refuse(
 fn tell(fact: Fact, hint: Option<String>, settings: &Settings, toolchain: &HostToolchain) -> Result<Report, String> {
     let policy = &settings.reporting.policy;
     let header = header(&fact.package, settings, toolchain);
-    let file = written(header, fact, hint).map_err(|error| format!("failed to write evidence: {error}"))?;
+    let package = Some(fact.package.clone());
+    let (code, text) = (note::REFUSED.to_owned(), hint.unwrap_or_default());
+    let lines = [Line::Fact(fact), Line::Note(Note { code, package, unit: None, text, limit: None })];
+    let file = written(header, &lines).map_err(|error| format!("failed to write evidence: {error}"))?;
     let log = EvidenceLog::read(BufReader::new(&file), None).map_err(|error| failed_to(&error))?;
     let verdict = Report::new(&log, policy, None).verdict;
     let kept = keep(Left { file, log: &log, counters: None, captured: None }, settings, verdict)?;
@@ -60,15 +63,14 @@ fn tell(fact: Fact, hint: Option<String>, settings: &Settings, toolchain: &HostT
 }
 
 /// The log, in memory: where it is kept depends on what it comes to.
-fn written(header: Header, fact: Fact, hint: Option<String>) -> io::Result<File> {
+pub(super) fn written(header: Header, lines: &[Line]) -> io::Result<File> {
     let memory = || memfd_create("evidence", MFdFlags::MFD_CLOEXEC).map(File::from);
     let mut file = memory()?;
     let mut writer = EvidenceWriter::new(file.try_clone()?, &memory()?, 0, u64::MAX)?;
-    let package = Some(fact.package.clone());
     writer.open(header)?;
-    writer.write(&Line::Fact(fact))?;
-    let text = hint.unwrap_or_default();
-    writer.write(&Line::Note(Note { code: note::REFUSED.to_owned(), package, unit: None, text, limit: None }))?;
+    for line in lines {
+        writer.write(line)?;
+    }
     writer.close()?;
     file.rewind()?;
     Ok(file)

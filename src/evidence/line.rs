@@ -12,6 +12,7 @@ pub use super::attempt::{
     Address, ArgState, Attempt, Base, Kind, Object, Outcome, PathObject, ProgramFile, Recipient, Via,
 };
 use super::bytes::Bytes;
+pub use super::fact::Fact;
 pub use super::header::{
     DecoyClass, DecoyPath, Header, Layer, LayerStatus, Layout, MacroKind, MacroName, Package, PackageSource,
     PolicyRecord, Target, TargetKind, Tool, Toolchain,
@@ -174,20 +175,6 @@ pub enum Captured {
     Dropped,
 }
 
-/// What is known about a package without running it.
-#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
-pub struct Fact {
-    /// A stable kebab-case name; where a finding has the same code, the fact causes it.
-    pub code: String,
-    /// The package.
-    pub package: PackageId,
-    /// For people, complete.
-    pub text: String,
-    /// The file in question, if one.
-    #[serde(default, skip_serializing_if = "Option::is_none")]
-    pub path: Option<Bytes>,
-}
-
 /// The end of what was printed.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Output {
@@ -248,6 +235,8 @@ pub mod note {
     pub const REFUSED: &str = "refused";
     /// A unit's announcement and cargo's messages disagree.
     pub const ATTRIBUTION_MISMATCH: &str = "attribution-mismatch";
+    /// Nothing was built: only what is known without that was asked for.
+    pub const FACTS_ONLY: &str = "facts-only";
     /// Something could not be captured; `text` says what and why.
     pub const CAPTURE_FAILED: &str = "capture-failed";
     /// A unit ran, sent or dropped more than is listed one by one.

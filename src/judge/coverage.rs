@@ -5,7 +5,10 @@ use std::collections::BTreeSet;
 use serde::Serialize;
 
 use super::context::Context;
+use super::known::facts;
 use super::paths::contains;
+use crate::evidence::Bytes;
+use crate::evidence::fact::{self, Asked};
 use crate::evidence::line::{Line, MacroKind, MacroName, Package, UnitKind, UnitOutcome, note};
 use crate::ids::{PackageId, UnitId};
 
@@ -16,6 +19,19 @@ pub struct Coverage {
     pub build_scripts: BuildScripts,
     /// Of the whole build.
     pub macro_libraries: MacroLibraries,
+    /// Which sources of facts were asked; none where nobody asked.
+    pub facts: Vec<FactSource>,
+}
+
+/// A source of facts.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize)]
+pub struct FactSource {
+    /// `advisories`, `names`, `index`, `archive`, `reputation`, `repository`.
+    pub source: String,
+    /// Whether it was asked.
+    pub status: Asked,
+    /// What it covers, or why it was not.
+    pub detail: String,
 }
 
 /// Build scripts of the build.
@@ -43,7 +59,7 @@ pub struct MacroLibraries {
 }
 
 pub(super) fn of(cx: &Context<'_>) -> Coverage {
-    let mut coverage = Coverage::default();
+    let mut coverage = Coverage { facts: sources(cx).map(|(source, _)| source).collect(), ..Coverage::default() };
     let consumers: BTreeSet<_> = cx
         .units
         .0
@@ -70,6 +86,16 @@ pub(super) fn of(cx: &Context<'_>) -> Coverage {
     coverage.macro_libraries.macros = count(driven_macros.len());
     coverage.macro_libraries.expanded = expanded(cx, &consumers, &driven_macros);
     coverage
+}
+
+/// The sources of facts, and whether the user wants each.
+pub(super) fn sources(cx: &Context<'_>) -> impl Iterator<Item = (FactSource, bool)> {
+    facts(cx, fact::SOURCE).filter_map(|said| {
+        let source: fact::Source = said.read()?;
+        let plain = |text: &str| Bytes::from(text).to_string();
+        let told = FactSource { source: plain(&source.source), status: source.status, detail: plain(&said.text) };
+        Some((told, source.required))
+    })
 }
 
 fn count(n: usize) -> u64 {

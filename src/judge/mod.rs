@@ -12,6 +12,7 @@ mod coverage;
 mod diagnosis;
 mod expected;
 mod finding;
+mod known;
 mod paths;
 mod shell;
 mod sweep;
@@ -24,7 +25,7 @@ mod honest;
 use std::collections::BTreeMap;
 
 pub use completeness::{Completeness, Reason, Status};
-pub use coverage::{BuildScripts, Coverage, MacroLibraries};
+pub use coverage::{BuildScripts, Coverage, FactSource, MacroLibraries};
 pub use finding::Finding;
 pub use verdict::Verdict;
 
@@ -46,6 +47,8 @@ pub struct Judgement {
     pub completeness: Completeness,
     /// What was exercised.
     pub coverage: Coverage,
+    /// Nothing was built, and nothing was to be.
+    pub facts_only: bool,
     /// Every package, the subject first, then by name.
     pub packages: Vec<JudgedPackage>,
 }
@@ -101,6 +104,7 @@ pub fn judge(log: &EvidenceLog, policy: &Policy) -> Judgement {
     }
     expected::lower(&cx, &mut drafts);
     chains::raise(&cx, &mut drafts);
+    known::raise(&cx, &mut drafts);
     let findings = finding::group(&cx, drafts);
     let completeness = completeness::of(&cx);
     let packages = packages(&cx, findings, &completeness);
@@ -108,6 +112,7 @@ pub fn judge(log: &EvidenceLog, policy: &Policy) -> Judgement {
     Judgement {
         verdict: Verdict::of(worst, completeness.is_complete()),
         coverage: coverage::of(&cx),
+        facts_only: completeness::is_facts_only(&cx),
         completeness,
         packages,
     }

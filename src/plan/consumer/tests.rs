@@ -76,6 +76,8 @@ fn acquired(sources: tempfile::TempDir, packages: Vec<SourcePackage>, lock: Stri
         registry_dir: "registry.invalid-1949cf8c6b5b557f".to_owned(),
         replaced_sources: Vec::new(),
         facts: Vec::new(),
+        index: Vec::new(),
+        previous: crate::acquire::Previous::None,
         guard: begin_run(sources.path()).unwrap().1,
         sources,
     }
