@@ -28,6 +28,7 @@ mod progress;
 mod promise;
 mod registry;
 mod release;
+mod reputation;
 mod resolve;
 mod runs;
 mod settings;
@@ -47,6 +48,7 @@ pub use self::error::{AcquireError, ErrorClass};
 pub use self::http::HttpError;
 pub use self::previous::Previous;
 pub use self::progress::{Bar, Progress, Silent};
+pub use self::reputation::Reputation;
 #[cfg(test)]
 pub(crate) use self::runs::begin as begin_run;
 pub use self::runs::{RunGuard, abandon};
@@ -82,6 +84,8 @@ pub struct Acquired {
     pub index: Vec<Entry>,
     /// The release before the subject.
     pub previous: Previous,
+    /// What the registry's web interface says about the subject.
+    pub reputation: Reputation,
     /// Holds `registry/NAME-VERSION/` for every registry package (a cargo directory source; packages of
     /// other platforms are stand-ins with a manifest only) and `local/…` for path sources. Removed on drop.
     pub sources: tempfile::TempDir,

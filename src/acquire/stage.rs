@@ -22,8 +22,8 @@ use super::settings::AcquireSettings;
 use super::sources::{DEFAULT, Source, is_default};
 use super::target::{Request, Requirement};
 use super::{
-    Acquired, Entry, Previous, SourcePackage, SubjectDependency, SubjectOrigin, Survey, choose, consumer, library,
-    locked, offline, previous,
+    Acquired, Entry, Previous, Reputation, SourcePackage, SubjectDependency, SubjectOrigin, Survey, choose, consumer,
+    library, locked, offline, previous, reputation,
 };
 use crate::evidence::line::{Fact, PackageSource, Target, TargetKind};
 use crate::ids::{PackageId, Sha256Digest};
@@ -69,6 +69,7 @@ fn acquire_in_new_run(
         facts: parts.facts,
         index: parts.index,
         previous: parts.previous,
+        reputation: parts.reputation,
         sources,
         guard,
     })
@@ -122,6 +123,7 @@ struct Parts {
     facts: Vec<Fact>,
     index: Vec<Entry>,
     previous: Previous,
+    reputation: Reputation,
 }
 
 impl Stage<'_> {
@@ -175,11 +177,36 @@ impl Stage<'_> {
             Some(release) => previous::fetch(&default, release, &subject.releases, &store, self.run, self.offline),
             None => Previous::missing("it is no release of a registry"),
         };
+        let reputation = self.reputation(&subject, &default);
         let index = sources.entries();
         let registry_dir = default.folder();
         let replaced_sources = replaced(registries.keys());
         let Subject { target, dependency: subject, .. } = subject;
-        Ok(Parts { target, packages, lock: text, subject, registry_dir, replaced_sources, facts, index, previous })
+        Ok(Parts {
+            target,
+            packages,
+            lock: text,
+            subject,
+            registry_dir,
+            replaced_sources,
+            facts,
+            index,
+            previous,
+            reputation,
+        })
+    }
+
+    /// One question, and no failure of it is one of the run's.
+    fn reputation(&self, subject: &Subject, default: &Registry<'_>) -> Reputation {
+        let (Some(release), Some(transport)) = (&subject.release, &self.transport) else {
+            let reason = if self.offline { "offline" } else { "it is no release of a registry" };
+            return Reputation::missing(reason);
+        };
+        let limits = reputation::bounds(&self.settings.limits);
+        match Client::new(transport, &limits, self.deadline, &default.describe()) {
+            Ok(client) => reputation::ask(default, &client, release),
+            Err(error) => Reputation::missing(error.to_string()),
+        }
     }
 
     fn registry(&self, source: &str) -> Result<Registry<'_>, AcquireError> {

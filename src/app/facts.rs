@@ -94,8 +94,15 @@ fn of_lock(path: &Path, settings: &Settings) -> Result<Told, Failed> {
         acquire::survey(path, &settings.acquire, &Silent).map_err(Failed::Acquire)?;
     let ids: Vec<PackageId> =
         index.iter().map(|entry| &entry.id).chain(unknown.iter().map(|(id, _)| id)).cloned().collect();
-    let question =
-        Question { subject: &subject, packages: &ids, index: &index, archive: None, unknown: &unknown, elsewhere };
+    let question = Question {
+        subject: &subject,
+        packages: &ids,
+        index: &index,
+        archive: None,
+        reputation: None,
+        unknown: &unknown,
+        elsewhere,
+    };
     let facts = facts::gather(&question, &settings.facts).map_err(Failed::Facts)?;
     let checksum = |id: &PackageId| index.iter().find(|entry| entry.id == *id).and_then(|entry| entry.checksum);
     let mut packages = vec![package(&subject, PackageSource::Directory, None, true)];

@@ -24,6 +24,8 @@ pub const LOOK_ALIKE_NAME: &str = "look-alike-name";
 pub const UNKNOWN_NAME: &str = "unknown-name";
 /// The release has something that the one before it had not. `data` is a [`Change`].
 pub const RELEASE_CHANGE: &str = "release-change";
+/// What the registry's web interface says. `data` is a [`Reputation`].
+pub const REPUTATION: &str = "reputation";
 /// Something about the archive that packing does not explain. `data` is a [`Change`].
 pub const ODD_ARCHIVE: &str = "odd-archive";
 
@@ -167,6 +169,21 @@ pub struct Change {
     /// The version that it was compared with.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub since: Option<String>,
+}
+
+/// What the registry's web interface says.
+#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Reputation {
+    /// Of all releases, ever.
+    pub downloads: Option<u64>,
+    /// Of late, as the registry counts it.
+    pub recent: Option<u64>,
+    /// Where the source is said to be.
+    pub repository: Option<String>,
+    /// Who published the release.
+    pub publisher: Option<String>,
+    /// Whether it was published by the repository's own automation, without a token of a person's.
+    pub trusted: Option<bool>,
 }
 
 /// Seconds of a day.

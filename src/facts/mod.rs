@@ -18,10 +18,10 @@ use semver::Version;
 
 pub use self::names::Corpus;
 use crate::acquire::facts::YANKED;
-use crate::acquire::{Acquired, Entry, POPULAR, Previous};
+use crate::acquire::{Acquired, Entry, POPULAR, Previous, Reputation};
 use crate::evidence::fact::{
-    ADVISORY, Asked, DAY, Fact, HISTORY, KNOWN_MALICIOUS, LOOK_ALIKE_NAME, SOURCE, Source, UNKNOWN_NAME, UnknownName,
-    seconds,
+    ADVISORY, Asked, DAY, Fact, HISTORY, KNOWN_MALICIOUS, LOOK_ALIKE_NAME, REPUTATION, SOURCE, Source, UNKNOWN_NAME,
+    UnknownName, seconds,
 };
 use crate::evidence::line::PackageSource;
 use crate::ids::PackageId;
@@ -52,6 +52,8 @@ pub struct Question<'a> {
     pub index: &'a [Entry],
     /// The subject's source and that of the release before.
     pub archive: Option<(&'a Path, &'a Previous)>,
+    /// What the registry's web interface says.
+    pub reputation: Option<&'a Reputation>,
     /// Names that the registry does not have, with the nearest that it has.
     pub unknown: &'a [(PackageId, Vec<String>)],
     /// How many packages come from elsewhere than the default registry, and are not looked at.
@@ -94,6 +96,7 @@ pub fn of_acquired(acquired: &Acquired, settings: &FactsSettings) -> Result<Vec<
         packages: &packages,
         index: &acquired.index,
         archive,
+        reputation: Some(&acquired.reputation),
         unknown: &[],
         elsewhere: 0,
     };
@@ -107,14 +110,8 @@ pub fn gather(question: &Question<'_>, settings: &FactsSettings) -> Result<Vec<F
     look_alikes(question, &mut facts);
     histories(question, &mut facts);
     archives(question, &mut facts);
-    let not_asked = [
-        (
-            "reputation",
-            "downloads, owners and trusted publishing are not asked for: the registry's index does not have them",
-        ),
-        ("repository", "contributors and commits are not asked for"),
-    ];
-    facts.extend(not_asked.map(|(source, why)| asked(question, source, Asked::NotChecked, why)));
+    reputation(question, &mut facts);
+    facts.push(asked(question, "repository", Asked::NotChecked, "contributors and commits are not asked for"));
     Ok(facts)
 }
 
@@ -260,6 +257,34 @@ fn histories(question: &Question<'_>, facts: &mut Vec<Fact>) {
     }
     facts.push(asked(question, "index", status, text));
     facts.extend(told);
+}
+
+fn reputation(question: &Question<'_>, facts: &mut Vec<Fact>) {
+    let said = match question.reputation {
+        Some(Reputation::Here(said)) => said,
+        Some(Reputation::Missing { reason }) => {
+            facts.push(asked(question, "reputation", Asked::NotChecked, reason));
+            return;
+        }
+        None => {
+            facts.push(asked(question, "reputation", Asked::NotChecked, "a lock file's packages are not asked for"));
+            return;
+        }
+    };
+    let count = |count: Option<u64>| count.map_or("an unknown number of".to_owned(), |count| count.to_string());
+    let mut text = format!("{} downloads, {} of late", count(said.downloads), count(said.recent));
+    if let Some(publisher) = &said.publisher {
+        _ = write!(text, ", published by {publisher}");
+    }
+    if said.trusted == Some(true) {
+        text.push_str(", by the repository's own automation");
+    }
+    if said.repository.is_none() {
+        text.push_str(", without a repository");
+    }
+    facts.push(Fact::new(REPUTATION, question.subject, text.clone()).with(said));
+    // Owners would be a second question, and registries count them.
+    facts.push(asked(question, "reputation", Asked::Partial, format!("{text}; owners are not asked for")));
 }
 
 fn archives(question: &Question<'_>, facts: &mut Vec<Fact>) {

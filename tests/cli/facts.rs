@@ -176,6 +176,24 @@ fn advisories_are_told_of_the_whole_closure_and_only_of_releases_that_they_cover
     assert_eq!((code, findings(&report)), (10, vec!["known-malicious critical".into()]), "{report}");
 }
 
+#[test]
+fn reputation_is_asked_where_the_index_names_a_web_interface_and_nowhere_else() {
+    let registry = Registry::start();
+    registry.publish(&release("oldname", "1.0.0", 900));
+    let (_, report) = facts(&registry, "oldname");
+    assert_eq!(source(&report, "reputation")["status"], "not-checked");
+    assert!(!registry.seen().iter().any(|seen| seen.path.starts_with("/api")), "{:?}", registry.seen());
+    let config = format!(r#"{{"dl":"{0}/dl","api":"{0}"}}"#, registry.url());
+    registry.put("/index/config.json", config.into_bytes());
+    let (code, report) = facts(&registry, "oldname");
+    assert_eq!((code, &source(&report, "reputation")["status"]), (0, &"not-checked".into()), "no answer is no failure");
+    let answer = r#"{"crate":{"downloads":12,"recent_downloads":3},"versions":[]}"#;
+    registry.put("/api/v1/crates/oldname", answer.as_bytes().to_vec());
+    let (_, report) = facts(&registry, "oldname");
+    let detail = source(&report, "reputation")["detail"].as_str().unwrap();
+    assert!(detail.starts_with("12 downloads, 3 of late, without a repository"), "{detail}");
+}
+
 /// A lock file with these packages of the default registry.
 fn lock(home: &Home, packages: &[(&str, &str, Option<&Package>)]) -> PathBuf {
     let source = tame_index::CRATES_IO_INDEX;

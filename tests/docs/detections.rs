@@ -134,7 +134,10 @@ fn names() -> String {
     format!(
         "{} of {} names that RustSec called malicious are flagged; {in_corpus} of the {} well-known names (of {}) are, and\n\
          {alone} would be if each were missing from the list. So a look-alike alone is low. The others are names that\n\
-         somebody made up, or honest packages that were taken over: what they try must tell.\n\n\
+         somebody made up, or honest packages that were taken over: what they try must tell. The list has names that were\n\
+         imitated before, so the next attack will be flagged more seldom. Of 1311 packages in the index cache of a machine\n\
+         that builds Rust, looked at on 2026-11-26, four were flagged, all low: `ahash`, `bitvec`, `toml_write` and\n\
+         `wit-bindgen-rust`. `scripts/popular-crates` makes the list anew.\n\n\
          Flagged: {}.\n",
         flagged.len(),
         malicious.len(),
