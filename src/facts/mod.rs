@@ -123,19 +123,26 @@ fn asked(question: &Question<'_>, source: &str, status: Asked, text: impl Into<S
 fn advisories(question: &Question<'_>, settings: &FactsSettings, facts: &mut Vec<Fact>) -> Result<(), FactsError> {
     let usual = settings.usual.iter().filter(|path| settings.databases.is_empty() && path.is_dir());
     let paths: Vec<&PathBuf> = settings.databases.iter().chain(usual).collect();
+    let none = |why: &str| {
+        let fact = asked(question, "advisories", Asked::NotChecked, why);
+        if settings.max_age.is_some() { require(fact) } else { fact }
+    };
     if paths.is_empty() {
-        let why = "no database of advisories: clone RustSec's advisory-db and name it with --advisory-db";
-        let mut fact = asked(question, "advisories", Asked::NotChecked, why);
-        if settings.max_age.is_some() {
-            fact = require(fact);
-        }
-        facts.push(fact);
+        facts.push(none("no database of advisories: clone RustSec's advisory-db and name it with --advisory-db"));
         return Ok(());
     }
     let names: BTreeSet<&str> = question.packages.iter().map(|package| package.name.as_str()).collect();
     let mut records: Vec<Record> = Vec::new();
     for path in paths {
-        let database = database::read(path, &names).map_err(|reason| FactsError { path: path.clone(), reason })?;
+        let database = match database::read(path, &names) {
+            Ok(database) => database,
+            // Nobody named it, so nobody is wrong.
+            Err(reason) if settings.databases.is_empty() => {
+                facts.push(none(&reason));
+                continue;
+            }
+            Err(reason) => return Err(FactsError { path: path.clone(), reason }),
+        };
         let age = database.newest.as_deref().and_then(seconds).map(|day| settings.now.saturating_sub(day) / DAY);
         let newest = database.newest.as_deref().unwrap_or("unknown");
         let mut text = format!("{} advisories, the newest of {newest}", database.advisories);

@@ -101,6 +101,10 @@ fn a_database_that_the_user_named_must_be_one() {
     // The usual place is used where there is something, and only if nothing was named.
     let usual = FactsSettings { databases: Vec::new(), usual: Some(shipped()), ..settings() };
     assert_eq!(of(&told(&["evilcheck@0.1.0"], &[], &usual), KNOWN_MALICIOUS).len(), 1);
+    // Nobody named an empty folder there, so nobody is wrong.
+    let usual = FactsSettings { usual: Some(folder.path().to_owned()), ..usual };
+    let (asked, text) = source(&told(&["evilcheck@0.1.0"], &[], &usual), "advisories");
+    assert!(asked.status == Asked::NotChecked && text.contains("neither"), "{text}");
 }
 
 #[test]

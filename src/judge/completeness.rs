@@ -88,11 +88,11 @@ pub(super) fn is_facts_only(cx: &Context<'_>) -> bool {
     has_note(cx, note::FACTS_ONLY)
 }
 
-/// Sources of facts that the user wants; without a build also those without which nobody has looked at all.
+/// Sources of facts that the user wants; without a build also those without which nobody has looked at everything.
 fn facts(cx: &Context<'_>, reasons: &mut Vec<Reason>) {
     for (told, is_required) in super::coverage::sources(cx) {
         let is_needed = is_facts_only(cx) && ["advisories", "index"].contains(&told.source.as_str());
-        if is_required || is_needed && told.status == Asked::NotChecked {
+        if is_required || is_needed && told.status != Asked::Checked {
             reasons.push(of_run("facts-unchecked", format!("{}: {}", told.source, told.detail)));
         }
     }

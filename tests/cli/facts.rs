@@ -223,17 +223,33 @@ fn a_lock_file_is_told_of_without_a_download() {
 }
 
 #[test]
-fn a_name_in_a_lock_file_that_the_registry_does_not_have_fails() {
+fn a_name_in_a_lock_file_that_the_registry_does_not_have_is_worth_a_review() {
     let (home, registry) = (Home::new(), Registry::start());
     let path = lock(&home, &[("serde-derivee", "1.0.0", None)]);
     let (code, report) = facts(&registry, path.to_str().unwrap());
-    assert_eq!(code, 10, "{report}");
-    assert!(findings(&report).contains(&"unknown-name high".to_owned()), "{report}");
+    assert_eq!(code, 11, "{report}");
+    assert!(findings(&report).contains(&"unknown-name medium".to_owned()), "{report}");
     // Offline, nobody knows.
     let args = ["facts", path.to_str().unwrap(), "--offline", "--format=json", "--advisory-db", DATABASE];
     let output = command(&home, &registry, &args).output().unwrap();
     assert_eq!(super::code(&output), 5, "{}", stdout(&output));
-    assert!(!findings(&json(&output)).contains(&"unknown-name high".to_owned()));
+    assert!(!findings(&json(&output)).contains(&"unknown-name medium".to_owned()));
+}
+
+#[test]
+fn a_lock_file_of_which_only_a_part_is_known_here_does_not_pass() {
+    let (home, registry) = (Home::new(), Registry::start());
+    registry.publish(&release("fine", "1.0.0", 900));
+    // cargo asks for one of the two, and so has its entry.
+    assert_eq!(facts(&registry, "fine").0, 0);
+    let fine = release("fine", "1.0.0", 900);
+    let of = |packages: &[(&str, &str, Option<&Package>)]| {
+        let path = lock(&home, packages);
+        let args = ["facts", path.to_str().unwrap(), "--offline", "--format=json", "--advisory-db", DATABASE];
+        code(&command(&home, &registry, &args).output().unwrap())
+    };
+    assert_eq!(of(&[("fine", "1.0.0", Some(&fine))]), 0);
+    assert_eq!(of(&[("fine", "1.0.0", Some(&fine)), ("other", "1.0.0", None)]), 5);
 }
 
 #[test]

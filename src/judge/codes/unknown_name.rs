@@ -7,7 +7,7 @@ use crate::policy::Severity;
 
 pub(crate) const CODE: Code = Code {
     name: "unknown-name",
-    severity: "high",
+    severity: "medium",
     attack: &["T1195.001"],
     meaning: "A lock file names a package that its registry does not have. It was removed, or it never was there and \
               somebody made the name up; whoever registers it first is built.",
@@ -17,7 +17,7 @@ pub(crate) const CODE: Code = Code {
 };
 
 fn rule(cx: &Context<'_>, out: &mut Vec<Draft>) {
-    from_facts(cx, &CODE, |_| Severity::High, out);
+    from_facts(cx, &CODE, |_| Severity::Medium, out);
 }
 
 #[cfg(test)]
@@ -27,7 +27,7 @@ mod tests {
 
     #[test]
     fn the_fact_is_a_finding_and_another_fact_is_not() {
-        assert_eq!(found(&LogBuilder::new().fact("unknown-name", "x").log()), ["unknown-name high subject@1.0.0"]);
+        assert_eq!(found(&LogBuilder::new().fact("unknown-name", "x").log()), ["unknown-name medium subject@1.0.0"]);
         assert!(found(&LogBuilder::new().fact("index-history", "x").log()).is_empty());
     }
 }
