@@ -89,12 +89,12 @@ impl Corpus {
 
     /// A letter more, less, changed, or two exchanged.
     fn one_letter(&self, name: &str) -> Option<&str> {
-        let length = name.chars().count();
-        let near = self.names.iter().filter(|known| {
-            let other = known.chars().count();
-            length.min(other) + 1 >= ONE_LETTER && length.max(other) >= ONE_LETTER && length.abs_diff(other) <= 1
-        });
-        near.map(String::as_str).find(|known| strsim::damerau_levenshtein(name, known) == 1)
+        let long_enough = |known: &&String| {
+            let (length, other) = (name.len(), known.len());
+            length.min(other) + 1 >= ONE_LETTER && length.max(other) >= ONE_LETTER
+        };
+        let near = self.names.iter().filter(long_enough);
+        near.map(String::as_str).find(|known| is_one_edit(name.as_bytes(), known.as_bytes()))
     }
 
     fn without_affix(&self, name: &str) -> Option<String> {
@@ -104,6 +104,22 @@ impl Corpus {
             let behind = name.strip_suffix(affix).and_then(|rest| rest.strip_suffix('-'));
             before.and_then(known).or_else(|| behind.and_then(known)).cloned()
         })
+    }
+}
+
+/// What is left of both without the same beginning and the same end tells all. Names are ASCII.
+fn is_one_edit(one: &[u8], other: &[u8]) -> bool {
+    if one.len().abs_diff(other.len()) > 1 {
+        return false;
+    }
+    let same = one.iter().zip(other).take_while(|(a, b)| a == b).count();
+    let (one, other) = (one.get(same..).unwrap_or_default(), other.get(same..).unwrap_or_default());
+    let same = one.iter().rev().zip(other.iter().rev()).take_while(|(a, b)| a == b).count();
+    let rest = |text: &[u8]| text.get(..text.len() - same).map(<[u8]>::to_vec).unwrap_or_default();
+    match (rest(one).as_slice(), rest(other).as_slice()) {
+        ([_], [] | [_]) | ([], [_]) => true,
+        ([a, b], [c, d]) => a == d && b == c,
+        _ => false,
     }
 }
 
@@ -135,6 +151,19 @@ mod tests {
             ("rust-bitflags", "bitflags", "affix"),
         ] {
             assert_eq!(like(name), Some((like_name.to_owned(), rule.to_owned())), "{name}");
+        }
+    }
+
+    #[test]
+    fn one_edit_is_what_the_usual_measure_calls_a_distance_of_one() {
+        let words =
+            ["", "a", "b", "ab", "ba", "abc", "acb", "bac", "cab", "aab", "abb", "abab", "baba", "abcabc", "abccab"];
+        for one in words {
+            for other in words {
+                // The usual measure lets a pair be exchanged with letters between; here they are neighbours.
+                let expected = strsim::osa_distance(one, other) == 1;
+                assert_eq!(is_one_edit(one.as_bytes(), other.as_bytes()), expected, "{one} {other}");
+            }
         }
     }
 

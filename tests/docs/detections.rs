@@ -116,6 +116,35 @@ fn shown_by(code: &str, fixtures: &BTreeMap<String, BTreeSet<String>>) -> String
     shown.join(", ")
 }
 
+/// Names as an assistant makes them up.
+fn invented() -> Vec<String> {
+    let known = [
+        "serde",
+        "tokio",
+        "reqwest",
+        "clap",
+        "axum",
+        "hyper",
+        "tracing",
+        "rand",
+        "regex",
+        "chrono",
+        "uuid",
+        "anyhow",
+        "sqlx",
+        "diesel",
+        "rayon",
+        "image",
+        "nom",
+        "tonic",
+        "actix-web",
+        "bevy",
+    ];
+    let words =
+        ["retry", "helpers", "ext-utils", "validator", "async-pool", "csv-export", "toolkit", "plus", "lite", "secure"];
+    known.iter().flat_map(|name| words.iter().map(move |word| format!("{name}-{word}"))).collect()
+}
+
 /// What the rules for names are worth.
 fn names() -> String {
     let list = |text: &'static str| text.lines().filter(|line| !line.starts_with('#')).collect::<Vec<_>>();
@@ -130,6 +159,8 @@ fn names() -> String {
         Corpus::new(&others.join("\n")).look_alike(name).is_some()
     };
     let alone = honest.iter().filter(|name| left_out(name)).count();
+    let made_up = invented();
+    let alike = made_up.iter().filter(|name| corpus.look_alike(name).is_some()).count();
     let names: Vec<_> = flagged.iter().map(|name| format!("`{name}`")).collect();
     format!(
         "{} of {} names that RustSec called malicious are flagged; {in_corpus} of the {} well-known names (of {}) are, and\n\
@@ -138,12 +169,16 @@ fn names() -> String {
          imitated before, so the next attack will be flagged more seldom. Of 1311 packages in the index cache of a machine\n\
          that builds Rust, looked at on 2026-11-26, four were flagged, all low: `ahash`, `bitvec`, `toml_write` and\n\
          `wit-bindgen-rust`. `scripts/popular-crates` makes the list anew.\n\n\
-         Flagged: {}.\n",
+         Flagged of the malicious: {}.\n\n\
+         {alike} of {} names that were made up as an assistant makes them up (a well-known name and a word that fits) look\n\
+         like another one. What tells them apart is that nobody has them (`unknown-name`, exit code 3), or that whoever\n\
+         registered one did so a short time ago (`fresh-release`).\n",
         flagged.len(),
         malicious.len(),
         honest.len(),
         corpus.date.as_deref().unwrap_or("an unknown day"),
-        names.join(", ")
+        names.join(", "),
+        made_up.len(),
     )
 }
 
