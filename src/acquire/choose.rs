@@ -2,13 +2,13 @@
 
 use semver::Version;
 
-use super::error::AcquireError;
+use super::POPULAR;
+use super::entry;
+use super::error::{AcquireError, Near};
 use super::registry::Registry;
 use super::release::{Release, same_name};
 use super::target::Requirement;
 
-/// Names that people use, to suggest one from.
-const POPULAR: &str = include_str!("popular-crates.txt");
 /// How many suggestions.
 const SUGGESTIONS: usize = 4;
 /// How many spellings of hyphens and underscores are tried.
@@ -27,8 +27,19 @@ pub(crate) fn find(registry: &Registry<'_>, name: &str) -> Result<Vec<Release>, 
     Err(AcquireError::UnknownName {
         name: name.to_owned(),
         registry: registry.describe(),
-        nearest: nearest_names(name, POPULAR.lines().filter(|line| !line.starts_with('#'))),
+        nearest: nearest(name).into_iter().map(|near| dated(registry, near)).collect(),
     })
+}
+
+/// The nearest well-known names.
+pub(crate) fn nearest(name: &str) -> Vec<String> {
+    nearest_names(name, POPULAR.lines().filter(|line| !line.starts_with('#')))
+}
+
+/// A name with its age, where the registry tells it. An invented name is new, or nobody has it.
+fn dated(registry: &Registry<'_>, name: String) -> Near {
+    let since = registry.versions(&name).ok().flatten().and_then(|releases| entry::first(&releases));
+    Near { name, since }
 }
 
 /// The version that is meant. `usable` leaves out what cannot be had, such as what is missing offline.

@@ -12,6 +12,7 @@ mod copy;
 mod dependency;
 mod download;
 mod embedded;
+mod entry;
 mod error;
 pub mod facts;
 mod guard;
@@ -22,10 +23,12 @@ mod locked;
 mod manifest;
 mod needed;
 mod offline;
+mod previous;
 mod progress;
 mod promise;
 mod registry;
 mod release;
+mod reputation;
 mod resolve;
 mod resolved;
 mod runs;
@@ -33,6 +36,7 @@ mod settings;
 mod sources;
 mod stage;
 mod standin;
+mod survey;
 mod target;
 mod vendored;
 
@@ -40,18 +44,25 @@ use std::path::PathBuf;
 
 pub use self::archive::{Reason, Refusal};
 pub use self::config::ConfigError;
+pub use self::entry::{Entry, EntryVersion};
 pub use self::error::{AcquireError, ErrorClass};
 pub use self::http::HttpError;
+pub use self::previous::Previous;
 pub use self::progress::{Bar, Progress, Silent};
+pub use self::reputation::Reputation;
 pub use self::resolved::Resolved;
 #[cfg(test)]
 pub(crate) use self::runs::begin as begin_run;
 pub use self::runs::{RunGuard, abandon};
 pub use self::settings::{AcquireSettings, Environment, Limits};
-pub use self::stage::{Outcome, acquire, acquire_unless};
+pub use self::stage::{Outcome, acquire, acquire_unless, survey};
+pub use self::survey::Survey;
 pub use self::target::{Request, Requirement};
 use crate::evidence::line::{Fact, MacroName, PackageSource, Target};
 use crate::ids::{PackageId, Sha256Digest};
+
+/// Names that people use: one a line, the day of the list in a comment.
+pub const POPULAR: &str = include_str!("popular-crates.txt");
 
 /// Verified sources of a subject and of everything that its build can reach.
 #[derive(Debug)]
@@ -73,6 +84,12 @@ pub struct Acquired {
     pub facts: Vec<Fact>,
     /// Settings of the user's that put a program around rustc, by name. Inside, ours stands there.
     pub wrappers: Vec<String>,
+    /// What the index says about each package of the lock file that came from a registry.
+    pub index: Vec<Entry>,
+    /// The release before the subject.
+    pub previous: Previous,
+    /// What the registry's web interface says about the subject.
+    pub reputation: Reputation,
     /// Holds `registry/NAME-VERSION/` for every registry package (a cargo directory source; packages of
     /// other platforms are stand-ins with a manifest only) and `local/…` for path sources. Removed on drop.
     pub sources: tempfile::TempDir,

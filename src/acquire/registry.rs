@@ -88,6 +88,16 @@ impl<'a> Registry<'a> {
         }
     }
 
+    /// True if it may be asked over the network.
+    pub(crate) fn is_online(&self) -> bool {
+        self.client.is_some()
+    }
+
+    /// The address of its web interface, if its index names one and it may be asked.
+    pub(crate) fn web(&self) -> Option<&str> {
+        self.config.get()?.api.as_deref().filter(|api| self.is_online() && is_web(api))
+    }
+
     /// All versions of a name, as fresh as can be; none if the registry does not know it.
     pub(crate) fn versions(&self, name: &str) -> Result<Option<Vec<Release>>, AcquireError> {
         match (&self.source, &self.client) {

@@ -2,6 +2,7 @@
 
 mod check;
 mod doctor;
+mod facts;
 mod inputs;
 mod keep;
 mod known;
@@ -45,6 +46,7 @@ pub fn main() -> std::process::ExitCode {
     match Cli::try_parse_from(&args) {
         Ok(Cli { command: Some(Command::Explain { code }), .. }) => explain(code.as_deref()),
         Ok(Cli { command: Some(Command::Doctor(args)), .. }) => doctor::run(&args),
+        Ok(Cli { command: Some(Command::Facts(args)), .. }) => facts::run(&args),
         Ok(Cli { command: Some(Command::Replay(args)), .. }) => replay::run(&args),
         Ok(Cli { command: None, check }) => check::run(&check),
         Err(error) => usage(&error, wants_json),

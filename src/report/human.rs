@@ -12,6 +12,7 @@ use anstyle::{AnsiColor, Style};
 use super::{EnforcementStatus, Report, ReportArtifact, ReportError, ReportFinding, ReportPackage};
 use crate::evidence::Bytes;
 use crate::evidence::captured::SUFFIX;
+use crate::evidence::fact::Asked;
 use crate::evidence::line::{Captured, Depth, DrivenInputs, Integrity, LayerStatus, PolicyRecord, UnitKind};
 use crate::judge::{MacroCoverage, Seen, Verdict};
 use crate::policy::Severity;
@@ -134,6 +135,7 @@ impl Page {
         let word = report.verdict.as_str().to_uppercase();
         let word = self.paint(&word, verdict_style(report.verdict));
         let says = match report.verdict {
+            Verdict::Pass if report.facts_only => "nothing known against it; nothing was built".to_owned(),
             Verdict::Pass => "nothing unexpected attempted at build time; no function called".to_owned(),
             Verdict::Inconclusive => "nothing at medium or above was seen, but not everything was seen".to_owned(),
             Verdict::Review | Verdict::Fail => {
@@ -267,6 +269,10 @@ impl Page {
         let scripts = &report.coverage.build_scripts;
         let libraries = &report.coverage.macro_libraries;
         self.line("");
+        self.facts(report);
+        if report.facts_only {
+            return;
+        }
         self.paragraph(&format!("build scripts    {} of {} run", scripts.run, scripts.found), 17);
         let expanded = match libraries.expanded {
             Some(expanded) => {
@@ -318,6 +324,29 @@ impl Page {
             let shown = names.iter().take(SHOWN).copied().collect::<Vec<_>>().join(", ");
             let more = more.map(|more| format!(" and {more} more")).unwrap_or_default();
             self.paragraph(&format!("                 their driver was {way} by {shown}{more}"), 17);
+        }
+    }
+
+    /// Which sources of facts were asked, and which not: silence is no answer.
+    fn facts(&mut self, report: &Report) {
+        let mut label = "known facts      ";
+        if report.coverage.facts.is_empty() {
+            self.paragraph(&format!("{label}not looked for"), 17);
+        }
+        for status in [Asked::Checked, Asked::Partial, Asked::NotChecked] {
+            let told = report.coverage.facts.iter().filter(|source| source.status == status);
+            let told: Vec<_> =
+                told.map(|source| format!("{} ({})", safe(&source.source), safe(&source.detail))).collect();
+            if told.is_empty() {
+                continue;
+            }
+            let word = match status {
+                Asked::Checked => "checked",
+                Asked::Partial => "in part",
+                Asked::NotChecked => "not checked",
+            };
+            self.paragraph(&format!("{label}{word}: {}", told.join("; ")), 17);
+            label = "                 ";
         }
     }
 

@@ -52,6 +52,9 @@ pub struct Report {
     pub enforcement: Enforcement,
     /// What was exercised.
     pub coverage: Coverage,
+    /// Nothing was built, and nothing was to be.
+    #[serde(skip_serializing_if = "std::ops::Not::not")]
+    pub facts_only: bool,
     /// Which policy it was judged under.
     pub policy: String,
     /// Present when that is not the policy that the run was made under.
@@ -333,6 +336,7 @@ impl Report {
             completeness: completeness(judgement.completeness),
             enforcement: Enforcement { status, layers },
             coverage: judgement.coverage,
+            facts_only: judgement.facts_only,
             policy: safe(&policy.name),
             rejudged: rejudged(header.policy.as_ref(), &policy.record()),
             reused: None,

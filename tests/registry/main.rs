@@ -104,6 +104,15 @@ fn an_unknown_name_comes_with_the_nearest_ones() {
 }
 
 #[test]
+fn the_nearest_names_come_with_their_ages_where_the_registry_has_them() {
+    let registry = Registry::start();
+    registry.publish(&Package::new("serde_derive", "1.0.0").published("2016-06-30T12:00:00Z"));
+    registry.publish(&Package::new("serde_derive", "1.0.1").published("2026-01-01T12:00:00Z"));
+    let hint = get("serde_derivee", &registry.settings()).unwrap_err().hint().unwrap();
+    assert!(hint.contains("`serde_derive` (since 2016-06-30)"), "{hint}");
+}
+
+#[test]
 fn an_unknown_version_comes_with_the_nearest_ones() {
     let registry = Registry::start();
     registry.publish(&Package::new("subject", "1.0.3"));

@@ -214,6 +214,8 @@ pub(crate) struct Package {
     pub(crate) deps: Vec<String>,
     pub(crate) features: &'static str,
     pub(crate) yanked: bool,
+    /// When, as an index writes it.
+    pub(crate) published: Option<String>,
     /// Instead of an archive of `files`.
     pub(crate) packed: Option<Vec<u8>>,
 }
@@ -228,12 +230,18 @@ impl Package {
             deps: Vec::new(),
             features: "{}",
             yanked: false,
+            published: None,
             packed: None,
         }
     }
 
     pub(crate) fn yanked(mut self) -> Self {
         self.yanked = true;
+        self
+    }
+
+    pub(crate) fn published(mut self, time: &str) -> Self {
+        self.published = Some(time.to_owned());
         self
     }
 
@@ -265,13 +273,14 @@ impl Package {
     pub(crate) fn line(&self) -> String {
         let packed = self.packed.clone().unwrap_or_else(|| self.pack());
         format!(
-            "{{\"name\":\"{}\",\"vers\":\"{}\",\"deps\":[{}],\"cksum\":\"{}\",\"features\":{},\"yanked\":{}}}\n",
+            "{{\"name\":\"{}\",\"vers\":\"{}\",\"deps\":[{}],\"cksum\":\"{}\",\"features\":{},\"yanked\":{}{}}}\n",
             self.name,
             self.version,
             self.deps.join(","),
             digest(&packed).hex(),
             self.features,
-            self.yanked
+            self.yanked,
+            self.published.as_ref().map_or(String::new(), |time| format!(",\"pubtime\":\"{time}\""))
         )
     }
 

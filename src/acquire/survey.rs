@@ -1,0 +1,111 @@
+//! The packages of somebody's lock file, and what the index says about them. Nothing is resolved, fetched or unpacked.
+
+use std::collections::VecDeque;
+use std::path::Path;
+use std::sync::{Mutex, PoisonError};
+
+use cargo_lock::{Lockfile, Package};
+
+use super::choose;
+use super::entry::{Entry, EntryVersion};
+use super::error::AcquireError;
+use super::locked::check_lock;
+use super::progress::Progress;
+use super::registry::{Registry, read_bounded};
+use super::release::Release;
+use super::sources::is_default;
+use crate::ids::{PackageId, Sha256Digest};
+
+/// The largest honest lock files have a few megabytes.
+const LOCK: u64 = 64 * 1024 * 1024;
+
+/// A lock file against its index.
+#[derive(Debug)]
+pub struct Survey {
+    /// The package whose lock file it is, as far as that can be told.
+    pub subject: PackageId,
+    /// Packages of the default registry, with their history.
+    pub index: Vec<Entry>,
+    /// Packages that the registry does not have, with the nearest names.
+    pub unknown: Vec<(PackageId, Vec<String>)>,
+    /// How many packages come from elsewhere. An address that a lock file names is asked nothing.
+    pub elsewhere: usize,
+}
+
+/// Reads a lock file.
+pub(super) fn read(path: &Path) -> Result<Lockfile, AcquireError> {
+    let wrong = |reason: String| AcquireError::NoSuchTarget { path: path.to_owned(), reason };
+    let bytes = read_bounded(path, LOCK)?.ok_or_else(|| wrong("there is no such file".to_owned()))?;
+    let text = String::from_utf8(bytes).map_err(|_| wrong("it is not text".to_owned()))?;
+    let lock: Lockfile = text.parse().map_err(|error: cargo_lock::Error| wrong(format!("not a lock file: {error}")))?;
+    if lock.packages.is_empty() { Err(wrong("it names no package".to_owned())) } else { Ok(lock) }
+}
+
+/// Asks the index of this machine, and the registry about what that does not have.
+pub(super) fn survey(
+    lock: &Lockfile,
+    registry: &Registry<'_>,
+    threads: usize,
+    progress: &dyn Progress,
+) -> Result<Survey, AcquireError> {
+    let source = |package: &&Package| package.source.as_ref().map(ToString::to_string);
+    let is_ours = |package: &&Package| source(package).is_some_and(|source| is_default(&source));
+    let ours: Vec<&Package> = lock.packages.iter().filter(is_ours).collect();
+    let own = lock.packages.iter().find(|package| package.source.is_none());
+    let Some(subject) = own.or(lock.packages.first()).map(id) else {
+        return Err(AcquireError::Lock { reason: "it names no package".to_owned() });
+    };
+    progress.step(&format!("asking {}", registry.describe()));
+    let queue = Mutex::new(VecDeque::from(ours.clone()));
+    let done = Mutex::new(Vec::new());
+    let next = || queue.lock().unwrap_or_else(PoisonError::into_inner).pop_front();
+    std::thread::scope(|scope| {
+        for _ in 0..threads.clamp(1, ours.len().max(1)) {
+            scope.spawn(|| {
+                while let Some(package) = next() {
+                    let outcome = ask(package, registry);
+                    let failed = outcome.is_err();
+                    done.lock().unwrap_or_else(PoisonError::into_inner).push((id(package), outcome));
+                    if failed {
+                        queue.lock().unwrap_or_else(PoisonError::into_inner).clear();
+                    }
+                }
+            });
+        }
+    });
+    let elsewhere = lock.packages.iter().filter(|package| package.source.is_some()).count() - ours.len();
+    let mut survey = Survey { subject, index: Vec::new(), unknown: Vec::new(), elsewhere };
+    for (id, outcome) in done.into_inner().unwrap_or_else(PoisonError::into_inner) {
+        match outcome? {
+            Some(entry) => survey.index.push(entry),
+            None => survey.unknown.push((id.clone(), choose::nearest(&id.name))),
+        }
+    }
+    survey.index.sort_by(|one, other| one.id.cmp(&other.id));
+    survey.unknown.sort();
+    Ok(survey)
+}
+
+fn id(package: &Package) -> PackageId {
+    PackageId::new(package.name.as_str(), package.version.to_string())
+}
+
+/// None if the registry has no such name. Offline, what this machine does not have is not known to be absent.
+fn ask(package: &Package, registry: &Registry<'_>) -> Result<Option<Entry>, AcquireError> {
+    let (name, version) = (package.name.as_str(), package.version.to_string());
+    let mut releases = registry.known_versions(name)?.unwrap_or_default();
+    let mut found = Release::among(&releases, name, &version)?;
+    if found.is_none() && registry.is_online() {
+        match registry.versions(name)? {
+            Some(fresh) => releases = fresh,
+            None => return Ok(None),
+        }
+        found = Release::among(&releases, name, &version)?;
+    }
+    if let Some(found) = &found {
+        check_lock(package, found)?;
+    }
+    let checksum = package.checksum.as_ref().and_then(cargo_lock::Checksum::as_sha256).map(Sha256Digest);
+    let versions = releases.iter().map(EntryVersion::from).collect();
+    Ok(Some(Entry { id: id(package), checksum, needed: true, versions }))
+}

@@ -1,0 +1,368 @@
+//! What is known about packages before anything of them runs: advisories, names, the index, the archive before.
+//!
+//! A stage between acquisition and judgement. [`gather`] turns what acquisition left and what a database says into
+//! facts; how bad they are is for the judge. Only [`database`] and [`tree`] read files, and nothing here has a network.
+
+mod advisory;
+mod archive;
+mod database;
+mod history;
+mod names;
+mod tree;
+
+use std::collections::BTreeSet;
+use std::fmt::Write as _;
+use std::path::{Path, PathBuf};
+
+use semver::Version;
+
+pub use self::names::Corpus;
+use crate::acquire::facts::YANKED;
+use crate::acquire::{Acquired, Entry, POPULAR, Previous, Reputation, Resolved};
+use crate::evidence::fact::{
+    ADVISORY, Asked, DAY, Fact, HISTORY, KNOWN_MALICIOUS, LOOK_ALIKE_NAME, REPUTATION, SOURCE, Source, UNKNOWN_NAME,
+    UnknownName, seconds,
+};
+use crate::evidence::line::PackageSource;
+use crate::ids::PackageId;
+
+use advisory::Record;
+
+/// What to ask.
+#[derive(Clone, Debug, Default)]
+pub struct FactsSettings {
+    /// Databases of advisories that the user named.
+    pub databases: Vec<PathBuf>,
+    /// Where a database may lie if the user named none.
+    pub usual: Option<PathBuf>,
+    /// A database whose newest advisory is older than so many days is as good as none.
+    pub max_age: Option<u64>,
+    /// Seconds since the Unix epoch.
+    pub now: u64,
+}
+
+/// What the facts are about.
+#[derive(Clone, Copy, Debug)]
+pub struct Question<'a> {
+    /// Facts about the run as a whole are told of this package.
+    pub subject: &'a PackageId,
+    /// Packages of registries and archives.
+    pub packages: &'a [PackageId],
+    /// What the index says.
+    pub index: &'a [Entry],
+    /// The subject's source and that of the release before.
+    pub archive: Option<(&'a Path, &'a Previous)>,
+    /// What the registry's web interface says.
+    pub reputation: Option<&'a Reputation>,
+    /// Names that the registry does not have, with the nearest that it has.
+    pub unknown: &'a [(PackageId, Vec<String>)],
+    /// How many packages come from elsewhere than the default registry, and are not looked at.
+    pub elsewhere: usize,
+}
+
+impl<'a> Question<'a> {
+    /// About packages of a registry, without an archive and without its web interface. `index` has what the index says
+    /// about each of them; one that is not in it is looked at without.
+    pub fn of(subject: &'a PackageId, packages: &'a [PackageId], index: &'a [Entry]) -> Self {
+        Self { subject, packages, index, archive: None, reputation: None, unknown: &[], elsewhere: 0 }
+    }
+}
+
+/// A database that the user named and that cannot be used.
+#[derive(Debug, thiserror::Error)]
+#[error("--advisory-db {}: {reason}", path.display())]
+pub struct FactsError {
+    path: PathBuf,
+    reason: String,
+}
+
+impl FactsError {
+    /// What a person can do about it.
+    pub fn hint(&self) -> String {
+        "name a checkout of RustSec's advisory-db, or a directory or file of OSV records".to_owned()
+    }
+}
+
+/// All facts about acquired packages.
+pub fn of_acquired(acquired: &Acquired, settings: &FactsSettings) -> Result<Vec<Fact>, FactsError> {
+    let Some(subject) = acquired.packages.iter().find(|package| package.subject) else { return Ok(Vec::new()) };
+    let named = acquired.packages.iter().filter(|package| package.source != PackageSource::Directory);
+    let of_index = acquired.index.iter().filter(|entry| entry.needed).map(|entry| entry.id.clone());
+    let packages: BTreeSet<PackageId> = named.map(|package| package.id.clone()).chain(of_index).collect();
+    let packages: Vec<PackageId> = packages.into_iter().collect();
+    let dir = acquired.dir_of(subject);
+    // Paths of the release before are relative, too.
+    let previous = match &acquired.previous {
+        Previous::Here { version, dir } => {
+            Previous::Here { version: version.clone(), dir: acquired.sources.path().join(dir) }
+        }
+        other => other.clone(),
+    };
+    let archive = (subject.source != PackageSource::Directory).then_some((dir.as_path(), &previous));
+    let question = Question {
+        subject: &subject.id,
+        packages: &packages,
+        index: &acquired.index,
+        archive,
+        reputation: Some(&acquired.reputation),
+        unknown: &[],
+        elsewhere: 0,
+    };
+    gather(&question, settings)
+}
+
+/// What is asked anew when an earlier run answers: whatever may have become known since. The rest of that run's facts
+/// are about archives, which are what they were, or about its day.
+pub fn anew(resolved: &Resolved, settings: &FactsSettings) -> Result<Vec<Fact>, FactsError> {
+    let subject = PackageId::new(&resolved.target.name, &resolved.target.version);
+    let packages: BTreeSet<PackageId> =
+        resolved.packages.keys().cloned().chain(std::iter::once(subject.clone())).collect();
+    let packages: Vec<PackageId> = packages.into_iter().collect();
+    let mut facts = Vec::new();
+    of_the_day(&Question::of(&subject, &packages, &resolved.index), settings, &mut facts)?;
+    Ok(facts)
+}
+
+/// True for a fact that [`anew`] tells again.
+pub fn is_told_anew(fact: &Fact, subject: &PackageId) -> bool {
+    match fact.code.as_str() {
+        SOURCE => {
+            fact.read::<Source>().is_some_and(|of| ["advisories", "names", "index"].contains(&of.source.as_str()))
+        }
+        // Whether the subject is yanked decides which run answers.
+        YANKED => fact.package != *subject,
+        code => [ADVISORY, KNOWN_MALICIOUS, LOOK_ALIKE_NAME, UNKNOWN_NAME, HISTORY].contains(&code),
+    }
+}
+
+/// All facts, and which sources were asked.
+pub fn gather(question: &Question<'_>, settings: &FactsSettings) -> Result<Vec<Fact>, FactsError> {
+    let mut facts = Vec::new();
+    of_the_day(question, settings, &mut facts)?;
+    archives(question, &mut facts);
+    reputation(question, &mut facts);
+    facts.push(asked(question, "repository", Asked::NotChecked, "contributors and commits are not asked for"));
+    Ok(facts)
+}
+
+/// Advisories, names and the index.
+fn of_the_day(question: &Question<'_>, settings: &FactsSettings, facts: &mut Vec<Fact>) -> Result<(), FactsError> {
+    advisories(question, settings, facts)?;
+    look_alikes(question, facts);
+    histories(question, facts);
+    Ok(())
+}
+
+fn asked(question: &Question<'_>, source: &str, status: Asked, text: impl Into<String>) -> Fact {
+    let data = Source { source: source.to_owned(), status, required: false };
+    Fact::new(SOURCE, question.subject, text).with(&data)
+}
+
+fn advisories(question: &Question<'_>, settings: &FactsSettings, facts: &mut Vec<Fact>) -> Result<(), FactsError> {
+    let usual = settings.usual.iter().filter(|path| settings.databases.is_empty() && path.is_dir());
+    let paths: Vec<&PathBuf> = settings.databases.iter().chain(usual).collect();
+    let none = |why: &str| {
+        let fact = asked(question, "advisories", Asked::NotChecked, why);
+        if settings.max_age.is_some() { require(fact) } else { fact }
+    };
+    if paths.is_empty() {
+        facts.push(none("no database of advisories: clone RustSec's advisory-db and name it with --advisory-db"));
+        return Ok(());
+    }
+    let names: BTreeSet<&str> = question.packages.iter().map(|package| package.name.as_str()).collect();
+    let mut records: Vec<Record> = Vec::new();
+    for path in paths {
+        let database = match database::read(path, &names) {
+            Ok(database) => database,
+            // Nobody named it, so nobody is wrong.
+            Err(reason) if settings.databases.is_empty() => {
+                facts.push(none(&reason));
+                continue;
+            }
+            Err(reason) => return Err(FactsError { path: path.clone(), reason }),
+        };
+        let age = database.newest.as_deref().and_then(seconds).map(|day| settings.now.saturating_sub(day) / DAY);
+        let newest = database.newest.as_deref().unwrap_or("unknown");
+        let mut text = format!("{} advisories, the newest of {newest}", database.advisories);
+        text.push_str(&age.map_or_else(String::new, |age| format!(" ({})", days(age))));
+        let old = settings.max_age.filter(|most| age.is_none_or(|age| age > *most));
+        let mut status = Asked::Checked;
+        if let Some(most) = old {
+            status = Asked::Partial;
+            _ = write!(text, "; --max-db-age allows {}", days(most));
+        }
+        if let Some(first) = database.broken.first() {
+            status = Asked::Partial;
+            _ = write!(text, "; {} cannot be read: {first}", database.broken.len());
+        }
+        let fact = asked(question, "advisories", status, text);
+        facts.push(if old.is_some() { require(fact) } else { fact });
+        records.extend(database.records);
+    }
+    for package in question.packages {
+        facts.extend(about(package, &records));
+    }
+    Ok(())
+}
+
+/// The user said that a run without it is not what is wanted.
+fn require(mut fact: Fact) -> Fact {
+    if let Some(source) = fact.read::<Source>() {
+        fact = fact.with(&Source { required: true, ..source });
+    }
+    fact
+}
+
+fn days(count: u64) -> String {
+    format!("{count} {}", if count == 1 { "day" } else { "days" })
+}
+
+/// The advisories that cover a release, each once whatever it is called elsewhere.
+fn about(package: &PackageId, records: &[Record]) -> Vec<Fact> {
+    let Ok(version) = package.version.parse::<Version>() else { return Vec::new() };
+    let mut told: Vec<&Record> = Vec::new();
+    for record in records.iter().filter(|record| record.covers(&package.name, &version)) {
+        match told.iter_mut().find(|other| other.is_same_as(record)) {
+            // Of two about the same, the one that says more.
+            Some(other) if record.malicious && !other.malicious => *other = record,
+            Some(_) => {}
+            None => told.push(record),
+        }
+    }
+    told.into_iter()
+        .map(|record| {
+            let code = if record.malicious { KNOWN_MALICIOUS } else { ADVISORY };
+            let about = record.about(&version);
+            let mended = match about.patched.as_slice() {
+                [] => "no release mends it".to_owned(),
+                some => format!("mended in {}", some.join(", ")),
+            };
+            let kind = about.informational.as_ref().map_or(String::new(), |kind| format!(" ({kind})"));
+            let text = format!("{}{kind}: {}; {mended}", about.id, about.title);
+            Fact::new(code, package, text).with(&about)
+        })
+        .collect()
+}
+
+fn look_alikes(question: &Question<'_>, facts: &mut Vec<Fact>) {
+    let corpus = Corpus::new(POPULAR);
+    let day = corpus.date.as_deref().unwrap_or("unknown");
+    let names = format!("against {} well-known names of {day}", corpus.len());
+    facts.push(asked(question, "names", Asked::Checked, names));
+    let mut seen = BTreeSet::new();
+    for package in question.packages.iter().filter(|package| seen.insert(package.name.clone())) {
+        if let Some(found) = corpus.look_alike(&package.name) {
+            let how = match found.rule.as_str() {
+                "delimiter" => "written apart or together",
+                "order" => "with its words in another order",
+                "affix" => "with a word put to it",
+                _ => "but for one letter",
+            };
+            let text = format!("its name is {}'s, {how}", found.like);
+            facts.push(Fact::new(LOOK_ALIKE_NAME, package, text).with(&found));
+        }
+    }
+    for (package, nearest) in question.unknown {
+        let near = if nearest.is_empty() { String::new() } else { format!("; the nearest are {}", nearest.join(", ")) };
+        let fact = Fact::new(UNKNOWN_NAME, package, format!("the registry has no package of this name{near}"));
+        facts.push(fact.with(&UnknownName { nearest: nearest.clone() }));
+    }
+}
+
+fn histories(question: &Question<'_>, facts: &mut Vec<Fact>) {
+    let entries: Vec<&Entry> = question.index.iter().filter(|entry| entry.needed).collect();
+    let (mut known, mut dated) = (0, 0);
+    let mut told = Vec::new();
+    for entry in &entries {
+        let Some(history) = history::of(entry, question.index) else { continue };
+        known += 1;
+        if history.yanked && entry.id != *question.subject {
+            told.push(Fact::new(YANKED, &entry.id, format!("version {} was yanked", entry.id.version)));
+        }
+        dated += usize::from(history.published.is_some());
+        let age = history.published.map_or("at a time that the index does not tell".to_owned(), |time| {
+            format!("on {}", crate::evidence::fact::date(time))
+        });
+        let text = format!("published {age}, one of {} releases", history.releases);
+        told.push(Fact::new(HISTORY, &entry.id, text).with(&history));
+    }
+    let all = entries.len();
+    let (mut status, mut text) = match (known, dated) {
+        (0, _) if all == 0 => (Asked::NotChecked, "nothing of it comes from a registry".to_owned()),
+        (0, _) => (Asked::NotChecked, "no index of this machine knows the packages".to_owned()),
+        (_, 0) => (Asked::Partial, format!("{known} of {all} packages; the index tells no times of publication")),
+        _ if dated < all => (Asked::Partial, format!("{known} of {all} packages, {dated} with times of publication")),
+        _ => (Asked::Checked, format!("{all} {}", if all == 1 { "package" } else { "packages" })),
+    };
+    if question.elsewhere > 0 {
+        if status == Asked::Checked {
+            status = Asked::Partial;
+        }
+        _ = write!(text, "; {} from elsewhere are not looked at", question.elsewhere);
+    }
+    facts.push(asked(question, "index", status, text));
+    facts.extend(told);
+}
+
+fn reputation(question: &Question<'_>, facts: &mut Vec<Fact>) {
+    let said = match question.reputation {
+        Some(Reputation::Here(said)) => said,
+        Some(Reputation::Missing { reason }) => {
+            facts.push(asked(question, "reputation", Asked::NotChecked, reason));
+            return;
+        }
+        None => {
+            facts.push(asked(question, "reputation", Asked::NotChecked, "a lock file's packages are not asked for"));
+            return;
+        }
+    };
+    let count = |count: Option<u64>| count.map_or("an unknown number of".to_owned(), |count| count.to_string());
+    let mut text = format!("{} downloads, {} of late", count(said.downloads), count(said.recent));
+    if let Some(publisher) = &said.publisher {
+        _ = write!(text, ", published by {publisher}");
+    }
+    if said.trusted == Some(true) {
+        text.push_str(", by the repository's own automation");
+    }
+    if said.repository.is_none() {
+        text.push_str(", without a repository");
+    }
+    facts.push(Fact::new(REPUTATION, question.subject, text.clone()).with(said));
+    // Owners would be a second question, and registries count them.
+    facts.push(asked(question, "reputation", Asked::Partial, format!("{text}; owners are not asked for")));
+}
+
+fn archives(question: &Question<'_>, facts: &mut Vec<Fact>) {
+    let not = |why: String| asked(question, "archive", Asked::NotChecked, why);
+    let Some((dir, previous)) = question.archive else {
+        facts.push(not("there is no archive of a subject".to_owned()));
+        return;
+    };
+    let new = match tree::read(dir) {
+        Ok(new) => new,
+        Err(error) => {
+            facts.push(not(format!("it cannot be read: {error}")));
+            return;
+        }
+    };
+    facts.extend(archive::oddities(question.subject, &new));
+    let asked = match previous {
+        Previous::None => asked(question, "archive", Asked::Checked, "the subject's; no release is before it"),
+        Previous::Missing { reason } => {
+            asked(question, "archive", Asked::Partial, format!("the subject's; the release before was not: {reason}"))
+        }
+        Previous::Here { version, dir } => match tree::read(dir) {
+            Ok(old) => {
+                facts.extend(archive::changes(question.subject, &new, &old, version));
+                asked(question, "archive", Asked::Checked, format!("the subject's against that of {version}"))
+            }
+            Err(error) => {
+                asked(question, "archive", Asked::Partial, format!("that of {version} cannot be read: {error}"))
+            }
+        },
+    };
+    facts.push(asked);
+}
+
+#[cfg(test)]
+mod tests;
