@@ -12,7 +12,7 @@ use super::tell::{Teller, deliver, fail, failed_to};
 use crate::acquire::{self, AcquireError, ErrorClass};
 use crate::evidence::EvidenceLog;
 use crate::evidence::line::{
-    FORMAT, Fact, Header, Line, Note, Package, PackageSource, Target, TargetKind, Tool, Totals, VERSION, note,
+    FORMAT, Fact, Header, Integrity, Line, Note, Package, PackageSource, Target, TargetKind, Tool, Totals, VERSION, note,
 };
 use crate::evidence::writer::EvidenceWriter;
 use crate::exit::ExitCode;
@@ -71,7 +71,8 @@ fn tell(
 
 /// The log, in memory: where it is kept depends on what it comes to.
 pub(super) fn written(header: Header, lines: &[Line]) -> io::Result<File> {
-    rewritten(header, lines, &Totals::default())
+    // Nothing was dropped, for nothing ran.
+    rewritten(header, lines, &Totals { integrity: Integrity::Complete, ..Totals::default() })
 }
 
 /// The same for lines of another log, with the totals of their attempts.

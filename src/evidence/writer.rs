@@ -208,12 +208,12 @@ impl EvidenceWriter {
     /// As [`Self::write`].
     pub fn close_as(mut self, lines: &[Line], totals: &Totals) -> io::Result<()> {
         for line in lines {
-            match line {
+            if let Line::Attempt(attempt) = line {
                 // How often it was made stands in the totals.
-                Line::Attempt(attempt) => {
-                    self.write(&Line::Attempt(Box::new(Attempt { count: 1, ..*attempt.clone() })))?
-                }
-                line => self.write(line)?,
+                let once = Attempt { count: 1, ..attempt.as_ref().clone() };
+                self.write(&Line::Attempt(Box::new(once)))?;
+            } else {
+                self.write(line)?;
             }
         }
         let sha256 = Some(Sha256Digest(self.digest.clone().finalize().into()));

@@ -276,3 +276,72 @@ fn a_fresh_look_alike_that_looks_a_name_up_fails_and_its_replay_says_the_same() 
     let replayed = home.run(["replay", evidence, "--format=json"]);
     assert_eq!(stdout(&replayed), stdout(&output));
 }
+
+/// A checkout of advisories that the test can change.
+fn database(home: &Home) -> PathBuf {
+    let folder = home.path().join("advisories/crates/oldname");
+    fs::create_dir_all(&folder).unwrap();
+    let other = Path::new(DATABASE).join("crates/oldcheck/RUSTSEC-2999-0003.md");
+    fs::create_dir_all(folder.with_file_name("oldcheck")).unwrap();
+    fs::copy(other, folder.with_file_name("oldcheck").join("RUSTSEC-2999-0003.md")).unwrap();
+    home.path().join("advisories")
+}
+
+#[test]
+fn an_earlier_run_that_answers_brings_the_advisories_of_the_day_and_never_its_own() {
+    let (home, registry) = (Home::new(), Registry::start());
+    registry.publish(&release("oldname", "1.0.0", 900).file("build.rs", "fn main() {}"));
+    let database = database(&home);
+    let run = |more: &[&str]| {
+        let args = [&["oldname", "--format=json", "--advisory-db", database.to_str().unwrap()], more].concat();
+        let output = command(&home, &registry, &args).output().unwrap();
+        (code(&output), json(&output), stdout(&output))
+    };
+    let (first, report, _) = run(&[]);
+    assert_eq!((first, findings(&report)), (0, Vec::new()), "{report}");
+    let evil = fs::read_to_string(Path::new(DATABASE).join("crates/evilcheck/RUSTSEC-2999-0002.md")).unwrap();
+    let told = database.join("crates/oldname/RUSTSEC-2999-0002.md");
+    fs::write(&told, evil.replace("evilcheck", "oldname")).unwrap();
+    let (second, report, text) = run(&[]);
+    assert_eq!((second, findings(&report)), (10, vec!["known-malicious critical".into()]), "{report}");
+    assert!(report["reused"].is_object(), "nothing was built again");
+    assert!(text.contains("4 advisories") || text.contains("2 advisories"), "{text}");
+    // The evidence that it names says the same to whoever replays it.
+    let replayed = home.run(["replay", report["evidence"]["path"].as_str().unwrap(), "--format=json"]);
+    assert_eq!((code(&replayed), findings(&json(&replayed))), (10, findings(&report)));
+    // With nothing new, the same evidence answers.
+    let (_, again, _) = run(&[]);
+    assert_eq!(again["evidence"]["path"], report["evidence"]["path"]);
+    // An advisory that was withdrawn is no longer told.
+    fs::remove_file(&told).unwrap();
+    let (third, report, _) = run(&[]);
+    assert_eq!((third, findings(&report), report["reused"].is_object()), (0, Vec::new(), true), "{report}");
+}
+
+#[test]
+fn an_earlier_run_that_answers_brings_the_index_of_the_day() {
+    let (home, registry) = (Home::new(), Registry::start());
+    let (old, new) = (release("oldname", "1.0.3", 1), release("oldname", "1.0.4", 0));
+    for version in ["1.0.0", "1.0.1", "1.0.2"] {
+        registry.publish(&release("oldname", version, 900));
+    }
+    registry.publish(&old.clone().file("build.rs", "fn main() {}"));
+    let run = || {
+        let args = ["oldname@=1.0.3", "--format=json", "--advisory-db", DATABASE];
+        let output = command(&home, &registry, &args).output().unwrap();
+        (json(&output), stderr(&output))
+    };
+    let (report, _) = run();
+    assert!(!findings(&report).contains(&"yanked-lure medium".to_owned()), "{report}");
+    // Somebody withdraws all that was before, and publishes once more.
+    let mut index = String::new();
+    for version in ["1.0.0", "1.0.1", "1.0.2"] {
+        index.push_str(&release("oldname", version, 900).yanked().line());
+    }
+    index.push_str(&old.file("build.rs", "fn main() {}").line());
+    index.push_str(&new.line());
+    registry.put(&server::index_path("oldname"), index.into_bytes());
+    let (report, said) = run();
+    assert!(report["reused"].is_object(), "{report}{said}");
+    assert!(findings(&report).contains(&"yanked-lure medium".to_owned()), "{report}");
+}
