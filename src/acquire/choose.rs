@@ -37,7 +37,7 @@ pub(crate) fn nearest(name: &str) -> Vec<String> {
 }
 
 /// A name with its age, where the registry tells it. An invented name is new, or nobody has it.
-fn dated(registry: &Registry<'_>, name: String) -> Near {
+pub(crate) fn dated(registry: &Registry<'_>, name: String) -> Near {
     let since = registry.versions(&name).ok().flatten().and_then(|releases| entry::first(&releases));
     Near { name, since }
 }

@@ -45,7 +45,7 @@ use std::path::PathBuf;
 pub use self::archive::{Reason, Refusal};
 pub use self::config::ConfigError;
 pub use self::entry::{Entry, EntryVersion};
-pub use self::error::{AcquireError, ErrorClass};
+pub use self::error::{AcquireError, ErrorClass, Near};
 pub use self::http::HttpError;
 pub use self::previous::Previous;
 pub use self::progress::{Bar, Progress, Silent};
@@ -86,6 +86,8 @@ pub struct Acquired {
     pub wrappers: Vec<String>,
     /// What the index says about each package of the lock file that came from a registry.
     pub index: Vec<Entry>,
+    /// True if no registry was asked, so that the index is what this machine has of it.
+    pub offline: bool,
     /// The release before the subject.
     pub previous: Previous,
     /// What the registry's web interface says about the subject.

@@ -27,6 +27,8 @@ pub struct Resolved {
     /// What the index says about each package of the lock file that comes from a registry, and about its other
     /// releases. It decides no build.
     pub index: Vec<Entry>,
+    /// True if no registry was asked, so that the index is what this machine has of it.
+    pub offline: bool,
 }
 
 /// What a resolution is made of, beside the lock file.
@@ -42,6 +44,8 @@ pub(super) struct Parts<'a> {
     pub(super) needed: &'a BTreeSet<Key>,
     /// All releases of each name.
     pub(super) histories: &'a Histories,
+    /// No registry was asked.
+    pub(super) offline: bool,
 }
 
 /// All of it that decides, in a form with one spelling.
@@ -66,6 +70,7 @@ impl Parts<'_> {
             target: self.target.clone(),
             packages: packages.map(|release| (release.id.clone(), release.checksum())).collect(),
             digest: if self.is_held_by_checksums() { self.digest() } else { None },
+            offline: self.offline,
             index: locked::entries(self.releases, self.histories, self.registries, self.needed),
         }
     }

@@ -82,6 +82,8 @@ pub struct Limits {
     pub copied_bytes: u64,
     /// Downloads at the same time.
     pub threads: usize,
+    /// Small questions at the same time.
+    pub questions: usize,
 }
 
 impl Default for Limits {
@@ -104,6 +106,7 @@ impl Default for Limits {
             copied_files: 200_000,
             copied_bytes: 2048 * MIB,
             threads: 8,
+            questions: 32,
         }
     }
 }

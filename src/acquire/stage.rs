@@ -97,6 +97,7 @@ fn acquire_in_new_run<T>(
         facts: parts.facts,
         wrappers: config.wrappers(),
         index: parts.index,
+        offline: stage.offline,
         previous: parts.previous,
         reputation: parts.reputation,
         sources,
@@ -118,8 +119,12 @@ pub fn survey(path: &Path, settings: &AcquireSettings, progress: &dyn Progress) 
     let transport = if offline { None } else { Some(config.transport()?) };
     let deadline = Instant::now() + settings.limits.total;
     let stage = Stage { settings, config: &config, transport, deadline, offline, run: sources.path(), progress };
-    let outcome =
-        super::survey::survey(&lock, &stage.registry(tame_index::CRATES_IO_INDEX)?, settings.limits.threads, progress);
+    let outcome = super::survey::survey(
+        &lock,
+        &stage.registry(tame_index::CRATES_IO_INDEX)?,
+        settings.limits.questions,
+        progress,
+    );
     runs::stay_if_abandoned();
     progress.finished();
     outcome
@@ -212,6 +217,7 @@ impl Stage<'_> {
             releases: &releases,
             needed: &needed,
             histories: &histories,
+            offline: self.offline,
         };
         let resolved = resolved.resolved();
         if let Some(known) = known(&resolved) {

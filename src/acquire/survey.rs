@@ -1,14 +1,14 @@
 //! The packages of somebody's lock file, and what the index says about them. Nothing is resolved, fetched or unpacked.
 
-use std::collections::VecDeque;
+use std::collections::{BTreeMap, VecDeque};
 use std::path::Path;
-use std::sync::{Mutex, PoisonError};
+use std::sync::{Mutex, MutexGuard, OnceLock, PoisonError};
 
 use cargo_lock::{Lockfile, Package};
 
 use super::choose;
 use super::entry::{Entry, EntryVersion};
-use super::error::AcquireError;
+use super::error::{AcquireError, ErrorClass, Near};
 use super::locked::check_lock;
 use super::progress::Progress;
 use super::registry::{Registry, read_bounded};
@@ -27,9 +27,11 @@ pub struct Survey {
     /// Packages of the default registry, with their history.
     pub index: Vec<Entry>,
     /// Packages that the registry does not have, with the nearest names.
-    pub unknown: Vec<(PackageId, Vec<String>)>,
+    pub unknown: Vec<(PackageId, Vec<Near>)>,
     /// How many packages come from elsewhere. An address that a lock file names is asked nothing.
     pub elsewhere: usize,
+    /// Why the registry did not answer, so that the index is what this machine has of it.
+    pub silent: Option<String>,
 }
 
 /// Reads a lock file.
@@ -41,7 +43,7 @@ pub(super) fn read(path: &Path) -> Result<Lockfile, AcquireError> {
     if lock.packages.is_empty() { Err(wrong("it names no package".to_owned())) } else { Ok(lock) }
 }
 
-/// Asks the index of this machine, and the registry about what that does not have.
+/// Asks the registry about each package: what this machine has of its index may be of yesterday, and yanks are not in it.
 pub(super) fn survey(
     lock: &Lockfile,
     registry: &Registry<'_>,
@@ -56,33 +58,35 @@ pub(super) fn survey(
         return Err(AcquireError::Lock { reason: "it names no package".to_owned() });
     };
     progress.step(&format!("asking {}", registry.describe()));
+    let crew = Crew { registry, silent: OnceLock::new(), near: Mutex::default() };
     let queue = Mutex::new(VecDeque::from(ours.clone()));
     let done = Mutex::new(Vec::new());
-    let next = || queue.lock().unwrap_or_else(PoisonError::into_inner).pop_front();
+    let next = || locked(&queue).pop_front();
     std::thread::scope(|scope| {
         for _ in 0..threads.clamp(1, ours.len().max(1)) {
             scope.spawn(|| {
                 while let Some(package) = next() {
-                    let outcome = ask(package, registry);
+                    let outcome = crew.ask(package);
                     let failed = outcome.is_err();
-                    done.lock().unwrap_or_else(PoisonError::into_inner).push((id(package), outcome));
+                    locked(&done).push((id(package), outcome));
                     if failed {
-                        queue.lock().unwrap_or_else(PoisonError::into_inner).clear();
+                        locked(&queue).clear();
                     }
                 }
             });
         }
     });
     let elsewhere = lock.packages.iter().filter(|package| package.source.is_some()).count() - ours.len();
-    let mut survey = Survey { subject, index: Vec::new(), unknown: Vec::new(), elsewhere };
+    let mut survey = Survey { subject, index: Vec::new(), unknown: Vec::new(), elsewhere, silent: None };
     for (id, outcome) in done.into_inner().unwrap_or_else(PoisonError::into_inner) {
         match outcome? {
             Some(entry) => survey.index.push(entry),
-            None => survey.unknown.push((id.clone(), choose::nearest(&id.name))),
+            None => survey.unknown.push((id.clone(), crew.nearest(&id.name))),
         }
     }
     survey.index.sort_by(|one, other| one.id.cmp(&other.id));
-    survey.unknown.sort();
+    survey.unknown.sort_by(|one, other| one.0.cmp(&other.0));
+    survey.silent = crew.silent.into_inner().or_else(|| crew.registry.is_stale().then(|| "offline".to_owned()));
     Ok(survey)
 }
 
@@ -90,22 +94,62 @@ fn id(package: &Package) -> PackageId {
     PackageId::new(package.name.as_str(), package.version.to_string())
 }
 
-/// None if the registry has no such name. Offline, what this machine does not have is not known to be absent.
-fn ask(package: &Package, registry: &Registry<'_>) -> Result<Option<Entry>, AcquireError> {
-    let (name, version) = (package.name.as_str(), package.version.to_string());
-    let mut releases = registry.known_versions(name)?.unwrap_or_default();
-    let mut found = Release::among(&releases, name, &version)?;
-    if found.is_none() && registry.is_online() {
-        match registry.versions(name)? {
-            Some(fresh) => releases = fresh,
-            None => return Ok(None),
+fn locked<T>(mutex: &Mutex<T>) -> MutexGuard<'_, T> {
+    mutex.lock().unwrap_or_else(PoisonError::into_inner)
+}
+
+/// Those who ask.
+struct Crew<'a> {
+    registry: &'a Registry<'a>,
+    /// Why the registry does not answer. Nobody asks it again then.
+    silent: OnceLock<String>,
+    /// Names with their ages, as far as they were needed.
+    near: Mutex<BTreeMap<String, Near>>,
+}
+
+impl Crew<'_> {
+    /// None if the registry has no such name. Without an answer, what this machine does not have is not known to be
+    /// absent.
+    fn ask(&self, package: &Package) -> Result<Option<Entry>, AcquireError> {
+        let (name, version) = (package.name.as_str(), package.version.to_string());
+        let answer = if self.silent.get().is_some() { None } else { self.answer(name)? };
+        let releases = match answer {
+            None => self.registry.known_versions(name)?.unwrap_or_default(),
+            Some(Some(releases)) => releases,
+            Some(None) => return Ok(None),
+        };
+        if let Some(found) = &Release::among(&releases, name, &version)? {
+            check_lock(package, found)?;
         }
-        found = Release::among(&releases, name, &version)?;
+        let checksum = package.checksum.as_ref().and_then(cargo_lock::Checksum::as_sha256).map(Sha256Digest);
+        let versions = releases.iter().map(EntryVersion::from).collect();
+        Ok(Some(Entry { id: id(package), checksum, needed: true, versions }))
     }
-    if let Some(found) = &found {
-        check_lock(package, found)?;
+
+    /// What the registry says about a name; nothing if it cannot be asked or does not answer.
+    fn answer(&self, name: &str) -> Result<Option<Option<Vec<Release>>>, AcquireError> {
+        if self.registry.is_stale() {
+            return Ok(None);
+        }
+        match self.registry.current_versions(name) {
+            Ok(answer) => Ok(Some(answer)),
+            Err(error) if error.class() == ErrorClass::Temporary => {
+                let _ = self.silent.set(error.to_string());
+                Ok(None)
+            }
+            Err(error) => Err(error),
+        }
     }
-    let checksum = package.checksum.as_ref().and_then(cargo_lock::Checksum::as_sha256).map(Sha256Digest);
-    let versions = releases.iter().map(EntryVersion::from).collect();
-    Ok(Some(Entry { id: id(package), checksum, needed: true, versions }))
+
+    fn nearest(&self, name: &str) -> Vec<Near> {
+        let dated = |name: String| {
+            let known = locked(&self.near).get(&name).cloned();
+            known.unwrap_or_else(|| {
+                let near = choose::dated(self.registry, name);
+                locked(&self.near).insert(near.name.clone(), near.clone());
+                near
+            })
+        };
+        choose::nearest(name).into_iter().map(dated).collect()
+    }
 }

@@ -86,19 +86,12 @@ fn package(id: &PackageId, source: PackageSource, checksum: Option<Sha256Digest>
 }
 
 fn of_lock(path: &Path, settings: &Settings) -> Result<Told, Failed> {
-    let Survey { subject, index, unknown, elsewhere } =
+    let Survey { subject, index, unknown, elsewhere, silent } =
         acquire::survey(path, &settings.acquire, &Silent).map_err(Failed::Acquire)?;
     let ids: Vec<PackageId> =
         index.iter().map(|entry| &entry.id).chain(unknown.iter().map(|(id, _)| id)).cloned().collect();
-    let question = Question {
-        subject: &subject,
-        packages: &ids,
-        index: &index,
-        archive: None,
-        reputation: None,
-        unknown: &unknown,
-        elsewhere,
-    };
+    let silent = silent.as_deref();
+    let question = Question { unknown: &unknown, elsewhere, silent, ..Question::of(&subject, &ids, &index) };
     let facts = facts::gather(&question, &settings.facts).map_err(Failed::Facts)?;
     let checksum = |id: &PackageId| index.iter().find(|entry| entry.id == *id).and_then(|entry| entry.checksum);
     let mut packages = vec![package(&subject, PackageSource::Directory, None, true)];

@@ -12,7 +12,8 @@ use super::tell::{Teller, deliver, fail, failed_to};
 use crate::acquire::{self, AcquireError, ErrorClass};
 use crate::evidence::EvidenceLog;
 use crate::evidence::line::{
-    FORMAT, Fact, Header, Integrity, Line, Note, Package, PackageSource, Target, TargetKind, Tool, Totals, VERSION, note,
+    FORMAT, Fact, Header, Integrity, Line, Note, Package, PackageSource, Target, TargetKind, Tool, Totals, VERSION,
+    note,
 };
 use crate::evidence::writer::EvidenceWriter;
 use crate::exit::ExitCode;

@@ -156,7 +156,16 @@ pub struct LookAlike {
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub struct UnknownName {
     /// The nearest names that it has.
-    pub nearest: Vec<String>,
+    pub nearest: Vec<Nearest>,
+}
+
+/// A name that was perhaps meant.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Nearest {
+    /// The name.
+    pub name: String,
+    /// When its first release was published, where the registry says.
+    pub since: Option<u64>,
 }
 
 /// One difference or oddity.

@@ -18,10 +18,10 @@ use semver::Version;
 
 pub use self::names::Corpus;
 use crate::acquire::facts::YANKED;
-use crate::acquire::{Acquired, Entry, POPULAR, Previous, Reputation, Resolved};
+use crate::acquire::{Acquired, Entry, Near, POPULAR, Previous, Reputation, Resolved};
 use crate::evidence::fact::{
-    ADVISORY, Asked, DAY, Fact, HISTORY, KNOWN_MALICIOUS, LOOK_ALIKE_NAME, REPUTATION, SOURCE, Source, UNKNOWN_NAME,
-    UnknownName, seconds,
+    ADVISORY, Asked, DAY, Fact, HISTORY, KNOWN_MALICIOUS, LOOK_ALIKE_NAME, Nearest, REPUTATION, SOURCE, Source,
+    UNKNOWN_NAME, UnknownName, seconds,
 };
 use crate::evidence::line::PackageSource;
 use crate::ids::PackageId;
@@ -55,16 +55,18 @@ pub struct Question<'a> {
     /// What the registry's web interface says.
     pub reputation: Option<&'a Reputation>,
     /// Names that the registry does not have, with the nearest that it has.
-    pub unknown: &'a [(PackageId, Vec<String>)],
+    pub unknown: &'a [(PackageId, Vec<Near>)],
     /// How many packages come from elsewhere than the default registry, and are not looked at.
     pub elsewhere: usize,
+    /// Why the registry did not answer, if it did not: what the index says is what this machine has of it.
+    pub silent: Option<&'a str>,
 }
 
 impl<'a> Question<'a> {
     /// About packages of a registry, without an archive and without its web interface. `index` has what the index says
     /// about each of them; one that is not in it is looked at without.
     pub fn of(subject: &'a PackageId, packages: &'a [PackageId], index: &'a [Entry]) -> Self {
-        Self { subject, packages, index, archive: None, reputation: None, unknown: &[], elsewhere: 0 }
+        Self { subject, packages, index, archive: None, reputation: None, unknown: &[], elsewhere: 0, silent: None }
     }
 }
 
@@ -100,13 +102,10 @@ pub fn of_acquired(acquired: &Acquired, settings: &FactsSettings) -> Result<Vec<
     };
     let archive = (subject.source != PackageSource::Directory).then_some((dir.as_path(), &previous));
     let question = Question {
-        subject: &subject.id,
-        packages: &packages,
-        index: &acquired.index,
         archive,
         reputation: Some(&acquired.reputation),
-        unknown: &[],
-        elsewhere: 0,
+        silent: acquired.offline.then_some("offline"),
+        ..Question::of(&subject.id, &packages, &acquired.index)
     };
     gather(&question, settings)
 }
@@ -119,7 +118,9 @@ pub fn anew(resolved: &Resolved, settings: &FactsSettings) -> Result<Vec<Fact>, 
         resolved.packages.keys().cloned().chain(std::iter::once(subject.clone())).collect();
     let packages: Vec<PackageId> = packages.into_iter().collect();
     let mut facts = Vec::new();
-    of_the_day(&Question::of(&subject, &packages, &resolved.index), settings, &mut facts)?;
+    let silent = resolved.offline.then_some("offline");
+    let question = Question { silent, ..Question::of(&subject, &packages, &resolved.index) };
+    of_the_day(&question, settings, &mut facts)?;
     Ok(facts)
 }
 
@@ -263,9 +264,12 @@ fn look_alikes(question: &Question<'_>, facts: &mut Vec<Fact>) {
         }
     }
     for (package, nearest) in question.unknown {
-        let near = if nearest.is_empty() { String::new() } else { format!("; the nearest are {}", nearest.join(", ")) };
+        let named: Vec<String> = nearest.iter().map(ToString::to_string).collect();
+        let near = if named.is_empty() { String::new() } else { format!("; the nearest are {}", named.join(", ")) };
         let fact = Fact::new(UNKNOWN_NAME, package, format!("the registry has no package of this name{near}"));
-        facts.push(fact.with(&UnknownName { nearest: nearest.clone() }));
+        facts.push(fact.with(&UnknownName {
+            nearest: nearest.iter().map(|near| Nearest { name: near.name.clone(), since: near.since }).collect(),
+        }));
     }
 }
 
@@ -294,11 +298,17 @@ fn histories(question: &Question<'_>, facts: &mut Vec<Fact>) {
         _ if dated < all => (Asked::Partial, format!("{known} of {all} packages, {dated} with times of publication")),
         _ => (Asked::Checked, format!("{all} {}", if all == 1 { "package" } else { "packages" })),
     };
-    if question.elsewhere > 0 {
+    let mut lacks = |what: &str| {
         if status == Asked::Checked {
             status = Asked::Partial;
         }
-        _ = write!(text, "; {} from elsewhere are not looked at", question.elsewhere);
+        text.push_str(what);
+    };
+    if question.elsewhere > 0 {
+        lacks(&format!("; {} from elsewhere are not looked at", question.elsewhere));
+    }
+    if let Some(why) = question.silent.filter(|_| known > 0) {
+        lacks(&format!("; as this machine last saw it, for the registry was not asked: {why}"));
     }
     facts.push(asked(question, "index", status, text));
     facts.extend(told);

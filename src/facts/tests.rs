@@ -16,15 +16,7 @@ fn settings() -> FactsSettings {
 fn told(ids: &[&str], index: &[Entry], settings: &FactsSettings) -> Vec<Fact> {
     let packages: Vec<PackageId> =
         ids.iter().filter_map(|id| id.split_once('@')).map(|(name, version)| PackageId::new(name, version)).collect();
-    let question = Question {
-        subject: &packages[0],
-        packages: &packages,
-        index,
-        archive: None,
-        reputation: None,
-        unknown: &[],
-        elsewhere: 0,
-    };
+    let question = Question::of(&packages[0], &packages, index);
     gather(&question, settings).unwrap()
 }
 
@@ -88,15 +80,7 @@ fn a_database_that_the_user_named_must_be_one() {
     let folder = tempfile::tempdir().unwrap();
     let empty = FactsSettings { databases: vec![folder.path().to_owned()], ..settings() };
     let subject = PackageId::new("subject", "1.0.0");
-    let question = Question {
-        subject: &subject,
-        packages: &[],
-        index: &[],
-        archive: None,
-        reputation: None,
-        unknown: &[],
-        elsewhere: 0,
-    };
+    let question = Question::of(&subject, &[], &[]);
     assert!(gather(&question, &empty).unwrap_err().to_string().contains("--advisory-db"));
     // The usual place is used where there is something, and only if nothing was named.
     let usual = FactsSettings { databases: Vec::new(), usual: Some(shipped()), ..settings() };

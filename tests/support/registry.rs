@@ -41,6 +41,8 @@ pub(crate) enum Manners {
 pub(crate) struct Seen {
     pub(crate) path: String,
     pub(crate) authorization: Option<String>,
+    /// True if it was asked whether a file is still the same.
+    pub(crate) conditional: bool,
 }
 
 #[derive(Default)]
@@ -49,6 +51,8 @@ struct State {
     manners: BTreeMap<String, Manners>,
     seen: Vec<Seen>,
     token: Option<String>,
+    /// Files have marks, and one that is still the same is not sent again.
+    marks: bool,
 }
 
 /// The registry. Answers until the test ends.
@@ -121,6 +125,11 @@ impl Registry {
         self.state.lock().unwrap().token = Some(token.to_owned());
         let config = format!(r#"{{"dl":"{}/dl","auth-required":true}}"#, self.url());
         self.put("/index/config.json", config.into_bytes());
+    }
+
+    /// Marks files from now on, and says of one that is asked about whether it is still the same.
+    pub(crate) fn mark(&self) {
+        self.state.lock().unwrap().marks = true;
     }
 
     pub(crate) fn put(&self, path: &str, bytes: Vec<u8>) {
@@ -306,23 +315,24 @@ fn answer(mut stream: TcpStream, state: &Mutex<State>) {
         return;
     }
     let path = first.split(' ').nth(1).unwrap_or_default().to_owned();
-    let mut authorization = None;
+    let (mut authorization, mut known) = (None, None);
     loop {
         let mut line = String::new();
         if reader.read_line(&mut line).is_err() || line.trim().is_empty() {
             break;
         }
-        if let Some((name, value)) = line.split_once(':')
-            && name.eq_ignore_ascii_case("authorization")
-        {
-            authorization = Some(value.trim().to_owned());
+        let Some((name, value)) = line.split_once(':') else { continue };
+        match name.to_ascii_lowercase().as_str() {
+            "authorization" => authorization = Some(value.trim().to_owned()),
+            "if-none-match" => known = Some(value.trim().to_owned()),
+            _ => {}
         }
     }
-    let (file, manners, denied) = {
+    let (file, manners, denied, marks) = {
         let mut state = state.lock().unwrap();
         let denied = state.token.is_some() && state.token != authorization;
-        state.seen.push(Seen { path: path.clone(), authorization });
-        (state.files.get(&path).cloned(), next_manners(&mut state.manners, &path), denied)
+        state.seen.push(Seen { path: path.clone(), authorization, conditional: known.is_some() });
+        (state.files.get(&path).cloned(), next_manners(&mut state.manners, &path), denied, state.marks)
     };
     let _ = match (manners, file) {
         _ if denied => {
@@ -349,6 +359,14 @@ fn answer(mut stream: TcpStream, state: &Mutex<State>) {
             let outcome = respond(&mut stream, 200, "", &file[..1], file.len());
             std::thread::sleep(Duration::from_secs(20));
             outcome
+        }
+        (_, Some(file)) if marks => {
+            let mark = format!("\"{}\"", digest(&file).hex());
+            if known.as_deref() == Some(&mark) {
+                respond(&mut stream, 304, "", b"", 0)
+            } else {
+                respond(&mut stream, 200, &format!("etag: {mark}\r\n"), &file, file.len())
+            }
         }
         (_, Some(file)) => respond(&mut stream, 200, "", &file, file.len()),
         (_, None) => respond(&mut stream, 404, "", b"", 0),
