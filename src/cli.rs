@@ -159,9 +159,12 @@ pub struct DoctorArgs {
 /// What is known without running anything.
 #[derive(Clone, Debug, Default, Args)]
 pub struct KnownArgs {
-    /// A database of advisories: a checkout of RustSec's advisory-db, or OSV records as a directory or file; repeatable
+    /// A database of advisories: a checkout or .tar.gz of RustSec's advisory-db, or OSV records as a directory or file; repeatable
     #[arg(long, value_name = "PATH", help_heading = "Known facts")]
     pub advisory_db: Vec<PathBuf>,
+    /// Download the database from here, a .tar.gz archive of RustSec's advisory-db, where none is named
+    #[arg(long, value_name = "URL", help_heading = "Known facts")]
+    pub advisory_url: Option<String>,
     /// Do not rely on a database whose newest advisory is older
     #[arg(long, value_name = "DAYS", help_heading = "Known facts")]
     pub max_db_age: Option<u64>,

@@ -4,6 +4,7 @@
 //! verify → unpack, all or nothing → [`Acquired`]. Nothing of the subject's
 //! runs here, and cargo never runs inside a folder of the subject's.
 
+mod advisories;
 mod archive;
 mod choose;
 mod config;
@@ -42,6 +43,7 @@ mod vendored;
 
 use std::path::PathBuf;
 
+pub use self::advisories::{Kept, advisories};
 pub use self::archive::{Reason, Refusal};
 pub use self::config::ConfigError;
 pub use self::entry::{Entry, EntryVersion};

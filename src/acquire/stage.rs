@@ -247,12 +247,7 @@ impl Stage<'_> {
                 *macros = crate::plan::macros::scan(&self.run.join(&package.dir));
             }
         }
-        self.progress.step("comparing with the release before");
-        let previous = match &subject.release {
-            Some(release) => previous::fetch(&default, release, &subject.releases, &store, self.run, self.offline),
-            None => Previous::missing("it is no release of a registry"),
-        };
-        let reputation = self.reputation(&subject, &default);
+        let (previous, reputation) = self.beside(&subject, &default, &store);
         let replaced_sources = replaced(registries.keys());
         let Subject { target, dependency: subject, .. } = subject;
         let index = resolved.index;
@@ -270,7 +265,17 @@ impl Stage<'_> {
         })))
     }
 
-    /// One question, and no failure of it is one of the run's.
+    /// What the subject is compared with, and what is said of it.
+    fn beside(&self, subject: &Subject, default: &Registry<'_>, store: &Store<'_>) -> (Previous, Reputation) {
+        self.progress.step("comparing with the release before");
+        let previous = match &subject.release {
+            Some(release) => previous::fetch(default, release, &subject.releases, store, self.run, self.offline),
+            None => Previous::missing("it is no release of a registry"),
+        };
+        (previous, self.reputation(subject, default))
+    }
+
+    /// A few questions, and no failure of it is one of the run's.
     fn reputation(&self, subject: &Subject, default: &Registry<'_>) -> Reputation {
         let (Some(release), Some(transport)) = (&subject.release, &self.transport) else {
             let reason = if self.offline { "offline" } else { "it is no release of a registry" };
@@ -278,7 +283,7 @@ impl Stage<'_> {
         };
         let limits = reputation::bounds(&self.settings.limits);
         match Client::new(transport, &limits, self.deadline, &default.describe()) {
-            Ok(client) => reputation::ask(default, &client, release),
+            Ok(client) => reputation::ask(default, &client, release, &self.settings.cache_dir),
             Err(error) => Reputation::missing(error.to_string()),
         }
     }

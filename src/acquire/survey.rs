@@ -98,6 +98,16 @@ fn locked<T>(mutex: &Mutex<T>) -> MutexGuard<'_, T> {
     mutex.lock().unwrap_or_else(PoisonError::into_inner)
 }
 
+/// What a registry says about a name.
+enum Answer {
+    /// It cannot be asked, or does not answer.
+    None,
+    /// It has no such name.
+    Absent,
+    /// All releases.
+    Here(Vec<Release>),
+}
+
 /// Those who ask.
 struct Crew<'a> {
     registry: &'a Registry<'a>,
@@ -112,11 +122,10 @@ impl Crew<'_> {
     /// absent.
     fn ask(&self, package: &Package) -> Result<Option<Entry>, AcquireError> {
         let (name, version) = (package.name.as_str(), package.version.to_string());
-        let answer = if self.silent.get().is_some() { None } else { self.answer(name)? };
-        let releases = match answer {
-            None => self.registry.known_versions(name)?.unwrap_or_default(),
-            Some(Some(releases)) => releases,
-            Some(None) => return Ok(None),
+        let releases = match self.answer(name)? {
+            Answer::None => self.registry.known_versions(name)?.unwrap_or_default(),
+            Answer::Here(releases) => releases,
+            Answer::Absent => return Ok(None),
         };
         if let Some(found) = &Release::among(&releases, name, &version)? {
             check_lock(package, found)?;
@@ -126,16 +135,16 @@ impl Crew<'_> {
         Ok(Some(Entry { id: id(package), checksum, needed: true, versions }))
     }
 
-    /// What the registry says about a name; nothing if it cannot be asked or does not answer.
-    fn answer(&self, name: &str) -> Result<Option<Option<Vec<Release>>>, AcquireError> {
-        if self.registry.is_stale() {
-            return Ok(None);
+    fn answer(&self, name: &str) -> Result<Answer, AcquireError> {
+        if self.registry.is_stale() || self.silent.get().is_some() {
+            return Ok(Answer::None);
         }
         match self.registry.current_versions(name) {
-            Ok(answer) => Ok(Some(answer)),
+            Ok(Some(releases)) => Ok(Answer::Here(releases)),
+            Ok(None) => Ok(Answer::Absent),
             Err(error) if error.class() == ErrorClass::Temporary => {
                 let _ = self.silent.set(error.to_string());
-                Ok(None)
+                Ok(Answer::None)
             }
             Err(error) => Err(error),
         }

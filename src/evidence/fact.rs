@@ -189,6 +189,9 @@ pub struct Reputation {
     pub recent: Option<u64>,
     /// Where the source is said to be.
     pub repository: Option<String>,
+    /// Who may publish releases.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub owners: Option<Vec<String>>,
     /// Who published the release.
     pub publisher: Option<String>,
     /// Whether it was published by the repository's own automation, without a token of a person's.

@@ -3,9 +3,12 @@
 //! All that these files say is data. Of RustSec's only the files of the packages in question are read whole.
 
 use std::collections::BTreeSet;
+use std::ffi::OsStr;
 use std::fs::{self, File};
 use std::io::{self, Read as _};
 use std::path::{Path, PathBuf};
+
+use flate2::read::GzDecoder;
 
 use super::advisory::{Record, osv, rustsec};
 
@@ -15,6 +18,8 @@ const FILE: u64 = 4 * 1024 * 1024;
 const BEGINNING: u64 = 1024;
 /// So many files are looked at; RustSec has about 1300.
 const FILES: usize = 60_000;
+/// Unpacked bytes of an archive; RustSec's has some ten megabytes.
+const ARCHIVE: u64 = 512 * 1024 * 1024;
 /// Folders in folders.
 const DEPTH: usize = 6;
 
@@ -35,7 +40,9 @@ pub(super) struct Database {
 pub(super) fn read(path: &Path, names: &BTreeSet<&str>) -> Result<Database, String> {
     let failed = |error: io::Error| format!("cannot read {}: {error}", path.display());
     let crates = path.join("crates");
-    let database = if crates.is_dir() {
+    let database = if is_archive(path) {
+        read_archive(path, names).map_err(failed)?
+    } else if crates.is_dir() {
         read_rustsec(&crates, names).map_err(failed)?
     } else {
         read_osv(path, names).map_err(failed)?
@@ -49,19 +56,67 @@ pub(super) fn read(path: &Path, names: &BTreeSet<&str>) -> Result<Database, Stri
 fn read_rustsec(crates: &Path, names: &BTreeSet<&str>) -> io::Result<Database> {
     let mut database = Database::default();
     for path in files(crates, "md")? {
-        database.advisories += 1;
+        database.add(&path, names, || bounded(&path, FILE), || beginning(&path).ok());
+    }
+    Ok(database)
+}
+
+fn is_archive(path: &Path) -> bool {
+    let name = path.as_os_str().as_encoded_bytes();
+    (name.ends_with(b".tar.gz") || name.ends_with(b".tgz")) && path.is_file()
+}
+
+/// The same out of an archive: nothing is written, and only what the bounds allow is read.
+fn read_archive(path: &Path, names: &BTreeSet<&str>) -> io::Result<Database> {
+    let mut database = Database::default();
+    let mut archive = tar::Archive::new(GzDecoder::new(File::open(path)?).take(ARCHIVE));
+    for (count, entry) in archive.entries()?.enumerate() {
+        let mut entry = entry?;
+        if count > FILES {
+            return Err(io::Error::other(format!("it has more than {FILES} files")));
+        }
+        let place = entry.path()?.into_owned();
+        let parts: Vec<&OsStr> = place.iter().collect();
+        // `advisory-db-main/crates/NAME/ID.md`
+        let is_advisory = matches!(parts.as_slice(), [_, crates, _, file]
+            if *crates == "crates" && Path::new(file).extension().is_some_and(|is| is == "md"));
+        if !is_advisory || !entry.header().entry_type().is_file() {
+            continue;
+        }
+        let mut bytes = Vec::new();
+        (&mut entry).take(FILE + 1).read_to_end(&mut bytes)?;
+        let text = if u64::try_from(bytes.len()).is_ok_and(|length| length > FILE) {
+            Err(format!("more than {FILE} bytes"))
+        } else {
+            String::from_utf8(bytes).map_err(|error| error.to_string())
+        };
+        let start = text.as_deref().ok().map(|text| text.chars().take(1024).collect());
+        database.add(&place, names, || text, || start);
+    }
+    Ok(database)
+}
+
+impl Database {
+    /// Counts an advisory of RustSec, and reads it whole if it is about one of the packages.
+    fn add(
+        &mut self,
+        path: &Path,
+        names: &BTreeSet<&str>,
+        whole: impl FnOnce() -> Result<String, String>,
+        start: impl FnOnce() -> Option<String>,
+    ) {
+        self.advisories += 1;
         let folder = path.parent().and_then(Path::file_name).and_then(|name| name.to_str());
         if folder.is_some_and(|folder| names.contains(folder)) {
-            match bounded(&path, FILE).and_then(|text| rustsec(&text)) {
-                Ok(record) => database.records.push(record),
-                Err(why) => database.broken.push(format!("{}: {why}", path.display())),
+            match whole().and_then(|text| rustsec(&text)) {
+                Ok(record) => self.records.push(record),
+                Err(why) => self.broken.push(format!("{}: {why}", path.display())),
             }
         }
         // A file without a date makes a database no newer.
-        let date = beginning(&path).ok().and_then(|text| date(&text));
-        database.newest = database.newest.take().max(date);
+        let date = start().and_then(|text| date(&text));
+        self.newest = self.newest.take().max(date);
     }
-    Ok(database)
 }
 
 fn read_osv(path: &Path, names: &BTreeSet<&str>) -> io::Result<Database> {
@@ -179,6 +234,28 @@ mod tests {
             let database = said(path, &["evilcheck"]);
             assert_eq!((database.records.len(), database.newest.as_deref()), (1, Some("2026-02-01")));
         }
+    }
+
+    #[test]
+    fn an_archive_of_a_checkout_says_what_the_checkout_says() {
+        let folder = tempfile::tempdir().unwrap();
+        let path = folder.path().join("main.tar.gz");
+        let packed = |top: &str| {
+            let file = File::create(&path).unwrap();
+            let mut tar = tar::Builder::new(flate2::write::GzEncoder::new(file, flate2::Compression::fast()));
+            tar.append_dir_all(top, shipped()).unwrap();
+            tar.into_inner().unwrap().finish().unwrap();
+        };
+        packed("advisory-db-main");
+        let (archive, checkout) = (said(&path, &["evilcheck"]), said(&shipped(), &["evilcheck"]));
+        assert_eq!((archive.advisories, &archive.newest), (checkout.advisories, &checkout.newest));
+        assert_eq!(archive.records[0].advisory, checkout.records[0].advisory);
+        assert_eq!(archive.records.len(), 1);
+        // Another archive has none, and what is none is said to be.
+        packed("some/where/else");
+        read(&path, &BTreeSet::new()).unwrap_err();
+        fs::write(&path, b"\x1f\x8b no archive").unwrap();
+        read(&path, &BTreeSet::new()).unwrap_err();
     }
 
     #[test]

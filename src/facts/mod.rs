@@ -7,6 +7,7 @@ mod advisory;
 mod archive;
 mod database;
 mod history;
+mod lookup;
 mod names;
 mod tree;
 
@@ -14,31 +15,38 @@ use std::collections::BTreeSet;
 use std::fmt::Write as _;
 use std::path::{Path, PathBuf};
 
-use semver::Version;
-
 pub use self::names::Corpus;
 use crate::acquire::facts::YANKED;
-use crate::acquire::{Acquired, Entry, Near, POPULAR, Previous, Reputation, Resolved};
+use crate::acquire::{AcquireSettings, Acquired, Entry, Near, POPULAR, Previous, Reputation, Resolved};
 use crate::evidence::fact::{
-    ADVISORY, Asked, DAY, Fact, HISTORY, KNOWN_MALICIOUS, LOOK_ALIKE_NAME, Nearest, REPUTATION, SOURCE, Source,
-    UNKNOWN_NAME, UnknownName, seconds,
+    ADVISORY, Asked, Fact, HISTORY, KNOWN_MALICIOUS, LOOK_ALIKE_NAME, Nearest, REPUTATION, SOURCE, Source,
+    UNKNOWN_NAME, UnknownName,
 };
 use crate::evidence::line::PackageSource;
 use crate::ids::PackageId;
-
-use advisory::Record;
 
 /// What to ask.
 #[derive(Clone, Debug, Default)]
 pub struct FactsSettings {
     /// Databases of advisories that the user named.
     pub databases: Vec<PathBuf>,
-    /// Where a database may lie if the user named none.
+    /// How one is downloaded if the user named none.
+    pub download: Option<Download>,
+    /// Where a database may lie if none was named and none can be downloaded.
     pub usual: Option<PathBuf>,
     /// A database whose newest advisory is older than so many days is as good as none.
     pub max_age: Option<u64>,
     /// Seconds since the Unix epoch.
     pub now: u64,
+}
+
+/// How a database of advisories is downloaded.
+#[derive(Clone, Debug)]
+pub struct Download {
+    /// Where it is kept, and how cargo wants servers to be reached.
+    pub acquire: AcquireSettings,
+    /// From where, if the user said so.
+    pub url: Option<String>,
 }
 
 /// What the facts are about.
@@ -148,7 +156,7 @@ pub fn gather(question: &Question<'_>, settings: &FactsSettings) -> Result<Vec<F
 
 /// Advisories, names and the index.
 fn of_the_day(question: &Question<'_>, settings: &FactsSettings, facts: &mut Vec<Fact>) -> Result<(), FactsError> {
-    advisories(question, settings, facts)?;
+    lookup::advisories(question, settings, facts)?;
     look_alikes(question, facts);
     histories(question, facts);
     Ok(())
@@ -157,92 +165,6 @@ fn of_the_day(question: &Question<'_>, settings: &FactsSettings, facts: &mut Vec
 fn asked(question: &Question<'_>, source: &str, status: Asked, text: impl Into<String>) -> Fact {
     let data = Source { source: source.to_owned(), status, required: false };
     Fact::new(SOURCE, question.subject, text).with(&data)
-}
-
-fn advisories(question: &Question<'_>, settings: &FactsSettings, facts: &mut Vec<Fact>) -> Result<(), FactsError> {
-    let usual = settings.usual.iter().filter(|path| settings.databases.is_empty() && path.is_dir());
-    let paths: Vec<&PathBuf> = settings.databases.iter().chain(usual).collect();
-    let none = |why: &str| {
-        let fact = asked(question, "advisories", Asked::NotChecked, why);
-        if settings.max_age.is_some() { require(fact) } else { fact }
-    };
-    if paths.is_empty() {
-        facts.push(none("no database of advisories: clone RustSec's advisory-db and name it with --advisory-db"));
-        return Ok(());
-    }
-    let names: BTreeSet<&str> = question.packages.iter().map(|package| package.name.as_str()).collect();
-    let mut records: Vec<Record> = Vec::new();
-    for path in paths {
-        let database = match database::read(path, &names) {
-            Ok(database) => database,
-            // Nobody named it, so nobody is wrong.
-            Err(reason) if settings.databases.is_empty() => {
-                facts.push(none(&reason));
-                continue;
-            }
-            Err(reason) => return Err(FactsError { path: path.clone(), reason }),
-        };
-        let age = database.newest.as_deref().and_then(seconds).map(|day| settings.now.saturating_sub(day) / DAY);
-        let newest = database.newest.as_deref().unwrap_or("unknown");
-        let mut text = format!("{} advisories, the newest of {newest}", database.advisories);
-        text.push_str(&age.map_or_else(String::new, |age| format!(" ({})", days(age))));
-        let old = settings.max_age.filter(|most| age.is_none_or(|age| age > *most));
-        let mut status = Asked::Checked;
-        if let Some(most) = old {
-            status = Asked::Partial;
-            _ = write!(text, "; --max-db-age allows {}", days(most));
-        }
-        if let Some(first) = database.broken.first() {
-            status = Asked::Partial;
-            _ = write!(text, "; {} cannot be read: {first}", database.broken.len());
-        }
-        let fact = asked(question, "advisories", status, text);
-        facts.push(if old.is_some() { require(fact) } else { fact });
-        records.extend(database.records);
-    }
-    for package in question.packages {
-        facts.extend(about(package, &records));
-    }
-    Ok(())
-}
-
-/// The user said that a run without it is not what is wanted.
-fn require(mut fact: Fact) -> Fact {
-    if let Some(source) = fact.read::<Source>() {
-        fact = fact.with(&Source { required: true, ..source });
-    }
-    fact
-}
-
-fn days(count: u64) -> String {
-    format!("{count} {}", if count == 1 { "day" } else { "days" })
-}
-
-/// The advisories that cover a release, each once whatever it is called elsewhere.
-fn about(package: &PackageId, records: &[Record]) -> Vec<Fact> {
-    let Ok(version) = package.version.parse::<Version>() else { return Vec::new() };
-    let mut told: Vec<&Record> = Vec::new();
-    for record in records.iter().filter(|record| record.covers(&package.name, &version)) {
-        match told.iter_mut().find(|other| other.is_same_as(record)) {
-            // Of two about the same, the one that says more.
-            Some(other) if record.malicious && !other.malicious => *other = record,
-            Some(_) => {}
-            None => told.push(record),
-        }
-    }
-    told.into_iter()
-        .map(|record| {
-            let code = if record.malicious { KNOWN_MALICIOUS } else { ADVISORY };
-            let about = record.about(&version);
-            let mended = match about.patched.as_slice() {
-                [] => "no release mends it".to_owned(),
-                some => format!("mended in {}", some.join(", ")),
-            };
-            let kind = about.informational.as_ref().map_or(String::new(), |kind| format!(" ({kind})"));
-            let text = format!("{}{kind}: {}; {mended}", about.id, about.title);
-            Fact::new(code, package, text).with(&about)
-        })
-        .collect()
 }
 
 fn look_alikes(question: &Question<'_>, facts: &mut Vec<Fact>) {
@@ -264,8 +186,8 @@ fn look_alikes(question: &Question<'_>, facts: &mut Vec<Fact>) {
         }
     }
     for (package, nearest) in question.unknown {
-        let named: Vec<String> = nearest.iter().map(ToString::to_string).collect();
-        let near = if named.is_empty() { String::new() } else { format!("; the nearest are {}", named.join(", ")) };
+        let shown: Vec<String> = nearest.iter().map(ToString::to_string).collect();
+        let near = if shown.is_empty() { String::new() } else { format!("; the nearest are {}", shown.join(", ")) };
         let fact = Fact::new(UNKNOWN_NAME, package, format!("the registry has no package of this name{near}"));
         facts.push(fact.with(&UnknownName {
             nearest: nearest.iter().map(|near| Nearest { name: near.name.clone(), since: near.since }).collect(),
@@ -334,12 +256,18 @@ fn reputation(question: &Question<'_>, facts: &mut Vec<Fact>) {
     if said.trusted == Some(true) {
         text.push_str(", by the repository's own automation");
     }
+    if let Some(owners) = said.owners.as_ref().filter(|owners| !owners.is_empty()) {
+        _ = write!(text, ", owned by {}", owners.join(", "));
+    }
     if said.repository.is_none() {
         text.push_str(", without a repository");
     }
     facts.push(Fact::new(REPUTATION, question.subject, text.clone()).with(said));
-    // Owners would be a second question, and registries count them.
-    facts.push(asked(question, "reputation", Asked::Partial, format!("{text}; owners are not asked for")));
+    let (status, lacks) = match said.owners {
+        Some(_) => (Asked::Checked, ""),
+        None => (Asked::Partial, "; its owners are not known"),
+    };
+    facts.push(asked(question, "reputation", status, format!("{text}{lacks}")));
 }
 
 fn archives(question: &Question<'_>, facts: &mut Vec<Fact>) {

@@ -2,6 +2,8 @@
 
 use std::fs;
 
+use crate::evidence::fact::seconds;
+
 use super::history::tests::{attack, entry};
 use super::*;
 

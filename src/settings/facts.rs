@@ -6,13 +6,14 @@ use super::{Reporting, Settings, SettingsError, identity, limits, now, places, s
 use crate::acquire::{AcquireSettings, Request};
 use crate::cli::{FactsArgs, KnownArgs};
 use crate::evidence::line::Depth;
-use crate::facts::FactsSettings;
+use crate::facts::{Download, FactsSettings};
 use crate::sandbox::table::Trace;
 
 /// Where facts come from. `cargo audit` keeps its checkout in cargo's home.
 pub(super) fn settings(args: &KnownArgs, acquire: &AcquireSettings, now: u64) -> FactsSettings {
     FactsSettings {
         databases: args.advisory_db.clone(),
+        download: Some(Download { acquire: acquire.clone(), url: args.advisory_url.clone() }),
         usual: Some(acquire.cargo_home.join("advisory-db")),
         max_age: args.max_db_age,
         now,

@@ -190,8 +190,97 @@ fn reputation_is_asked_where_the_index_names_a_web_interface_and_nowhere_else() 
     let answer = r#"{"crate":{"downloads":12,"recent_downloads":3},"versions":[]}"#;
     registry.put("/api/v1/crates/oldname", answer.as_bytes().to_vec());
     let (_, report) = facts(&registry, "oldname");
-    let detail = source(&report, "reputation")["detail"].as_str().unwrap();
+    let said = source(&report, "reputation");
+    let detail = said["detail"].as_str().unwrap();
     assert!(detail.starts_with("12 downloads, 3 of late, without a repository"), "{detail}");
+    assert!(said["status"] == "partial" && detail.ends_with("; its owners are not known"), "{said}");
+    registry.put("/api/v1/crates/oldname/owners", br#"{"users":[{"login":"somebody"}]}"#.to_vec());
+    let (_, report) = facts(&registry, "oldname");
+    let said = source(&report, "reputation");
+    assert!(said["status"] == "checked" && said["detail"].as_str().unwrap().contains("owned by somebody"), "{said}");
+}
+
+#[test]
+fn a_web_interface_is_asked_once_a_day_and_by_a_name() {
+    let (home, registry) = (Home::new(), Registry::start());
+    registry.publish(&release("oldname", "1.0.0", 900));
+    let config = format!(r#"{{"dl":"{0}/dl","api":"{0}"}}"#, registry.url());
+    registry.put("/index/config.json", config.into_bytes());
+    registry.put("/api/v1/crates/oldname", br#"{"crate":{"downloads":12},"versions":[]}"#.to_vec());
+    registry.put("/api/v1/crates/oldname/owners", br#"{"users":[]}"#.to_vec());
+    let args = ["facts", "oldname", "--format=json", "--advisory-db", DATABASE];
+    let run = || json(&command(&home, &registry, &args).output().unwrap());
+    let first = run();
+    assert_eq!(source(&first, "reputation"), source(&run(), "reputation"));
+    assert_eq!(registry.count("/api/v1/crates/oldname"), 1);
+    let agent = registry.seen().into_iter().find(|seen| seen.path.starts_with("/api")).unwrap().agent;
+    assert!(agent.starts_with("sandbox-check/"), "{agent}");
+}
+
+/// An archive as the hosts of repositories make them.
+fn packed(database: &Path) -> Vec<u8> {
+    let mut tar = tar::Builder::new(flate2::write::GzEncoder::new(Vec::new(), flate2::Compression::fast()));
+    tar.append_dir_all("advisory-db-main", database).unwrap();
+    tar.into_inner().unwrap().finish().unwrap()
+}
+
+#[test]
+fn a_database_is_downloaded_kept_for_a_day_and_told_with_its_age() {
+    let (home, registry) = (Home::new(), Registry::start());
+    registry.publish(&release("evilcheck", "0.1.0", 900));
+    registry.put("/db.tar.gz", packed(Path::new(DATABASE)));
+    let url = format!("{}/db.tar.gz", registry.url());
+    let run = |more: &[&str]| {
+        let args = [&["facts", "evilcheck", "--format=json"], more].concat();
+        let output = command(&home, &registry, &args).output().unwrap();
+        (code(&output), source(&json(&output), "advisories").clone(), findings(&json(&output)))
+    };
+    let evil = vec!["known-malicious critical".to_owned()];
+    let (code, advisories, found) = run(&["--advisory-url", &url]);
+    assert_eq!((code, &found), (10, &evil), "{advisories}");
+    let today = date(sandbox_check::evidence::fact::seconds(&ago(0)).unwrap());
+    let detail = advisories["detail"].as_str().unwrap();
+    assert!(detail.starts_with("3 advisories, the newest of 2026-01-03 ("), "{detail}");
+    assert!(detail.ends_with(&format!(", downloaded on {today}")), "{detail}");
+    // Once a day.
+    assert_eq!(run(&["--advisory-url", &url]).2, evil);
+    assert_eq!(registry.count("/db.tar.gz"), 1);
+    // An old one is used when no newer one can be had, and it is said.
+    let kept = server::files_below(&home.path().join(".cache/sandbox-check/advisories"));
+    let [kept] = kept.as_slice() else { panic!("{kept:?}") };
+    let kept = home.path().join(".cache/sandbox-check/advisories").join(kept);
+    let old = std::time::SystemTime::now() - std::time::Duration::from_secs(3 * DAY);
+    fs::File::options().write(true).open(&kept).unwrap().set_modified(old).unwrap();
+    registry.behave("/db.tar.gz", server::Manners::Status(503, 99));
+    let (code, advisories, found) = run(&["--advisory-url", &url]);
+    assert_eq!((code, found), (10, evil), "{advisories}");
+    assert!(advisories["detail"].as_str().unwrap().contains("; a newer one cannot be had: "), "{advisories}");
+    // Nor is anybody asked again at once.
+    let asked = registry.count("/db.tar.gz");
+    run(&["--advisory-url", &url]);
+    assert_eq!(registry.count("/db.tar.gz"), asked);
+}
+
+#[test]
+fn where_the_registry_is_replaced_no_other_address_is_asked_unless_it_is_named() {
+    let (home, registry) = (Home::new(), Registry::start());
+    registry.publish(&release("evilcheck", "0.1.0", 900));
+    let run = |more: &[&str]| {
+        let args = [&["facts", "evilcheck", "--format=json"], more].concat();
+        let output = command(&home, &registry, &args).output().unwrap();
+        (code(&output), source(&json(&output), "advisories").clone())
+    };
+    let (code, advisories) = run(&[]);
+    assert_eq!((code, &advisories["status"]), (5, &"not-checked".into()), "{advisories}");
+    assert!(advisories["detail"].as_str().unwrap().contains("cargo's configuration replaces the registry"));
+    // What answers with something else is no database, and nothing of it is kept.
+    registry.put("/other", b"<html>".to_vec());
+    let (code, advisories) = run(&["--advisory-url", &format!("{}/other", registry.url())]);
+    assert_eq!((code, &advisories["status"]), (5, &"not-checked".into()), "{advisories}");
+    assert!(advisories["detail"].as_str().unwrap().contains("no .tar.gz archive"), "{advisories}");
+    let (code, advisories) = run(&["--offline", "--advisory-url", &format!("{}/other", registry.url())]);
+    assert_eq!((code, &advisories["status"]), (5, &"not-checked".into()), "{advisories}");
+    assert!(advisories["detail"].as_str().unwrap().contains("offline"), "{advisories}");
 }
 
 /// A lock file with these packages of the default registry.

@@ -62,6 +62,18 @@ fn a_release_comes_with_all_that_its_build_can_reach_and_stand_ins_for_the_rest(
     assert!(!root.exists());
 }
 
+/// As the servers of great registries do it.
+#[test]
+fn what_is_still_the_same_is_not_sent_again_and_a_change_is_seen() {
+    let registry = Registry::start();
+    registry.mark();
+    registry.publish(&Package::new("subject", "1.0.0"));
+    assert_eq!(names(&get("subject", &registry.settings()).unwrap()), ["subject@1.0.0"]);
+    registry.publish(&Package::new("subject", "1.0.1"));
+    assert_eq!(names(&get("subject", &registry.settings()).unwrap()), ["subject@1.0.1"]);
+    assert!(registry.seen().iter().any(|seen| seen.conditional));
+}
+
 /// What the sandbox will do with it: an offline cargo with nothing but the sources in place.
 #[test]
 fn an_offline_cargo_resolves_with_the_sources_and_keeps_the_lock_file() {

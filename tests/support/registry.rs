@@ -41,6 +41,8 @@ pub(crate) enum Manners {
 pub(crate) struct Seen {
     pub(crate) path: String,
     pub(crate) authorization: Option<String>,
+    /// Who asked, as he calls himself.
+    pub(crate) agent: String,
     /// True if it was asked whether a file is still the same.
     pub(crate) conditional: bool,
 }
@@ -315,7 +317,7 @@ fn answer(mut stream: TcpStream, state: &Mutex<State>) {
         return;
     }
     let path = first.split(' ').nth(1).unwrap_or_default().to_owned();
-    let (mut authorization, mut known) = (None, None);
+    let (mut authorization, mut known, mut agent) = (None, None, String::new());
     loop {
         let mut line = String::new();
         if reader.read_line(&mut line).is_err() || line.trim().is_empty() {
@@ -324,6 +326,7 @@ fn answer(mut stream: TcpStream, state: &Mutex<State>) {
         let Some((name, value)) = line.split_once(':') else { continue };
         match name.to_ascii_lowercase().as_str() {
             "authorization" => authorization = Some(value.trim().to_owned()),
+            "user-agent" => value.trim().clone_into(&mut agent),
             "if-none-match" => known = Some(value.trim().to_owned()),
             _ => {}
         }
@@ -331,7 +334,7 @@ fn answer(mut stream: TcpStream, state: &Mutex<State>) {
     let (file, manners, denied, marks) = {
         let mut state = state.lock().unwrap();
         let denied = state.token.is_some() && state.token != authorization;
-        state.seen.push(Seen { path: path.clone(), authorization, conditional: known.is_some() });
+        state.seen.push(Seen { path: path.clone(), authorization, agent, conditional: known.is_some() });
         (state.files.get(&path).cloned(), next_manners(&mut state.manners, &path), denied, state.marks)
     };
     let _ = match (manners, file) {
