@@ -31,9 +31,33 @@ pub(crate) fn find(registry: &Registry<'_>, name: &str) -> Result<Vec<Release>, 
     })
 }
 
-/// The nearest well-known names.
+/// The nearest well-known names: those that are spelt alike, then those that it begins or ends with.
 pub(crate) fn nearest(name: &str) -> Vec<String> {
-    nearest_names(name, POPULAR.lines().filter(|line| !line.starts_with('#')))
+    let known = || POPULAR.lines().filter(|line| !line.starts_with('#'));
+    let mut all = nearest_names(name, known());
+    for within in within(name, known()) {
+        if !all.contains(&within) {
+            all.push(within);
+        }
+    }
+    all.truncate(SUGGESTIONS);
+    all
+}
+
+/// Names that stand in another one as its first or last words, the longest first. Who makes a name up begins with one
+/// that he knows.
+fn within<'a>(name: &str, known: impl Iterator<Item = &'a str>) -> Vec<String> {
+    let plain = |name: &str| name.to_ascii_lowercase().replace('_', "-");
+    let name = plain(name);
+    let is_within = |known: &&str| {
+        let known = plain(known);
+        let rest = [name.strip_prefix(&known), name.strip_suffix(&known)];
+        known.len() > 2
+            && (rest[0].is_some_and(|rest| rest.starts_with('-')) || rest[1].is_some_and(|rest| rest.ends_with('-')))
+    };
+    let mut found: Vec<&str> = known.filter(is_within).collect();
+    found.sort_by_key(|known| (std::cmp::Reverse(known.len()), *known));
+    found.into_iter().map(str::to_owned).collect()
 }
 
 /// A name with its age, where the registry tells it. An invented name is new, or nobody has it.

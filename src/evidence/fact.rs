@@ -75,6 +75,9 @@ pub struct Source {
     /// The user asked for it by name, so that a run without it is not complete.
     #[serde(default, skip_serializing_if = "std::ops::Not::not")]
     pub required: bool,
+    /// The day on which the index was asked, as its first second. An earlier run that answers again has asked anew.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub day: Option<u64>,
 }
 
 /// Whether a source was asked.

@@ -7,7 +7,7 @@ use std::path::PathBuf;
 use semver::Version;
 
 use super::advisory::Record;
-use super::{FactsError, FactsSettings, Question, asked, database};
+use super::{FactsError, FactsSettings, NOTHING, Question, asked, database};
 use crate::acquire::{self, Kept};
 use crate::evidence::fact::{ADVISORY, Asked, DAY, Fact, KNOWN_MALICIOUS, Source, date, seconds};
 use crate::ids::PackageId;
@@ -29,7 +29,7 @@ pub(super) fn advisories(
         if settings.max_age.is_some() { require(fact) } else { fact }
     };
     if question.packages.is_empty() && settings.databases.is_empty() {
-        facts.push(asked(question, "advisories", Asked::NotChecked, "no package of it comes from a registry"));
+        facts.push(asked(question, "advisories", Asked::Checked, NOTHING));
         return Ok(());
     }
     let places = match places(settings) {

@@ -19,11 +19,14 @@ pub use self::names::Corpus;
 use crate::acquire::facts::YANKED;
 use crate::acquire::{AcquireSettings, Acquired, Entry, Near, POPULAR, Previous, Reputation, Resolved};
 use crate::evidence::fact::{
-    ADVISORY, Asked, Fact, HISTORY, KNOWN_MALICIOUS, LOOK_ALIKE_NAME, Nearest, REPUTATION, SOURCE, Source,
+    ADVISORY, Asked, DAY, Fact, HISTORY, KNOWN_MALICIOUS, LOOK_ALIKE_NAME, Nearest, REPUTATION, SOURCE, Source,
     UNKNOWN_NAME, UnknownName,
 };
 use crate::evidence::line::PackageSource;
 use crate::ids::PackageId;
+
+/// What is said where there is nobody to ask about.
+const NOTHING: &str = "no package of it comes from a registry";
 
 /// What to ask.
 #[derive(Clone, Debug, Default)]
@@ -158,12 +161,12 @@ pub fn gather(question: &Question<'_>, settings: &FactsSettings) -> Result<Vec<F
 fn of_the_day(question: &Question<'_>, settings: &FactsSettings, facts: &mut Vec<Fact>) -> Result<(), FactsError> {
     lookup::advisories(question, settings, facts)?;
     look_alikes(question, facts);
-    histories(question, facts);
+    histories(question, settings, facts);
     Ok(())
 }
 
 fn asked(question: &Question<'_>, source: &str, status: Asked, text: impl Into<String>) -> Fact {
-    let data = Source { source: source.to_owned(), status, required: false };
+    let data = Source { source: source.to_owned(), status, required: false, day: None };
     Fact::new(SOURCE, question.subject, text).with(&data)
 }
 
@@ -195,7 +198,7 @@ fn look_alikes(question: &Question<'_>, facts: &mut Vec<Fact>) {
     }
 }
 
-fn histories(question: &Question<'_>, facts: &mut Vec<Fact>) {
+fn histories(question: &Question<'_>, settings: &FactsSettings, facts: &mut Vec<Fact>) {
     let entries: Vec<&Entry> = question.index.iter().filter(|entry| entry.needed).collect();
     let (mut known, mut dated) = (0, 0);
     let mut told = Vec::new();
@@ -214,6 +217,7 @@ fn histories(question: &Question<'_>, facts: &mut Vec<Fact>) {
     }
     let all = entries.len();
     let (mut status, mut text) = match (known, dated) {
+        (0, _) if question.packages.is_empty() => (Asked::Checked, NOTHING.to_owned()),
         (0, _) if all == 0 => (Asked::NotChecked, "nothing of it comes from a registry".to_owned()),
         (0, _) => (Asked::NotChecked, "no index of this machine knows the packages".to_owned()),
         (_, 0) => (Asked::Partial, format!("{known} of {all} packages; the index tells no times of publication")),
@@ -232,7 +236,9 @@ fn histories(question: &Question<'_>, facts: &mut Vec<Fact>) {
     if let Some(why) = question.silent.filter(|_| known > 0) {
         lacks(&format!("; as this machine last saw it, for the registry was not asked: {why}"));
     }
-    facts.push(asked(question, "index", status, text));
+    // To the day, so that the evidence of an earlier run is not written anew for a second.
+    let source = Source { source: "index".to_owned(), status, required: false, day: Some(settings.now / DAY * DAY) };
+    facts.push(Fact::new(SOURCE, question.subject, text).with(&source));
     facts.extend(told);
 }
 

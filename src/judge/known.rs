@@ -1,5 +1,5 @@
-//! What is known of a release, against the thresholds of the policy. *Now* is when the run began, so that a replay
-//! says the same.
+//! What is known of a release, against the thresholds of the policy. *Now* is when the run began, or the day on which
+//! the index was asked if that is later, so that a replay says the same.
 
 use std::collections::BTreeSet;
 
@@ -7,7 +7,7 @@ use serde_json::json;
 
 use super::context::Context;
 use super::finding::Draft;
-use crate::evidence::fact::{DAY, Fact, HISTORY, History};
+use crate::evidence::fact::{DAY, Fact, HISTORY, History, SOURCE, Source};
 use crate::evidence::line::Line;
 use crate::ids::PackageId;
 use crate::policy::Severity;
@@ -34,10 +34,17 @@ pub(super) fn facts<'a>(cx: &Context<'a>, code: &'a str) -> impl Iterator<Item =
     lines.filter_map(move |line| if let Line::Fact(fact) = line { Some(fact).filter(|f| f.code == code) } else { None })
 }
 
+fn now(cx: &Context<'_>) -> u64 {
+    let day = |fact: &Fact| fact.read::<Source>().filter(|source| source.source == "index")?.day;
+    let asked = facts(cx, SOURCE).filter_map(day).max();
+    cx.log.header.started.max(asked.unwrap_or_default())
+}
+
 /// The releases whose history is known.
 pub(super) fn releases<'a>(cx: &Context<'a>) -> Vec<Release<'a>> {
     let limits = cx.policy.facts();
-    let days = |time: u64| cx.log.header.started.saturating_sub(time) / DAY;
+    let now = now(cx);
+    let days = |time: u64| now.saturating_sub(time) / DAY;
     facts(cx, HISTORY)
         .filter_map(|fact| {
             let history: History = fact.read()?;
@@ -97,7 +104,7 @@ fn doubts(release: &Release<'_>, drafts: &[Draft]) -> Option<Vec<&'static str>> 
 #[cfg(test)]
 pub(super) mod tests {
     use super::*;
-    use crate::evidence::fact::{LOOK_ALIKE_NAME, LookAlike, NewDependency};
+    use crate::evidence::fact::{Asked, LOOK_ALIKE_NAME, LookAlike, NewDependency};
     use crate::evidence::testing::{LogBuilder, subject};
     use crate::judge::codes::testing::found;
 
@@ -138,6 +145,20 @@ pub(super) mod tests {
     fn freshness_alone_and_an_old_look_alike_raise_nothing() {
         assert_eq!(lookup(2, 2, None), ["dns-query medium x.invalid"]);
         assert_eq!(lookup(400, 900, Some(look_alike())), ["dns-query medium x.invalid"]);
+    }
+
+    #[test]
+    fn a_release_ages_while_the_evidence_of_an_earlier_run_answers() {
+        let known = History { published: ago(2), first: ago(900), releases: 9, ..History::default() };
+        let asked = |day: u64| {
+            let source = Source { source: "index".to_owned(), status: Asked::Checked, required: false, day: Some(day) };
+            let source = Line::Fact(Fact::new(SOURCE, &subject(), "x").with(&source));
+            found(&LogBuilder::new().line(history(&known)).line(source).log())
+        };
+        assert_eq!(asked(NOW + 5 * DAY), ["fresh-release low subject@1.0.0"]);
+        assert!(asked(NOW + 20 * DAY).is_empty());
+        // Nor does an odd day make it older than it was.
+        assert_eq!(asked(0), ["fresh-release low subject@1.0.0"]);
     }
 
     #[test]

@@ -3,6 +3,8 @@
 //! The shape is not a contract; programs read JSON. Nothing in it depends on
 //! colour, and every text that a package chose is escaped.
 
+mod facts;
+
 use std::collections::BTreeMap;
 use std::fmt::Write as _;
 use std::io::{self, Write};
@@ -12,7 +14,6 @@ use anstyle::{AnsiColor, Style};
 use super::{EnforcementStatus, Report, ReportArtifact, ReportError, ReportFinding, ReportPackage};
 use crate::evidence::Bytes;
 use crate::evidence::captured::SUFFIX;
-use crate::evidence::fact::Asked;
 use crate::evidence::line::{Captured, Depth, DrivenInputs, Integrity, LayerStatus, PolicyRecord, UnitKind};
 use crate::judge::{MacroCoverage, Seen, Verdict};
 use crate::policy::Severity;
@@ -147,6 +148,9 @@ impl Page {
         self.paragraph(&says, 2);
         if report.verdict == Verdict::Pass && findings > 0 {
             self.paragraph(&format!("{} at low or info", counted(findings, "note", "notes")), 2);
+        }
+        if report.is_complete() {
+            self.unasked(report);
         }
         if report.verdict != Verdict::Inconclusive && !report.is_complete() {
             self.paragraph("The run is incomplete; see below what was not seen.", 2);
@@ -324,29 +328,6 @@ impl Page {
             let shown = names.iter().take(SHOWN).copied().collect::<Vec<_>>().join(", ");
             let more = more.map(|more| format!(" and {more} more")).unwrap_or_default();
             self.paragraph(&format!("                 their driver was {way} by {shown}{more}"), 17);
-        }
-    }
-
-    /// Which sources of facts were asked, and which not: silence is no answer.
-    fn facts(&mut self, report: &Report) {
-        let mut label = "known facts      ";
-        if report.coverage.facts.is_empty() {
-            self.paragraph(&format!("{label}not looked for"), 17);
-        }
-        for status in [Asked::Checked, Asked::Partial, Asked::NotChecked] {
-            let told = report.coverage.facts.iter().filter(|source| source.status == status);
-            let told: Vec<_> =
-                told.map(|source| format!("{} ({})", safe(&source.source), safe(&source.detail))).collect();
-            if told.is_empty() {
-                continue;
-            }
-            let word = match status {
-                Asked::Checked => "checked",
-                Asked::Partial => "in part",
-                Asked::NotChecked => "not checked",
-            };
-            self.paragraph(&format!("{label}{word}: {}", told.join("; ")), 17);
-            label = "                 ";
         }
     }
 
