@@ -199,6 +199,9 @@ pub struct ReplayArgs {
     /// The evidence of a run: the file that its report names
     #[arg(value_name = "EVIDENCE")]
     pub evidence: PathBuf,
+    /// Look advisories up in this database instead of taking those of the run; repeatable
+    #[arg(long, value_name = "PATH", help_heading = "Known facts")]
+    pub advisory_db: Vec<PathBuf>,
     /// How it is told.
     #[command(flatten)]
     pub reports: ReportArgs,

@@ -1,7 +1,7 @@
 //! What the command line means: defaults, places, checked values.
 
 mod config;
-mod facts;
+pub mod facts;
 mod limits;
 
 use std::fs;

@@ -82,7 +82,9 @@ pub(super) fn tell(
     settings: &Settings,
     teller: &Teller,
 ) -> ExitCode {
-    let lines = with_facts(&opened.log, anew);
+    let target = &opened.log.header.target;
+    let subject = PackageId::new(&target.name, &target.version);
+    let lines = with_facts(&opened.log, anew, |fact| facts::is_told_anew(fact, &subject));
     if lines == opened.log.lines {
         return tell_as_it_is(opened, settings, teller);
     }
@@ -93,10 +95,8 @@ pub(super) fn tell(
 }
 
 /// The lines of a log with facts in the place of those that they tell again.
-fn with_facts(log: &EvidenceLog, anew: Vec<Fact>) -> Vec<Line> {
-    let target = &log.header.target;
-    let subject = PackageId::new(&target.name, &target.version);
-    let is_told_anew = |line: &&Line| matches!(line, Line::Fact(fact) if facts::is_told_anew(fact, &subject));
+pub(super) fn with_facts(log: &EvidenceLog, anew: Vec<Fact>, is_told: impl Fn(&Fact) -> bool) -> Vec<Line> {
+    let is_told_anew = |line: &&Line| matches!(line, Line::Fact(fact) if is_told(fact));
     let at = log.lines.iter().position(|line| is_told_anew(&line)).unwrap_or(0);
     let (before, behind) = log.lines.split_at(at);
     let behind = behind.iter().filter(|line| !is_told_anew(line)).cloned();

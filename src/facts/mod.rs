@@ -135,6 +135,21 @@ pub fn anew(resolved: &Resolved, settings: &FactsSettings) -> Result<Vec<Fact>, 
     Ok(facts)
 }
 
+/// Only what databases of advisories say today, for evidence that is judged again.
+pub fn advisories(question: &Question<'_>, settings: &FactsSettings) -> Result<Vec<Fact>, FactsError> {
+    let mut facts = Vec::new();
+    lookup::advisories(question, settings, &mut facts)?;
+    Ok(facts)
+}
+
+/// True for a fact that [`advisories`] tells again.
+pub fn is_of_advisories(fact: &Fact) -> bool {
+    match fact.code.as_str() {
+        SOURCE => fact.read::<Source>().is_some_and(|of| of.source == "advisories"),
+        code => [ADVISORY, KNOWN_MALICIOUS].contains(&code),
+    }
+}
+
 /// True for a fact that [`anew`] tells again.
 pub fn is_told_anew(fact: &Fact, subject: &PackageId) -> bool {
     match fact.code.as_str() {

@@ -1,6 +1,6 @@
 //! What is known of packages: where it comes from, and settings for telling it alone.
 
-use std::path::Path;
+use std::path::{Path, PathBuf};
 
 use super::{Reporting, Settings, SettingsError, identity, limits, now, places, state_dir};
 use crate::acquire::{AcquireSettings, Request};
@@ -18,6 +18,11 @@ pub(super) fn settings(args: &KnownArgs, acquire: &AcquireSettings, now: u64) ->
         max_age: args.max_db_age,
         now,
     }
+}
+
+/// Databases that the user named, and nothing else.
+pub fn of_databases(databases: &[PathBuf]) -> FactsSettings {
+    FactsSettings { databases: databases.to_vec(), now: now(), ..FactsSettings::default() }
 }
 
 impl Settings {

@@ -441,6 +441,7 @@ fn an_earlier_run_that_answers_brings_the_advisories_of_the_day_and_never_its_ow
     };
     let (first, report, _) = run(&[]);
     assert_eq!((first, findings(&report)), (0, Vec::new()), "{report}");
+    let first_evidence = report["evidence"]["path"].as_str().unwrap().to_owned();
     let evil = fs::read_to_string(Path::new(DATABASE).join("crates/evilcheck/RUSTSEC-2999-0002.md")).unwrap();
     let told = database.join("crates/oldname/RUSTSEC-2999-0002.md");
     fs::write(&told, evil.replace("evilcheck", "oldname")).unwrap();
@@ -451,6 +452,14 @@ fn an_earlier_run_that_answers_brings_the_advisories_of_the_day_and_never_its_ow
     // The evidence that it names says the same to whoever replays it.
     let replayed = home.run(["replay", report["evidence"]["path"].as_str().unwrap(), "--format=json"]);
     assert_eq!((code(&replayed), findings(&json(&replayed))), (10, findings(&report)));
+    // So does that of the first run with a database of today, and only with one.
+    let replay = |more: &[&str]| {
+        let output = home.run([&["replay", first_evidence.as_str(), "--format=json"], more].concat());
+        (code(&output), findings(&json(&output)))
+    };
+    assert_eq!(replay(&[]), (0, Vec::new()));
+    assert_eq!(replay(&["--advisory-db", database.to_str().unwrap()]), (10, findings(&report)));
+    assert_eq!(code(&home.run(["replay", first_evidence.as_str(), "--advisory-db", "absent"])), 2);
     // With nothing new, the same evidence answers.
     let (_, again, _) = run(&[]);
     assert_eq!(again["evidence"]["path"], report["evidence"]["path"]);
