@@ -167,6 +167,9 @@ impl Client {
             .http_status_as_error(false)
             // Followed by us, who say where one leads.
             .max_redirects(0)
+            // Each of those who ask at the same time keeps its connection.
+            .max_idle_connections(limits.questions)
+            .max_idle_connections_per_host(limits.questions)
             .timeout_connect(Some(limits.connect))
             .timeout_recv_response(Some(stall))
             .timeout_per_read(Some(stall))

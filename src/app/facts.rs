@@ -45,13 +45,25 @@ pub(super) fn run(args: &FactsArgs) -> ExitCode {
         Ok(signals) => signals,
         Err(code) => return code,
     };
-    let toolchain = match toolchain::find(None) {
-        Ok(toolchain) => toolchain,
+    let is_lock = Path::new(&args.target).extension().is_some_and(|extension| extension == "lock");
+    let found = if is_lock {
+        // Only the header needs the toolchain, whose programs take their time.
+        std::thread::scope(|scope| {
+            let finder = scope.spawn(|| toolchain::find(None));
+            let told = of_lock(Path::new(&args.target), &settings);
+            finder.join().unwrap_or_else(|panic| std::panic::resume_unwind(panic)).map(|toolchain| (toolchain, told))
+        })
+    } else {
+        toolchain::find(None).map(|toolchain| {
+            settings.acquire.cargo.clone_from(&toolchain.cargo);
+            let told = of_target(&settings);
+            (toolchain, told)
+        })
+    };
+    let (toolchain, told) = match found {
+        Ok(found) => found,
         Err(error) => return fail(&teller, ExitCode::Usage, failed_to(&error), Some(error.hint())),
     };
-    settings.acquire.cargo.clone_from(&toolchain.cargo);
-    let is_lock = Path::new(&args.target).extension().is_some_and(|extension| extension == "lock");
-    let told = if is_lock { of_lock(Path::new(&args.target), &settings) } else { of_target(&settings) };
     match told {
         Ok(told) => match tell(told, &settings, &toolchain, &teller) {
             Ok(report) => deliver(&report, &settings.reporting, &teller),

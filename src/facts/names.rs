@@ -98,13 +98,21 @@ impl Corpus {
     }
 
     fn without_affix(&self, name: &str) -> Option<String> {
-        let known = |rest: &str| (rest.chars().count() >= AFFIX).then(|| self.joined.get(&joined(rest))).flatten();
-        AFFIXES.iter().find_map(|affix| {
-            let before = name.strip_prefix(affix).and_then(|rest| rest.strip_prefix('-'));
-            let behind = name.strip_suffix(affix).and_then(|rest| rest.strip_suffix('-'));
-            before.and_then(known).or_else(|| behind.and_then(known)).cloned()
+        // One in front and one behind at most.
+        bare(name).flat_map(|rest| std::iter::once(rest).chain(bare(rest))).find_map(|rest| {
+            let is_long = rest.chars().count() >= AFFIX;
+            self.joined.get(&joined(rest)).filter(|_| is_long).cloned()
         })
     }
+}
+
+/// The name without one of the affixes, in each way that there is.
+fn bare(name: &str) -> impl Iterator<Item = &str> {
+    AFFIXES.iter().flat_map(move |affix| {
+        let before = name.strip_prefix(affix).and_then(|rest| rest.strip_prefix('-'));
+        let behind = name.strip_suffix(affix).and_then(|rest| rest.strip_suffix('-'));
+        before.into_iter().chain(behind)
+    })
 }
 
 /// What is left of both without the same beginning and the same end tells all. Names are ASCII.
@@ -149,6 +157,7 @@ mod tests {
             ("util-tokio", "tokio-util", "order"),
             ("serde_rs", "serde", "affix"),
             ("rust-bitflags", "bitflags", "affix"),
+            ("win-bitflags-rs", "bitflags", "affix"),
         ] {
             assert_eq!(like(name), Some((like_name.to_owned(), rule.to_owned())), "{name}");
         }

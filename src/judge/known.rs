@@ -7,7 +7,7 @@ use serde_json::json;
 
 use super::context::Context;
 use super::finding::Draft;
-use crate::evidence::fact::{DAY, Fact, HISTORY, History, SOURCE, Source};
+use crate::evidence::fact::{DAY, Fact, HISTORY, History, NewDependency, SOURCE, Source};
 use crate::evidence::line::Line;
 use crate::ids::PackageId;
 use crate::policy::Severity;
@@ -26,6 +26,24 @@ pub(super) struct Release<'a> {
     pub(super) package_age: Option<u64>,
     pub(super) is_fresh: bool,
     pub(super) is_young: bool,
+}
+
+impl<'a> Release<'a> {
+    /// Dependencies that the release before had not and that were there for hours only, with their first time and
+    /// those hours.
+    pub(super) fn made_for_it<'r>(
+        &'r self,
+        cx: &Context<'_>,
+    ) -> impl Iterator<Item = (&'r NewDependency, u64, u64)> + use<'r, 'a> {
+        let hours = cx.policy.facts().dependency_hours;
+        // Without a time of its own, the run's is the latest that it can be.
+        let published = self.history.published.unwrap_or(cx.log.header.started);
+        self.history.new_dependencies.iter().filter_map(move |new| {
+            let first = new.first?;
+            let before = published.saturating_sub(first) / 3600;
+            (before <= hours).then_some((new, first, before))
+        })
+    }
 }
 
 /// All facts of a code.
@@ -104,7 +122,7 @@ fn doubts(release: &Release<'_>, drafts: &[Draft]) -> Option<Vec<&'static str>> 
 #[cfg(test)]
 pub(super) mod tests {
     use super::*;
-    use crate::evidence::fact::{Asked, LOOK_ALIKE_NAME, LookAlike, NewDependency};
+    use crate::evidence::fact::{Asked, LOOK_ALIKE_NAME, LookAlike};
     use crate::evidence::testing::{LogBuilder, subject};
     use crate::judge::codes::testing::found;
 

@@ -21,16 +21,8 @@ pub(crate) const CODE: Code = Code {
 };
 
 fn rule(cx: &Context<'_>, out: &mut Vec<Draft>) {
-    let hours = cx.policy.facts().dependency_hours;
     for release in releases(cx) {
-        // Without a time of its own, the run's is the latest that it can be.
-        let published = release.history.published.unwrap_or(cx.log.header.started);
-        for new in &release.history.new_dependencies {
-            let Some(first) = new.first else { continue };
-            let before = published.saturating_sub(first) / 3600;
-            if before > hours {
-                continue;
-            }
+        for (new, first, before) in release.made_for_it(cx) {
             let severity = if release.is_fresh { Severity::Medium } else { Severity::Low };
             let object = json!({"dependency": new.name, "first": date(first), "hours_before": before});
             out.push(

@@ -5,14 +5,15 @@ use serde_json::json;
 use super::Code;
 use crate::judge::context::Context;
 use crate::judge::finding::Draft;
-use crate::judge::known::releases;
+use crate::judge::known::{Release, releases};
 use crate::policy::Severity;
 
 pub(crate) const CODE: Code = Code {
     name: "yanked-lure",
     severity: "medium",
     attack: &["T1195.002"],
-    meaning: "The release is fresh, and the versions directly below it were all withdrawn. Whoever took over an \
+    meaning: "The release is fresh, or needs a package that was made for it, and the versions directly below it were all \
+              withdrawn. Whoever took over an \
               account does so to push everybody to the release that has the payload.",
     honest: "A serious bug that all of them have, mended by the fresh one.",
     action: "Look for the reason that the authors give. Without one, stay at the release of your lock file.",
@@ -20,7 +21,9 @@ pub(crate) const CODE: Code = Code {
 };
 
 fn rule(cx: &Context<'_>, out: &mut Vec<Draft>) {
-    for release in releases(cx).into_iter().filter(|release| release.is_fresh) {
+    // What was made for a release is no less odd when it is looked at later.
+    let is_odd = |release: &Release<'_>| release.is_fresh || release.made_for_it(cx).next().is_some();
+    for release in releases(cx).into_iter().filter(is_odd) {
         let yanked = &release.history.yanked_before;
         if yanked.len() < cx.policy.facts().lure_yanks {
             continue;
@@ -37,7 +40,7 @@ fn rule(cx: &Context<'_>, out: &mut Vec<Draft>) {
 
 #[cfg(test)]
 mod tests {
-    use crate::evidence::fact::History;
+    use crate::evidence::fact::{History, NewDependency};
     use crate::evidence::testing::LogBuilder;
     use crate::judge::codes::testing::found;
     use crate::judge::known::tests::{ago, history};
@@ -52,6 +55,23 @@ mod tests {
     #[test]
     fn three_withdrawn_versions_in_a_row_below_a_fresh_one_are_a_lure() {
         assert_eq!(of(1, &["0.3.9", "0.3.8", "0.3.7"]), ["yanked-lure medium subject@1.0.0"]);
+    }
+
+    #[test]
+    fn a_lure_of_last_year_with_a_dependency_that_was_made_for_it_is_one_still() {
+        let of = |first: u64| {
+            let known = History {
+                published: ago(400),
+                first: ago(900),
+                releases: 9,
+                yanked_before: ["0.3.9", "0.3.8", "0.3.7"].map(str::to_owned).to_vec(),
+                new_dependencies: vec![NewDependency { name: "other".to_owned(), first: ago(first) }],
+                ..History::default()
+            };
+            found(&LogBuilder::new().line(history(&known)).log())
+        };
+        assert_eq!(of(402), ["yanked-lure medium subject@1.0.0", "fresh-dependency low other"]);
+        assert!(of(800).is_empty());
     }
 
     #[test]
