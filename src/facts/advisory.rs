@@ -7,10 +7,11 @@
 use std::str::FromStr as _;
 
 use cvss::Cvss;
-use semver::{Comparator, Op, Version, VersionReq};
+use semver::{Version, VersionReq};
 use serde_json::Value as Json;
 use toml::{Table, Value};
 
+use super::order::contains;
 use crate::evidence::fact::Advisory;
 
 /// What OSV calls the registry whose packages these are, with a hyphen in place of its dot.
@@ -68,8 +69,13 @@ impl Record {
         Advisory { functions: functions.take(LONGEST).collect(), ..self.advisory.clone() }
     }
 
-    /// True if the two are one under two names.
+    /// True if the two are one under two names. A database has each matter once: two of the same database are two, also
+    /// where a third one has both under one name.
     pub(super) fn is_same_as(&self, other: &Self) -> bool {
+        let database = |record: &Self| record.advisory.id.split('-').next().unwrap_or_default().to_owned();
+        if database(self) == database(other) {
+            return self.advisory.id == other.advisory.id;
+        }
         let names = |record: &Self| {
             let mut names = record.advisory.aliases.clone();
             names.push(record.advisory.id.clone());
@@ -87,27 +93,6 @@ impl Range {
             && order(&self.before).is_none_or(std::cmp::Ordering::is_lt)
             && order(&self.last).is_none_or(std::cmp::Ordering::is_le)
     }
-}
-
-/// Whether a requirement is met, by order alone: cargo keeps pre-releases out of requirements that do not name one,
-/// and an advisory means them, too.
-fn contains(requirement: &VersionReq, version: &Version) -> bool {
-    if version.pre.is_empty() || requirement.matches(version) {
-        return requirement.matches(version);
-    }
-    let plain = Version::new(version.major, version.minor, version.patch);
-    // A pre-release comes before its release, so it is not "from the release on".
-    let begins_here = |part: &Comparator| {
-        let same = (part.major, part.minor, part.patch) == (plain.major, Some(plain.minor), Some(plain.patch));
-        same && !matches!(part.op, Op::Less | Op::LessEq)
-    };
-    let ends_here = |part: &Comparator| {
-        part.op == Op::Less
-            && (part.major, part.minor, part.patch) == (plain.major, Some(plain.minor), Some(plain.patch))
-    };
-    let before =
-        VersionReq { comparators: requirement.comparators.iter().filter(|part| !ends_here(part)).cloned().collect() };
-    before.matches(&plain) && !requirement.comparators.iter().any(begins_here)
 }
 
 /// Reads an advisory of RustSec: TOML in front, Markdown behind.

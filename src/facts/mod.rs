@@ -9,6 +9,7 @@ mod database;
 mod history;
 mod lookup;
 mod names;
+mod order;
 mod tree;
 
 use std::collections::BTreeSet;

@@ -54,6 +54,19 @@ fn two_records_about_the_same_are_one_and_the_worse_stays() {
 }
 
 #[test]
+fn two_matters_of_one_database_are_two_also_where_another_has_them_under_one_name() {
+    let folder = tempfile::tempdir().unwrap();
+    let place = folder.path().join("crates/smallcheck");
+    fs::create_dir_all(&place).unwrap();
+    let text = fs::read_to_string(shipped().join("crates/smallcheck/RUSTSEC-2999-0001.md")).unwrap();
+    for id in ["RUSTSEC-2999-0001", "RUSTSEC-2999-0009"] {
+        fs::write(place.join(format!("{id}.md")), text.replace("RUSTSEC-2999-0001", id)).unwrap();
+    }
+    let one = FactsSettings { databases: vec![folder.path().to_owned()], ..settings() };
+    assert_eq!(of(&told(&["smallcheck@1.1.0"], &[], &one), ADVISORY).len(), 2);
+}
+
+#[test]
 fn the_age_of_the_database_stands_in_the_report_and_an_old_one_is_not_enough() {
     let (asked, text) = source(&told(&["subject@1.0.0"], &[], &settings()), "advisories");
     assert_eq!((asked.status, asked.required), (Asked::Checked, false));
