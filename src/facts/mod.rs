@@ -1,7 +1,11 @@
 //! What is known about packages before anything of them runs: advisories, names, the index, the archive before.
 //!
 //! A stage between acquisition and judgement. [`gather`] turns what acquisition left and what a database says into
-//! facts; how bad they are is for the judge. Only [`database`] and [`tree`] read files, and nothing here has a network.
+//! facts; how bad they are is for the judge. Only `database` and `tree` read files. Nothing here has a network: where no
+//! database was named, `lookup` lets acquisition bring one.
+//!
+//! For many packages at once, [`Question::of`] takes a list of them with their index entries, and [`gather`] reads each
+//! database once and gives facts that each name their package.
 
 mod advisory;
 mod archive;
