@@ -32,6 +32,8 @@ pub enum Command {
     Doctor(DoctorArgs),
     /// Judge the evidence of a run again; nothing is built and nothing fetched
     Replay(ReplayArgs),
+    /// Tell what is known of a release, a package or a lock file; nothing is built
+    Facts(FactsArgs),
     /// Print the completions for a shell
     Completions {
         /// Which one
@@ -79,6 +81,10 @@ pub struct CheckArgs {
     /// Print what would run, as JSON, and run nothing
     #[arg(long, help_heading = "Sandbox")]
     pub print_plan: bool,
+
+    /// What is known without running anything.
+    #[command(flatten)]
+    pub known: KnownArgs,
 
     /// Use no network; name what is missing
     #[arg(long, help_heading = "General")]
@@ -157,12 +163,52 @@ pub struct DoctorArgs {
     pub tone: ToneArgs,
 }
 
+/// What is known without running anything.
+#[derive(Clone, Debug, Default, Args)]
+pub struct KnownArgs {
+    /// A database of advisories: a checkout or .tar.gz of RustSec's advisory-db, or OSV records as a directory or file; repeatable
+    #[arg(long, value_name = "PATH", help_heading = "Known facts")]
+    pub advisory_db: Vec<PathBuf>,
+    /// Download the database from here, a .tar.gz archive of RustSec's advisory-db, where none is named
+    #[arg(long, value_name = "URL", help_heading = "Known facts")]
+    pub advisory_url: Option<String>,
+    /// Do not rely on a database whose newest advisory is older
+    #[arg(long, value_name = "DAYS", help_heading = "Known facts")]
+    pub max_db_age: Option<u64>,
+}
+
+/// What to tell the known facts of.
+#[derive(Debug, Args)]
+pub struct FactsArgs {
+    /// name@version, name, ./directory, file.crate, or a Cargo.lock
+    #[arg(value_name = "TARGET")]
+    pub target: String,
+    /// What is known.
+    #[command(flatten)]
+    pub known: KnownArgs,
+    /// How it is told.
+    #[command(flatten)]
+    pub reports: ReportArgs,
+    /// Keep the evidence in this directory
+    #[arg(long, value_name = "DIR", help_heading = "Reports")]
+    pub evidence: Option<PathBuf>,
+    /// Use no network; name what is missing
+    #[arg(long, help_heading = "General")]
+    pub offline: bool,
+    /// How it looks.
+    #[command(flatten)]
+    pub tone: ToneArgs,
+}
+
 /// What to judge again and how.
 #[derive(Debug, Args)]
 pub struct ReplayArgs {
     /// The evidence of a run: the file that its report names
     #[arg(value_name = "EVIDENCE")]
     pub evidence: PathBuf,
+    /// Look advisories up in this database instead of taking those of the run; repeatable
+    #[arg(long, value_name = "PATH", help_heading = "Known facts")]
+    pub advisory_db: Vec<PathBuf>,
     /// How it is told.
     #[command(flatten)]
     pub reports: ReportArgs,

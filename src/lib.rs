@@ -14,6 +14,7 @@ pub mod cli;
 
 pub mod evidence;
 pub mod exit;
+pub mod facts;
 pub mod handoff;
 pub mod ids;
 pub mod judge;

@@ -1,6 +1,7 @@
 //! What the command line means: defaults, places, checked values.
 
 mod config;
+pub mod facts;
 mod limits;
 
 use std::fs;
@@ -8,13 +9,14 @@ use std::path::{Path, PathBuf};
 use std::time::{SystemTime, UNIX_EPOCH};
 
 use clap::ValueEnum as _;
-use etcetera::BaseStrategy as _;
+use etcetera::BaseStrategy;
 
 use crate::acquire::{AcquireSettings, Request};
 use config::{Gifts, Given};
 
 use crate::cli::{CheckArgs, DepthArg, FailOn, Format, ReportArgs, TraceClass};
 use crate::evidence::line::Depth;
+use crate::facts::FactsSettings;
 use crate::policy::{Policy, Severity};
 use crate::sandbox::limits::Limits;
 use crate::sandbox::spec::Identity;
@@ -60,6 +62,8 @@ pub struct Settings {
     pub known: PathBuf,
     /// Earlier runs do not count.
     pub fresh: bool,
+    /// What is asked without running anything.
+    pub facts: FactsSettings,
     /// Seconds since the Unix epoch.
     pub now: u64,
 }
@@ -123,19 +127,19 @@ impl Settings {
             message: error.to_string(),
             hint: error.hint(),
         })?;
-        let places = etcetera::choose_base_strategy()
-            .map_err(|_| SettingsError::new("there is no home directory for the cache", "set HOME"))?;
+        let places = places()?;
         let mut acquire = AcquireSettings::new(places.cache_dir().join("sandbox-check"));
         acquire.offline = args.offline;
         acquire.features = features(&args.features.features);
         acquire.all_features = args.features.all_features;
         acquire.no_default_features = args.features.no_default_features;
-        let state = places.state_dir().unwrap_or_else(|| places.data_dir()).join("sandbox-check/evidence");
         let gifts = Gifts::new(&args.build, &places.config_dir())?;
         let (limits, given_limits) = limits::limits(args.build.timeout, &gifts.limit)?;
         let mut given: Vec<_> = gifts.toolchain.iter().map(|name| format!("toolchain {name}")).collect();
         given.extend(given_limits);
         given.extend(gifts.file.iter().map(|file| format!("configuration {}", file.display())));
+        let now = now();
+        let facts = facts::settings(&args.known, &acquire, now);
         let cpus = std::thread::available_parallelism().map_or(1, usize::from);
         Ok(Self {
             request,
@@ -156,11 +160,26 @@ impl Settings {
             trace: Trace { probes: args.trace.contains(&TraceClass::Probes) },
             reporting: Reporting::new(&args.reports)?,
             evidence: args.evidence.clone(),
-            known: state,
+            known: state_dir(&places),
             fresh: args.fresh,
-            now: SystemTime::now().duration_since(UNIX_EPOCH).map_or(0, |since| since.as_secs()),
+            facts,
+            now,
         })
     }
+}
+
+fn places() -> Result<impl BaseStrategy, SettingsError> {
+    etcetera::choose_base_strategy()
+        .map_err(|_| SettingsError::new("there is no home directory for the cache", "set HOME"))
+}
+
+fn state_dir(places: &impl BaseStrategy) -> PathBuf {
+    places.state_dir().unwrap_or_else(|| places.data_dir()).join("sandbox-check/evidence")
+}
+
+/// Seconds since the Unix epoch.
+fn now() -> u64 {
+    SystemTime::now().duration_since(UNIX_EPOCH).map_or(0, |since| since.as_secs())
 }
 
 /// Features by commas (clap cut those) or spaces.

@@ -21,6 +21,7 @@ const LAYERS: &[(&str, &[&str])] = &[
     // Stages of the host's side. `acquire` and `plan` share the consumer's name and the acquired sources.
     ("toolchain", &["evidence"]),
     ("acquire", &["evidence", "ids", "plan", "sys"]),
+    ("facts", &["acquire", "evidence", "ids"]),
     ("plan", &["acquire", "evidence", "ids", "sandbox", "shim", "toolchain"]),
     // The launch helper becomes the supervisor, and the supervisor reads the spec: these two know each other.
     ("sandbox", &["error_chain", "evidence", "shim", "supervisor", "sys"]),
@@ -31,7 +32,7 @@ const LAYERS: &[(&str, &[&str])] = &[
     // The program.
     ("cli", &[]),
     ("remedy", &["judge"]),
-    ("settings", &["acquire", "cli", "evidence", "policy", "sandbox"]),
+    ("settings", &["acquire", "cli", "evidence", "facts", "policy", "sandbox"]),
     ("signals", &["acquire", "sandbox", "sys"]),
     ("progress", &["acquire", "sandbox"]),
 ];

@@ -4,6 +4,9 @@
 
 #![expect(clippy::unwrap_used, reason = "a helper that fails ends its test")]
 
+#[path = "docs/detections.rs"]
+mod detections;
+
 use std::fmt::Write as _;
 use std::fs;
 use std::path::Path;

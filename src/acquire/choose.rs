@@ -2,13 +2,13 @@
 
 use semver::Version;
 
-use super::error::AcquireError;
+use super::POPULAR;
+use super::entry;
+use super::error::{AcquireError, Near};
 use super::registry::Registry;
 use super::release::{Release, same_name};
 use super::target::Requirement;
 
-/// Names that people use, to suggest one from.
-const POPULAR: &str = include_str!("popular-crates.txt");
 /// How many suggestions.
 const SUGGESTIONS: usize = 4;
 /// How many spellings of hyphens and underscores are tried.
@@ -27,8 +27,43 @@ pub(crate) fn find(registry: &Registry<'_>, name: &str) -> Result<Vec<Release>, 
     Err(AcquireError::UnknownName {
         name: name.to_owned(),
         registry: registry.describe(),
-        nearest: nearest_names(name, POPULAR.lines().filter(|line| !line.starts_with('#'))),
+        nearest: nearest(name).into_iter().map(|near| dated(registry, near)).collect(),
     })
+}
+
+/// The nearest well-known names: those that are spelt alike, then those that it begins or ends with.
+pub(crate) fn nearest(name: &str) -> Vec<String> {
+    let known = || POPULAR.lines().filter(|line| !line.starts_with('#'));
+    let mut all = nearest_names(name, known());
+    for within in within(name, known()) {
+        if !all.contains(&within) {
+            all.push(within);
+        }
+    }
+    all.truncate(SUGGESTIONS);
+    all
+}
+
+/// Names that stand in another one as its first or last words, the longest first. Who makes a name up begins with one
+/// that he knows.
+fn within<'a>(name: &str, known: impl Iterator<Item = &'a str>) -> Vec<String> {
+    let plain = |name: &str| name.to_ascii_lowercase().replace('_', "-");
+    let name = plain(name);
+    let is_within = |known: &&str| {
+        let known = plain(known);
+        let rest = [name.strip_prefix(&known), name.strip_suffix(&known)];
+        known.len() > 2
+            && (rest[0].is_some_and(|rest| rest.starts_with('-')) || rest[1].is_some_and(|rest| rest.ends_with('-')))
+    };
+    let mut found: Vec<&str> = known.filter(is_within).collect();
+    found.sort_by_key(|known| (std::cmp::Reverse(known.len()), *known));
+    found.into_iter().map(str::to_owned).collect()
+}
+
+/// A name with its age, where the registry tells it. An invented name is new, or nobody has it.
+pub(crate) fn dated(registry: &Registry<'_>, name: String) -> Near {
+    let since = registry.versions(&name).ok().flatten().and_then(|releases| entry::first(&releases));
+    Near { name, since }
 }
 
 /// The version that is meant. `usable` leaves out what cannot be had, such as what is missing offline.

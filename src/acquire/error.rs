@@ -1,11 +1,13 @@
 //! What can go wrong on the way to verified sources, and what a person can do about it.
 
+use std::fmt;
 use std::io;
 use std::path::{Path, PathBuf};
 
 use super::archive::Refusal;
 use super::facts;
 use crate::evidence::bytes::Bytes;
+use crate::evidence::fact;
 use crate::evidence::line::Fact;
 use crate::ids::{PackageId, Sha256Digest};
 
@@ -22,6 +24,22 @@ pub enum ErrorClass {
     Temporary,
     /// Anything else: exit 1.
     Internal,
+}
+
+/// A name that was perhaps meant.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Near {
+    /// The name.
+    pub name: String,
+    /// When its first release was published, where the registry says.
+    pub since: Option<u64>,
+}
+
+impl fmt::Display for Near {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "`{}`", self.name)?;
+        self.since.map_or(Ok(()), |since| write!(f, " (since {})", fact::date(since)))
+    }
 }
 
 /// Why there are no verified sources.
@@ -47,7 +65,7 @@ pub enum AcquireError {
         /// Where it was looked for.
         registry: String,
         /// Names that look like it.
-        nearest: Vec<String>,
+        nearest: Vec<Near>,
     },
     /// The package has no such version.
     #[error("`{name}` has no version that matches `{requirement}`")]
@@ -217,7 +235,7 @@ impl AcquireError {
             Self::ChecksumMismatch { package, .. } => (&**package, None),
             _ => return None,
         };
-        Some(Fact { code: self.code().to_owned(), package: PackageId::clone(package), text: self.to_string(), path })
+        Some(Fact { path, ..Fact::new(self.code(), package, self.to_string()) })
     }
 
     /// What a person can do about it.
@@ -226,7 +244,8 @@ impl AcquireError {
             Self::Usage { hint, .. } => hint.clone(),
             Self::Config(error) => Some(error.hint()),
             Self::UnknownName { nearest, .. } => {
-                (!nearest.is_empty()).then(|| format!("did you mean {}?", list(nearest)))
+                let shown: Vec<_> = nearest.iter().map(ToString::to_string).collect();
+                (!shown.is_empty()).then(|| format!("did you mean {}?", shown.join(", ")))
             }
             Self::UnknownVersion { yanked, .. } if !yanked.is_empty() => {
                 Some(format!("every version that matches was yanked; name one exactly to examine it: {}", list(yanked)))

@@ -36,6 +36,6 @@ pub(crate) struct Found {
 
 impl Found {
     pub(crate) fn of(self, package: &PackageId) -> Fact {
-        Fact { code: self.code.to_owned(), package: package.clone(), text: self.text, path: self.path.map(Bytes) }
+        Fact { path: self.path.map(Bytes), ..Fact::new(self.code, package, self.text) }
     }
 }

@@ -123,6 +123,15 @@ pub(crate) struct Client {
     deadline: Instant,
 }
 
+/// What is asked for, and how.
+#[derive(Clone, Copy)]
+struct Question<'a> {
+    url: &'a str,
+    token: Option<&'a str>,
+    /// What we have, as a header says it.
+    known: Option<(&'a str, &'a str)>,
+}
+
 /// Whether another try may help.
 enum Failure {
     Final(HttpError),
@@ -158,6 +167,9 @@ impl Client {
             .http_status_as_error(false)
             // Followed by us, who say where one leads.
             .max_redirects(0)
+            // Each of those who ask at the same time keeps its connection.
+            .max_idle_connections(limits.questions)
+            .max_idle_connections_per_host(limits.questions)
             .timeout_connect(Some(limits.connect))
             .timeout_recv_response(Some(stall))
             .timeout_per_read(Some(stall))
@@ -176,6 +188,17 @@ impl Client {
         self.get_unless(&AtomicBool::new(false), url, token, limit)
     }
 
+    /// The same; none if the server says that it is still what `known`, a header of such a question, is about.
+    pub(crate) fn get_if_changed(
+        &self,
+        url: &str,
+        token: Option<&str>,
+        limit: u64,
+        known: (&str, &str),
+    ) -> Result<Option<Vec<u8>>, HttpError> {
+        self.fetch(&AtomicBool::new(false), &Question { url, token, known: Some(known) }, limit)
+    }
+
     /// The same, given up soon after `stop` is set.
     pub(crate) fn get_unless(
         &self,
@@ -184,12 +207,19 @@ impl Client {
         token: Option<&str>,
         limit: u64,
     ) -> Result<Vec<u8>, HttpError> {
+        let body = self.fetch(stop, &Question { url, token, known: None }, limit)?;
+        let reason = "it says that nothing has changed, which nobody asked".to_owned();
+        body.ok_or_else(|| HttpError::Refused { url: url.to_owned(), reason })
+    }
+
+    fn fetch(&self, stop: &AtomicBool, question: &Question<'_>, limit: u64) -> Result<Option<Vec<u8>>, HttpError> {
+        let url = question.url;
         let deadline = self.deadline.min(Instant::now() + self.limits.transfer);
         let mut wait = self.limits.back_off;
         let mut tries = 0;
         loop {
             tries += 1;
-            let (reason, asked) = match self.once(stop, url, token, limit, deadline) {
+            let (reason, asked) = match self.once(stop, question, limit, deadline) {
                 Ok(body) => return Ok(body),
                 Err(Failure::Final(error)) => return Err(error),
                 Err(Failure::Again(reason, asked)) => (reason, asked),
@@ -209,35 +239,40 @@ impl Client {
     fn once(
         &self,
         stop: &AtomicBool,
-        url: &str,
-        token: Option<&str>,
+        question: &Question<'_>,
         limit: u64,
         deadline: Instant,
-    ) -> Result<Vec<u8>, Failure> {
-        let mut place = url.to_owned();
+    ) -> Result<Option<Vec<u8>>, Failure> {
+        let mut place = question.url.to_owned();
         for count in 0..=REDIRECTS {
             // A token never goes where a redirect leads.
-            let token = token.filter(|_| count == 0);
-            let response = self.ask(&place, token, deadline)?;
+            let token = question.token.filter(|_| count == 0);
+            let response = self.ask(&Question { url: &place, token, ..*question }, deadline)?;
+            if question.known.is_some() && response.status().as_u16() == 304 {
+                return Ok(None);
+            }
             if !matches!(response.status().as_u16(), 301..=303 | 307 | 308) {
-                return self.answer(stop, &place, response, limit);
+                return self.answer(stop, &place, response, limit).map(Some);
             }
             let location = response.headers().get("location").map(ureq::http::HeaderValue::as_bytes);
             let refused = |reason| Failure::Final(HttpError::Refused { url: place.clone(), reason });
             place = follow(&place, location.unwrap_or_default()).map_err(refused)?;
         }
         let reason = format!("more than {REDIRECTS} redirects");
-        Err(Failure::Final(HttpError::Refused { url: url.to_owned(), reason }))
+        Err(Failure::Final(HttpError::Refused { url: question.url.to_owned(), reason }))
     }
 
-    fn ask(&self, url: &str, token: Option<&str>, deadline: Instant) -> Result<Response<Body>, Failure> {
+    fn ask(&self, question: &Question<'_>, deadline: Instant) -> Result<Response<Body>, Failure> {
         let left = deadline.saturating_duration_since(Instant::now());
-        let mut request = self.agent.get(url);
-        if let Some(token) = token {
+        let mut request = self.agent.get(question.url);
+        if let Some(token) = question.token {
             request = request.header("authorization", token);
         }
+        if let Some((header, value)) = question.known {
+            request = request.header(header, value);
+        }
         let request = request.config().timeout_global(Some(left)).build();
-        request.call().map_err(|error| failure(url, &error))
+        request.call().map_err(|error| failure(question.url, &error))
     }
 
     fn answer(&self, stop: &AtomicBool, url: &str, response: Response<Body>, limit: u64) -> Result<Vec<u8>, Failure> {

@@ -7,6 +7,7 @@ use cargo_lock::Lockfile;
 
 use super::archive::make_folders;
 use super::download::{Store, Wanted};
+use super::entry::{Entry, EntryVersion};
 use super::error::AcquireError;
 use super::local::LocalPackage;
 use super::needed::{self, Key};
@@ -18,15 +19,18 @@ use super::standin;
 use crate::ids::Sha256Digest;
 use crate::plan::CONSUMER_NAME;
 
-/// What the index says about each locked package, held against the lock file.
+/// All releases of each package, by its source and its name.
+pub(crate) type Histories = BTreeMap<(String, String), Vec<Release>>;
+
+/// What the index says about each locked package, held against the lock file, and about all its other releases.
 pub(crate) fn releases(
     lock: &Lockfile,
     registries: &BTreeMap<String, Registry<'_>>,
     locals: &[LocalPackage],
     subject: Option<&Release>,
-) -> Result<BTreeMap<Key, Release>, AcquireError> {
+) -> Result<(BTreeMap<Key, Release>, Histories), AcquireError> {
     let mut releases = BTreeMap::new();
-    let mut entries: BTreeMap<(String, String), Vec<Release>> = BTreeMap::new();
+    let mut entries = Histories::new();
     for package in &lock.packages {
         let key = needed::key(package);
         let (name, version, source) = key.clone();
@@ -63,11 +67,11 @@ pub(crate) fn releases(
         }
         releases.insert(key, release);
     }
-    Ok(releases)
+    Ok((releases, entries))
 }
 
 /// The index and the lock file must agree, wherever the two come from.
-fn check_lock(package: &cargo_lock::Package, release: &Release) -> Result<(), AcquireError> {
+pub(crate) fn check_lock(package: &cargo_lock::Package, release: &Release) -> Result<(), AcquireError> {
     let expected = release.checksum();
     match package.checksum.as_ref().map(cargo_lock::Checksum::as_sha256) {
         Some(Some(found)) if Sha256Digest(found) == expected => Ok(()),
@@ -79,6 +83,28 @@ fn check_lock(package: &cargo_lock::Package, release: &Release) -> Result<(), Ac
         }),
         _ => Err(lock_error(format!("{} has no checksum", release.id))),
     }
+}
+
+/// What the index says about all of them. Cargo has just asked for each.
+pub(crate) fn entries(
+    releases: &BTreeMap<Key, Release>,
+    histories: &Histories,
+    registries: &BTreeMap<String, Registry<'_>>,
+    needed: &BTreeSet<Key>,
+) -> Vec<Entry> {
+    let known = |(key, release): (&Key, &Release)| {
+        let source = key.2.as_ref()?;
+        // A vendored folder is no index.
+        let is_index = !matches!(registries.get(source)?.source, Source::Directory(_));
+        let history = histories.get(&(source.clone(), release.id.name.clone())).filter(|_| is_index);
+        Some(Entry {
+            id: release.id.clone(),
+            checksum: Some(release.checksum()),
+            needed: needed.contains(key),
+            versions: history.into_iter().flatten().map(EntryVersion::from).collect(),
+        })
+    };
+    releases.iter().filter_map(known).collect()
 }
 
 /// A lock file with what is known about its packages.

@@ -4,6 +4,7 @@
 //! verify → unpack, all or nothing → [`Acquired`]. Nothing of the subject's
 //! runs here, and cargo never runs inside a folder of the subject's.
 
+mod advisories;
 mod archive;
 mod choose;
 mod config;
@@ -12,6 +13,7 @@ mod copy;
 mod dependency;
 mod download;
 mod embedded;
+mod entry;
 mod error;
 pub mod facts;
 mod guard;
@@ -22,10 +24,12 @@ mod locked;
 mod manifest;
 mod needed;
 mod offline;
+mod previous;
 mod progress;
 mod promise;
 mod registry;
 mod release;
+mod reputation;
 mod resolve;
 mod resolved;
 mod runs;
@@ -33,25 +37,34 @@ mod settings;
 mod sources;
 mod stage;
 mod standin;
+mod survey;
 mod target;
 mod vendored;
 
 use std::path::PathBuf;
 
+pub use self::advisories::{Kept, advisories};
 pub use self::archive::{Reason, Refusal};
 pub use self::config::ConfigError;
-pub use self::error::{AcquireError, ErrorClass};
+pub use self::entry::{Entry, EntryVersion};
+pub use self::error::{AcquireError, ErrorClass, Near};
 pub use self::http::HttpError;
+pub use self::previous::Previous;
 pub use self::progress::{Bar, Progress, Silent};
+pub use self::reputation::Reputation;
 pub use self::resolved::Resolved;
 #[cfg(test)]
 pub(crate) use self::runs::begin as begin_run;
 pub use self::runs::{RunGuard, abandon};
 pub use self::settings::{AcquireSettings, Environment, Limits};
-pub use self::stage::{Outcome, acquire, acquire_unless};
+pub use self::stage::{Outcome, acquire, acquire_unless, survey};
+pub use self::survey::Survey;
 pub use self::target::{Request, Requirement};
 use crate::evidence::line::{Fact, MacroName, PackageSource, Target};
 use crate::ids::{PackageId, Sha256Digest};
+
+/// Names that people use: one a line, the day of the list in a comment.
+pub const POPULAR: &str = include_str!("popular-crates.txt");
 
 /// Verified sources of a subject and of everything that its build can reach.
 #[derive(Debug)]
@@ -73,6 +86,14 @@ pub struct Acquired {
     pub facts: Vec<Fact>,
     /// Settings of the user's that put a program around rustc, by name. Inside, ours stands there.
     pub wrappers: Vec<String>,
+    /// What the index says about each package of the lock file that came from a registry.
+    pub index: Vec<Entry>,
+    /// True if no registry was asked, so that the index is what this machine has of it.
+    pub offline: bool,
+    /// The release before the subject.
+    pub previous: Previous,
+    /// What the registry's web interface says about the subject.
+    pub reputation: Reputation,
     /// Holds `registry/NAME-VERSION/` for every registry package (a cargo directory source; packages of
     /// other platforms are stand-ins with a manifest only) and `local/…` for path sources. Removed on drop.
     pub sources: tempfile::TempDir,

@@ -8,7 +8,7 @@ use std::sync::atomic::AtomicBool;
 
 use tame_index::KrateName;
 use tame_index::index::IndexConfig;
-use tame_index::index::cache::ValidCacheEntry;
+use tame_index::index::cache::{HttpRevision, Revision, ValidCacheEntry};
 
 use super::config::CargoConfig;
 use super::error::AcquireError;
@@ -88,11 +88,45 @@ impl<'a> Registry<'a> {
         }
     }
 
+    /// True if it may be asked over the network.
+    pub(crate) fn is_online(&self) -> bool {
+        self.client.is_some()
+    }
+
+    /// True for a registry that cannot be asked, so that its index is what this machine has of it.
+    pub(crate) fn is_stale(&self) -> bool {
+        matches!(self.source, Source::Sparse(_)) && self.client.is_none()
+    }
+
+    /// The address of its web interface, if its index names one and it may be asked.
+    pub(crate) fn web(&self) -> Option<&str> {
+        self.config.get()?.api.as_deref().filter(|api| self.is_online() && is_web(api))
+    }
+
     /// All versions of a name, as fresh as can be; none if the registry does not know it.
     pub(crate) fn versions(&self, name: &str) -> Result<Option<Vec<Release>>, AcquireError> {
         match (&self.source, &self.client) {
             (Source::Sparse(url), Some(client)) => self.fetch_versions(client, url, name),
             _ => self.known_versions(name),
+        }
+    }
+
+    /// The same. What this machine has of it is asked about, not asked for again.
+    pub(crate) fn current_versions(&self, name: &str) -> Result<Option<Vec<Release>>, AcquireError> {
+        let (Source::Sparse(url), Some(client)) = (&self.source, &self.client) else {
+            return self.known_versions(name);
+        };
+        let Ok(krate) = KrateName::try_from(name) else { return Ok(None) };
+        let cached = self.cached(name)?;
+        let entry = cached.as_deref().and_then(|bytes| ValidCacheEntry::read(bytes).ok());
+        let Some(known) = entry.and_then(|entry| condition(&entry.revision)) else { return self.versions(name) };
+        let url = entry_url(url, krate);
+        let (limit, known) = (self.limits.index_bytes, (known.0, known.1.as_str()));
+        match self.ask(|token| client.get_if_changed(&url, token, limit, known)) {
+            Ok(None) => Ok(cached.map(|bytes| read_cache(&bytes)).filter(some)),
+            Ok(Some(text)) => read_entry(name, &url, &text),
+            Err(HttpError::NotFound { .. }) => Ok(None),
+            Err(error) => Err(error.into()),
         }
     }
 
@@ -108,21 +142,23 @@ impl<'a> Registry<'a> {
     pub(crate) fn known_versions(&self, name: &str) -> Result<Option<Vec<Release>>, AcquireError> {
         let Ok(krate) = KrateName::try_from(name) else { return Ok(None) };
         match &self.source {
-            Source::Sparse(_) => {
-                let path = self.index_folder().join(".cache").join(krate.relative_path(None));
-                // Read, not mapped: cargo may be writing the file.
-                let bytes = match fs::metadata(&path) {
-                    Ok(meta) if meta.len() > self.limits.index_bytes => return Err(self.too_large(name)),
-                    _ => read_bounded(&path, self.limits.index_bytes)?,
-                };
-                Ok(bytes.map(|bytes| read_cache(&bytes)).filter(some))
-            }
+            Source::Sparse(_) => Ok(self.cached(name)?.map(|bytes| read_cache(&bytes)).filter(some)),
             Source::LocalRegistry(root) => {
                 let path = root.join("index").join(krate.relative_path(None));
                 let lines = read_bounded(&path, self.limits.index_bytes)?;
                 Ok(lines.map(|bytes| Release::parse_lines(&bytes)).filter(some))
             }
             Source::Directory(root) => Ok(Some(vendored::versions(root, name)?).filter(some)),
+        }
+    }
+
+    /// Cargo's copy of an entry. Read, not mapped: cargo may be writing the file.
+    fn cached(&self, name: &str) -> Result<Option<Vec<u8>>, AcquireError> {
+        let Ok(krate) = KrateName::try_from(name) else { return Ok(None) };
+        let path = self.index_folder().join(".cache").join(krate.relative_path(None));
+        match fs::metadata(&path) {
+            Ok(meta) if meta.len() > self.limits.index_bytes => Err(self.too_large(name)),
+            _ => read_bounded(&path, self.limits.index_bytes),
         }
     }
 
@@ -133,27 +169,28 @@ impl<'a> Registry<'a> {
 
     fn fetch_versions(&self, client: &Client, url: &str, name: &str) -> Result<Option<Vec<Release>>, AcquireError> {
         let Ok(krate) = KrateName::try_from(name) else { return Ok(None) };
-        let url = format!("{}{}", url.trim_start_matches("sparse+"), krate.relative_path(Some('/')));
+        let url = entry_url(url, krate);
         match self.get(client, &url, self.limits.index_bytes) {
-            Ok(text) => {
-                let releases = release::entry(name, &text).map_err(|reason| HttpError::Refused { url, reason })?;
-                Ok(Some(releases).filter(some))
-            }
+            Ok(text) => read_entry(name, &url, &text),
             Err(HttpError::NotFound { .. }) => Ok(None),
             Err(error) => Err(error.into()),
         }
     }
 
-    /// Asks without a token first, unless the registry is known to want one: cargo does the same.
     fn get(&self, client: &Client, url: &str, limit: u64) -> Result<Vec<u8>, HttpError> {
+        self.ask(|token| client.get(url, token, limit))
+    }
+
+    /// Asks without a token first, unless the registry is known to want one: cargo does the same.
+    fn ask<T>(&self, question: impl Fn(Option<&str>) -> Result<T, HttpError>) -> Result<T, HttpError> {
         let known =
             self.config.get().map(|config| config.auth_required).or_else(|| Some(self.stored_config()?.auth_required));
         let token = self.token.as_deref();
         if known == Some(true) && token.is_some() {
-            return client.get(url, token, limit);
+            return question(token);
         }
-        match client.get(url, None, limit) {
-            Err(HttpError::Denied { .. }) if token.is_some() => client.get(url, token, limit),
+        match question(None) {
+            Err(HttpError::Denied { .. }) if token.is_some() => question(token),
             outcome => outcome,
         }
     }
@@ -238,6 +275,24 @@ fn download_url(config: &IndexConfig, krate: KrateName<'_>, version: &str, check
 #[expect(clippy::ptr_arg, reason = "the signature that Option::filter wants")]
 fn some(releases: &Vec<Release>) -> bool {
     !releases.is_empty()
+}
+
+fn entry_url(index: &str, krate: KrateName<'_>) -> String {
+    format!("{}{}", index.trim_start_matches("sparse+"), krate.relative_path(Some('/')))
+}
+
+fn read_entry(name: &str, url: &str, text: &[u8]) -> Result<Option<Vec<Release>>, AcquireError> {
+    let refused = |reason| HttpError::Refused { url: url.to_owned(), reason };
+    Ok(Some(release::entry(name, text).map_err(refused)?).filter(some))
+}
+
+/// The header that asks whether an entry is still the one that a server gave with these words.
+fn condition(revision: &Revision<'_>) -> Option<(&'static str, String)> {
+    match revision {
+        Revision::Http(HttpRevision::Etag(tag)) => Some(("if-none-match", (*tag).to_owned())),
+        Revision::Http(HttpRevision::LastModified(time)) => Some(("if-modified-since", (*time).to_owned())),
+        Revision::Git(_) | Revision::Unknown => None,
+    }
 }
 
 /// Cargo's index cache: the JSON of each version behind its number, all ended by NUL.

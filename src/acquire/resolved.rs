@@ -5,11 +5,12 @@ use std::collections::{BTreeMap, BTreeSet};
 use serde::Serialize;
 use sha2::{Digest as _, Sha256};
 
-use super::SubjectDependency;
+use super::locked::{self, Histories};
 use super::needed::Key;
 use super::registry::Registry;
 use super::release::Release;
 use super::sources::Source;
+use super::{Entry, SubjectDependency};
 use crate::evidence::line::{Target, TargetKind};
 use crate::ids::{PackageId, Sha256Digest};
 
@@ -23,6 +24,11 @@ pub struct Resolved {
     /// The same for requests that lead to the same sources and the same use of them. None where sources come from a
     /// folder, which no checksum holds.
     pub digest: Option<Sha256Digest>,
+    /// What the index says about each package of the lock file that comes from a registry, and about its other
+    /// releases. It decides no build.
+    pub index: Vec<Entry>,
+    /// True if no registry was asked, so that the index is what this machine has of it.
+    pub offline: bool,
 }
 
 /// What a resolution is made of, beside the lock file.
@@ -36,6 +42,10 @@ pub(super) struct Parts<'a> {
     pub(super) registries: &'a BTreeMap<String, Registry<'a>>,
     pub(super) releases: &'a BTreeMap<Key, Release>,
     pub(super) needed: &'a BTreeSet<Key>,
+    /// All releases of each name.
+    pub(super) histories: &'a Histories,
+    /// No registry was asked.
+    pub(super) offline: bool,
 }
 
 /// All of it that decides, in a form with one spelling.
@@ -60,6 +70,8 @@ impl Parts<'_> {
             target: self.target.clone(),
             packages: packages.map(|release| (release.id.clone(), release.checksum())).collect(),
             digest: if self.is_held_by_checksums() { self.digest() } else { None },
+            offline: self.offline,
+            index: locked::entries(self.releases, self.histories, self.registries, self.needed),
         }
     }
 

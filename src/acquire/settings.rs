@@ -82,6 +82,8 @@ pub struct Limits {
     pub copied_bytes: u64,
     /// Downloads at the same time.
     pub threads: usize,
+    /// Small questions at the same time.
+    pub questions: usize,
 }
 
 impl Default for Limits {
@@ -104,12 +106,14 @@ impl Default for Limits {
             copied_files: 200_000,
             copied_bytes: 2048 * MIB,
             threads: 8,
+            questions: 32,
         }
     }
 }
 
 /// What the caller decides about an acquisition.
 #[derive(Clone, Debug)]
+#[expect(clippy::struct_excessive_bools, reason = "each is a matter of its own")]
 pub struct AcquireSettings {
     /// Our own cache; `runs/` and `crates/` are made below it.
     pub cache_dir: PathBuf,
@@ -127,6 +131,8 @@ pub struct AcquireSettings {
     pub all_features: bool,
     /// Leave `default` off.
     pub no_default_features: bool,
+    /// Bring the subject alone: its dependencies are named and not fetched, so nothing can be built.
+    pub only_subject: bool,
     /// The platform that will be built on and for.
     pub host: String,
     /// What cargo's configuration variables are read from and what cargo itself gets.
@@ -163,6 +169,7 @@ impl AcquireSettings {
             features: Vec::new(),
             all_features: false,
             no_default_features: false,
+            only_subject: false,
             host: "x86_64-unknown-linux-gnu".to_owned(),
             environment,
             limits: Limits::default(),

@@ -23,7 +23,10 @@ use super::runs;
 use super::settings::AcquireSettings;
 use super::sources::{DEFAULT, Source, is_default};
 use super::target::{Request, Requirement};
-use super::{Acquired, SourcePackage, SubjectDependency, SubjectOrigin, choose, consumer, library, locked, offline};
+use super::{
+    Acquired, Entry, Previous, Reputation, SourcePackage, SubjectDependency, SubjectOrigin, Survey, choose, consumer,
+    library, locked, offline, previous, reputation,
+};
 use crate::evidence::line::{Fact, PackageSource, Target, TargetKind};
 use crate::ids::{PackageId, Sha256Digest};
 
@@ -93,6 +96,10 @@ fn acquire_in_new_run<T>(
         replaced_sources: parts.replaced_sources,
         facts: parts.facts,
         wrappers: config.wrappers(),
+        index: parts.index,
+        offline: stage.offline,
+        previous: parts.previous,
+        reputation: parts.reputation,
         sources,
         guard,
     })))
@@ -101,6 +108,26 @@ fn acquire_in_new_run<T>(
 enum Work<T> {
     Done(Box<Parts>),
     Known(T),
+}
+
+/// The packages of a lock file against the index of their registry. Nothing is resolved, fetched or unpacked.
+pub fn survey(path: &Path, settings: &AcquireSettings, progress: &dyn Progress) -> Result<Survey, AcquireError> {
+    let lock = super::survey::read(path)?;
+    let (sources, _guard) = runs::begin(&settings.cache_dir)?;
+    let config = CargoConfig::load(sources.path(), &settings.cargo_home, &settings.environment)?;
+    let offline = settings.offline || config.offline();
+    let transport = if offline { None } else { Some(config.transport()?) };
+    let deadline = Instant::now() + settings.limits.total;
+    let stage = Stage { settings, config: &config, transport, deadline, offline, run: sources.path(), progress };
+    let outcome = super::survey::survey(
+        &lock,
+        &stage.registry(tame_index::CRATES_IO_INDEX)?,
+        settings.limits.questions,
+        progress,
+    );
+    runs::stay_if_abandoned();
+    progress.finished();
+    outcome
 }
 
 struct Stage<'a> {
@@ -121,6 +148,8 @@ struct Subject {
     locals: Vec<LocalPackage>,
     /// A registry release.
     release: Option<Release>,
+    /// All releases of its name.
+    releases: Vec<Release>,
 }
 
 impl Subject {
@@ -150,6 +179,9 @@ struct Parts {
     registry_dir: String,
     replaced_sources: Vec<(String, Option<String>)>,
     facts: Vec<Fact>,
+    index: Vec<Entry>,
+    previous: Previous,
+    reputation: Reputation,
 }
 
 impl Stage<'_> {
@@ -172,7 +204,7 @@ impl Stage<'_> {
                 registries.insert(source.clone(), self.registry(&source)?);
             }
         }
-        let releases = locked::releases(&lock, &registries, &subject.locals, subject.release.as_ref())?;
+        let (releases, histories) = locked::releases(&lock, &registries, &subject.locals, subject.release.as_ref())?;
         let needed = needed::on_host(&lock, &releases, &self.settings.host)?;
         let registry_dir = default.folder();
         let resolved = resolved::Parts {
@@ -184,13 +216,19 @@ impl Stage<'_> {
             registries: &registries,
             releases: &releases,
             needed: &needed,
+            histories: &histories,
+            offline: self.offline,
         };
-        if let Some(known) = known(&resolved.resolved()) {
+        let resolved = resolved.resolved();
+        if let Some(known) = known(&resolved) {
             return Ok(Work::Known(known));
         }
         let to = self.run.join("registry");
         let sources = locked::Locked { lock: &lock, registries: &registries, releases: &releases, needed: &needed };
-        let wanted = sources.prepare(&to)?;
+        let mut wanted = sources.prepare(&to)?;
+        if self.settings.only_subject {
+            wanted.retain(|wanted| subject.release.as_ref().is_some_and(|release| release.id == wanted.id));
+        }
         if self.offline {
             locked::check_present(&wanted, &store)?;
         }
@@ -209,10 +247,45 @@ impl Stage<'_> {
                 *macros = crate::plan::macros::scan(&self.run.join(&package.dir));
             }
         }
+        let (previous, reputation) = self.beside(&subject, &default, &store);
         let replaced_sources = replaced(registries.keys());
         let Subject { target, dependency: subject, .. } = subject;
-        let parts = Parts { target, packages, lock: text, subject, registry_dir, replaced_sources, facts };
-        Ok(Work::Done(Box::new(parts)))
+        let index = resolved.index;
+        Ok(Work::Done(Box::new(Parts {
+            target,
+            packages,
+            lock: text,
+            subject,
+            registry_dir,
+            replaced_sources,
+            facts,
+            index,
+            previous,
+            reputation,
+        })))
+    }
+
+    /// What the subject is compared with, and what is said of it.
+    fn beside(&self, subject: &Subject, default: &Registry<'_>, store: &Store<'_>) -> (Previous, Reputation) {
+        self.progress.step("comparing with the release before");
+        let previous = match &subject.release {
+            Some(release) => previous::fetch(default, release, &subject.releases, store, self.run, self.offline),
+            None => Previous::missing("it is no release of a registry"),
+        };
+        (previous, self.reputation(subject, default))
+    }
+
+    /// A few questions, and no failure of it is one of the run's.
+    fn reputation(&self, subject: &Subject, default: &Registry<'_>) -> Reputation {
+        let (Some(release), Some(transport)) = (&subject.release, &self.transport) else {
+            let reason = if self.offline { "offline" } else { "it is no release of a registry" };
+            return Reputation::missing(reason);
+        };
+        let limits = reputation::bounds(&self.settings.limits);
+        match Client::new(transport, &limits, self.deadline, &default.describe()) {
+            Ok(client) => reputation::ask(default, &client, release, &self.settings.cache_dir),
+            Err(error) => Reputation::missing(error.to_string()),
+        }
     }
 
     fn registry(&self, source: &str) -> Result<Registry<'_>, AcquireError> {
@@ -269,6 +342,7 @@ impl Stage<'_> {
             dependency: self.dependency(&release.id, origin, release.feature_names())?,
             locals: Vec::new(),
             release: Some(release),
+            releases,
         })
     }
 
@@ -279,7 +353,13 @@ impl Stage<'_> {
             first.manifest.as_release(NO_CHECKSUM).map(|release| release.feature_names()).unwrap_or_default();
         let origin = SubjectOrigin::Local { dir: first.dir.clone() };
         let dependency = self.dependency(&id, origin, features)?;
-        Ok(Subject { target: target(kind, &id, first.checksum), dependency, locals, release: None })
+        Ok(Subject {
+            target: target(kind, &id, first.checksum),
+            dependency,
+            locals,
+            release: None,
+            releases: Vec::new(),
+        })
     }
 
     fn dependency(

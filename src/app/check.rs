@@ -16,6 +16,7 @@ use crate::evidence::file::{Opened, counters_path, open};
 use crate::evidence::known::{Bounds, sweep};
 use crate::evidence::line::Depth;
 use crate::exit::ExitCode;
+use crate::facts::{self, FactsError};
 use crate::ids::Sha256Digest;
 use crate::judge::Verdict;
 use crate::plan::build::{RunSettings, plan};
@@ -103,24 +104,28 @@ pub(super) fn ready(settings: &mut Settings, reuses: bool, quiet: bool, teller: 
     let known = |resolved: &Resolved| {
         key = inputs::key(resolved, settings, &toolchain);
         let asked = key.filter(|_| reuses && !settings.fresh)?;
-        known::find(asked, resolved, settings, &toolchain).unwrap_or_else(|error| {
+        let found = known::find(asked, resolved, settings, &toolchain).unwrap_or_else(|error| {
             broken = Some(error);
             None
-        })
+        });
+        Some((found?, facts::anew(resolved, &settings.facts)))
     };
     let outcome = acquire(settings, quiet, known);
     if let Some(broken) = broken {
         warn(&broken, teller);
     }
-    let acquired = match outcome {
+    let wrong = |error: &FactsError| fail(teller, ExitCode::Usage, error.to_string(), Some(error.hint()));
+    let mut acquired = match outcome {
         Ok(Outcome::Acquired(acquired)) => *acquired,
-        Ok(Outcome::Known(opened)) => {
+        Ok(Outcome::Known((opened, anew))) => {
             tracing::info!(evidence = %opened.path.display(), "found the evidence of an earlier run");
-            return Err(known::tell(&opened, settings, teller));
+            let anew = anew.map_err(|error| wrong(&error))?;
+            return Err(known::tell(&opened, anew, key, settings, teller));
         }
         Err(error) => return Err(refuse(&error, settings, &toolchain, teller)),
     };
     tracing::info!(can_answer = key.is_some(), "no evidence of an earlier run answers");
+    acquired.facts.extend(facts::of_acquired(&acquired, &settings.facts).map_err(|error| wrong(&error))?);
     tracing::info!(packages = acquired.packages.len(), facts = acquired.facts.len(), "acquired the sources");
     let (spec, run_dir) =
         prepare(&acquired, &toolchain, settings).map_err(|message| fail(teller, ExitCode::Internal, message, None))?;
@@ -128,11 +133,11 @@ pub(super) fn ready(settings: &mut Settings, reuses: bool, quiet: bool, teller: 
     Ok(Ready { acquired, spec, run_dir, key })
 }
 
-fn acquire(
+fn acquire<T>(
     settings: &Settings,
     quiet: bool,
-    known: impl FnOnce(&Resolved) -> Option<Opened>,
-) -> Result<Outcome<Opened>, AcquireError> {
+    known: impl FnOnce(&Resolved) -> Option<T>,
+) -> Result<Outcome<T>, AcquireError> {
     if quiet || !io::stderr().is_terminal() {
         return acquire_unless(&settings.request, &settings.acquire, &Silent, known);
     }

@@ -9,7 +9,7 @@ use serde::Serialize;
 
 use super::check::{Ready, carry_out, code_of_signal, kernel, ready, watch};
 use super::tell::{Teller, fail, failed_to};
-use crate::cli::{CheckArgs, DepthArg, DoctorArgs, FailOn, Format, ReportArgs};
+use crate::cli::{CheckArgs, DepthArg, DoctorArgs, FailOn, Format, KnownArgs, ReportArgs};
 use crate::evidence::file::open;
 use crate::evidence::line::{Layer, LayerStatus};
 use crate::evidence::{Bytes, EvidenceLog};
@@ -149,6 +149,7 @@ fn check_args(args: &DoctorArgs, target: String) -> CheckArgs {
         depth: Some(DepthArg::Check),
         trace: Vec::new(),
         print_plan: false,
+        known: KnownArgs::default(),
         // Nothing of the empty package's comes from anywhere.
         offline: args.offline || args.target.is_none(),
         tone: args.tone.clone(),

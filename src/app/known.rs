@@ -2,18 +2,22 @@
 
 use std::collections::BTreeMap;
 use std::fs::File;
+use std::io::BufReader;
+use std::path::Path;
 
 use super::check::kernel;
-use super::keep::{Left, keep_asked};
-use super::tell::{Teller, deliver, fail};
+use super::keep::{Left, keep, keep_asked};
+use super::refused::rewritten;
+use super::tell::{Teller, deliver, fail, failed_to};
 use crate::acquire::Resolved;
 use crate::evidence::EvidenceLog;
 use crate::evidence::captured::folder_of;
 use crate::evidence::file::Opened;
 use crate::evidence::known::{self, Bounds};
-use crate::evidence::line::{LayerStatus, PackageSource};
+use crate::evidence::line::{Fact, LayerStatus, Line, PackageSource};
 use crate::exit::ExitCode;
-use crate::ids::Sha256Digest;
+use crate::facts;
+use crate::ids::{PackageId, Sha256Digest};
 use crate::report::{Report, Reused};
 use crate::settings::Settings;
 use crate::toolchain::HostToolchain;
@@ -69,8 +73,61 @@ pub(super) fn lasts(log: &EvidenceLog, report: &Report) -> bool {
     report.is_complete() && !layers.is_empty() && layers.iter().all(|layer| layer.status == LayerStatus::Full)
 }
 
-/// Tells what the evidence of the earlier run comes to today.
-pub(super) fn tell(opened: &Opened, settings: &Settings, teller: &Teller) -> ExitCode {
+/// Tells what the evidence of the earlier run comes to today. What may have become known since is told anew: where
+/// that is something else, evidence with it answers from now on.
+pub(super) fn tell(
+    opened: &Opened,
+    anew: Vec<Fact>,
+    key: Option<Sha256Digest>,
+    settings: &Settings,
+    teller: &Teller,
+) -> ExitCode {
+    let target = &opened.log.header.target;
+    let subject = PackageId::new(&target.name, &target.version);
+    let lines = with_facts(&opened.log, anew, |fact| facts::is_told_anew(fact, &subject));
+    if lines == opened.log.lines {
+        return tell_as_it_is(opened, settings, teller);
+    }
+    match written_anew(opened, &lines, key, settings, teller) {
+        Ok(report) => deliver(&report, &settings.reporting, teller),
+        Err(message) => fail(teller, ExitCode::Internal, message, None),
+    }
+}
+
+/// The lines of a log with facts in the place of those that they tell again.
+pub(super) fn with_facts(log: &EvidenceLog, anew: Vec<Fact>, is_told: impl Fn(&Fact) -> bool) -> Vec<Line> {
+    let is_told_anew = |line: &&Line| matches!(line, Line::Fact(fact) if is_told(fact));
+    let at = log.lines.iter().position(|line| is_told_anew(&line)).unwrap_or(0);
+    let (before, behind) = log.lines.split_at(at);
+    let behind = behind.iter().filter(|line| !is_told_anew(line)).cloned();
+    before.iter().cloned().chain(anew.into_iter().map(Line::Fact)).chain(behind).collect()
+}
+
+/// The header and the attempts stay what they were.
+fn written_anew(
+    opened: &Opened,
+    lines: &[Line],
+    key: Option<Sha256Digest>,
+    settings: &Settings,
+    teller: &Teller,
+) -> Result<Report, String> {
+    let EvidenceLog { header, totals, .. } = &opened.log;
+    let file =
+        rewritten(header.clone(), lines, totals).map_err(|error| format!("failed to write evidence: {error}"))?;
+    let log = EvidenceLog::read(BufReader::new(&file), None).map_err(|error| failed_to(&error))?;
+    let policy = &settings.reporting.policy;
+    let draft = Report::new(&log, policy, None);
+    let key = key.filter(|_| lasts(&log, &draft));
+    let captured = folder_of(&opened.path);
+    let captured = Some(captured.as_path()).filter(|folder| folder.is_dir());
+    let left = Left { file, log: &log, counters: None, captured };
+    let path = keep(left, settings, draft.verdict, key, teller)?;
+    let mut report = Report::new(&log, policy, path.as_deref().and_then(Path::to_str));
+    report.reused = Some(Reused::of(&log));
+    Ok(report)
+}
+
+fn tell_as_it_is(opened: &Opened, settings: &Settings, teller: &Teller) -> ExitCode {
     let captured = folder_of(&opened.path);
     let copied = File::open(&opened.path).map_err(|error| format!("failed to open {}: {error}", opened.path.display()));
     let copied = copied.and_then(|file| {

@@ -2,6 +2,7 @@
 
 mod check;
 mod doctor;
+mod facts;
 mod inputs;
 mod keep;
 mod known;
@@ -52,6 +53,7 @@ pub fn main() -> std::process::ExitCode {
             offline_help(|command, out| clap_mangen::Man::new(command.clone()).render(out))
         }
         Ok(Cli { command: Some(Command::Doctor(args)), .. }) => doctor::run(&args),
+        Ok(Cli { command: Some(Command::Facts(args)), .. }) => facts::run(&args),
         Ok(Cli { command: Some(Command::Replay(args)), .. }) => replay::run(&args),
         Ok(Cli { command: None, check }) => check::run(&check),
         Err(error) => usage(&error, wants_json),
@@ -77,8 +79,8 @@ fn usage(error: &clap::Error, wants_json: bool) -> ExitCode {
 /// Prints what is made from the command line's own description. All of it at once: a reader that closes early is no error.
 fn offline_help(make: impl FnOnce(&mut clap::Command, &mut Vec<u8>) -> io::Result<()>) -> ExitCode {
     let mut text = Vec::new();
-    let made = make(&mut Cli::command(), &mut text).and_then(|()| io::stdout().lock().write_all(&text));
-    match made {
+    let printed = make(&mut Cli::command(), &mut text).and_then(|()| io::stdout().lock().write_all(&text));
+    match printed {
         Err(error) if error.kind() != io::ErrorKind::BrokenPipe => ExitCode::Internal,
         _ => ExitCode::Pass,
     }

@@ -12,7 +12,8 @@ use super::tell::{Teller, deliver, fail, failed_to};
 use crate::acquire::{self, AcquireError, ErrorClass};
 use crate::evidence::EvidenceLog;
 use crate::evidence::line::{
-    FORMAT, Fact, Header, Line, Note, Package, PackageSource, Target, TargetKind, Tool, VERSION, note,
+    FORMAT, Fact, Header, Integrity, Line, Note, Package, PackageSource, Target, TargetKind, Tool, Totals, VERSION,
+    note,
 };
 use crate::evidence::writer::EvidenceWriter;
 use crate::exit::ExitCode;
@@ -58,7 +59,10 @@ fn tell(
 ) -> Result<Report, String> {
     let policy = &settings.reporting.policy;
     let header = header(&fact.package, settings, toolchain);
-    let file = written(header, fact, hint).map_err(|error| format!("failed to write evidence: {error}"))?;
+    let package = Some(fact.package.clone());
+    let (code, text) = (note::REFUSED.to_owned(), hint.unwrap_or_default());
+    let lines = [Line::Fact(fact), Line::Note(Note { code, package, unit: None, text, limit: None })];
+    let file = written(header, &lines).map_err(|error| format!("failed to write evidence: {error}"))?;
     let log = EvidenceLog::read(BufReader::new(&file), None).map_err(|error| failed_to(&error))?;
     let verdict = Report::new(&log, policy, None).verdict;
     let left = Left { file, log: &log, counters: None, captured: None };
@@ -67,16 +71,18 @@ fn tell(
 }
 
 /// The log, in memory: where it is kept depends on what it comes to.
-fn written(header: Header, fact: Fact, hint: Option<String>) -> io::Result<File> {
+pub(super) fn written(header: Header, lines: &[Line]) -> io::Result<File> {
+    // Nothing was dropped, for nothing ran.
+    rewritten(header, lines, &Totals { integrity: Integrity::Complete, ..Totals::default() })
+}
+
+/// The same for lines of another log, with the totals of their attempts.
+pub(super) fn rewritten(header: Header, lines: &[Line], totals: &Totals) -> io::Result<File> {
     let memory = || memfd_create("evidence", MFdFlags::MFD_CLOEXEC).map(File::from);
     let mut file = memory()?;
     let mut writer = EvidenceWriter::new(file.try_clone()?, &memory()?, 0, u64::MAX)?;
-    let package = Some(fact.package.clone());
     writer.open(header)?;
-    writer.write(&Line::Fact(fact))?;
-    let text = hint.unwrap_or_default();
-    writer.write(&Line::Note(Note { code: note::REFUSED.to_owned(), package, unit: None, text, limit: None }))?;
-    writer.close()?;
+    writer.close_as(lines, totals)?;
     file.rewind()?;
     Ok(file)
 }

@@ -1,12 +1,20 @@
 //! Judges recorded evidence again. No sandbox, no network, no toolchain.
 
+use std::path::PathBuf;
+
+use super::known::with_facts;
 use super::tell::{Teller, deliver, fail, failed_to};
 use crate::cli::ReplayArgs;
+use crate::evidence::EvidenceLog;
 use crate::evidence::file::{OpenLogError, open};
+use crate::evidence::line::PackageSource;
 use crate::evidence::log::ReadLogError;
 use crate::exit::ExitCode;
+use crate::facts::{self, FactsError, Question};
+use crate::ids::PackageId;
 use crate::report::Report;
 use crate::settings::Reporting;
+use crate::settings::facts::of_databases;
 
 /// Characters of a message.
 const LONGEST: usize = 1000;
@@ -19,13 +27,30 @@ pub(super) fn run(args: &ReplayArgs) -> ExitCode {
         Err(error) => return fail(&teller, ExitCode::Usage, error.to_string(), error.hint),
     };
     match open(&args.evidence) {
-        Ok(opened) => deliver(&Report::new(&opened.log, &reporting.policy, opened.path.to_str()), &reporting, &teller),
+        Ok(mut opened) => {
+            if !args.advisory_db.is_empty()
+                && let Err(error) = look_up(&mut opened.log, &args.advisory_db)
+            {
+                return fail(&teller, ExitCode::Usage, error.to_string(), Some(error.hint()));
+            }
+            deliver(&Report::new(&opened.log, &reporting.policy, opened.path.to_str()), &reporting, &teller)
+        }
         Err(error) => {
             // It may quote a line of the file.
             let message = failed_to(&error).chars().take(LONGEST).collect();
             fail(&teller, code(&error), message, Some(hint(&error).to_owned()))
         }
     }
+}
+
+/// What databases say today of the packages of a run, in the place of what they said then.
+fn look_up(log: &mut EvidenceLog, databases: &[PathBuf]) -> Result<(), FactsError> {
+    let of_registries = log.header.packages.iter().filter(|package| package.source != PackageSource::Directory);
+    let packages: Vec<PackageId> = of_registries.map(|package| package.id.clone()).collect();
+    let subject = PackageId::new(&log.header.target.name, &log.header.target.version);
+    let anew = facts::advisories(&Question::of(&subject, &packages, &[]), &of_databases(databases))?;
+    log.lines = with_facts(log, anew, facts::is_of_advisories);
+    Ok(())
 }
 
 fn code(error: &OpenLogError) -> ExitCode {

@@ -12,6 +12,7 @@ pub use super::attempt::{
     Address, ArgState, Attempt, Base, Kind, Library, Object, Outcome, PathObject, ProgramFile, Recipient, Via,
 };
 use super::bytes::Bytes;
+pub use super::fact::Fact;
 pub use super::header::{
     DecoyClass, DecoyPath, Depth, Header, Layer, LayerStatus, Layout, MacroKind, MacroName, Package, PackageSource,
     PolicyRecord, Target, TargetKind, Tool, Toolchain,
@@ -191,20 +192,6 @@ pub enum Captured {
     Dropped,
 }
 
-/// What is known about a package without running it.
-#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
-pub struct Fact {
-    /// A stable kebab-case name; where a finding has the same code, the fact causes it.
-    pub code: String,
-    /// The package.
-    pub package: PackageId,
-    /// For people, complete.
-    pub text: String,
-    /// The file in question, if one.
-    #[serde(default, skip_serializing_if = "Option::is_none")]
-    pub path: Option<Bytes>,
-}
-
 /// What came of driving one macro.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Driven {
@@ -311,6 +298,8 @@ pub mod note {
     pub const REFUSED: &str = "refused";
     /// A unit's announcement and cargo's messages disagree.
     pub const ATTRIBUTION_MISMATCH: &str = "attribution-mismatch";
+    /// Nothing was built: only what is known without that was asked for.
+    pub const FACTS_ONLY: &str = "facts-only";
     /// Something could not be captured; `text` says what and why.
     pub const CAPTURE_FAILED: &str = "capture-failed";
     /// A unit ran, sent or dropped more than is listed one by one.

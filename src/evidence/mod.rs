@@ -9,6 +9,7 @@ pub mod bytes;
 pub mod captured;
 #[cfg(test)]
 mod damage_tests;
+pub mod fact;
 pub mod file;
 mod format;
 mod header;

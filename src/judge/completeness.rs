@@ -9,6 +9,7 @@ use super::diagnosis::diagnose;
 use super::missing::Missing;
 use super::units::Unit;
 use crate::evidence::Bytes;
+use crate::evidence::fact::Asked;
 use crate::evidence::line::{Integrity, LayerStatus, Line, Note, UnitKind, UnitOutcome, note};
 use crate::ids::{PackageId, UnitId};
 
@@ -38,7 +39,7 @@ pub enum Status {
 #[derive(Clone, Debug, PartialEq, Eq, Serialize)]
 pub struct Reason {
     /// `build-failed`, `network-denied`, `missing-program`, `missing-library`, `unit-not-run`, `layer-waived`,
-    /// `limit-hit`, `evidence-lost`, `killed` or `undriven`.
+    /// `limit-hit`, `evidence-lost`, `killed`, `undriven` or `facts-unchecked`.
     pub code: &'static str,
     /// None when it is about the whole run.
     pub package: Option<String>,
@@ -72,15 +73,33 @@ pub(super) fn of(cx: &Context<'_>) -> Completeness {
     self_test(cx, &mut reasons);
     layers(cx, &mut reasons);
     notes(cx, &mut reasons);
+    facts(cx, &mut reasons);
     for unit in cx.units.0.values() {
         failed_unit(cx, unit, &mut reasons);
     }
-    missing_units(cx, &mut reasons);
-    cargo(cx, &mut reasons);
+    if !is_facts_only(cx) {
+        missing_units(cx, &mut reasons);
+        cargo(cx, &mut reasons);
+    }
     let mut seen = BTreeSet::new();
     reasons.retain(|r| seen.insert((r.code, r.package.clone(), r.unit.clone(), r.text.clone())));
     let status = if reasons.is_empty() { Status::Complete } else { Status::Incomplete };
     Completeness { status, reasons }
+}
+
+/// True if nothing was built, and nothing was to be.
+pub(super) fn is_facts_only(cx: &Context<'_>) -> bool {
+    has_note(cx, note::FACTS_ONLY)
+}
+
+/// Sources of facts that the user wants; without a build also those without which nobody has looked at everything.
+fn facts(cx: &Context<'_>, reasons: &mut Vec<Reason>) {
+    for (told, is_required) in super::coverage::sources(cx) {
+        let is_needed = is_facts_only(cx) && ["advisories", "index"].contains(&told.source.as_str());
+        if is_required || is_needed && told.status != Asked::Checked {
+            reasons.push(of_run("facts-unchecked", format!("{}: {}", told.source, told.detail)));
+        }
+    }
 }
 
 fn of_run(code: &'static str, text: impl Into<String>) -> Reason {

@@ -5,8 +5,10 @@ use std::collections::BTreeSet;
 use serde::Serialize;
 
 use super::context::Context;
+use super::known::facts;
 use super::paths::contains;
 use crate::evidence::Bytes;
+use crate::evidence::fact::{self, Asked};
 use crate::evidence::line::{
     Depth, Driven, DrivenInputs, Line, MacroKind, MacroName, Package, UnitKind, UnitOutcome, note,
 };
@@ -21,6 +23,19 @@ pub struct Coverage {
     pub build_scripts: BuildScripts,
     /// Of the whole build.
     pub macro_libraries: MacroLibraries,
+    /// Which sources of facts were asked; none where nobody asked.
+    pub facts: Vec<FactSource>,
+}
+
+/// A source of facts.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize)]
+pub struct FactSource {
+    /// `advisories`, `names`, `index`, `archive`, `reputation`, `repository`.
+    pub source: String,
+    /// Whether it was asked.
+    pub status: Asked,
+    /// What it covers, or why it was not.
+    pub detail: String,
 }
 
 /// Build scripts of the build.
@@ -76,7 +91,8 @@ impl MacroCoverage {
 }
 
 pub(super) fn of(cx: &Context<'_>) -> Coverage {
-    let mut coverage = Coverage { depth: cx.log.header.depth, ..Coverage::default() };
+    let facts = sources(cx).map(|(source, _)| source).collect();
+    let mut coverage = Coverage { depth: cx.log.header.depth, facts, ..Coverage::default() };
     let consumers: BTreeSet<_> = cx
         .units
         .0
@@ -124,6 +140,16 @@ fn driven(cx: &Context<'_>) -> Vec<MacroCoverage> {
     lines
         .filter_map(|line| if let Line::Driven(driven) = line { Some(MacroCoverage::new(driven)) } else { None })
         .collect()
+}
+
+/// The sources of facts, and whether the user wants each.
+pub(super) fn sources(cx: &Context<'_>) -> impl Iterator<Item = (FactSource, bool)> {
+    facts(cx, fact::SOURCE).filter_map(|said| {
+        let source: fact::Source = said.read()?;
+        let plain = |text: &str| Bytes::from(text).to_string();
+        let told = FactSource { source: plain(&source.source), status: source.status, detail: plain(&said.text) };
+        Some((told, source.required))
+    })
 }
 
 fn count(n: usize) -> u64 {

@@ -119,12 +119,7 @@ mod tests {
     ];
 
     fn finding(id: &PackageId, source: PackageSource, path: &str, text: &str) -> Vec<String> {
-        let fact = Fact {
-            code: "embedded-cargo-config".to_owned(),
-            package: id.clone(),
-            text: text.to_owned(),
-            path: Some(path.into()),
-        };
+        let fact = Fact { path: Some(path.into()), ..Fact::new("embedded-cargo-config", id, text) };
         let rename = |header: &mut crate::evidence::line::Header| {
             for package in header.packages.iter_mut().filter(|package| package.id == subject()) {
                 package.id = id.clone();

@@ -13,6 +13,7 @@ mod coverage;
 mod diagnosis;
 mod expected;
 mod finding;
+mod known;
 mod library;
 mod missing;
 mod paths;
@@ -28,7 +29,7 @@ use std::collections::BTreeMap;
 
 pub use agreement::{Agreement, Seen};
 pub use completeness::{Completeness, Reason, Status};
-pub use coverage::{BuildScripts, Coverage, MacroCoverage, MacroLibraries};
+pub use coverage::{BuildScripts, Coverage, FactSource, MacroCoverage, MacroLibraries};
 pub use finding::Finding;
 pub use missing::{Missing, MissingKind, looked_for};
 pub use verdict::Verdict;
@@ -51,6 +52,8 @@ pub struct Judgement {
     pub completeness: Completeness,
     /// What was exercised.
     pub coverage: Coverage,
+    /// Nothing was built, and nothing was to be.
+    pub facts_only: bool,
     /// Every package, the subject first, then by name.
     pub packages: Vec<JudgedPackage>,
 }
@@ -108,6 +111,7 @@ pub fn judge(log: &EvidenceLog, policy: &Policy) -> Judgement {
     }
     expected::lower(&cx, &mut drafts);
     chains::raise(&cx, &mut drafts);
+    known::raise(&cx, &mut drafts);
     let findings = finding::group(&cx, drafts);
     let completeness = completeness::of(&cx);
     let packages = packages(&cx, findings, &completeness);
@@ -115,6 +119,7 @@ pub fn judge(log: &EvidenceLog, policy: &Policy) -> Judgement {
     Judgement {
         verdict: Verdict::of(worst, completeness.is_complete()),
         coverage: coverage::of(&cx),
+        facts_only: completeness::is_facts_only(&cx),
         completeness,
         packages,
     }

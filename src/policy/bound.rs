@@ -2,8 +2,8 @@
 
 use super::crates::{CrateRule, Known};
 use super::file::{
-    ConfigRule, DirectiveRule, ExceptionRule, HostRule, Policy, Role, SecretRule, SocketRule, StartupRule, Sweeps,
-    WriteRule,
+    ConfigRule, DirectiveRule, ExceptionRule, FactLimits, HostRule, Policy, Role, SecretRule, SocketRule, StartupRule,
+    Sweeps, WriteRule,
 };
 use super::pattern::{BoundPath, NamePattern, PathPattern, SuffixPattern};
 use crate::evidence::line::{Layout, UnitKind};
@@ -81,6 +81,11 @@ impl<'p> BoundPolicy<'p> {
     /// When many become a sweep.
     pub fn sweeps(&self) -> Sweeps {
         self.policy.sweeps
+    }
+
+    /// When what is known of a release is worth a word.
+    pub fn facts(&self) -> FactLimits {
+        self.policy.facts
     }
 
     /// True for programs that nothing in the sandbox can have changed.

@@ -30,6 +30,9 @@ pub struct Policy {
     /// When many reads or removals become a sweep.
     #[serde(default)]
     pub sweeps: Sweeps,
+    /// When what is known of a release is worth a word.
+    #[serde(default)]
+    pub facts: FactLimits,
     /// Folders whose programs are the system's or the toolchain's: nothing in the sandbox can write them.
     #[serde(default, rename = "system")]
     pub systems: Vec<SystemRule>,
@@ -78,6 +81,28 @@ pub struct Sweeps {
 impl Default for Sweeps {
     fn default() -> Self {
         Self { reads: 24, removals: 10 }
+    }
+}
+
+/// When what is known of a release is worth a word.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct FactLimits {
+    /// A release is fresh for so many days.
+    pub fresh_days: u64,
+    /// A package is young for so many days after its first release.
+    pub young_days: u64,
+    /// A new dependency was made for a release if it is so many hours older at most.
+    pub dependency_hours: u64,
+    /// So many versions in a row that were withdrawn below a fresh release are a lure.
+    pub lure_yanks: usize,
+    /// Silence before a release is long after so many days.
+    pub dormant_days: u64,
+}
+
+impl Default for FactLimits {
+    fn default() -> Self {
+        Self { fresh_days: 14, young_days: 90, dependency_hours: 72, lure_yanks: 3, dormant_days: 730 }
     }
 }
 

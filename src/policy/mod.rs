@@ -13,8 +13,8 @@ mod severity;
 pub use bound::{BoundPolicy, Place, Writer};
 pub use crates::{CrateRule, Known, Versions};
 pub use file::{
-    ConfigRule, DirectiveRule, ExceptionRule, HostRule, Policy, PolicyError, ProgramRule, Role, SecretRule, SocketRule,
-    StartupRule, Sweeps, WriteRule,
+    ConfigRule, DirectiveRule, ExceptionRule, FactLimits, HostRule, Policy, PolicyError, ProgramRule, Role, SecretRule,
+    SocketRule, StartupRule, Sweeps, WriteRule,
 };
 pub use pattern::{BoundPath, NamePattern, PathPattern, PatternError, SuffixPattern, VARIABLES};
 pub use severity::Severity;
@@ -62,6 +62,15 @@ mod tests {
         let text = format!("{DEFAULT}\n[[write]]\npaths = [\"/usr/**\"]\nwhy = \"x\"\n");
         let error = Policy::parse(&text).unwrap_err().to_string();
         assert!(error.contains("one level") && error.contains("line"), "{error}");
+    }
+
+    #[test]
+    fn the_thresholds_of_facts_are_all_named_or_none() {
+        assert_eq!(Policy::shipped().facts, FactLimits::default());
+        let text = "format = \"sandbox-check-policy\"\nversion = 1\nname = \"x\"\n";
+        assert_eq!(Policy::parse(text).unwrap().facts, FactLimits::default());
+        let error = Policy::parse(&format!("{text}[facts]\nfresh_days = 1\n")).unwrap_err().to_string();
+        assert!(error.contains("young_days"), "{error}");
     }
 
     #[test]

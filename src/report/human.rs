@@ -3,6 +3,8 @@
 //! The shape is not a contract; programs read JSON. Nothing in it depends on
 //! colour, and every text that a package chose is escaped.
 
+mod facts;
+
 use std::collections::BTreeMap;
 use std::fmt::Write as _;
 use std::io::{self, Write};
@@ -134,6 +136,7 @@ impl Page {
         let word = report.verdict.as_str().to_uppercase();
         let word = self.paint(&word, verdict_style(report.verdict));
         let says = match report.verdict {
+            Verdict::Pass if report.facts_only => "nothing known against it; nothing was built".to_owned(),
             Verdict::Pass => "nothing unexpected attempted at build time; no function called".to_owned(),
             Verdict::Inconclusive => "nothing at medium or above was seen, but not everything was seen".to_owned(),
             Verdict::Review | Verdict::Fail => {
@@ -145,6 +148,9 @@ impl Page {
         self.paragraph(&says, 2);
         if report.verdict == Verdict::Pass && findings > 0 {
             self.paragraph(&format!("{} at low or info", counted(findings, "note", "notes")), 2);
+        }
+        if report.is_complete() {
+            self.unasked(report);
         }
         if report.verdict != Verdict::Inconclusive && !report.is_complete() {
             self.paragraph("The run is incomplete; see below what was not seen.", 2);
@@ -267,6 +273,10 @@ impl Page {
         let scripts = &report.coverage.build_scripts;
         let libraries = &report.coverage.macro_libraries;
         self.line("");
+        self.facts(report);
+        if report.facts_only {
+            return;
+        }
         self.paragraph(&format!("build scripts    {} of {} run", scripts.run, scripts.found), 17);
         let expanded = match libraries.expanded {
             Some(expanded) => {

@@ -2,16 +2,20 @@
 
 use std::io::{self, Write};
 
-use super::{Report, ReportPackage};
+use super::{Report, ReportPackage, word};
 use crate::evidence::bytes::is_printable;
 use crate::policy::Severity;
 
-/// Writes a test suite. A package fails by its findings of `fail_on` or worse; an incomplete run is an error of its own case.
+/// Writes a test suite. A source of facts that was not asked is a case that was skipped.
+///
+/// A package fails by its findings of `fail_on` or worse; an incomplete run is an error of its own case.
 pub fn junit(report: &Report, fail_on: Severity, writer: &mut impl Write) -> io::Result<()> {
     let cases: Vec<_> = report.packages.iter().map(|package| (package, failures(package, fail_on))).collect();
     let failed = cases.iter().filter(|(_, failures)| !failures.is_empty()).count();
     let errors = usize::from(!report.is_complete()) + usize::from(report.error.is_some());
-    let counts = format!("tests=\"{}\" failures=\"{failed}\" errors=\"{errors}\"", cases.len() + 2);
+    let skipped: Vec<_> = report.unasked().collect();
+    let tests = cases.len() + skipped.len() + 2;
+    let counts = format!("tests=\"{tests}\" failures=\"{failed}\" errors=\"{errors}\" skipped=\"{}\"", skipped.len());
     let suite = xml(&format!("sandbox-check {} {}", report.target.name, report.target.version));
     writeln!(writer, "<?xml version=\"1.0\" encoding=\"UTF-8\"?>")?;
     writeln!(writer, "<testsuites {counts}>\n  <testsuite name=\"{suite}\" {counts}>")?;
@@ -29,6 +33,10 @@ pub fn junit(report: &Report, fail_on: Severity, writer: &mut impl Write) -> io:
         })
         .collect();
     case("completeness", (!report.is_complete()).then(|| ("error", "incomplete", lines(&reasons))), writer)?;
+    for source in skipped {
+        let text = format!("{}: {}", word(source.status), source.detail);
+        case(&format!("known facts: {}", source.source), Some(("skipped", "facts-not-checked", text)), writer)?;
+    }
     let error = report.error.as_ref().map(|error| ("error", error.code.as_str(), error.message.clone()));
     case("run", error, writer)?;
     writeln!(writer, "  </testsuite>\n</testsuites>")
@@ -47,6 +55,11 @@ fn case(name: &str, problem: Option<(&str, &str, String)>, writer: &mut impl Wri
     let name = xml(name);
     match problem {
         None => writeln!(writer, "    <testcase classname=\"sandbox-check\" name=\"{name}\"/>"),
+        // This element has no type.
+        Some(("skipped", _, text)) => {
+            writeln!(writer, "    <testcase classname=\"sandbox-check\" name=\"{name}\">")?;
+            writeln!(writer, "      <skipped message=\"{}\"/>\n    </testcase>", xml(&text))
+        }
         Some((element, kind, text)) => {
             let first = xml(text.lines().next().unwrap_or_default());
             writeln!(writer, "    <testcase classname=\"sandbox-check\" name=\"{name}\">")?;

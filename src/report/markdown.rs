@@ -3,7 +3,7 @@
 use std::fmt::Write as _;
 use std::io::{self, Write};
 
-use super::{Report, ReportFinding, ReportPackage, safe};
+use super::{Report, ReportFinding, ReportPackage, safe, word};
 
 /// Findings that are listed in all. A summary has one mebibyte on GitHub.
 const MOST_FINDINGS: usize = 200;
@@ -34,6 +34,14 @@ pub fn markdown(report: &Report, writer: &mut impl Write) -> io::Result<()> {
             let _ = writeln!(text, "- {} {who}{}", reason.code, span(&reason.text));
         }
         more(report.completeness.reasons.len().saturating_sub(MOST_FINDINGS), &mut text);
+        text.push('\n');
+    }
+    let unasked: Vec<_> = report.unasked().collect();
+    if !unasked.is_empty() {
+        text.push_str("### Known facts that were not looked up in full\n\n");
+        for source in unasked {
+            let _ = writeln!(text, "- {} {}: {}", span(&source.source), word(source.status), span(&source.detail));
+        }
         text.push('\n');
     }
     let _ = writeln!(text, "Policy {}. `sandbox-check explain CODE` tells what a code means.", span(&report.policy));

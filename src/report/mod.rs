@@ -26,13 +26,14 @@ use serde::Serialize;
 use serde_json::Value;
 
 use crate::evidence::captured::SUFFIX;
+use crate::evidence::fact::Asked;
 use crate::evidence::line::{
     Artifact, Captured, Integrity, LayerStatus, Line, PackageSource, PolicyRecord, Target, Tool, Toolchain, UnitKind,
     UnitOutcome, note,
 };
 use crate::evidence::{Bytes, EvidenceLog};
 use crate::ids::Sha256Digest;
-use crate::judge::{Agreement, Completeness, Coverage, Finding, Judgement, Verdict, judge};
+use crate::judge::{Agreement, Completeness, Coverage, FactSource, Finding, Judgement, Verdict, judge};
 use crate::policy::{Policy, Severity};
 
 /// A judged run, ready to be told.
@@ -52,6 +53,9 @@ pub struct Report {
     pub enforcement: Enforcement,
     /// What was exercised.
     pub coverage: Coverage,
+    /// Nothing was built, and nothing was to be.
+    #[serde(skip_serializing_if = "std::ops::Not::not")]
+    pub facts_only: bool,
     /// Which policy it was judged under.
     pub policy: String,
     /// Present when that is not the policy that the run was made under.
@@ -333,6 +337,7 @@ impl Report {
             completeness: completeness(judgement.completeness),
             enforcement: Enforcement { status, layers },
             coverage: judgement.coverage,
+            facts_only: judgement.facts_only,
             policy: safe(&policy.name),
             rejudged: rejudged(header.policy.as_ref(), &policy.record()),
             reused: None,
@@ -365,6 +370,23 @@ impl Report {
     /// True if nothing is missing.
     pub fn is_complete(&self) -> bool {
         self.completeness.is_complete()
+    }
+
+    /// The sources of facts that a verdict leans on and that were not asked in full.
+    fn unasked(&self) -> impl Iterator<Item = &FactSource> {
+        let sources = self.coverage.facts.iter();
+        sources.filter(|source| {
+            source.status != Asked::Checked && ["advisories", "names", "index"].contains(&source.source.as_str())
+        })
+    }
+}
+
+/// Whether a source was asked, in words.
+fn word(status: Asked) -> &'static str {
+    match status {
+        Asked::Checked => "checked",
+        Asked::Partial => "in part",
+        Asked::NotChecked => "not checked",
     }
 }
 

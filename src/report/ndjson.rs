@@ -31,6 +31,7 @@ pub fn ndjson(report: &Report, writer: &mut impl Write) -> io::Result<()> {
             "target": report.target,
             "verdict": report.verdict,
             "completeness": report.completeness,
+            "facts": report.coverage.facts,
             "error": report.error,
         }),
         writer,

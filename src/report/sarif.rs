@@ -10,7 +10,7 @@ use std::io::{self, Write};
 use serde_json::{Value, json};
 
 use super::json::object;
-use super::{Report, ReportFinding, ReportPackage};
+use super::{Report, ReportFinding, ReportPackage, word};
 use crate::judge::codes::{self, Code};
 use crate::policy::Severity;
 
@@ -142,6 +142,10 @@ fn notifications(report: &Report, left_out: usize) -> Vec<Value> {
             said(reason.code, "warning", &format!("not seen: {who}{}", reason.text))
         })
         .collect();
+    for source in report.unasked() {
+        let text = format!("known facts: {} {}: {}", source.source, word(source.status), source.detail);
+        all.push(said("facts-not-checked", "note", &text));
+    }
     if let Some(error) = &report.error {
         all.push(said(&error.code, "error", &error.message));
     }

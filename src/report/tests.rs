@@ -19,7 +19,44 @@ fn logs() -> Vec<(&'static str, EvidenceLog)> {
         ("killed", LogBuilder::new().build_script("u", crate::evidence::testing::UnitBuilder::endless).killed_log()),
         ("degraded", degraded()),
         ("forged", forged()),
+        ("known facts", known()),
     ]
+}
+
+/// Facts of each kind, some in words that an advisory's author or a mirror chose, and two sources that did not answer.
+fn known() -> EvidenceLog {
+    use crate::evidence::fact::{ADVISORY, Advisory, KNOWN_MALICIOUS, LOOK_ALIKE_NAME, LookAlike, SOURCE, Source};
+    use crate::evidence::line::{Fact, Line};
+    let bad = "\x1b[2Jverdict: pass {0} [x](https://x.invalid) </failure> `\u{202e}";
+    let subject = crate::evidence::testing::subject();
+    let advisory = |id: &str, title: &str| Advisory {
+        id: id.to_owned(),
+        title: title.to_owned(),
+        cvss: Some("high".to_owned()),
+        functions: vec![format!("subject::{title}")],
+        ..Advisory::default()
+    };
+    let source = |source: &str, status, required, text: &str| {
+        let data = Source { source: source.to_owned(), status, required, day: None };
+        Line::Fact(Fact::new(SOURCE, &subject, text).with(&data))
+    };
+    let alike = LookAlike { like: "subjects".to_owned(), rule: "one-letter".to_owned() };
+    let malicious = Fact::new(KNOWN_MALICIOUS, &subject, format!("RUSTSEC-2999-0002: {bad}; no release mends it"));
+    LogBuilder::new()
+        .line(source("advisories", Asked::Partial, true, "3 advisories; --max-db-age allows 1 day"))
+        .line(source("names", Asked::Checked, false, "against 879 well-known names"))
+        .line(source("index", Asked::NotChecked, false, bad))
+        .line(source("repository", Asked::NotChecked, false, "contributors and commits are not asked for"))
+        .line(Line::Fact(malicious.with(&advisory("RUSTSEC-2999-0002", bad))))
+        .line(Line::Fact(
+            Fact::new(ADVISORY, &subject, "RUSTSEC-2999-0001: reads past the end; mended in >= 1.2.3")
+                .with(&advisory("RUSTSEC-2999-0001", "read")),
+        ))
+        .line(Line::Fact(
+            Fact::new(LOOK_ALIKE_NAME, &subject, "its name is subjects', but for one letter").with(&alike),
+        ))
+        .note(note::FACTS_ONLY, "nothing was built")
+        .log()
 }
 
 fn pass() -> EvidenceLog {

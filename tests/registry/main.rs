@@ -62,6 +62,18 @@ fn a_release_comes_with_all_that_its_build_can_reach_and_stand_ins_for_the_rest(
     assert!(!root.exists());
 }
 
+/// As the servers of great registries do it.
+#[test]
+fn what_is_still_the_same_is_not_sent_again_and_a_change_is_seen() {
+    let registry = Registry::start();
+    registry.mark();
+    registry.publish(&Package::new("subject", "1.0.0"));
+    assert_eq!(names(&get("subject", &registry.settings()).unwrap()), ["subject@1.0.0"]);
+    registry.publish(&Package::new("subject", "1.0.1"));
+    assert_eq!(names(&get("subject", &registry.settings()).unwrap()), ["subject@1.0.1"]);
+    assert!(registry.seen().iter().any(|seen| seen.conditional));
+}
+
 /// What the sandbox will do with it: an offline cargo with nothing but the sources in place.
 #[test]
 fn an_offline_cargo_resolves_with_the_sources_and_keeps_the_lock_file() {
@@ -101,6 +113,15 @@ fn an_unknown_name_comes_with_the_nearest_ones() {
     let error = get("serde_derivee", &Registry::start().settings()).unwrap_err();
     assert_eq!(error.class(), ErrorClass::NotFound);
     assert!(error.hint().unwrap().contains("`serde_derive`"), "{:?}", error.hint());
+}
+
+#[test]
+fn the_nearest_names_come_with_their_ages_where_the_registry_has_them() {
+    let registry = Registry::start();
+    registry.publish(&Package::new("serde_derive", "1.0.0").published("2016-06-30T12:00:00Z"));
+    registry.publish(&Package::new("serde_derive", "1.0.1").published("2026-01-01T12:00:00Z"));
+    let hint = get("serde_derivee", &registry.settings()).unwrap_err().hint().unwrap();
+    assert!(hint.contains("`serde_derive` (since 2016-06-30)"), "{hint}");
 }
 
 #[test]

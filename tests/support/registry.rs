@@ -41,6 +41,10 @@ pub(crate) enum Manners {
 pub(crate) struct Seen {
     pub(crate) path: String,
     pub(crate) authorization: Option<String>,
+    /// Who asked, as he calls himself.
+    pub(crate) agent: String,
+    /// True if it was asked whether a file is still the same.
+    pub(crate) conditional: bool,
 }
 
 #[derive(Default)]
@@ -49,6 +53,8 @@ struct State {
     manners: BTreeMap<String, Manners>,
     seen: Vec<Seen>,
     token: Option<String>,
+    /// Files have marks, and one that is still the same is not sent again.
+    marks: bool,
 }
 
 /// The registry. Answers until the test ends.
@@ -121,6 +127,11 @@ impl Registry {
         self.state.lock().unwrap().token = Some(token.to_owned());
         let config = format!(r#"{{"dl":"{}/dl","auth-required":true}}"#, self.url());
         self.put("/index/config.json", config.into_bytes());
+    }
+
+    /// Marks files from now on, and says of one that is asked about whether it is still the same.
+    pub(crate) fn mark(&self) {
+        self.state.lock().unwrap().marks = true;
     }
 
     pub(crate) fn put(&self, path: &str, bytes: Vec<u8>) {
@@ -214,6 +225,8 @@ pub(crate) struct Package {
     pub(crate) deps: Vec<String>,
     pub(crate) features: &'static str,
     pub(crate) yanked: bool,
+    /// When, as an index writes it.
+    pub(crate) published: Option<String>,
     /// Instead of an archive of `files`.
     pub(crate) packed: Option<Vec<u8>>,
 }
@@ -228,12 +241,18 @@ impl Package {
             deps: Vec::new(),
             features: "{}",
             yanked: false,
+            published: None,
             packed: None,
         }
     }
 
     pub(crate) fn yanked(mut self) -> Self {
         self.yanked = true;
+        self
+    }
+
+    pub(crate) fn published(mut self, time: &str) -> Self {
+        self.published = Some(time.to_owned());
         self
     }
 
@@ -273,13 +292,14 @@ impl Package {
     pub(crate) fn line(&self) -> String {
         let packed = self.packed.clone().unwrap_or_else(|| self.pack());
         format!(
-            "{{\"name\":\"{}\",\"vers\":\"{}\",\"deps\":[{}],\"cksum\":\"{}\",\"features\":{},\"yanked\":{}}}\n",
+            "{{\"name\":\"{}\",\"vers\":\"{}\",\"deps\":[{}],\"cksum\":\"{}\",\"features\":{},\"yanked\":{}{}}}\n",
             self.name,
             self.version,
             self.deps.join(","),
             digest(&packed).hex(),
             self.features,
-            self.yanked
+            self.yanked,
+            self.published.as_ref().map_or(String::new(), |time| format!(",\"pubtime\":\"{time}\""))
         )
     }
 
@@ -305,23 +325,25 @@ fn answer(mut stream: TcpStream, state: &Mutex<State>) {
         return;
     }
     let path = first.split(' ').nth(1).unwrap_or_default().to_owned();
-    let mut authorization = None;
+    let (mut authorization, mut known, mut agent) = (None, None, String::new());
     loop {
         let mut line = String::new();
         if reader.read_line(&mut line).is_err() || line.trim().is_empty() {
             break;
         }
-        if let Some((name, value)) = line.split_once(':')
-            && name.eq_ignore_ascii_case("authorization")
-        {
-            authorization = Some(value.trim().to_owned());
+        let Some((name, value)) = line.split_once(':') else { continue };
+        match name.to_ascii_lowercase().as_str() {
+            "authorization" => authorization = Some(value.trim().to_owned()),
+            "user-agent" => value.trim().clone_into(&mut agent),
+            "if-none-match" => known = Some(value.trim().to_owned()),
+            _ => {}
         }
     }
-    let (file, manners, denied) = {
+    let (file, manners, denied, marks) = {
         let mut state = state.lock().unwrap();
         let denied = state.token.is_some() && state.token != authorization;
-        state.seen.push(Seen { path: path.clone(), authorization });
-        (state.files.get(&path).cloned(), next_manners(&mut state.manners, &path), denied)
+        state.seen.push(Seen { path: path.clone(), authorization, agent, conditional: known.is_some() });
+        (state.files.get(&path).cloned(), next_manners(&mut state.manners, &path), denied, state.marks)
     };
     let _ = match (manners, file) {
         _ if denied => {
@@ -348,6 +370,14 @@ fn answer(mut stream: TcpStream, state: &Mutex<State>) {
             let outcome = respond(&mut stream, 200, "", &file[..1], file.len());
             std::thread::sleep(Duration::from_secs(20));
             outcome
+        }
+        (_, Some(file)) if marks => {
+            let mark = format!("\"{}\"", digest(&file).hex());
+            if known.as_deref() == Some(&mark) {
+                respond(&mut stream, 304, "", b"", 0)
+            } else {
+                respond(&mut stream, 200, &format!("etag: {mark}\r\n"), &file, file.len())
+            }
         }
         (_, Some(file)) => respond(&mut stream, 200, "", &file, file.len()),
         (_, None) => respond(&mut stream, 404, "", b"", 0),

@@ -214,7 +214,7 @@ impl LogBuilder {
     }
 
     pub(crate) fn fact(self, code: &str, text: &str) -> Self {
-        self.line(Line::Fact(Fact { code: code.to_owned(), package: subject(), text: text.to_owned(), path: None }))
+        self.line(Line::Fact(Fact::new(code, &subject(), text)))
     }
 
     pub(crate) fn directive(self, kind: &str, value: &str) -> Self {

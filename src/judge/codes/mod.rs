@@ -36,6 +36,7 @@ macro_rules! codes {
 }
 
 codes!(
+    advisory,
     artifact_tamper,
     blinding,
     checksum_mismatch,
@@ -44,30 +45,39 @@ codes!(
     credential_probe,
     credential_read,
     dns_query,
+    dormant_release,
     embedded_cargo_config,
     evidence_forgery,
     exec_dropped_file,
     fileless_exec,
     forbidden_syscall,
     foreign_abi,
+    fresh_dependency,
+    fresh_release,
     host_read,
+    known_malicious,
     left_running,
+    look_alike_name,
     mass_delete,
     mass_read,
     network_connect,
     network_listen,
+    odd_archive,
     persistence_write,
     process_interference,
     process_read,
+    release_change,
     resource_limit,
     source_write,
     suspicious_directive,
     unexpected_exec,
     unix_socket,
+    unknown_name,
     unsafe_archive,
     unusual_socket,
     write_outside,
     yanked,
+    yanked_lure,
 );
 
 /// The code of this name.
@@ -88,7 +98,11 @@ pub(crate) fn from_facts(cx: &Context<'_>, code: &Code, severity: fn(&str) -> Se
             continue;
         }
         let subject = fact.path.clone().unwrap_or_else(|| fact.package.to_string().into());
-        let object = fact.path.as_ref().map_or_else(|| serde_json::json!({}), |path| serde_json::json!({"path": path}));
+        let mut object =
+            fact.data.clone().filter(serde_json::Value::is_object).unwrap_or_else(|| serde_json::json!({}));
+        if let (Some(object), Some(path)) = (object.as_object_mut(), &fact.path) {
+            object.insert("path".to_owned(), serde_json::json!(path));
+        }
         out.push(
             Draft::of_package(&fact.package, code.name, severity(&fact.text))
                 .about(subject, object)

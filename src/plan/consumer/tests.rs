@@ -77,6 +77,10 @@ fn acquired(sources: tempfile::TempDir, packages: Vec<SourcePackage>, lock: Stri
         replaced_sources: Vec::new(),
         facts: Vec::new(),
         wrappers: Vec::new(),
+        index: Vec::new(),
+        offline: false,
+        previous: crate::acquire::Previous::None,
+        reputation: crate::acquire::Reputation::Missing { reason: String::new() },
         guard: begin_run(sources.path()).unwrap().1,
         sources,
     }

@@ -44,6 +44,20 @@ fn hostile_names_cannot_speak_to_the_reader_of_any_format() {
 }
 
 #[test]
+fn known_facts_and_sources_that_were_not_asked_stand_in_every_format() {
+    insta::assert_snapshot!("junit_known", as_junit(&known()));
+    insta::assert_snapshot!("markdown_known", as_markdown(&known()));
+    insta::assert_snapshot!("ndjson_known", as_ndjson(&known()));
+    let log: serde_json::Value = serde_json::from_str(&as_sarif(&known())).unwrap();
+    let run = &log["runs"][0];
+    let told = serde_json::json!({
+        "results": run["results"].as_array().unwrap().iter().map(|r| [&r["ruleId"], &r["level"], &r["message"]["text"]]).collect::<Vec<_>>(),
+        "notifications": run["invocations"][0]["toolExecutionNotifications"],
+    });
+    insta::assert_snapshot!("sarif_known", serde_json::to_string_pretty(&told).unwrap());
+}
+
+#[test]
 fn no_format_has_a_control_character() {
     for (name, log) in logs() {
         for text in [as_sarif(&log), as_junit(&log), as_markdown(&log), as_ndjson(&log)] {

@@ -1,0 +1,143 @@
+//! What is known of packages, and nothing more: no sandbox, no build.
+
+use std::io::BufReader;
+use std::path::Path;
+
+use super::check::{kernel, watch};
+use super::keep::{Left, keep};
+use super::refused::{refuse, written};
+use super::tell::{Teller, deliver, fail, failed_to};
+use crate::acquire::{self, AcquireError, Acquired, Silent, Survey};
+use crate::cli::FactsArgs;
+use crate::evidence::EvidenceLog;
+use crate::evidence::line::{
+    FORMAT, Fact, Header, Line, Note, Package, PackageSource, Target, TargetKind, Tool, VERSION, note,
+};
+use crate::exit::ExitCode;
+use crate::facts::{self, FactsError, Question};
+use crate::ids::{PackageId, Sha256Digest};
+use crate::plan::layout::layout;
+use crate::report::Report;
+use crate::settings::Settings;
+use crate::toolchain::{self, HostToolchain};
+
+/// What is told of.
+struct Told {
+    target: Target,
+    packages: Vec<Package>,
+    facts: Vec<Fact>,
+}
+
+/// Why nothing can be told.
+enum Failed {
+    Acquire(AcquireError),
+    Facts(FactsError),
+}
+
+/// Tells the known facts.
+pub(super) fn run(args: &FactsArgs) -> ExitCode {
+    let teller = Teller::new(args.reports.format, args.tone.color);
+    let mut settings = match Settings::of_facts(args) {
+        Ok(settings) => settings,
+        Err(error) => return fail(&teller, ExitCode::Usage, error.to_string(), error.hint),
+    };
+    let _signals = match watch(teller) {
+        Ok(signals) => signals,
+        Err(code) => return code,
+    };
+    let is_lock = Path::new(&args.target).extension().is_some_and(|extension| extension == "lock");
+    let found = if is_lock {
+        // Only the header needs the toolchain, whose programs take their time.
+        std::thread::scope(|scope| {
+            let finder = scope.spawn(|| toolchain::find(None));
+            let told = of_lock(Path::new(&args.target), &settings);
+            finder.join().unwrap_or_else(|panic| std::panic::resume_unwind(panic)).map(|toolchain| (toolchain, told))
+        })
+    } else {
+        toolchain::find(None).map(|toolchain| {
+            settings.acquire.cargo.clone_from(&toolchain.cargo);
+            let told = of_target(&settings);
+            (toolchain, told)
+        })
+    };
+    let (toolchain, told) = match found {
+        Ok(found) => found,
+        Err(error) => return fail(&teller, ExitCode::Usage, failed_to(&error), Some(error.hint())),
+    };
+    match told {
+        Ok(told) => match tell(told, &settings, &toolchain, &teller) {
+            Ok(report) => deliver(&report, &settings.reporting, &teller),
+            Err(why) => fail(&teller, ExitCode::Internal, why, None),
+        },
+        Err(Failed::Acquire(error)) => refuse(&error, &settings, &toolchain, &teller),
+        Err(Failed::Facts(error)) => fail(&teller, ExitCode::Usage, error.to_string(), Some(error.hint())),
+    }
+}
+
+fn of_target(settings: &Settings) -> Result<Told, Failed> {
+    let mut acquired = acquire::acquire(&settings.request, &settings.acquire, &Silent).map_err(Failed::Acquire)?;
+    let facts = facts::of_acquired(&acquired, &settings.facts).map_err(Failed::Facts)?;
+    acquired.facts.extend(facts);
+    Ok(Told { packages: packages(&acquired), facts: acquired.facts, target: acquired.target })
+}
+
+fn packages(acquired: &Acquired) -> Vec<Package> {
+    let mut all: Vec<Package> =
+        acquired.packages.iter().map(|p| package(&p.id, p.source, p.checksum, p.subject)).collect();
+    for entry in acquired.index.iter().filter(|entry| entry.needed) {
+        if !all.iter().any(|package| package.id == entry.id) {
+            all.push(package(&entry.id, PackageSource::Registry, entry.checksum, false));
+        }
+    }
+    all
+}
+
+/// Nothing of it is to run, so what it would run is not asked.
+fn package(id: &PackageId, source: PackageSource, checksum: Option<Sha256Digest>, subject: bool) -> Package {
+    Package { id: id.clone(), source, checksum, dir: "".into(), subject, build_script: false, proc_macro: None }
+}
+
+fn of_lock(path: &Path, settings: &Settings) -> Result<Told, Failed> {
+    let Survey { subject, index, unknown, elsewhere, silent } =
+        acquire::survey(path, &settings.acquire, &Silent).map_err(Failed::Acquire)?;
+    let ids: Vec<PackageId> =
+        index.iter().map(|entry| &entry.id).chain(unknown.iter().map(|(id, _)| id)).cloned().collect();
+    let silent = silent.as_deref();
+    let question = Question { unknown: &unknown, elsewhere, silent, ..Question::of(&subject, &ids, &index) };
+    let facts = facts::gather(&question, &settings.facts).map_err(Failed::Facts)?;
+    let checksum = |id: &PackageId| index.iter().find(|entry| entry.id == *id).and_then(|entry| entry.checksum);
+    let mut packages = vec![package(&subject, PackageSource::Directory, None, true)];
+    let of_registry = ids.iter().filter(|id| **id != subject);
+    packages.extend(of_registry.map(|id| package(id, PackageSource::Registry, checksum(id), false)));
+    let target =
+        Target { kind: TargetKind::Directory, name: subject.name.clone(), version: subject.version, checksum: None };
+    Ok(Told { target, packages, facts })
+}
+
+/// Writes the log, judges it and keeps it.
+fn tell(told: Told, settings: &Settings, toolchain: &HostToolchain, teller: &Teller) -> Result<Report, String> {
+    let policy = &settings.reporting.policy;
+    let header = Header {
+        format: FORMAT.to_owned(),
+        version: VERSION,
+        tool: Tool { name: env!("CARGO_PKG_NAME").to_owned(), version: env!("CARGO_PKG_VERSION").to_owned() },
+        target: told.target,
+        packages: told.packages,
+        toolchain: toolchain.record.clone(),
+        kernel: kernel(),
+        layers: Vec::new(),
+        layout: layout("", &toolchain.sysroot),
+        started: settings.now,
+        given: Vec::new(),
+        depth: crate::evidence::line::Depth::default(),
+        policy: Some(policy.record()),
+    };
+    let text = "nothing was built".to_owned();
+    let note = Note { code: note::FACTS_ONLY.to_owned(), package: None, unit: None, text, limit: None };
+    let lines: Vec<Line> = told.facts.into_iter().map(Line::Fact).chain([Line::Note(note)]).collect();
+    let file = written(header, &lines).map_err(|error| format!("failed to write evidence: {error}"))?;
+    let log = EvidenceLog::read(BufReader::new(&file), None).map_err(|error| failed_to(&error))?;
+    let verdict = Report::new(&log, policy, None).verdict;
+    let kept = keep(Left { file, log: &log, counters: None, captured: None }, settings, verdict, None, teller)?;
+    Ok(Report::new(&log, policy, kept.as_deref().and_then(Path::to_str)))
+}

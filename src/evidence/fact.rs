@@ -1,0 +1,298 @@
+//! What is known about a package without running it, and the shapes of what such a line carries.
+//!
+//! A fact says what is so, never how bad it is: thresholds belong to the policy, so that a replay under another one
+//! judges anew. Times are seconds since the Unix epoch.
+
+use serde::de::DeserializeOwned;
+use serde::{Deserialize, Serialize};
+use serde_json::Value;
+
+use super::bytes::Bytes;
+use crate::ids::PackageId;
+
+/// Whether a source of facts was asked. `data` is a [`Source`].
+pub const SOURCE: &str = "facts-source";
+/// What the index says about a release and those before it. `data` is a [`History`].
+pub const HISTORY: &str = "index-history";
+/// An advisory that covers the release. `data` is an [`Advisory`].
+pub const ADVISORY: &str = "advisory";
+/// The same, of one that calls the release malicious.
+pub const KNOWN_MALICIOUS: &str = "known-malicious";
+/// The name looks like a well-known one. `data` is a [`LookAlike`].
+pub const LOOK_ALIKE_NAME: &str = "look-alike-name";
+/// The registry knows no package of this name. `data` is an [`UnknownName`].
+pub const UNKNOWN_NAME: &str = "unknown-name";
+/// The release has something that the one before it had not. `data` is a [`Change`].
+pub const RELEASE_CHANGE: &str = "release-change";
+/// What the registry's web interface says. `data` is a [`Reputation`].
+pub const REPUTATION: &str = "reputation";
+/// Something about the archive that packing does not explain. `data` is a [`Change`].
+pub const ODD_ARCHIVE: &str = "odd-archive";
+
+/// What is known about a package without running it.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Fact {
+    /// A stable kebab-case name; where a finding has the same code, the fact causes it.
+    pub code: String,
+    /// The package.
+    pub package: PackageId,
+    /// For people, complete.
+    pub text: String,
+    /// The file in question, if one.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub path: Option<Bytes>,
+    /// The same for programs, in the shape that belongs to the code.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub data: Option<Value>,
+}
+
+impl Fact {
+    /// A fact without a file and without data.
+    pub fn new(code: &str, package: &PackageId, text: impl Into<String>) -> Self {
+        Self { code: code.to_owned(), package: package.clone(), text: text.into(), path: None, data: None }
+    }
+
+    /// Adds what programs read.
+    #[must_use]
+    pub fn with(mut self, data: &impl Serialize) -> Self {
+        self.data = serde_json::to_value(data).ok();
+        self
+    }
+
+    /// The data in a shape; none where a file has another one.
+    pub fn read<T: DeserializeOwned>(&self) -> Option<T> {
+        T::deserialize(self.data.as_ref()?).ok()
+    }
+}
+
+/// Whether a source of facts was asked.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Source {
+    /// `advisories`, `names`, `index`, `archive`, `reputation`, `repository`.
+    pub source: String,
+    /// Whether it answered.
+    pub status: Asked,
+    /// The user asked for it by name, so that a run without it is not complete.
+    #[serde(default, skip_serializing_if = "std::ops::Not::not")]
+    pub required: bool,
+    /// The day on which the index was asked, as its first second. An earlier run that answers again has asked anew.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub day: Option<u64>,
+}
+
+/// Whether a source was asked.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "kebab-case")]
+pub enum Asked {
+    /// It answered for all packages.
+    Checked,
+    /// It answered for some, or not in full.
+    Partial,
+    /// Not at all.
+    NotChecked,
+}
+
+/// What the index says about a release and those before it.
+#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+pub struct History {
+    /// When the release was published; absent where the registry does not say.
+    pub published: Option<u64>,
+    /// Withdrawn.
+    #[serde(default)]
+    pub yanked: bool,
+    /// When the first release of the package was.
+    pub first: Option<u64>,
+    /// How many releases there are.
+    pub releases: u64,
+    /// The next lower version.
+    pub previous: Option<String>,
+    /// When anything of the package was last published before this release.
+    pub last_before: Option<u64>,
+    /// The versions directly below it that were withdrawn, all in a row, the highest first.
+    pub yanked_before: Vec<String>,
+    /// Dependencies that the next lower version had not.
+    pub new_dependencies: Vec<NewDependency>,
+}
+
+/// A dependency that the version before had not.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct NewDependency {
+    /// Its package.
+    pub name: String,
+    /// When its first release was published, as far as that is known here.
+    pub first: Option<u64>,
+}
+
+/// An advisory that covers a release.
+#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Advisory {
+    /// `RUSTSEC-…`, `MAL-…`.
+    pub id: String,
+    /// Its other names.
+    pub aliases: Vec<String>,
+    /// Its title.
+    pub title: String,
+    /// The day of the advisory.
+    pub date: Option<String>,
+    /// `unmaintained`, `unsound`, `notice`; absent for a vulnerability.
+    pub informational: Option<String>,
+    /// `none`, `low`, `medium`, `high`, `critical`, by its CVSS vector; absent without one.
+    pub cvss: Option<String>,
+    /// Requirements of versions in which it is mended.
+    pub patched: Vec<String>,
+    /// The functions that it is about, as far as it names them for this version.
+    pub functions: Vec<String>,
+    /// The only platforms that it is about; empty for all.
+    pub platforms: Vec<String>,
+}
+
+/// A well-known name that another one looks like.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct LookAlike {
+    /// The well-known name.
+    pub like: String,
+    /// How: `delimiter`, `one-letter`, `affix`, `order`.
+    pub rule: String,
+}
+
+/// A name that the registry does not have.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct UnknownName {
+    /// The nearest names that it has.
+    pub nearest: Vec<Nearest>,
+}
+
+/// A name that was perhaps meant.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Nearest {
+    /// The name.
+    pub name: String,
+    /// When its first release was published, where the registry says.
+    pub since: Option<u64>,
+}
+
+/// One difference or oddity.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Change {
+    /// A kebab-case word: `build-script`, `proc-macro`, `dependency`, `binary-file`, `links`, `licence`, …
+    pub what: String,
+    /// Which one.
+    pub which: String,
+    /// The version that it was compared with.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub since: Option<String>,
+}
+
+/// What the registry's web interface says.
+#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Reputation {
+    /// Of all releases, ever.
+    pub downloads: Option<u64>,
+    /// Of late, as the registry counts it.
+    pub recent: Option<u64>,
+    /// Where the source is said to be.
+    pub repository: Option<String>,
+    /// Who may publish releases.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub owners: Option<Vec<String>>,
+    /// Who published the release.
+    pub publisher: Option<String>,
+    /// Whether it was published by the repository's own automation, without a token of a person's.
+    pub trusted: Option<bool>,
+}
+
+/// Seconds of a day.
+pub const DAY: u64 = 24 * 60 * 60;
+
+/// The seconds of a time such as `2026-08-20T10:11:12Z`, or of a day. Zones other than UTC and times before 1970
+/// are not understood.
+pub fn seconds(text: &str) -> Option<u64> {
+    let (day, time) = match text.split_once('T') {
+        Some((day, time)) => (day, Some(time.strip_suffix('Z').or_else(|| time.strip_suffix("+00:00"))?)),
+        None => (text, None),
+    };
+    let (year, month, day) = three(day, '-')?;
+    if !(1970..=9999).contains(&year) || !(1..=12).contains(&month) || !(1..=31).contains(&day) {
+        return None;
+    }
+    // Years begin in March, so that the leap day is the last of one.
+    let year = if month <= 2 { year - 1 } else { year };
+    let day_of_year = (153 * ((month + 9) % 12) + 2) / 5 + day - 1;
+    let days = year * 365 + year / 4 - year / 100 + year / 400 + day_of_year;
+    let days = days.checked_sub(719_468)?;
+    let in_day = match time {
+        Some(time) => {
+            let (hour, minute, second) = three(time.split_once('.').map_or(time, |(whole, _)| whole), ':')?;
+            if hour > 23 || minute > 59 || second > 60 {
+                return None;
+            }
+            hour * 3600 + minute * 60 + second
+        }
+        None => 0,
+    };
+    Some(days * DAY + in_day)
+}
+
+fn three(text: &str, by: char) -> Option<(u64, u64, u64)> {
+    let number = |text: &str| {
+        let is_plain = !text.is_empty() && text.len() <= 4 && text.bytes().all(|byte| byte.is_ascii_digit());
+        is_plain.then(|| text.parse::<u64>().ok()).flatten()
+    };
+    let mut parts = text.split(by);
+    let found = (number(parts.next()?)?, number(parts.next()?)?, number(parts.next()?)?);
+    parts.next().is_none().then_some(found)
+}
+
+/// The day of a time, as `2026-08-20`.
+pub fn date(seconds: u64) -> String {
+    let days = seconds / DAY + 719_468;
+    let era = days / 146_097;
+    let day = days % 146_097;
+    let year = (day - day / 1460 + day / 36_524 - day / 146_096) / 365;
+    let day_of_year = day - (365 * year + year / 4 - year / 100);
+    let month = (5 * day_of_year + 2) / 153;
+    let day = day_of_year - (153 * month + 2) / 5 + 1;
+    let (month, next) = if month < 10 { (month + 3, 0) } else { (month - 9, 1) };
+    format!("{:04}-{month:02}-{day:02}", year + era * 400 + next)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn days_and_seconds_agree_over_leap_years() {
+        for (text, expected) in [
+            ("1970-01-01", 0),
+            ("2000-02-29", 951_782_400),
+            ("2024-03-01", 1_709_251_200),
+            ("2026-08-20T10:11:12Z", 1_787_220_672),
+            ("2026-08-20T10:11:12.5+00:00", 1_787_220_672),
+        ] {
+            assert_eq!(seconds(text), Some(expected), "{text}");
+            assert_eq!(date(expected), text.get(..10).unwrap());
+        }
+        for day in 0..60_000 {
+            assert_eq!(seconds(&date(day * DAY)), Some(day * DAY));
+        }
+    }
+
+    #[test]
+    fn what_is_no_time_is_none() {
+        for text in ["", "2026", "2026-13-01", "2026-08-20T10:11:12", "1969-12-31", "2026-08-20T25:00:00Z", "+2026-1-1"]
+        {
+            assert_eq!(seconds(text), None, "{text}");
+        }
+    }
+
+    #[test]
+    fn a_fact_of_a_file_without_data_is_read_and_written_as_before() {
+        let text = r#"{"code":"yanked","package":"a@1.0.0","text":"x"}"#;
+        let fact: Fact = serde_json::from_str(text).unwrap();
+        assert_eq!(fact.data, None);
+        assert_eq!(serde_json::to_string(&fact).unwrap(), text);
+        let history = History { published: Some(1), ..History::default() };
+        assert_eq!(fact.clone().with(&history).read::<History>(), Some(history));
+        assert_eq!(fact.with(&1).read::<History>(), None);
+    }
+}

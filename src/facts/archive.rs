@@ -1,0 +1,223 @@
+//! What an archive has that the one before it had not, and what packing does not explain.
+
+use std::collections::BTreeSet;
+
+use toml::{Table, Value};
+
+use super::tree::{Kind, Tree};
+use crate::evidence::fact::{Change, Fact, ODD_ARCHIVE, RELEASE_CHANGE};
+use crate::ids::PackageId;
+
+/// The most files of one sort that are named; one more says how many there are.
+const MOST: usize = 20;
+
+/// What is new since the release before.
+pub(super) fn changes(package: &PackageId, new: &Tree, old: &Tree, since: &str) -> Vec<Fact> {
+    let mut facts = Vec::new();
+    let mut tell = |what: &str, which: &str, text: String| {
+        let change = Change { what: what.to_owned(), which: which.to_owned(), since: Some(since.to_owned()) };
+        facts.push(Fact::new(RELEASE_CHANGE, package, format!("{text}; {since} had none")).with(&change));
+    };
+    if let (Some(script), None) = (build_script(new), build_script(old)) {
+        tell("build-script", &script, format!("it has a build script, {script}"));
+    }
+    if is_proc_macro(new) && !is_proc_macro(old) {
+        tell("proc-macro", "lib", "its library is a proc macro".to_owned());
+    }
+    let known = dependencies(&old.manifest);
+    for name in dependencies(&new.manifest).difference(&known) {
+        tell("dependency", name, format!("it depends on {name}"));
+    }
+    for (kind, what, word) in [(Kind::Program, "program-file", "program"), (Kind::Binary, "binary-file", "binary file")]
+    {
+        let added: Vec<&String> = files(new, kind).filter(|path| old.files.get(*path) != Some(&kind)).collect();
+        for path in added.iter().take(MOST) {
+            tell(what, path, format!("it ships the {word} {path}"));
+        }
+        if added.len() > MOST {
+            let more = format!("{} more", added.len() - MOST);
+            tell(what, &more, format!("it ships {more} {word}s"));
+        }
+    }
+    if let (Some(links), None) = (text(new, "links"), text(old, "links")) {
+        tell("links", links, format!("it links the native library {links}"));
+    }
+    facts.extend(differences(package, new, old, since));
+    facts
+}
+
+/// What is no longer as it was.
+fn differences(package: &PackageId, new: &Tree, old: &Tree, since: &str) -> Vec<Fact> {
+    let mut facts = Vec::new();
+    let mut tell = |what: &str, which: &str, text: String| {
+        let change = Change { what: what.to_owned(), which: which.to_owned(), since: Some(since.to_owned()) };
+        facts.push(Fact::new(RELEASE_CHANGE, package, text).with(&change));
+    };
+    for (key, what) in [("license", "licence"), ("repository", "repository"), ("links", "links")] {
+        match (text(old, key), text(new, key)) {
+            (Some(before), None) => tell(what, before, format!("its {what} is gone; in {since} it was {before}")),
+            (Some(before), Some(now)) if before != now => {
+                tell(what, now, format!("its {what} is {now}; in {since} it was {before}"));
+            }
+            _ => {}
+        }
+    }
+    if old.vcs.is_some() && new.vcs.is_none() {
+        tell("vcs-info", ".cargo_vcs_info.json", format!("it does not say which commit it is of; {since} did"));
+    }
+    if old.files.contains_key("Cargo.toml.orig") && !new.files.contains_key("Cargo.toml.orig") {
+        tell("packing", "Cargo.toml.orig", format!("it was not packed as cargo packs; {since} was"));
+    }
+    facts
+}
+
+/// What cargo would not have packed, or packed with a word of warning.
+pub(super) fn oddities(package: &PackageId, tree: &Tree) -> Vec<Fact> {
+    let mut facts = Vec::new();
+    let mut tell = |what: &str, which: &str, text: String| {
+        let change = Change { what: what.to_owned(), which: which.to_owned(), since: None };
+        facts.push(Fact::new(ODD_ARCHIVE, package, text).with(&change));
+    };
+    let git = tree.vcs.as_ref().and_then(|vcs| vcs.get("git"));
+    if git.and_then(|git| git.get("dirty")).and_then(serde_json::Value::as_bool) == Some(true) {
+        tell("vcs-dirty", ".cargo_vcs_info.json", "it was packed with changes that no commit has".to_owned());
+    }
+    let commit = git.and_then(|git| git.get("sha1")).and_then(serde_json::Value::as_str);
+    let is_commit = |text: &str| [40, 64].contains(&text.len()) && text.bytes().all(|byte| byte.is_ascii_hexdigit());
+    let says_file = tree.files.contains_key(".cargo_vcs_info.json");
+    if says_file && !commit.is_some_and(is_commit) {
+        tell("vcs-odd", ".cargo_vcs_info.json", "what it says about its commit is not what cargo writes".to_owned());
+    }
+    // Cargo leaves out packages in packages, and what git keeps for itself.
+    let nested: BTreeSet<&str> = tree.files.keys().filter_map(|path| path.strip_suffix("/Cargo.toml")).collect();
+    for folder in nested.iter().take(MOST) {
+        tell("nested-package", folder, format!("it ships the package {folder}/, which cargo leaves out"));
+    }
+    if let Some(path) = tree.files.keys().find(|path| path.split('/').any(|part| part == ".git")) {
+        tell("git-folder", path, format!("it ships {path}, which cargo leaves out"));
+    }
+    facts
+}
+
+fn files(tree: &Tree, kind: Kind) -> impl Iterator<Item = &String> {
+    tree.files.iter().filter(move |(_, is)| **is == kind).map(|(path, _)| path)
+}
+
+fn package_table(tree: &Tree) -> Option<&Table> {
+    tree.manifest.get("package").or_else(|| tree.manifest.get("project")).and_then(Value::as_table)
+}
+
+fn text<'a>(tree: &'a Tree, key: &str) -> Option<&'a str> {
+    package_table(tree)?.get(key)?.as_str()
+}
+
+fn build_script(tree: &Tree) -> Option<String> {
+    match package_table(tree).and_then(|package| package.get("build")) {
+        Some(Value::Boolean(false)) => None,
+        Some(Value::String(path)) => Some(path.clone()),
+        _ => tree.files.contains_key("build.rs").then(|| "build.rs".to_owned()),
+    }
+}
+
+fn is_proc_macro(tree: &Tree) -> bool {
+    let lib = tree.manifest.get("lib").and_then(Value::as_table);
+    let says = |key: &str| lib.and_then(|lib| lib.get(key)).and_then(Value::as_bool) == Some(true);
+    says("proc-macro") || says("proc_macro")
+}
+
+/// The packages of normal and build dependencies, on all platforms.
+fn dependencies(manifest: &Table) -> BTreeSet<String> {
+    let targets = manifest.get("target").and_then(Value::as_table).into_iter().flatten();
+    let tables = std::iter::once(manifest).chain(targets.filter_map(|(_, target)| target.as_table()));
+    let sections = ["dependencies", "build-dependencies", "build_dependencies"];
+    tables
+        .flat_map(|table| sections.iter().filter_map(|section| table.get(*section)?.as_table()))
+        .flatten()
+        .map(|(name, value)| value.get("package").and_then(Value::as_str).unwrap_or(name).to_owned())
+        .collect()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn tree(manifest: &str, files: &[(&str, Kind)]) -> Tree {
+        let files = files.iter().map(|(path, kind)| ((*path).to_owned(), *kind)).collect();
+        Tree { manifest: format!("[package]\nname = \"a\"\n{manifest}").parse().unwrap(), files, vcs: None }
+    }
+
+    fn words(facts: &[Fact]) -> Vec<String> {
+        facts.iter().map(|fact| fact.read::<Change>().map(|c| format!("{} {}", c.what, c.which)).unwrap()).collect()
+    }
+
+    fn between(new: &Tree, old: &Tree) -> Vec<String> {
+        words(&changes(&PackageId::new("a", "1.0.1"), new, old, "1.0.0"))
+    }
+
+    #[test]
+    fn each_new_way_to_run_code_at_build_time_is_told() {
+        let old = tree("", &[("src/lib.rs", Kind::Plain)]);
+        let new = tree(
+            "links = \"z\"\n[lib]\nproc-macro = true\n[dependencies]\nx = '1'\n[target.'cfg(unix)'.build-dependencies]\ny = { package = 'z', version = '1' }",
+            &[("build.rs", Kind::Plain), ("bin/tool", Kind::Program), ("blob", Kind::Binary)],
+        );
+        let expected = [
+            "build-script build.rs",
+            "proc-macro lib",
+            "dependency x",
+            "dependency z",
+            "program-file bin/tool",
+            "binary-file blob",
+            "links z",
+        ];
+        assert_eq!(between(&new, &old), expected);
+        assert_eq!(between(&new, &new), Vec::<String>::new());
+        assert_eq!(between(&old, &new), ["links z"]);
+    }
+
+    #[test]
+    fn a_switched_off_build_script_is_none() {
+        let old = tree("build = false", &[("build.rs", Kind::Plain)]);
+        assert_eq!(between(&old, &tree("", &[])), Vec::<String>::new());
+        assert_eq!(between(&tree("build = 'b.rs'", &[]), &old), ["build-script b.rs"]);
+    }
+
+    #[test]
+    fn a_licence_that_changes_and_a_repository_that_vanishes_are_told() {
+        let old = tree("license = 'MIT'\nrepository = 'https://x.invalid'", &[]);
+        assert_eq!(
+            between(&tree("license = 'GPL-3.0'", &[]), &old),
+            ["licence GPL-3.0", "repository https://x.invalid"]
+        );
+    }
+
+    #[test]
+    fn an_archive_that_lost_its_commit_or_its_packing_is_told() {
+        let old = Tree {
+            vcs: Some(serde_json::json!({"git": {"sha1": "0".repeat(40)}})),
+            ..tree("", &[("Cargo.toml.orig", Kind::Plain)])
+        };
+        assert_eq!(between(&tree("", &[]), &old), ["vcs-info .cargo_vcs_info.json", "packing Cargo.toml.orig"]);
+    }
+
+    #[test]
+    fn what_cargo_leaves_out_and_what_no_commit_has_is_odd() {
+        let odd = |tree: &Tree| words(&oddities(&PackageId::new("a", "1.0.1"), tree));
+        let info = [(".cargo_vcs_info.json", Kind::Plain)];
+        let fine = Tree { vcs: Some(serde_json::json!({"git": {"sha1": "a".repeat(40)}})), ..tree("", &info) };
+        assert_eq!(odd(&fine), Vec::<String>::new());
+        let dirty = Tree { vcs: Some(serde_json::json!({"git": {"sha1": "x", "dirty": true}})), ..tree("", &info) };
+        assert_eq!(odd(&dirty), ["vcs-dirty .cargo_vcs_info.json", "vcs-odd .cargo_vcs_info.json"]);
+        let nested =
+            tree("", &[("Cargo.toml", Kind::Plain), ("x/Cargo.toml", Kind::Plain), (".git/config", Kind::Plain)]);
+        assert_eq!(odd(&nested), ["nested-package x", "git-folder .git/config"]);
+    }
+
+    #[test]
+    fn many_new_files_are_named_up_to_a_bound() {
+        let names: Vec<String> = (0..30).map(|number| format!("{number:02}")).collect();
+        let files: Vec<(&str, Kind)> = names.iter().map(|name| (name.as_str(), Kind::Program)).collect();
+        let told = between(&tree("", &files), &tree("", &[]));
+        assert_eq!((told.len(), told.last().map(String::as_str)), (21, Some("program-file 10 more")));
+    }
+}

@@ -1,0 +1,72 @@
+//! What is known of packages: where it comes from, and settings for telling it alone.
+
+use std::path::{Path, PathBuf};
+
+use super::{Reporting, Settings, SettingsError, identity, limits, now, places, state_dir};
+use crate::acquire::{AcquireSettings, Request};
+use crate::cli::{FactsArgs, KnownArgs};
+use crate::evidence::line::Depth;
+use crate::facts::{Download, FactsSettings};
+use crate::sandbox::table::Trace;
+
+/// Where facts come from. `cargo audit` keeps its checkout in cargo's home.
+pub(super) fn settings(args: &KnownArgs, acquire: &AcquireSettings, now: u64) -> FactsSettings {
+    FactsSettings {
+        databases: args.advisory_db.clone(),
+        download: Some(Download { acquire: acquire.clone(), url: args.advisory_url.clone() }),
+        usual: Some(acquire.cargo_home.join("advisory-db")),
+        max_age: args.max_db_age,
+        now,
+    }
+}
+
+/// Databases that the user named, and nothing else.
+pub fn of_databases(databases: &[PathBuf]) -> FactsSettings {
+    FactsSettings { databases: databases.to_vec(), now: now(), ..FactsSettings::default() }
+}
+
+impl Settings {
+    /// Settings for facts alone: nothing is built, so most of them say nothing.
+    ///
+    /// # Errors
+    /// When a value makes no sense, before anything was done.
+    pub fn of_facts(args: &FactsArgs) -> Result<Self, SettingsError> {
+        // A lock file is no request; its folder stands for it.
+        let target = Path::new(&args.target);
+        let request = if target.extension().is_some_and(|extension| extension == "lock") {
+            Request::Directory(target.to_owned())
+        } else {
+            args.target.parse().map_err(|error: crate::acquire::AcquireError| SettingsError {
+                message: error.to_string(),
+                hint: error.hint(),
+            })?
+        };
+        let places = places()?;
+        let mut acquire = AcquireSettings::new(etcetera::BaseStrategy::cache_dir(&places).join("sandbox-check"));
+        acquire.offline = args.offline;
+        acquire.only_subject = true;
+        let (limits, _) = limits::limits(1, &[])?;
+        let now = now();
+        Ok(Self {
+            request,
+            facts: settings(&args.known, &acquire, now),
+            acquire,
+            identity: identity(),
+            toolchain: None,
+            env: Vec::new(),
+            has_secrets: false,
+            read: Vec::new(),
+            jobs: 1,
+            limits,
+            wanted_depth: None,
+            depth: Depth::default(),
+            given: Vec::new(),
+            trace: Trace { probes: false },
+            reporting: Reporting::new(&args.reports)?,
+            evidence: args.evidence.clone(),
+            known: state_dir(&places),
+            fresh: false,
+            now,
+        })
+    }
+}

@@ -1,0 +1,147 @@
+//! What changes from day to day: databases that are downloaded, and what an earlier run does not know.
+
+use super::*;
+
+/// An archive as the hosts of repositories make them.
+fn packed(database: &Path) -> Vec<u8> {
+    let mut tar = tar::Builder::new(flate2::write::GzEncoder::new(Vec::new(), flate2::Compression::fast()));
+    tar.append_dir_all("advisory-db-main", database).unwrap();
+    tar.into_inner().unwrap().finish().unwrap()
+}
+
+#[test]
+fn a_database_is_downloaded_kept_for_a_day_and_told_with_its_age() {
+    let (home, registry) = (Home::new(), Registry::start());
+    registry.publish(&release("evilcheck", "0.1.0", 900));
+    registry.put("/db.tar.gz", packed(Path::new(DATABASE)));
+    let url = format!("{}/db.tar.gz", registry.url());
+    let run = |more: &[&str]| {
+        let args = [&["facts", "evilcheck", "--format=json"], more].concat();
+        let output = command(&home, &registry, &args).output().unwrap();
+        (code(&output), source(&json(&output), "advisories").clone(), findings(&json(&output)))
+    };
+    let evil = vec!["known-malicious critical".to_owned()];
+    let (code, advisories, found) = run(&["--advisory-url", &url]);
+    assert_eq!((code, &found), (10, &evil), "{advisories}");
+    let today = date(sandbox_check::evidence::fact::seconds(&ago(0)).unwrap());
+    let detail = advisories["detail"].as_str().unwrap();
+    assert!(detail.starts_with("3 advisories, the newest of 2026-01-03 ("), "{detail}");
+    assert!(detail.ends_with(&format!(", downloaded on {today}")), "{detail}");
+    // Once a day.
+    assert_eq!(run(&["--advisory-url", &url]).2, evil);
+    assert_eq!(registry.count("/db.tar.gz"), 1);
+    // An old one is used when no newer one can be had, and it is said.
+    let kept = server::files_below(&home.path().join(".cache/sandbox-check/advisories"));
+    let [kept] = kept.as_slice() else { panic!("{kept:?}") };
+    let kept = home.path().join(".cache/sandbox-check/advisories").join(kept);
+    let old = std::time::SystemTime::now() - std::time::Duration::from_secs(3 * DAY);
+    fs::File::options().write(true).open(&kept).unwrap().set_modified(old).unwrap();
+    registry.behave("/db.tar.gz", server::Manners::Status(503, 99));
+    let (code, advisories, found) = run(&["--advisory-url", &url]);
+    assert_eq!((code, found), (10, evil), "{advisories}");
+    assert!(advisories["detail"].as_str().unwrap().contains("; a newer one cannot be had: "), "{advisories}");
+    // Nor is anybody asked again at once.
+    let asked = registry.count("/db.tar.gz");
+    run(&["--advisory-url", &url]);
+    assert_eq!(registry.count("/db.tar.gz"), asked);
+}
+
+#[test]
+fn where_the_registry_is_replaced_no_other_address_is_asked_unless_it_is_named() {
+    let (home, registry) = (Home::new(), Registry::start());
+    registry.publish(&release("evilcheck", "0.1.0", 900));
+    let run = |more: &[&str]| {
+        let args = [&["facts", "evilcheck", "--format=json"], more].concat();
+        let output = command(&home, &registry, &args).output().unwrap();
+        (code(&output), source(&json(&output), "advisories").clone())
+    };
+    let (code, advisories) = run(&[]);
+    assert_eq!((code, &advisories["status"]), (5, &"not-checked".into()), "{advisories}");
+    assert!(advisories["detail"].as_str().unwrap().contains("cargo's configuration replaces the registry"));
+    // What answers with something else is no database, and nothing of it is kept.
+    registry.put("/other", b"<html>".to_vec());
+    let (code, advisories) = run(&["--advisory-url", &format!("{}/other", registry.url())]);
+    assert_eq!((code, &advisories["status"]), (5, &"not-checked".into()), "{advisories}");
+    assert!(advisories["detail"].as_str().unwrap().contains("no .tar.gz archive"), "{advisories}");
+    let (code, advisories) = run(&["--offline", "--advisory-url", &format!("{}/other", registry.url())]);
+    assert_eq!((code, &advisories["status"]), (5, &"not-checked".into()), "{advisories}");
+    assert!(advisories["detail"].as_str().unwrap().contains("offline"), "{advisories}");
+}
+
+/// A checkout of advisories that the test can change.
+fn database(home: &Home) -> PathBuf {
+    let folder = home.path().join("advisories/crates/oldname");
+    fs::create_dir_all(&folder).unwrap();
+    let other = Path::new(DATABASE).join("crates/oldcheck/RUSTSEC-2999-0003.md");
+    fs::create_dir_all(folder.with_file_name("oldcheck")).unwrap();
+    fs::copy(other, folder.with_file_name("oldcheck").join("RUSTSEC-2999-0003.md")).unwrap();
+    home.path().join("advisories")
+}
+
+#[test]
+fn an_earlier_run_that_answers_brings_the_advisories_of_the_day_and_never_its_own() {
+    let (home, registry) = (Home::new(), Registry::start());
+    registry.publish(&release("oldname", "1.0.0", 900).file("build.rs", "fn main() {}"));
+    let database = database(&home);
+    let run = |more: &[&str]| {
+        let args = [&["oldname", "--format=json", "--advisory-db", database.to_str().unwrap()], more].concat();
+        let output = command(&home, &registry, &args).output().unwrap();
+        (code(&output), json(&output), stdout(&output))
+    };
+    let (first, report, _) = run(&[]);
+    assert_eq!((first, findings(&report)), (0, Vec::new()), "{report}");
+    let first_evidence = report["evidence"]["path"].as_str().unwrap().to_owned();
+    let evil = fs::read_to_string(Path::new(DATABASE).join("crates/evilcheck/RUSTSEC-2999-0002.md")).unwrap();
+    let told = database.join("crates/oldname/RUSTSEC-2999-0002.md");
+    fs::write(&told, evil.replace("evilcheck", "oldname")).unwrap();
+    let (second, report, text) = run(&[]);
+    assert_eq!((second, findings(&report)), (10, vec!["known-malicious critical".into()]), "{report}");
+    assert!(report["reused"].is_object(), "nothing was built again");
+    assert!(text.contains("4 advisories") || text.contains("2 advisories"), "{text}");
+    // The evidence that it names says the same to whoever replays it.
+    let replayed = home.run(["replay", report["evidence"]["path"].as_str().unwrap(), "--format=json"]);
+    assert_eq!((code(&replayed), findings(&json(&replayed))), (10, findings(&report)));
+    // So does that of the first run with a database of today, and only with one.
+    let replay = |more: &[&str]| {
+        let output = home.run([&["replay", first_evidence.as_str(), "--format=json"], more].concat());
+        (code(&output), findings(&json(&output)))
+    };
+    assert_eq!(replay(&[]), (0, Vec::new()));
+    assert_eq!(replay(&["--advisory-db", database.to_str().unwrap()]), (10, findings(&report)));
+    assert_eq!(code(&home.run(["replay", first_evidence.as_str(), "--advisory-db", "absent"])), 2);
+    // With nothing new, the same evidence answers.
+    let (_, again, _) = run(&[]);
+    assert_eq!(again["evidence"]["path"], report["evidence"]["path"]);
+    // An advisory that was withdrawn is no longer told.
+    fs::remove_file(&told).unwrap();
+    let (third, report, _) = run(&[]);
+    assert_eq!((third, findings(&report), report["reused"].is_object()), (0, Vec::new(), true), "{report}");
+}
+
+#[test]
+fn an_earlier_run_that_answers_brings_the_index_of_the_day() {
+    let (home, registry) = (Home::new(), Registry::start());
+    let (old, new) = (release("oldname", "1.0.3", 1), release("oldname", "1.0.4", 0));
+    for version in ["1.0.0", "1.0.1", "1.0.2"] {
+        registry.publish(&release("oldname", version, 900));
+    }
+    registry.publish(&old.clone().file("build.rs", "fn main() {}"));
+    let run = || {
+        let args = ["oldname@=1.0.3", "--format=json", "--advisory-db", DATABASE];
+        let output = command(&home, &registry, &args).output().unwrap();
+        (json(&output), stderr(&output))
+    };
+    let (report, _) = run();
+    assert!(!findings(&report).contains(&"yanked-lure medium".to_owned()), "{report}");
+    // Somebody withdraws all that was before, and publishes once more.
+    let mut index = String::new();
+    for version in ["1.0.0", "1.0.1", "1.0.2"] {
+        index.push_str(&release("oldname", version, 900).yanked().line());
+    }
+    index.push_str(&old.file("build.rs", "fn main() {}").line());
+    index.push_str(&new.line());
+    registry.put(&server::index_path("oldname"), index.into_bytes());
+    let (report, said) = run();
+    assert!(report["reused"].is_object(), "{report}{said}");
+    assert!(findings(&report).contains(&"yanked-lure medium".to_owned()), "{report}");
+}
