@@ -25,7 +25,7 @@ impl RunProgress {
         if let Ok(style) = ProgressStyle::with_template("{spinner} {prefix} {elapsed} {wide_msg}") {
             bar.set_style(style);
         }
-        bar.set_prefix(format!("{}@{}", acquired.target.name, acquired.target.version));
+        bar.set_prefix(acquired.target.label());
         if shown {
             bar.enable_steady_tick(Duration::from_millis(120));
         }

@@ -13,7 +13,7 @@ use etcetera::BaseStrategy as _;
 use crate::acquire::{AcquireSettings, Request};
 use config::{Gifts, Given};
 
-use crate::cli::{CheckArgs, DepthArg, FailOn, Format, ReportArgs, TraceClass};
+use crate::cli::{CheckArgs, DepthArg, FailOn, FeatureArgs, Format, ReportArgs, RunArgs, TraceClass};
 use crate::evidence::line::Depth;
 use crate::policy::{Policy, Severity};
 use crate::sandbox::limits::Limits;
@@ -34,6 +34,8 @@ pub struct Settings {
     pub identity: Identity,
     /// The toolchain, as rustup names it.
     pub toolchain: Option<String>,
+    /// The toolchain's name, where a workspace asked for it and not the user.
+    pub channel: Option<String>,
     /// Variables that are given.
     pub env: Vec<(String, String)>,
     /// True if one of them may be a secret.
@@ -123,13 +125,21 @@ impl Settings {
             message: error.to_string(),
             hint: error.hint(),
         })?;
+        Self::of(request, &args.features, &args.run)
+    }
+
+    /// The same for what is already known to be meant.
+    ///
+    /// # Errors
+    /// When a value makes no sense, before anything was done.
+    pub fn of(request: Request, wanted: &FeatureArgs, args: &RunArgs) -> Result<Self, SettingsError> {
         let places = etcetera::choose_base_strategy()
             .map_err(|_| SettingsError::new("there is no home directory for the cache", "set HOME"))?;
         let mut acquire = AcquireSettings::new(places.cache_dir().join("sandbox-check"));
         acquire.offline = args.offline;
-        acquire.features = features(&args.features.features);
-        acquire.all_features = args.features.all_features;
-        acquire.no_default_features = args.features.no_default_features;
+        acquire.features = features(&wanted.features);
+        acquire.all_features = wanted.all_features;
+        acquire.no_default_features = wanted.no_default_features;
         let state = places.state_dir().unwrap_or_else(|| places.data_dir()).join("sandbox-check/evidence");
         let gifts = Gifts::new(&args.build, &places.config_dir())?;
         let (limits, given_limits) = limits::limits(args.build.timeout, &gifts.limit)?;
@@ -142,6 +152,7 @@ impl Settings {
             acquire,
             identity: identity(),
             toolchain: gifts.toolchain.clone(),
+            channel: None,
             env: environment(&gifts)?,
             has_secrets: !gifts.env_secret.is_empty(),
             read: gifts.read.iter().map(readable).collect::<Result<_, _>>()?,

@@ -5,6 +5,7 @@ mod doctor;
 mod inputs;
 mod keep;
 mod known;
+mod lock;
 mod refused;
 mod replay;
 mod tell;
@@ -45,6 +46,7 @@ pub fn main() -> std::process::ExitCode {
     match Cli::try_parse_from(&args) {
         Ok(Cli { command: Some(Command::Explain { code }), .. }) => explain(code.as_deref()),
         Ok(Cli { command: Some(Command::Doctor(args)), .. }) => doctor::run(&args),
+        Ok(Cli { command: Some(Command::Lock(args)), .. }) => lock::run(&args),
         Ok(Cli { command: Some(Command::Replay(args)), .. }) => replay::run(&args),
         Ok(Cli { command: None, check }) => check::run(&check),
         Err(error) => usage(&error, wants_json),

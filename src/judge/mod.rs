@@ -14,6 +14,7 @@ mod diagnosis;
 mod expected;
 mod finding;
 mod library;
+mod locked;
 mod missing;
 mod paths;
 mod shell;
@@ -30,6 +31,7 @@ pub use agreement::{Agreement, Seen};
 pub use completeness::{Completeness, Reason, Status};
 pub use coverage::{BuildScripts, Coverage, MacroCoverage, MacroLibraries};
 pub use finding::Finding;
+pub use locked::Unexercised;
 pub use missing::{Missing, MissingKind, looked_for};
 pub use verdict::Verdict;
 
@@ -53,6 +55,8 @@ pub struct Judgement {
     pub coverage: Coverage,
     /// Every package, the subject first, then by name.
     pub packages: Vec<JudgedPackage>,
+    /// Of a lock file: the packages that were not exercised, and why.
+    pub unexercised: Vec<Unexercised>,
 }
 
 impl Judgement {
@@ -110,13 +114,17 @@ pub fn judge(log: &EvidenceLog, policy: &Policy) -> Judgement {
     chains::raise(&cx, &mut drafts);
     let findings = finding::group(&cx, drafts);
     let completeness = completeness::of(&cx);
-    let packages = packages(&cx, findings, &completeness);
+    let mut packages = packages(&cx, findings, &completeness);
+    if let Some(record) = &log.header.lock {
+        packages.retain(|package| record.tells(&package.id));
+    }
     let worst = packages.iter().flat_map(|p| &p.findings).map(|f| f.severity).max();
     Judgement {
         verdict: Verdict::of(worst, completeness.is_complete()),
         coverage: coverage::of(&cx),
         completeness,
         packages,
+        unexercised: locked::unexercised(&cx),
     }
 }
 

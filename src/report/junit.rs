@@ -8,15 +8,38 @@ use crate::policy::Severity;
 
 /// Writes a test suite. A package fails by its findings of `fail_on` or worse; an incomplete run is an error of its own case.
 pub fn junit(report: &Report, fail_on: Severity, writer: &mut impl Write) -> io::Result<()> {
-    let cases: Vec<_> = report.packages.iter().map(|package| (package, failures(package, fail_on))).collect();
-    let failed = cases.iter().filter(|(_, failures)| !failures.is_empty()).count();
-    let errors = usize::from(!report.is_complete()) + usize::from(report.error.is_some());
-    let counts = format!("tests=\"{}\" failures=\"{failed}\" errors=\"{errors}\"", cases.len() + 2);
-    let suite = xml(&format!("sandbox-check {} {}", report.target.name, report.target.version));
     writeln!(writer, "<?xml version=\"1.0\" encoding=\"UTF-8\"?>")?;
-    writeln!(writer, "<testsuites {counts}>\n  <testsuite name=\"{suite}\" {counts}>")?;
+    let suites = || std::iter::once(report).chain(&report.further);
+    let all = suites().fold((0, 0, 0), |(tests, failures, errors), report| {
+        let (of_tests, of_failures, of_errors) = counted(report, fail_on);
+        (tests + of_tests, failures + of_failures, errors + of_errors)
+    });
+    writeln!(writer, "<testsuites {}>", counts(all))?;
+    for report in suites() {
+        suite(report, fail_on, writer)?;
+    }
+    writeln!(writer, "</testsuites>")
+}
+
+/// Cases, failures, errors.
+fn counted(report: &Report, fail_on: Severity) -> (usize, usize, usize) {
+    let failed = report.packages.iter().filter(|package| !failures(package, fail_on).is_empty()).count();
+    let errors = usize::from(!report.is_complete()) + usize::from(report.error.is_some());
+    (report.packages.len() + 2, failed, errors)
+}
+
+fn counts((tests, failures, errors): (usize, usize, usize)) -> String {
+    format!("tests=\"{tests}\" failures=\"{failures}\" errors=\"{errors}\"")
+}
+
+fn suite(report: &Report, fail_on: Severity, writer: &mut impl Write) -> io::Result<()> {
+    let cases: Vec<_> = report.packages.iter().map(|package| (package, failures(package, fail_on))).collect();
+    let suite = xml(&format!("sandbox-check {}", report.target.label()));
+    writeln!(writer, "  <testsuite name=\"{suite}\" {}>", counts(counted(report, fail_on)))?;
     for (package, failures) in cases {
-        let problem = failures.first().map(|(kind, _)| ("failure", kind.as_str(), lines(&failures)));
+        let way = package.path.as_ref().filter(|path| path.len() > 1);
+        let way = way.map(|path| format!("\nneeded by {}", path.join(" > "))).unwrap_or_default();
+        let problem = failures.first().map(|(kind, _)| ("failure", kind.as_str(), lines(&failures) + &way));
         case(&package.id, problem, writer)?;
     }
     let reasons: Vec<_> = report
@@ -31,7 +54,7 @@ pub fn junit(report: &Report, fail_on: Severity, writer: &mut impl Write) -> io:
     case("completeness", (!report.is_complete()).then(|| ("error", "incomplete", lines(&reasons))), writer)?;
     let error = report.error.as_ref().map(|error| ("error", error.code.as_str(), error.message.clone()));
     case("run", error, writer)?;
-    writeln!(writer, "  </testsuite>\n</testsuites>")
+    writeln!(writer, "  </testsuite>")
 }
 
 fn failures(package: &ReportPackage, fail_on: Severity) -> Vec<(String, String)> {

@@ -4,6 +4,7 @@
 
 mod archives;
 mod given;
+mod lock;
 mod registry;
 mod replay;
 mod runs;

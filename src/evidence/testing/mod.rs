@@ -102,6 +102,7 @@ impl LogBuilder {
             given: Vec::new(),
             depth: Depth::Check,
             policy: None,
+            lock: None,
         };
         Self { header, lines: Vec::new(), seq: 0, unit: 0 }
     }
