@@ -17,8 +17,9 @@ use crate::evidence::known::{Bounds, sweep};
 use crate::evidence::line::Depth;
 use crate::exit::ExitCode;
 use crate::ids::Sha256Digest;
-use crate::judge::Verdict;
+use crate::judge::{Verdict, judge};
 use crate::plan::build::{RunSettings, plan};
+use crate::policy::{Policy, Severity};
 use crate::progress::RunProgress;
 use crate::report::{Report, ReportError};
 use crate::sandbox::channel::Event;
@@ -243,7 +244,8 @@ fn give(path: &Path, identity: Identity) -> io::Result<()> {
 
 /// Runs a plan to the end of its log.
 pub(super) fn carry_out(ready: &Ready, signals: &Signals, quiet: bool) -> Result<(), RunError> {
-    let progress = RunProgress::new(&ready.acquired, quiet);
+    let evidence = ready.spec.evidence.clone();
+    let progress = RunProgress::new(&ready.acquired, quiet, move || findings_so_far(&evidence));
     let begun = Instant::now();
     let _listening = run::plant_self_test(&ready.spec)?;
     let (running, stopper) = run::spawn(&ready.spec, &ready.run_dir)?;
@@ -261,6 +263,17 @@ pub(super) fn carry_out(ready: &Ready, signals: &Signals, quiet: bool) -> Result
     signals.disarm();
     tracing::info!("the build has ended");
     ended
+}
+
+/// Findings at low or above in the log as far as it is written, by the shipped policy; none where reading it again and
+/// again would cost too much.
+fn findings_so_far(evidence: &Path) -> Option<u64> {
+    const LARGEST: u64 = 8 * 1024 * 1024;
+    fs::metadata(evidence).ok().filter(|meta| meta.len() < LARGEST)?;
+    let opened = open(evidence).ok()?;
+    let judged = judge(&opened.log, &Policy::shipped());
+    let findings = judged.packages.iter().flat_map(|package| &package.findings);
+    u64::try_from(findings.filter(|finding| finding.severity >= Severity::Low).count()).ok()
 }
 
 /// Judges the log and keeps the evidence.
