@@ -268,7 +268,7 @@ pub(super) fn carry_out(ready: &Ready, signals: &Signals, quiet: bool) -> Result
 /// Findings at low or above in the log as far as it is written, by the shipped policy; none where reading it again and
 /// again would cost too much.
 fn findings_so_far(evidence: &Path) -> Option<u64> {
-    const LARGEST: u64 = 8 * 1024 * 1024;
+    const LARGEST: u64 = 2 * 1024 * 1024;
     fs::metadata(evidence).ok().filter(|meta| meta.len() < LARGEST)?;
     let opened = open(evidence).ok()?;
     let judged = judge(&opened.log, &Policy::shipped());

@@ -148,3 +148,87 @@ pub(super) fn limit(record: &LockRecord, reasons: &mut Vec<Reason>) {
         record.packages.iter().filter(|locked| !record.tells(&locked.id)).map(|locked| locked.id.to_string()).collect();
     reasons.retain(|reason| reason.package.as_ref().is_none_or(|package| !hidden.contains(package)));
 }
+
+#[cfg(test)]
+mod tests {
+    use crate::evidence::EvidenceLog;
+    use crate::evidence::line::{Change, LeftOut, LeftOutWhy, LockRecord, note};
+    use crate::evidence::testing::{LogBuilder, lock};
+    use crate::judge::{Judgement, judge};
+    use crate::policy::Policy;
+
+    fn judged(log: &EvidenceLog) -> Judgement {
+        judge(log, &Policy::shipped())
+    }
+
+    fn brief(judgement: &Judgement) -> Vec<(String, &'static str, bool)> {
+        let all = judgement.unexercised.iter();
+        all.map(|found| (found.package.to_string(), found.why, found.is_gap)).collect()
+    }
+
+    /// `subject` has a script and may fail; `needs-it` needs it, `alone` does not, neither of them ran.
+    fn log(fails: bool, exit: Option<&str>, change: impl FnOnce(&mut LockRecord)) -> EvidenceLog {
+        let mut record = lock(&[("subject@1.0.0", &[]), ("needs-it@2.0.0", &[0]), ("alone@2.0.0", &[])]);
+        change(&mut record);
+        let builder = LogBuilder::new().dependency("needs-it", true).dependency("alone", true);
+        let builder = builder.header(|header| {
+            header.lock = Some(Box::new(record));
+            header.packages[0].subject = false;
+        });
+        let builder = builder.build_script("u", |u| if fails { u.failed("no") } else { u });
+        match exit {
+            Some(text) => builder.note(note::CARGO_EXIT, text).log(),
+            None => builder.log(),
+        }
+    }
+
+    #[test]
+    fn what_needs_a_failed_package_is_missing_and_the_rest_was_not_asked_for() {
+        let judgement = judged(&log(true, Some("exit status: 101"), |_| {}));
+        let expected = [("needs-it@2.0.0", "dependency-failed", true), ("alone@2.0.0", "not-needed", false)];
+        assert_eq!(brief(&judgement), expected.map(|(id, why, gap)| (id.to_owned(), why, gap)));
+        let of: Vec<_> =
+            judgement.completeness.reasons.iter().map(|reason| (reason.code, reason.package.as_deref())).collect();
+        assert_eq!(of, [("build-failed", Some("subject@1.0.0")), ("unit-not-run", Some("needs-it@2.0.0"))]);
+        // A package that is not asked for counts nowhere.
+        assert_eq!(judgement.coverage.build_scripts.found, 2);
+        assert!(judged(&log(false, Some("exit status: 0"), |_| {})).completeness.is_complete());
+    }
+
+    #[test]
+    fn a_run_that_was_broken_off_says_nothing_of_what_was_not_asked_for() {
+        for exit in [None, Some("signal: 9 (SIGKILL)"), Some("exit status: 101")] {
+            let judgement = judged(&log(false, exit, |_| {}));
+            assert!(brief(&judgement).iter().all(|(_, why, gap)| *why == "run-ended" && *gap), "{exit:?}");
+            assert!(!judgement.completeness.is_complete(), "{exit:?}");
+        }
+    }
+
+    #[test]
+    fn a_package_that_could_not_be_had_is_missing_with_what_needs_it() {
+        for (why, is_gap) in [(LeftOutWhy::Unavailable, true), (LeftOutWhy::Refused, true), (LeftOutWhy::Own, false)] {
+            let judgement = judged(&log(false, Some("exit status: 0"), |record| {
+                record.packages[2].left_out = Some(LeftOut { why, text: "said".to_owned() });
+                record.packages[1].needs = vec![2];
+            }));
+            let found = brief(&judgement);
+            assert_eq!(found[1], ("alone@2.0.0".to_owned(), why.as_str(), is_gap));
+            assert_eq!(found[0].1, if is_gap { "dependency-failed" } else { "not-needed" });
+            assert_eq!(judgement.completeness.is_complete(), !is_gap);
+        }
+    }
+
+    #[test]
+    fn with_since_only_what_changed_is_told_and_counts() {
+        let limited = |changed: usize| {
+            judged(&log(true, Some("exit status: 101"), |record| {
+                record.since = Some("main".to_owned());
+                record.packages[changed].change = Some(Change::Added);
+            }))
+        };
+        let other = limited(2);
+        assert!(other.completeness.is_complete(), "{:?}", other.completeness.reasons);
+        assert!(other.packages.iter().all(|package| package.id.name != "subject"));
+        assert!(!limited(0).completeness.is_complete());
+    }
+}
