@@ -193,7 +193,7 @@ pub(crate) fn place_all(
     Ok(placed)
 }
 
-/// What came of several packages: those in place, and the failures by package.
+/// What came of several packages: those in place, and the failures by package, in the order in which they came.
 pub(crate) type Outcomes = (Vec<Placed>, Vec<(PackageId, AcquireError)>);
 
 /// Fetches and unpacks what can be had; stops at a failure after which `goes_on` says not to. The failures by package.
@@ -240,7 +240,6 @@ pub(crate) fn place_some(
         }
     }
     placed.sort_by(|one, other| one.id.cmp(&other.id));
-    failed.sort_by(|(one, _), (other, _)| one.cmp(other));
     Ok((placed, failed))
 }
 

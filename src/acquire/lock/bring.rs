@@ -249,7 +249,8 @@ impl Stage<'_> {
         if self.offline {
             locked::check_present(&wanted, store)?;
         }
-        let (placed, failed) = download::place_some(wanted, &to, store, self.progress, &index::is_of_one_package)?;
+        let (placed, mut failed) = download::place_some(wanted, &to, store, self.progress, &index::is_of_one_package)?;
+        failed.sort_by(|(one, _), (other, _)| one.cmp(other));
         for (id, error) in failed {
             let mut keys = sources.releases.keys();
             let key = keys.find(|key| key.0 == id.name && key.1 == id.version && key.2.is_some());
