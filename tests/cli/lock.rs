@@ -252,6 +252,20 @@ fn an_index_that_says_nothing_of_one_package_leaves_the_others() {
 }
 
 #[test]
+fn offline_it_names_what_is_missing() {
+    let ground = Ground::new();
+    ground.workspace().locked();
+    let (report, exit) = ground.report(&["ws", "--offline"]);
+    assert_eq!((exit, &report["error"]["code"]), (3, &Value::from("not-found")), "{report}");
+    let message = report["error"]["message"].as_str().unwrap();
+    assert!(message.contains("leafy@1.0.0") && message.contains("middle@1.0.0"), "{message}");
+    fs::remove_dir_all(ground.registry.home().join("registry")).unwrap();
+    let (report, exit) = ground.report(&["ws", "--offline"]);
+    assert_eq!(exit, 3, "{report}");
+    assert!(report["error"]["message"].as_str().unwrap().contains("leafy@1.0.0"), "{report}");
+}
+
+#[test]
 fn hostile_settings_of_a_workspace_change_nothing_here() {
     let ground = Ground::new();
     ground.workspace().locked();

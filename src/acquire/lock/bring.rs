@@ -224,6 +224,11 @@ impl Stage<'_> {
     ) -> Result<BTreeMap<Key, Release>, AcquireError> {
         self.progress.step(&format!("asking the index about {} packages", file.lock.packages.len()));
         let mut answers = index::ask(&file.lock.packages, registries, self.settings.limits.threads)?;
+        let unknown = answers.failed.iter().filter(|(_, error)| matches!(error, AcquireError::UnknownVersion { .. }));
+        let missing: Vec<String> = unknown.map(|(key, _)| format!("{}@{}", key.0, key.1)).collect();
+        if self.offline && !missing.is_empty() {
+            return Err(AcquireError::OfflineMissing { missing });
+        }
         for (key, error) in std::mem::take(&mut answers.failed) {
             let package = file.lock.packages.iter().find(|package| needed::key(package) == key);
             let made_up = package.and_then(|package| index::made_up(package, &answers.releases));
