@@ -28,6 +28,8 @@ pub struct Cli {
 /// Commands beside the check itself.
 #[derive(Debug, Subcommand)]
 pub enum Command {
+    /// Check every package of Cargo.lock files, built once as one graph
+    Lock(LockArgs),
     /// Tell which layers of the sandbox hold here, proven by doing, and how to get the rest
     Doctor(DoctorArgs),
     /// Judge the evidence of a run again; nothing is built and nothing fetched
@@ -58,7 +60,31 @@ pub struct CheckArgs {
     /// What is built of it.
     #[command(flatten)]
     pub features: FeatureArgs,
+    /// How it is built and told.
+    #[command(flatten)]
+    pub run: RunArgs,
+}
 
+/// Which lock files to check and how.
+#[derive(Debug, Args)]
+pub struct LockArgs {
+    /// Lock files, or folders that have one; default: the one found upward
+    #[arg(value_name = "PATH")]
+    pub path: Vec<PathBuf>,
+    /// Leave the workspace's own packages out: their dependencies are built, their code is not
+    #[arg(long)]
+    pub deps_only: bool,
+    /// Report on packages added or changed since this commit or lock file only
+    #[arg(long, value_name = "REF|FILE")]
+    pub since: Option<String>,
+    /// How it is built and told.
+    #[command(flatten)]
+    pub run: RunArgs,
+}
+
+/// How something is built and told.
+#[derive(Clone, Debug, Args)]
+pub struct RunArgs {
     /// How it is told.
     #[command(flatten)]
     pub reports: ReportArgs,
@@ -218,7 +244,7 @@ pub struct ReplayArgs {
 }
 
 /// How a judgement is made and told.
-#[derive(Debug, Args)]
+#[derive(Clone, Debug, Args)]
 pub struct ReportArgs {
     /// What goes to standard output
     #[arg(long, value_enum, default_value_t = Format::Human, help_heading = "Reports")]

@@ -1,50 +1,172 @@
-//! What a person sees while the build runs: on standard error, on a terminal only.
+//! What a person sees while the build runs: on standard error. On a terminal a line that changes, elsewhere, for a whole
+//! lock file, a plain line every ten seconds.
 
-use std::cell::Cell;
-use std::io::IsTerminal as _;
-use std::time::Duration;
+use std::collections::BTreeSet;
+use std::io::{IsTerminal as _, Write as _};
+use std::sync::mpsc::{RecvTimeoutError, Sender, channel};
+use std::sync::{Arc, Mutex, PoisonError};
+use std::thread::JoinHandle;
+use std::time::{Duration, Instant};
 
 use indicatif::{ProgressBar, ProgressDrawTarget, ProgressStyle};
 
 use crate::acquire::Acquired;
 use crate::sandbox::channel::Event;
 
-/// A line that turns while units run. Gone when dropped.
+/// How often the state is told where no terminal shows it.
+const PAUSE: Duration = Duration::from_secs(10);
+
+/// How far a run is.
+#[derive(Debug, Default)]
+struct State {
+    units_done: u64,
+    units_running: u64,
+    /// Packages whose own code ran, or runs.
+    begun: BTreeSet<String>,
+    findings: Option<u64>,
+}
+
+/// Tells how far a run is until it is dropped.
 #[derive(Debug)]
 pub struct RunProgress {
     bar: ProgressBar,
-    done: Cell<u64>,
+    state: Arc<Mutex<State>>,
+    /// How many packages have something to run; 0 where one package is checked.
+    packages: u64,
+    begun: Instant,
+    ticker: Option<(Sender<()>, JoinHandle<()>)>,
 }
 
 impl RunProgress {
-    /// Shows nothing when `quiet` or when standard error is no terminal.
-    pub fn new(acquired: &Acquired, quiet: bool) -> Self {
-        let shown = !quiet && std::io::stderr().is_terminal();
+    /// Says nothing when `quiet`. `findings` tells how many there are by now; it may take a while.
+    pub fn new(acquired: &Acquired, quiet: bool, findings: impl Fn() -> Option<u64> + Send + 'static) -> Self {
+        let is_terminal = std::io::stderr().is_terminal();
+        let shown = !quiet && is_terminal;
         let target = if shown { ProgressDrawTarget::stderr() } else { ProgressDrawTarget::hidden() };
         let bar = ProgressBar::with_draw_target(None, target);
-        if let Ok(style) = ProgressStyle::with_template("{spinner} {prefix} {elapsed} {wide_msg}") {
-            bar.set_style(style);
+        let is_lock = acquired.locked.is_some();
+        let has_code = acquired.packages.iter().filter(|package| package.build_script || package.proc_macro.is_some());
+        let packages = if is_lock { u64::try_from(has_code.count()).unwrap_or(0) } else { 0 };
+        let template = if is_lock {
+            "{spinner} {prefix} {elapsed} [{bar:24}] {pos}/{len} {wide_msg}"
+        } else {
+            "{spinner} {prefix} {elapsed} {wide_msg}"
+        };
+        if let Ok(style) = ProgressStyle::with_template(template) {
+            bar.set_style(style.progress_chars("=> "));
         }
-        bar.set_prefix(format!("{}@{}", acquired.target.name, acquired.target.version));
+        if is_lock {
+            bar.set_length(packages);
+        }
+        bar.set_prefix(acquired.target.label());
         if shown {
             bar.enable_steady_tick(Duration::from_millis(120));
         }
-        Self { bar, done: Cell::new(0) }
+        let state = Arc::new(Mutex::new(State::default()));
+        let mut progress = Self { bar, state, packages, begun: Instant::now(), ticker: None };
+        if is_lock && !quiet {
+            progress.ticker = progress.tick(!is_terminal, acquired.target.label(), findings);
+        }
+        progress
+    }
+
+    /// A thread that looks for findings and, without a terminal, tells the state.
+    fn tick(
+        &self,
+        tells: bool,
+        name: String,
+        findings: impl Fn() -> Option<u64> + Send + 'static,
+    ) -> Option<(Sender<()>, JoinHandle<()>)> {
+        let (end, ended) = channel();
+        let (state, packages, begun) = (Arc::clone(&self.state), self.packages, self.begun);
+        let work = move || {
+            while ended.recv_timeout(PAUSE) == Err(RecvTimeoutError::Timeout) {
+                let found = findings();
+                let mut state = state.lock().unwrap_or_else(PoisonError::into_inner);
+                state.findings = found.or(state.findings);
+                if tells {
+                    let _ = writeln!(std::io::stderr(), "{name}: {}", state.line(packages, begun.elapsed()));
+                }
+            }
+        };
+        let thread = std::thread::Builder::new().name("progress".to_owned()).spawn(work).ok()?;
+        Some((end, thread))
     }
 
     /// Takes in an event.
     pub fn tell(&self, event: &Event) {
+        let mut state = self.state.lock().unwrap_or_else(PoisonError::into_inner);
         match event {
-            Event::UnitStarted { text } => self.bar.set_message(format!("{} units done, {text}", self.done.get())),
-            Event::UnitEnded => self.done.set(self.done.get() + 1),
+            Event::UnitStarted { text, executes } => {
+                state.units_running += 1;
+                state.begun.extend(executes.clone());
+                let message = if self.packages > 0 {
+                    format!("{}; {text}", state.line(self.packages, self.begun.elapsed()))
+                } else {
+                    format!("{} units done, {text}", state.units_done)
+                };
+                self.bar.set_message(message);
+            }
+            Event::UnitEnded => {
+                state.units_done += 1;
+                state.units_running = state.units_running.saturating_sub(1);
+                self.bar.set_position(state.done());
+            }
             Event::Started => self.bar.set_message("the sandbox holds"),
             Event::NeedsMapping | Event::Failed { .. } => {}
         }
     }
 }
 
+impl State {
+    fn done(&self) -> u64 {
+        u64::try_from(self.begun.len()).unwrap_or(u64::MAX).saturating_sub(self.units_running)
+    }
+
+    /// All of it in one line, without a word of any package's.
+    fn line(&self, packages: u64, elapsed: Duration) -> String {
+        let findings = match self.findings {
+            None => String::new(),
+            Some(1) => ", 1 finding so far".to_owned(),
+            Some(count) => format!(", {count} findings so far"),
+        };
+        let left = left(self.done(), packages, elapsed);
+        let left = left.map(|left| format!(", about {left} s left")).unwrap_or_default();
+        let (done, running, units) = (self.done(), self.units_running, self.units_done);
+        format!("{done} of {packages} packages done, {running} units running, {units} done{findings}{left}")
+    }
+}
+
+/// Seconds, if the rest goes as fast as what was done; none while too little is known.
+fn left(done: u64, all: u64, elapsed: Duration) -> Option<u64> {
+    const LEAST: u64 = 3;
+    let rest = all.checked_sub(done)?;
+    (done >= LEAST).then(|| elapsed.as_secs().saturating_mul(rest) / done)
+}
+
 impl Drop for RunProgress {
     fn drop(&mut self) {
         self.bar.finish_and_clear();
+        if let Some((end, thread)) = self.ticker.take() {
+            drop(end);
+            let _ = thread.join();
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_line_tells_packages_units_findings_and_the_time_left() {
+        let mut state = State { units_done: 30, units_running: 2, findings: None, ..State::default() };
+        state.begun.extend((0..12).map(|number| number.to_string()));
+        let line = state.line(40, Duration::from_secs(20));
+        assert_eq!(line, "10 of 40 packages done, 2 units running, 30 done, about 60 s left");
+        state.findings = Some(1);
+        assert!(state.line(40, Duration::from_secs(20)).contains(", 1 finding so far, about"));
+        assert_eq!(left(2, 40, Duration::from_secs(20)), None);
+        assert_eq!(left(41, 40, Duration::from_secs(20)), None);
     }
 }

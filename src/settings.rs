@@ -14,7 +14,7 @@ use etcetera::BaseStrategy;
 use crate::acquire::{AcquireSettings, Request};
 use config::{Gifts, Given};
 
-use crate::cli::{CheckArgs, DepthArg, FailOn, Format, ReportArgs, TraceClass};
+use crate::cli::{CheckArgs, DepthArg, FailOn, FeatureArgs, Format, ReportArgs, RunArgs, TraceClass};
 use crate::evidence::line::Depth;
 use crate::facts::FactsSettings;
 use crate::policy::{Policy, Severity};
@@ -36,6 +36,8 @@ pub struct Settings {
     pub identity: Identity,
     /// The toolchain, as rustup names it.
     pub toolchain: Option<String>,
+    /// The toolchain's name, where a workspace asked for it and not the user.
+    pub channel: Option<String>,
     /// Variables that are given.
     pub env: Vec<(String, String)>,
     /// True if one of them may be a secret.
@@ -127,12 +129,20 @@ impl Settings {
             message: error.to_string(),
             hint: error.hint(),
         })?;
+        Self::of(request, &args.features, &args.run)
+    }
+
+    /// The same for what is already known to be meant.
+    ///
+    /// # Errors
+    /// When a value makes no sense, before anything was done.
+    pub fn of(request: Request, wanted: &FeatureArgs, args: &RunArgs) -> Result<Self, SettingsError> {
         let places = places()?;
         let mut acquire = AcquireSettings::new(places.cache_dir().join("sandbox-check"));
         acquire.offline = args.offline;
-        acquire.features = features(&args.features.features);
-        acquire.all_features = args.features.all_features;
-        acquire.no_default_features = args.features.no_default_features;
+        acquire.features = features(&wanted.features);
+        acquire.all_features = wanted.all_features;
+        acquire.no_default_features = wanted.no_default_features;
         let gifts = Gifts::new(&args.build, &places.config_dir())?;
         let (limits, given_limits) = limits::limits(args.build.timeout, &gifts.limit)?;
         let mut given: Vec<_> = gifts.toolchain.iter().map(|name| format!("toolchain {name}")).collect();
@@ -146,6 +156,7 @@ impl Settings {
             acquire,
             identity: identity(),
             toolchain: gifts.toolchain.clone(),
+            channel: None,
             env: environment(&gifts)?,
             has_secrets: !gifts.env_secret.is_empty(),
             read: gifts.read.iter().map(readable).collect::<Result<_, _>>()?,

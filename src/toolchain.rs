@@ -25,6 +25,16 @@ pub struct HostToolchain {
     pub described: String,
 }
 
+impl HostToolchain {
+    /// True if this is what a channel names: of `stable` and the like nobody can tell, of a version everybody.
+    pub fn is_of(&self, channel: &str) -> bool {
+        let first = channel.split('-').next().unwrap_or_default();
+        let is_version = first.starts_with(|c: char| c.is_ascii_digit());
+        let mut own = self.record.rustc.split_whitespace().nth(1).unwrap_or_default().split(['.', '-']);
+        !is_version || first.split('.').all(|part| own.next() == Some(part))
+    }
+}
+
 /// The server that expands macros, below the sysroot. It comes with rustup's `rustc` component.
 pub const DRIVER: &str = "libexec/rust-analyzer-proc-macro-srv";
 
@@ -110,7 +120,8 @@ fn first_line(text: &str) -> String {
 
 fn ask(program: &Path, toolchain: Option<&str>, args: &[&str]) -> Result<String, ToolchainError> {
     let mut command = Command::new(program);
-    command.args(args).current_dir("/");
+    // A toolchain that is not there is not fetched: whoever examines something has not asked for that.
+    command.args(args).current_dir("/").env("RUSTUP_AUTO_INSTALL", "0");
     if let Some(name) = toolchain {
         command.env("RUSTUP_TOOLCHAIN", name);
     }

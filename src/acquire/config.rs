@@ -4,6 +4,7 @@
 //! from the run's folder upward and those of `CARGO_HOME`. Nothing of the
 //! subject's is among them, since the run's folder lies in our own cache.
 
+use std::collections::BTreeSet;
 use std::fmt;
 use std::path::{Path, PathBuf};
 use std::time::Duration;
@@ -67,6 +68,31 @@ pub(crate) struct CargoConfig {
     pub(super) merged: Table,
     pub(super) credentials: Table,
     pub(super) environment: Environment,
+    /// Registries that only a workspace names: no token of the user's is for them.
+    pub(super) foreign: BTreeSet<String>,
+}
+
+/// Settings of somebody else's, such as a workspace that is examined: registries and sources.
+#[derive(Clone, Debug, Default, PartialEq)]
+pub(crate) struct ForeignSettings(Table);
+
+impl ForeignSettings {
+    /// Sets the value at a path of keys.
+    pub(crate) fn set(&mut self, keys: &[&str], value: Value) {
+        fn put(table: &mut Table, keys: &[&str], value: Value) {
+            match keys {
+                [] => {}
+                [last] => drop(table.insert((*last).to_owned(), value)),
+                [first, rest @ ..] => {
+                    let below = table.entry((*first).to_owned()).or_insert_with(|| Value::Table(Table::new()));
+                    if let Value::Table(below) = below {
+                        put(below, rest, value);
+                    }
+                }
+            }
+        }
+        put(&mut self.0, keys, value);
+    }
 }
 
 /// Nothing of it is shown: it holds tokens.
@@ -80,7 +106,7 @@ impl CargoConfig {
     /// Reads what counts for a cargo that runs in `folder`.
     pub(crate) fn load(folder: &Path, home: &Path, environment: &Environment) -> Result<Self, ConfigError> {
         let mut merged = Table::new();
-        let mut seen = std::collections::BTreeSet::new();
+        let mut seen = BTreeSet::new();
         let folders = folder.ancestors().map(|folder| folder.join(".cargo")).chain([home.to_owned()]);
         for folder in folders {
             // Where both are there, cargo takes the one without ending.
@@ -97,7 +123,16 @@ impl CargoConfig {
             Some(file) => read(&file)?,
             None => Table::new(),
         };
-        Ok(Self { merged, credentials, environment: environment.clone() })
+        Ok(Self { merged, credentials, environment: environment.clone(), foreign: BTreeSet::new() })
+    }
+
+    /// Adds registries and sources of a workspace's. What the user says wins, and what a registry is opened with stays
+    /// for the registries that the user named.
+    pub(crate) fn add_foreign(&mut self, foreign: &ForeignSettings) {
+        let names = lookup(&foreign.0, &["registries"]).and_then(Value::as_table).into_iter().flat_map(Table::keys);
+        let new: Vec<String> = names.filter(|name| self.index_of(name).is_none()).cloned().collect();
+        self.foreign.extend(new);
+        merge(&mut self.merged, foreign.0.clone());
     }
 
     pub(crate) fn offline(&self) -> bool {

@@ -26,8 +26,30 @@ pub(crate) struct Copied {
     pub(crate) found: Vec<Found>,
 }
 
+/// What is not copied, beside version control and build outputs.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Leave {
+    /// Nothing more.
+    Nothing,
+    /// Secrets of whoever works there, and folders that programs fill.
+    WhatIsNoSource,
+}
+
+impl Leave {
+    fn leaves(self, here: &Path, name: &std::ffi::OsStr) -> bool {
+        let is_env = name == ".env" || name.as_bytes().starts_with(b".env.");
+        let is_filled = [".hg", ".svn", ".jj", "node_modules", ".venv", ".direnv"].iter().any(|known| name == *known);
+        self == Self::WhatIsNoSource && (is_env || is_filled || here.join(name).join("CACHEDIR.TAG").exists())
+    }
+}
+
 /// Copies `from` to the new folder `to`, without version control and build outputs.
 pub(crate) fn tree(from: &Path, to: &Path, limits: &Limits) -> Result<Copied, AcquireError> {
+    tree_but(from, to, limits, Leave::Nothing)
+}
+
+/// The same, without more.
+pub(crate) fn tree_but(from: &Path, to: &Path, limits: &Limits, leave: Leave) -> Result<Copied, AcquireError> {
     let mut copied = Copied::default();
     let mut skipped = 0_usize;
     let mut bytes = 0_u64;
@@ -42,7 +64,7 @@ pub(crate) fn tree(from: &Path, to: &Path, limits: &Limits) -> Result<Copied, Ac
         entries.sort_by_key(fs::DirEntry::file_name);
         for entry in entries {
             let name = entry.file_name();
-            if name == ".git" || package && name == "target" {
+            if name == ".git" || package && name == "target" || leave.leaves(&here, &name) {
                 continue;
             }
             let path = folder.join(&name);

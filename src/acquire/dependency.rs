@@ -57,6 +57,23 @@ pub(crate) fn inherits(value: &Value) -> bool {
 
 /// All normal and build dependencies of a manifest.
 pub(crate) fn of(manifest: &Table, workspace: Option<&Table>) -> Result<Vec<Dependency>, String> {
+    in_sections(
+        manifest,
+        workspace,
+        &[("dependencies", false), ("build-dependencies", true), ("build_dependencies", true)],
+    )
+}
+
+/// The dependencies of a package's tests, examples and benchmarks.
+pub(crate) fn of_tests(manifest: &Table, workspace: Option<&Table>) -> Result<Vec<Dependency>, String> {
+    in_sections(manifest, workspace, &[("dev-dependencies", false), ("dev_dependencies", false)])
+}
+
+fn in_sections(
+    manifest: &Table,
+    workspace: Option<&Table>,
+    sections: &[(&str, bool)],
+) -> Result<Vec<Dependency>, String> {
     let shared = workspace.and_then(|workspace| section(workspace, "dependencies"));
     let mut all = Vec::new();
     let mut tables = vec![(None, manifest)];
@@ -64,7 +81,7 @@ pub(crate) fn of(manifest: &Table, workspace: Option<&Table>) -> Result<Vec<Depe
         tables.extend(table.as_table().map(|table| (Some(target.clone()), table)));
     }
     for (target, table) in tables {
-        for (key, build) in [("dependencies", false), ("build-dependencies", true), ("build_dependencies", true)] {
+        for &(key, build) in sections {
             for (alias, value) in section(table, key).into_iter().flatten() {
                 let dependency = one(alias, value, shared)?;
                 all.push(Dependency { build, target: target.clone(), ..dependency });

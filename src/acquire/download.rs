@@ -178,6 +178,34 @@ pub(crate) fn place_all(
     store: &Store<'_>,
     progress: &dyn Progress,
 ) -> Result<Vec<Placed>, AcquireError> {
+    let (mut placed, failed) = place_some(wanted, to, store, progress, &|_| false)?;
+    let mut failed: Vec<_> = failed.into_iter().map(|(_, error)| error).collect();
+    // Several may have failed at once: what says most about the subject comes first.
+    failed.sort_by_key(|error| match error {
+        AcquireError::UnsafeArchive { .. } => 0,
+        AcquireError::ChecksumMismatch { .. } => 1,
+        _ => 2,
+    });
+    if let Some(first) = failed.into_iter().next() {
+        return Err(first);
+    }
+    placed.sort_by(|one, other| one.id.cmp(&other.id));
+    Ok(placed)
+}
+
+/// What came of several packages: those in place, and the failures by package, in the order in which they came.
+pub(crate) type Outcomes = (Vec<Placed>, Vec<(PackageId, AcquireError)>);
+
+/// Fetches and unpacks what can be had; stops at a failure after which `goes_on` says not to. The failures by package.
+///
+/// Of a registry that gave one file that was refused, nothing is kept.
+pub(crate) fn place_some(
+    wanted: Vec<Wanted<'_>>,
+    to: &Path,
+    store: &Store<'_>,
+    progress: &dyn Progress,
+    goes_on: &(dyn Fn(&AcquireError) -> bool + Sync),
+) -> Result<Outcomes, AcquireError> {
     progress.packages(wanted.len());
     let threads = store.limits.threads.clamp(1, wanted.len().max(1));
     let queue = Mutex::new(VecDeque::from(wanted));
@@ -190,10 +218,10 @@ pub(crate) fn place_all(
                     progress.fetching(&next.id);
                     let outcome = place(&next, to, store);
                     match &outcome {
-                        Ok(_) => progress.placed(&next.id),
-                        Err(_) => store.stopped.store(true, Ordering::Relaxed),
+                        Err(error) if !goes_on(error) => store.stopped.store(true, Ordering::Relaxed),
+                        Ok(_) | Err(_) => progress.placed(&next.id),
                     }
-                    lock(&done).extend(outcome.transpose());
+                    lock(&done).extend(outcome.map_err(|error| (next.id.clone(), error)).transpose());
                 }
             });
         }
@@ -203,25 +231,16 @@ pub(crate) fn place_all(
     for outcome in done {
         match outcome {
             Ok(package) => placed.push(package),
-            Err(error) => failed.push(error),
+            Err(failure) => failed.push(failure),
         }
     }
-    if failed.iter().all(|error| error.class() != ErrorClass::Refused) {
+    if failed.iter().all(|(_, error)| error.class() != ErrorClass::Refused) {
         for fresh in placed.iter_mut().filter_map(|package| package.fresh.take()) {
             fresh.keep()?;
         }
     }
-    // Several may have failed at once: what says most about the subject comes first.
-    failed.sort_by_key(|error| match error {
-        AcquireError::UnsafeArchive { .. } => 0,
-        AcquireError::ChecksumMismatch { .. } => 1,
-        _ => 2,
-    });
-    if let Some(first) = failed.into_iter().next() {
-        return Err(first);
-    }
     placed.sort_by(|one, other| one.id.cmp(&other.id));
-    Ok(placed)
+    Ok((placed, failed))
 }
 
 /// A thread that panicked leaves the data whole: each access is one push or one pop.

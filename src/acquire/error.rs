@@ -170,6 +170,16 @@ pub enum AcquireError {
         /// Why.
         reason: String,
     },
+    /// A git repository that could not be used.
+    #[error("the repository {url}: {reason}")]
+    Git {
+        /// Its URL.
+        url: String,
+        /// What is wrong, or what git said.
+        reason: String,
+        /// Whether trying again may help.
+        temporary: bool,
+    },
     /// Something that this program does not support yet.
     #[error("{what} is not supported")]
     Unsupported {
@@ -200,9 +210,11 @@ impl AcquireError {
             | Self::NoSuchTarget { .. }
             | Self::OfflineMissing { .. }
             | Self::Resolve { .. }
+            | Self::Git { temporary: false, .. }
             | Self::Manifest { .. } => ErrorClass::NotFound,
             Self::Http(error) => error.class(),
-            Self::ResolveNetwork { .. }
+            Self::Git { .. }
+            | Self::ResolveNetwork { .. }
             | Self::ResolveTime { .. }
             | Self::ResolveMemory { .. }
             | Self::Contradiction { .. } => ErrorClass::Temporary,
@@ -258,6 +270,7 @@ impl AcquireError {
             }
             Self::OfflineMissing { .. } => Some("run once without `--offline`".to_owned()),
             Self::Http(error) => error.hint(),
+            Self::Git { .. } => Some("git, with nobody to ask, must be able to fetch it".to_owned()),
             Self::ResolveNetwork { .. } | Self::ResolveTime { .. } => {
                 Some("check the connection and the proxy, then try again".to_owned())
             }

@@ -199,20 +199,24 @@ impl Graph {
     /// The deepest folder that holds all the folders to copy.
     fn base(&self) -> PathBuf {
         let parents = self.packages.keys().map(|folder| folder.parent().unwrap_or(folder));
-        let mut all = parents.chain(self.roots.iter().map(PathBuf::as_path));
-        let first = all.next().unwrap_or(Path::new("/")).to_owned();
-        all.fold(first, |base, folder| {
-            base.components().zip(folder.components()).take_while(|(a, b)| a == b).map(|(a, _)| a).collect()
-        })
+        common(parents.chain(self.roots.iter().map(PathBuf::as_path)))
     }
 }
 
-fn relative(folder: &Path, base: &Path) -> PathBuf {
+/// The deepest folder that holds all of these.
+pub(super) fn common<'a>(mut folders: impl Iterator<Item = &'a Path>) -> PathBuf {
+    let first = folders.next().unwrap_or(Path::new("/")).to_owned();
+    folders.fold(first, |base, folder| {
+        base.components().zip(folder.components()).take_while(|(a, b)| a == b).map(|(a, _)| a).collect()
+    })
+}
+
+pub(super) fn relative(folder: &Path, base: &Path) -> PathBuf {
     folder.strip_prefix(base).unwrap_or(folder).components().filter(|part| *part != Component::RootDir).collect()
 }
 
 /// The root of the workspace that a package inherits from, by cargo's rules: named, or the first one upward.
-fn workspace_of(folder: &Path, table: &Table) -> Result<(PathBuf, Table), AcquireError> {
+pub(super) fn workspace_of(folder: &Path, table: &Table) -> Result<(PathBuf, Table), AcquireError> {
     let root = |folder: &Path| {
         let table = read_table(folder).ok()?;
         Some((folder.to_owned(), section(&table, "workspace")?.clone()))
@@ -229,7 +233,7 @@ fn workspace_of(folder: &Path, table: &Table) -> Result<(PathBuf, Table), Acquir
 }
 
 /// Joins a relative path by text alone, so that positions stay as the manifest means them.
-fn normal(folder: &Path, path: &str) -> Result<PathBuf, AcquireError> {
+pub(super) fn normal(folder: &Path, path: &str) -> Result<PathBuf, AcquireError> {
     let mut place = folder.to_owned();
     for part in Path::new(path).components() {
         match part {

@@ -133,13 +133,14 @@ impl<'a> Locked<'a> {
             if self.needed.contains(key) || matches!(registry.source, Source::Directory(_)) {
                 wanted.push(Wanted { id: release.id.clone(), checksum: release.checksum(), registry, release });
             } else {
-                self.stand_in(key, release, to)?;
+                self.stand_in(key, release, to, "")?;
             }
         }
         Ok(wanted)
     }
 
-    fn stand_in(&self, key: &Key, release: &Release, to: &Path) -> Result<(), AcquireError> {
+    /// Writes a manifest that resolves like the package's, with this source as its library.
+    pub(crate) fn stand_in(&self, key: &Key, release: &Release, to: &Path, library: &str) -> Result<(), AcquireError> {
         let package = self.lock.packages.iter().find(|package| needed::key(package) == *key);
         let registry_of = |name: &str| {
             let edge = package?.dependencies.iter().find(|edge| edge.name.as_str() == name)?;
@@ -147,7 +148,7 @@ impl<'a> Locked<'a> {
             (!is_default(&source)).then(|| source.trim_start_matches("registry+").to_owned())
         };
         let folder = to.join(format!("{}-{}", release.id.name, release.id.version));
-        standin::write(release, release.checksum(), &folder, &registry_of)
+        standin::write(release, release.checksum(), &folder, library, &registry_of)
     }
 }
 

@@ -20,6 +20,7 @@ mod guard;
 mod http;
 mod library;
 mod local;
+mod lock;
 mod locked;
 mod manifest;
 mod needed;
@@ -49,6 +50,7 @@ pub use self::config::ConfigError;
 pub use self::entry::{Entry, EntryVersion};
 pub use self::error::{AcquireError, ErrorClass, Near};
 pub use self::http::HttpError;
+pub use self::lock::{GitSource, LockRequest, LockUser, Locked, OwnSettings, Pin, Since, locate as locate_lock};
 pub use self::previous::Previous;
 pub use self::progress::{Bar, Progress, Silent};
 pub use self::reputation::Reputation;
@@ -75,8 +77,10 @@ pub struct Acquired {
     pub packages: Vec<SourcePackage>,
     /// The text of the `Cargo.lock` of the resolution. Its root package is [`crate::plan::CONSUMER_NAME`].
     pub lock: String,
-    /// How the consumer names the subject.
-    pub subject: SubjectDependency,
+    /// How the consumer names the subject; none for a lock file.
+    pub subject: Option<SubjectDependency>,
+    /// How the packages of a lock file are built; none for one package.
+    pub locked: Option<Box<Locked>>,
     /// The folder name that cargo uses for this registry below `registry/src`.
     pub registry_dir: String,
     /// Sources that must be replaced by the folder of verified sources: `crates-io` or a registry's URL

@@ -28,11 +28,22 @@ pub(crate) fn on_host(
     releases: &BTreeMap<Key, Release>,
     host: &str,
 ) -> Result<BTreeSet<Key>, AcquireError> {
+    let mut keys = lock.packages.iter().map(key);
+    let root = keys.find(|(name, _, source)| name == CONSUMER_NAME && source.is_none());
+    let root = root.ok_or_else(|| AcquireError::Lock { reason: "it has no consumer".to_owned() })?;
+    on_host_from(vec![root], lock, releases, host)
+}
+
+/// The same, from these packages.
+pub(crate) fn on_host_from(
+    roots: Vec<Key>,
+    lock: &Lockfile,
+    releases: &BTreeMap<Key, Release>,
+    host: &str,
+) -> Result<BTreeSet<Key>, AcquireError> {
     let packages: BTreeMap<Key, &Package> = lock.packages.iter().map(|package| (key(package), package)).collect();
-    let root = packages.iter().find(|((name, _, source), _)| name == CONSUMER_NAME && source.is_none());
-    let (root, _) = root.ok_or_else(|| AcquireError::Lock { reason: "it has no consumer".to_owned() })?;
     let mut needed = BTreeSet::new();
-    let mut todo = vec![root.clone()];
+    let mut todo = roots;
     while let Some(next) = todo.pop() {
         if !needed.insert(next.clone()) {
             continue;

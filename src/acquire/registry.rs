@@ -138,6 +138,13 @@ impl<'a> Registry<'a> {
         Ok(())
     }
 
+    /// The same, if it is not known yet; a failure is told by the first question.
+    pub(crate) fn prepare(&self) {
+        if let (Source::Sparse(_), Some(client)) = (&self.source, &self.client) {
+            let _ = self.config(client);
+        }
+    }
+
     /// All versions of a name that this machine knows of.
     pub(crate) fn known_versions(&self, name: &str) -> Result<Option<Vec<Release>>, AcquireError> {
         let Ok(krate) = KrateName::try_from(name) else { return Ok(None) };

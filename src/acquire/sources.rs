@@ -66,8 +66,13 @@ impl CargoConfig {
         }
     }
 
+    /// All registries by name, with their indexes.
+    pub(crate) fn registries(&self) -> Vec<(String, String)> {
+        self.registry_names().into_iter().filter_map(|name| self.index_of(&name).map(|index| (name, index))).collect()
+    }
+
     /// The index of an entry of `[registries]`.
-    fn index_of(&self, name: &str) -> Option<String> {
+    pub(super) fn index_of(&self, name: &str) -> Option<String> {
         let configured = || self.at(&["registries", name, "index"]).and_then(Value::as_str);
         self.environment.text(&variable(name, "INDEX")).or_else(configured).map(str::to_owned)
     }
@@ -82,7 +87,8 @@ impl CargoConfig {
             let variable = self.environment.text("CARGO_REGISTRY_TOKEN").map(str::to_owned);
             return variable.or_else(|| from_tables(&["registry", "token"]));
         }
-        let name = self.registry_names().into_iter().find(|name| {
+        let of_user = self.registry_names().into_iter().filter(|name| !self.foreign.contains(name));
+        let name = of_user.into_iter().find(|name| {
             let url = self.index_of(name);
             url.is_some_and(|url| same_url(&url, index))
         })?;
@@ -133,6 +139,7 @@ fn sparse(url: &str) -> Result<Source, ConfigError> {
 
 #[cfg(test)]
 mod tests {
+    use super::super::config::ForeignSettings;
     use super::super::config::tests::config;
     use super::super::settings::Environment;
     use super::*;
@@ -188,5 +195,22 @@ mod tests {
         assert_eq!(with_file.token(tame_index::CRATES_IO_HTTP_INDEX).as_deref(), Some("default"));
         let environment = Environment::default().with("CARGO_REGISTRIES_MY_MIRROR_TOKEN", "variable");
         assert_eq!(config(text, credentials, &environment).token(index).as_deref(), Some("variable"));
+    }
+
+    #[test]
+    fn a_registry_that_a_workspace_names_gets_no_token_of_the_users() {
+        let credentials = "[registries.mine]\ntoken = 'sesame'";
+        let mut foreign = ForeignSettings::default();
+        foreign.set(&["registries", "mine", "index"], Value::String("sparse+http://evil.example/".to_owned()));
+        let mut known = config("", credentials, &Environment::default());
+        known.add_foreign(&foreign);
+        assert_eq!(known.token("sparse+http://evil.example/"), None);
+        assert_eq!(known.registries(), [("mine".to_owned(), "sparse+http://evil.example/".to_owned())]);
+        // Where the user names one so, the workspace cannot lead it elsewhere.
+        let mut known =
+            config("[registries.mine]\nindex = 'sparse+http://good.example/'", credentials, &Environment::default());
+        known.add_foreign(&foreign);
+        assert_eq!(known.token("sparse+http://evil.example/"), None);
+        assert_eq!(known.token("sparse+http://good.example/").as_deref(), Some("sesame"));
     }
 }

@@ -24,8 +24,8 @@ use super::settings::AcquireSettings;
 use super::sources::{DEFAULT, Source, is_default};
 use super::target::{Request, Requirement};
 use super::{
-    Acquired, Entry, Previous, Reputation, SourcePackage, SubjectDependency, SubjectOrigin, Survey, choose, consumer,
-    library, locked, offline, previous, reputation,
+    Acquired, Entry, Locked, Previous, Reputation, SourcePackage, SubjectDependency, SubjectOrigin, Survey, choose,
+    consumer, library, locked, offline, previous, reputation,
 };
 use crate::evidence::line::{Fact, PackageSource, Target, TargetKind};
 use crate::ids::{PackageId, Sha256Digest};
@@ -77,7 +77,10 @@ fn acquire_in_new_run<T>(
     known: impl FnOnce(&Resolved) -> Option<T>,
 ) -> Result<Outcome<T>, AcquireError> {
     let (sources, guard) = runs::begin(&settings.cache_dir)?;
-    let config = CargoConfig::load(sources.path(), &settings.cargo_home, &settings.environment)?;
+    let mut config = CargoConfig::load(sources.path(), &settings.cargo_home, &settings.environment)?;
+    if let Request::Lock(lock) = request {
+        config.add_foreign(&lock.own.sources);
+    }
     let offline = settings.offline || config.offline();
     let transport = if offline { None } else { Some(config.transport()?) };
     let deadline = Instant::now() + settings.limits.total;
@@ -92,6 +95,7 @@ fn acquire_in_new_run<T>(
         packages: parts.packages,
         lock: parts.lock,
         subject: parts.subject,
+        locked: parts.locked,
         registry_dir: parts.registry_dir,
         replaced_sources: parts.replaced_sources,
         facts: parts.facts,
@@ -130,15 +134,15 @@ pub fn survey(path: &Path, settings: &AcquireSettings, progress: &dyn Progress) 
     outcome
 }
 
-struct Stage<'a> {
-    settings: &'a AcquireSettings,
-    config: &'a CargoConfig,
+pub(super) struct Stage<'a> {
+    pub(super) settings: &'a AcquireSettings,
+    pub(super) config: &'a CargoConfig,
     /// None when offline.
-    transport: Option<Transport>,
+    pub(super) transport: Option<Transport>,
     deadline: Instant,
-    offline: bool,
-    run: &'a Path,
-    progress: &'a dyn Progress,
+    pub(super) offline: bool,
+    pub(super) run: &'a Path,
+    pub(super) progress: &'a dyn Progress,
 }
 
 /// The subject, before versions of its dependencies are chosen.
@@ -171,21 +175,25 @@ impl Subject {
     }
 }
 
-struct Parts {
-    target: Target,
-    packages: Vec<SourcePackage>,
-    lock: String,
-    subject: SubjectDependency,
-    registry_dir: String,
-    replaced_sources: Vec<(String, Option<String>)>,
-    facts: Vec<Fact>,
-    index: Vec<Entry>,
-    previous: Previous,
-    reputation: Reputation,
+pub(super) struct Parts {
+    pub(super) target: Target,
+    pub(super) packages: Vec<SourcePackage>,
+    pub(super) lock: String,
+    pub(super) subject: Option<SubjectDependency>,
+    pub(super) locked: Option<Box<Locked>>,
+    pub(super) registry_dir: String,
+    pub(super) replaced_sources: Vec<(String, Option<String>)>,
+    pub(super) facts: Vec<Fact>,
+    pub(super) index: Vec<Entry>,
+    pub(super) previous: Previous,
+    pub(super) reputation: Reputation,
 }
 
 impl Stage<'_> {
     fn work<T>(&self, request: &Request, known: impl FnOnce(&Resolved) -> Option<T>) -> Result<Work<T>, AcquireError> {
+        if let Request::Lock(lock) = request {
+            return Ok(Work::Done(Box::new(self.lock(lock)?)));
+        }
         let default = self.registry(tame_index::CRATES_IO_INDEX)?;
         let store = Store::new(&self.settings.cache_dir, self.run, &self.settings.limits)?;
         self.progress.step(&format!("asking {}", default.describe()));
@@ -255,7 +263,8 @@ impl Stage<'_> {
             target,
             packages,
             lock: text,
-            subject,
+            subject: Some(subject),
+            locked: None,
             registry_dir,
             replaced_sources,
             facts,
@@ -288,7 +297,7 @@ impl Stage<'_> {
         }
     }
 
-    fn registry(&self, source: &str) -> Result<Registry<'_>, AcquireError> {
+    pub(super) fn registry(&self, source: &str) -> Result<Registry<'_>, AcquireError> {
         if source.starts_with("git+") {
             return Err(AcquireError::Unsupported {
                 what: format!("the source {source}"),
@@ -314,6 +323,7 @@ impl Stage<'_> {
             Request::Release { name, version } => self.released(name, version, default, store),
             Request::Directory(path) => self.local(local::directory(path, &local, limits)?, TargetKind::Directory),
             Request::Archive(path) => self.local(vec![local::archive(path, &local, limits)?], TargetKind::Archive),
+            Request::Lock(_) => Err(lock_error("a lock file has no subject".to_owned())),
         }
     }
 
@@ -445,7 +455,7 @@ fn packages(subject: &Subject, placed: Vec<Placed>, facts: &mut Vec<Fact>) -> Ve
 }
 
 /// The keys of `[source]` that an offline cargo must find replaced.
-fn replaced<'a>(sources: impl Iterator<Item = &'a String>) -> Vec<(String, Option<String>)> {
+pub(super) fn replaced<'a>(sources: impl Iterator<Item = &'a String>) -> Vec<(String, Option<String>)> {
     let mut all = vec![(DEFAULT.to_owned(), None)];
     for (index, source) in sources.filter(|source| !is_default(source)).enumerate() {
         let url = source.strip_prefix("registry+").unwrap_or(source);

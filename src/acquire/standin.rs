@@ -15,19 +15,20 @@ use super::error::AcquireError;
 use super::release::Release;
 use crate::ids::Sha256Digest;
 
-/// Writes the stand-in to the new folder `to`. `registry_of` gives the `registry-index` of a
-/// dependency by its package name, none for the default registry.
+/// Writes the stand-in to the new folder `to`, with this source as its library. `registry_of` gives the
+/// `registry-index` of a dependency by its package name, none for the default registry.
 pub(crate) fn write(
     release: &Release,
     checksum: Sha256Digest,
     to: &Path,
+    library: &str,
     registry_of: &dyn Fn(&str) -> Option<String>,
 ) -> Result<(), AcquireError> {
     let manifest = manifest(release, registry_of).to_string();
     let put = || {
         make_folders(to, Path::new("src"))?;
         write_new(&to.join("Cargo.toml"), false, &mut manifest.as_bytes())?;
-        write_new(&to.join("src/lib.rs"), false, &mut std::io::empty())?;
+        write_new(&to.join("src/lib.rs"), false, &mut library.as_bytes())?;
         write_checksum_file(to, checksum)
     };
     put().map_err(AcquireError::file("write", to))
@@ -124,7 +125,7 @@ mod tests {
         let root = tempfile::tempdir().unwrap();
         let to = root.path().join("winny-1.0.0");
         let checksum = Sha256Digest([9; 32]);
-        write(&release, checksum, &to, &|name| (name == "real").then(|| "sparse+http://r.example/".to_owned()))
+        write(&release, checksum, &to, "", &|name| (name == "real").then(|| "sparse+http://r.example/".to_owned()))
             .unwrap();
         let read = Manifest::read(&to, None).unwrap().as_release(checksum).unwrap();
         assert_eq!(read.id, release.id);

@@ -20,7 +20,7 @@ use crate::ids::{PackageId, Sha256Digest};
 const LOCK: u64 = 64 * 1024 * 1024;
 
 /// A lock file against its index.
-#[derive(Debug)]
+#[derive(Clone, Debug)]
 pub struct Survey {
     /// The package whose lock file it is, as far as that can be told.
     pub subject: PackageId,
@@ -32,6 +32,20 @@ pub struct Survey {
     pub elsewhere: usize,
     /// Why the registry did not answer, so that the index is what this machine has of it.
     pub silent: Option<String>,
+}
+
+impl Survey {
+    /// That of a registry which gave no answer.
+    pub(super) fn silent(lock: &Lockfile, error: &AcquireError) -> Self {
+        let subject = subject(lock).unwrap_or_else(|| PackageId::new("Cargo.lock", ""));
+        Self { subject, index: Vec::new(), unknown: Vec::new(), elsewhere: 0, silent: Some(error.to_string()) }
+    }
+}
+
+/// The package whose lock file it is, as far as that can be told.
+fn subject(lock: &Lockfile) -> Option<PackageId> {
+    let own = lock.packages.iter().find(|package| package.source.is_none());
+    own.or(lock.packages.first()).map(id)
 }
 
 /// Reads a lock file.
@@ -53,8 +67,7 @@ pub(super) fn survey(
     let source = |package: &&Package| package.source.as_ref().map(ToString::to_string);
     let is_ours = |package: &&Package| source(package).is_some_and(|source| is_default(&source));
     let ours: Vec<&Package> = lock.packages.iter().filter(is_ours).collect();
-    let own = lock.packages.iter().find(|package| package.source.is_none());
-    let Some(subject) = own.or(lock.packages.first()).map(id) else {
+    let Some(subject) = subject(lock) else {
         return Err(AcquireError::Lock { reason: "it names no package".to_owned() });
     };
     progress.step(&format!("asking {}", registry.describe()));

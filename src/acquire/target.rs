@@ -8,9 +8,10 @@ use semver::{Version, VersionReq};
 use tame_index::KrateName;
 
 use super::error::AcquireError;
+use super::lock::LockRequest;
 
 /// What to examine.
-#[derive(Clone, Debug, PartialEq, Eq)]
+#[derive(Clone, Debug, PartialEq)]
 pub enum Request {
     /// A release of a registry.
     Release {
@@ -23,6 +24,8 @@ pub enum Request {
     Directory(PathBuf),
     /// A `.crate` file.
     Archive(PathBuf),
+    /// Every package of a lock file.
+    Lock(Box<LockRequest>),
 }
 
 /// Which version of a release.

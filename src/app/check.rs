@@ -11,15 +11,16 @@ use super::refused::refuse;
 use super::tell::{Teller, complain, deliver, fail, failed_to, warn};
 use super::{inputs, known};
 use crate::acquire::{AcquireError, Acquired, Bar, Outcome, Resolved, Silent, acquire_unless};
-use crate::cli::{CheckArgs, Format};
+use crate::cli::{CheckArgs, Format, RunArgs};
 use crate::evidence::file::{Opened, counters_path, open};
 use crate::evidence::known::{Bounds, sweep};
 use crate::evidence::line::Depth;
 use crate::exit::ExitCode;
 use crate::facts::{self, FactsError};
 use crate::ids::Sha256Digest;
-use crate::judge::Verdict;
+use crate::judge::{Verdict, judge};
 use crate::plan::build::{RunSettings, plan};
+use crate::policy::{Policy, Severity};
 use crate::progress::RunProgress;
 use crate::report::{Report, ReportError};
 use crate::sandbox::channel::Event;
@@ -31,8 +32,8 @@ use crate::toolchain::{self, HostToolchain};
 
 /// Runs a check.
 pub(super) fn run(args: &CheckArgs) -> ExitCode {
-    start_logging(args.verbose);
-    let teller = Teller::new(args.reports.format, args.tone.color);
+    start_logging(args.run.verbose);
+    let teller = Teller::new(args.run.reports.format, args.run.tone.color);
     let settings = match Settings::new(args) {
         Ok(settings) => settings,
         Err(error) => return fail(&teller, ExitCode::Usage, error.to_string(), error.hint),
@@ -41,7 +42,7 @@ pub(super) fn run(args: &CheckArgs) -> ExitCode {
         Ok(signals) => signals,
         Err(code) => return code,
     };
-    let code = check(args, settings, &teller, &signals);
+    let code = check(&args.run, settings, &teller, &signals);
     signals.received().map_or(code, code_of_signal)
 }
 
@@ -58,19 +59,52 @@ pub(super) fn code_of_signal(signal: i32) -> ExitCode {
     if signal == libc::SIGTERM { ExitCode::Terminated } else { ExitCode::Interrupted }
 }
 
-fn check(args: &CheckArgs, settings: Settings, teller: &Teller, signals: &Signals) -> ExitCode {
-    let mut settings = settings;
-    let ready = match ready(&mut settings, !args.print_plan, args.tone.quiet, teller) {
-        Ok(ready) => ready,
-        Err(code) => return code,
-    };
+fn check(args: &RunArgs, mut settings: Settings, teller: &Teller, signals: &Signals) -> ExitCode {
+    match examine(args, &mut settings, teller, signals) {
+        Ok(told) => told.deliver(&settings, teller),
+        Err(code) => code,
+    }
+}
+
+/// What a run came to.
+pub(super) enum Told {
+    /// It was judged.
+    Judged(Box<Report>),
+    /// It did not get to the end of its log: what was seen until then, and what to end with.
+    Broken(Box<Report>, ReportError, ExitCode),
+}
+
+impl Told {
+    pub(super) fn deliver(&self, settings: &Settings, teller: &Teller) -> ExitCode {
+        match self {
+            Self::Judged(report) => deliver(report, &settings.reporting, teller),
+            Self::Broken(report, error, code) => {
+                deliver(report, &settings.reporting, teller);
+                if teller.format != Format::Json {
+                    let _ = complain(error, teller);
+                }
+                *code
+            }
+        }
+    }
+}
+
+/// From settings to a report. What went wrong before there was one is told already, and so is a plan that was asked for.
+pub(super) fn examine(
+    args: &RunArgs,
+    settings: &mut Settings,
+    teller: &Teller,
+    signals: &Signals,
+) -> Result<Told, ExitCode> {
+    let ready = ready(settings, !args.print_plan, args.tone.quiet, teller)?;
     if args.print_plan {
         let printed = serde_json::to_writer_pretty(io::stdout().lock(), &ready.spec).map_err(io::Error::from);
-        return if printed.and_then(|()| writeln!(io::stdout())).is_ok() { ExitCode::Pass } else { ExitCode::Internal };
+        let is_printed = printed.and_then(|()| writeln!(io::stdout())).is_ok();
+        return Err(if is_printed { ExitCode::Pass } else { ExitCode::Internal });
     }
     match carry_out(&ready, signals, args.tone.quiet) {
-        Ok(()) => tell(&ready.spec, &settings, ready.key, teller),
-        Err(error) => report_broken_run(&error, signals.received(), &ready.spec, &settings, teller),
+        Ok(()) => tell(&ready.spec, settings, ready.key, teller),
+        Err(error) => broken_run(&error, signals.received(), &ready.spec, settings, teller),
     }
 }
 
@@ -86,7 +120,11 @@ pub(super) struct Ready {
 /// Everything up to the plan. What went wrong is told already, and so is what an earlier run answers.
 pub(super) fn ready(settings: &mut Settings, reuses: bool, quiet: bool, teller: &Teller) -> Result<Ready, ExitCode> {
     let toolchain = toolchain::find(settings.toolchain.as_deref())
-        .map_err(|error| fail(teller, ExitCode::Usage, failed_to(&error), Some(error.hint())))?;
+        .map_err(|error| fail(teller, ExitCode::Usage, failed_to(&error), Some(missing(settings, error.hint()))))?;
+    if let Some(channel) = settings.channel.as_deref().filter(|channel| !toolchain.is_of(channel)) {
+        let message = format!("the workspace asks for Rust {channel}, and here is {}", toolchain.record.rustc);
+        return Err(fail(teller, ExitCode::Usage, message, Some(missing(settings, String::new()))));
+    }
     tracing::info!(rustc = toolchain.record.rustc, sysroot = %toolchain.sysroot.display(), "found the toolchain");
     let uid = settings.identity.uid;
     if !is_mapped(uid) {
@@ -131,6 +169,12 @@ pub(super) fn ready(settings: &mut Settings, reuses: bool, quiet: bool, teller: 
         prepare(&acquired, &toolchain, settings).map_err(|message| fail(teller, ExitCode::Internal, message, None))?;
     tracing::info!(uid = spec.identity.uid, mounts = spec.mounts.len(), command = ?spec.cargo.args, "planned the run");
     Ok(Ready { acquired, spec, run_dir, key })
+}
+
+/// How to get a toolchain that a workspace asks for; else what is said of others.
+fn missing(settings: &Settings, otherwise: String) -> String {
+    let Some(channel) = &settings.channel else { return otherwise };
+    format!("rustup toolchain install {channel}; or choose another one with --toolchain NAME")
 }
 
 fn acquire<T>(
@@ -205,7 +249,8 @@ fn give(path: &Path, identity: Identity) -> io::Result<()> {
 
 /// Runs a plan to the end of its log.
 pub(super) fn carry_out(ready: &Ready, signals: &Signals, quiet: bool) -> Result<(), RunError> {
-    let progress = RunProgress::new(&ready.acquired, quiet);
+    let evidence = ready.spec.evidence.clone();
+    let progress = RunProgress::new(&ready.acquired, quiet, move || findings_so_far(&evidence));
     let begun = Instant::now();
     let _listening = run::plant_self_test(&ready.spec)?;
     let (running, stopper) = run::spawn(&ready.spec, &ready.run_dir)?;
@@ -225,23 +270,28 @@ pub(super) fn carry_out(ready: &Ready, signals: &Signals, quiet: bool) -> Result
     ended
 }
 
-/// Judges the log, writes every report that was asked for, keeps the evidence.
-fn tell(spec: &SandboxSpec, settings: &Settings, key: Option<Sha256Digest>, teller: &Teller) -> ExitCode {
+/// Findings at low or above in the log as far as it is written, by the shipped policy; none where reading it again and
+/// again would cost too much.
+fn findings_so_far(evidence: &Path) -> Option<u64> {
+    const LARGEST: u64 = 2 * 1024 * 1024;
+    fs::metadata(evidence).ok().filter(|meta| meta.len() < LARGEST)?;
+    let opened = open(evidence).ok()?;
+    let judged = judge(&opened.log, &Policy::shipped());
+    let findings = judged.packages.iter().flat_map(|package| &package.findings);
+    u64::try_from(findings.filter(|finding| finding.severity >= Severity::Low).count()).ok()
+}
+
+/// Judges the log and keeps the evidence.
+fn tell(spec: &SandboxSpec, settings: &Settings, key: Option<Sha256Digest>, teller: &Teller) -> Result<Told, ExitCode> {
     let policy = &settings.reporting.policy;
-    let opened = match open(&spec.evidence) {
-        Ok(opened) => opened,
-        Err(error) => return fail(teller, ExitCode::Internal, failed_to(&error), None),
-    };
+    let opened = open(&spec.evidence).map_err(|error| fail(teller, ExitCode::Internal, failed_to(&error), None))?;
     let draft = Report::new(&opened.log, policy, None);
     let lines = opened.log.lines.len();
     tracing::info!(lines, policy = policy.name, verdict = draft.verdict.as_str(), "judged");
     let key = key.filter(|_| known::lasts(&opened.log, &draft));
-    let kept = match keep_run(&opened, spec, settings, draft.verdict, key, teller) {
-        Ok(kept) => kept,
-        Err(message) => return fail(teller, ExitCode::Internal, message, None),
-    };
-    let report = Report::new(&opened.log, policy, kept.as_deref().and_then(Path::to_str));
-    deliver(&report, &settings.reporting, teller)
+    let kept = keep_run(&opened, spec, settings, draft.verdict, key, teller)
+        .map_err(|message| fail(teller, ExitCode::Internal, message, None))?;
+    Ok(Told::Judged(Box::new(Report::new(&opened.log, policy, kept.as_deref().and_then(Path::to_str)))))
 }
 
 fn keep_run(
@@ -260,20 +310,20 @@ fn keep_run(
 
 /// Tells of a run that did not get to the end of its log: what was seen until then, and what went wrong. `signal` is
 /// the one that ended the run, if one did.
-fn report_broken_run(
+fn broken_run(
     error: &RunError,
     signal: Option<i32>,
     spec: &SandboxSpec,
     settings: &Settings,
     teller: &Teller,
-) -> ExitCode {
+) -> Result<Told, ExitCode> {
     if let (RunError::Layer { layer, text }, None) = (error, signal) {
-        return fail(
+        return Err(fail(
             teller,
             ExitCode::NoSandbox,
             format!("the layer {layer} does not hold here: failed to {text}"),
             Some(crate::remedy::remedy(layer).to_owned()),
-        );
+        ));
     }
     let code = signal.map_or(ExitCode::Internal, code_of_signal);
     let message = match signal {
@@ -286,7 +336,7 @@ fn report_broken_run(
         }
         _ => None,
     };
-    let Ok(opened) = open(&spec.evidence) else { return fail(teller, code, message, room) };
+    let Ok(opened) = open(&spec.evidence) else { return Err(fail(teller, code, message, room)) };
     // It replays as incomplete.
     let kept = keep_run(&opened, spec, settings, Verdict::Inconclusive, None, teller).ok().flatten();
     let left = kept.as_ref().map(|path| format!("the evidence until then is in {}", path.display()));
@@ -295,15 +345,11 @@ fn report_broken_run(
     let mut report = Report::new(&opened.log, &settings.reporting.policy, kept.as_deref().and_then(Path::to_str));
     if report.verdict == Verdict::Pass {
         // The log was closed, and the end of its writer was not as it should be.
-        return fail(teller, code, message, hint);
+        return Err(fail(teller, code, message, hint));
     }
     let error = ReportError { code: code.name().to_owned(), message, hint };
     report.error = Some(error.clone());
-    deliver(&report, &settings.reporting, teller);
-    if teller.format != Format::Json {
-        let _ = complain(&error, teller);
-    }
-    code
+    Ok(Told::Broken(Box::new(report), error, code))
 }
 
 /// `uname -r`.

@@ -9,7 +9,7 @@ use serde::Serialize;
 
 use super::check::{Ready, carry_out, code_of_signal, kernel, ready, watch};
 use super::tell::{Teller, fail, failed_to};
-use crate::cli::{CheckArgs, DepthArg, DoctorArgs, FailOn, Format, KnownArgs, ReportArgs};
+use crate::cli::{CheckArgs, DepthArg, DoctorArgs, FailOn, Format, KnownArgs, ReportArgs, RunArgs};
 use crate::evidence::file::open;
 use crate::evidence::line::{Layer, LayerStatus};
 use crate::evidence::{Bytes, EvidenceLog};
@@ -139,9 +139,11 @@ fn empty_package() -> io::Result<tempfile::TempDir> {
 
 /// The arguments of a check of the target.
 fn check_args(args: &DoctorArgs, target: String) -> CheckArgs {
-    CheckArgs {
-        target: Some(target),
-        features: args.features.clone(),
+    CheckArgs { target: Some(target), features: args.features.clone(), run: run_args(args) }
+}
+
+fn run_args(args: &DoctorArgs) -> RunArgs {
+    RunArgs {
         reports: ReportArgs { format: args.format.into(), output: Vec::new(), policy: None, fail_on: FailOn::Medium },
         evidence: None,
         build: args.build.clone(),

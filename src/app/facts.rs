@@ -14,7 +14,7 @@ use crate::evidence::line::{
     FORMAT, Fact, Header, Line, Note, Package, PackageSource, Target, TargetKind, Tool, VERSION, note,
 };
 use crate::exit::ExitCode;
-use crate::facts::{self, FactsError, Question};
+use crate::facts::{self, FactsError};
 use crate::ids::{PackageId, Sha256Digest};
 use crate::plan::layout::layout;
 use crate::report::Report;
@@ -98,13 +98,11 @@ fn package(id: &PackageId, source: PackageSource, checksum: Option<Sha256Digest>
 }
 
 fn of_lock(path: &Path, settings: &Settings) -> Result<Told, Failed> {
-    let Survey { subject, index, unknown, elsewhere, silent } =
-        acquire::survey(path, &settings.acquire, &Silent).map_err(Failed::Acquire)?;
+    let survey = acquire::survey(path, &settings.acquire, &Silent).map_err(Failed::Acquire)?;
+    let facts = facts::of_survey(&survey, &settings.facts).map_err(Failed::Facts)?;
+    let Survey { subject, index, unknown, .. } = survey;
     let ids: Vec<PackageId> =
         index.iter().map(|entry| &entry.id).chain(unknown.iter().map(|(id, _)| id)).cloned().collect();
-    let silent = silent.as_deref();
-    let question = Question { unknown: &unknown, elsewhere, silent, ..Question::of(&subject, &ids, &index) };
-    let facts = facts::gather(&question, &settings.facts).map_err(Failed::Facts)?;
     let checksum = |id: &PackageId| index.iter().find(|entry| entry.id == *id).and_then(|entry| entry.checksum);
     let mut packages = vec![package(&subject, PackageSource::Directory, None, true)];
     let of_registry = ids.iter().filter(|id| **id != subject);
@@ -129,6 +127,7 @@ fn tell(told: Told, settings: &Settings, toolchain: &HostToolchain, teller: &Tel
         layout: layout("", &toolchain.sysroot),
         started: settings.now,
         given: Vec::new(),
+        lock: None,
         depth: crate::evidence::line::Depth::default(),
         policy: Some(policy.record()),
     };

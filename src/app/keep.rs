@@ -71,7 +71,11 @@ pub(super) fn keep_asked(left: &mut Left<'_>, settings: &Settings) -> Result<Opt
 /// The path, as `replay` will name it.
 fn lay(left: &mut Left<'_>, dir: &Path, now: u64) -> io::Result<PathBuf> {
     let target = &left.log.header.target;
-    let name = format!("{}-{}-{now}-{}.jsonl", target.name, target.version, std::process::id());
+    let name = target.label().replace(' ', "-");
+    // The end of a path says more than its beginning, and names of files are bounded.
+    let skip = name.chars().count().saturating_sub(150);
+    let name: String = name.chars().skip(skip).collect();
+    let name = format!("{name}-{now}-{}.jsonl", std::process::id());
     let path = dir.join(plain(&name));
     left.file.rewind()?;
     copy(&mut left.file, &path)?;

@@ -6,6 +6,7 @@ mod facts;
 mod inputs;
 mod keep;
 mod known;
+mod lock;
 mod refused;
 mod replay;
 mod tell;
@@ -53,6 +54,7 @@ pub fn main() -> std::process::ExitCode {
             offline_help(|command, out| clap_mangen::Man::new(command.clone()).render(out))
         }
         Ok(Cli { command: Some(Command::Doctor(args)), .. }) => doctor::run(&args),
+        Ok(Cli { command: Some(Command::Lock(args)), .. }) => lock::run(&args),
         Ok(Cli { command: Some(Command::Facts(args)), .. }) => facts::run(&args),
         Ok(Cli { command: Some(Command::Replay(args)), .. }) => replay::run(&args),
         Ok(Cli { command: None, check }) => check::run(&check),

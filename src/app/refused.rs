@@ -92,6 +92,7 @@ fn header(package: &PackageId, settings: &Settings, toolchain: &HostToolchain) -
         acquire::Request::Release { .. } => TargetKind::Release,
         acquire::Request::Directory(_) => TargetKind::Directory,
         acquire::Request::Archive(_) => TargetKind::Archive,
+        acquire::Request::Lock(_) => TargetKind::Lock,
     };
     let refused = Package {
         id: package.clone(),
@@ -116,5 +117,6 @@ fn header(package: &PackageId, settings: &Settings, toolchain: &HostToolchain) -
         given: Vec::new(),
         depth: crate::evidence::line::Depth::default(),
         policy: Some(settings.reporting.policy.record()),
+        lock: None,
     }
 }

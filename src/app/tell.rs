@@ -72,9 +72,20 @@ pub(super) fn deliver(report: &Report, reporting: &Reporting, teller: &Teller) -
         return ExitCode::Internal;
     }
     match teller.write(report, (reporting.format, reporting.fail_on), teller.color, &mut out) {
-        Ok(()) => ExitCode::of_run(report.worst(), report.is_complete(), reporting.fail_on),
+        Ok(()) => code_of(report, reporting.fail_on),
         Err(_) => ExitCode::Internal,
     }
+}
+
+/// What a report comes to, with those on further lock files: the first of the documented order.
+fn code_of(report: &Report, fail_on: Severity) -> ExitCode {
+    const ORDER: [ExitCode; 4] = [ExitCode::Fail, ExitCode::Review, ExitCode::Temporary, ExitCode::Inconclusive];
+    let of_one = |report: &Report| match ExitCode::of_run(report.worst(), report.is_complete(), fail_on) {
+        ExitCode::Pass | ExitCode::Inconclusive if report.is_temporary() => ExitCode::Temporary,
+        code => code,
+    };
+    let codes: Vec<_> = std::iter::once(report).chain(&report.further).map(of_one).collect();
+    ORDER.into_iter().find(|code| codes.contains(code)).unwrap_or(ExitCode::Pass)
 }
 
 /// Says why there is no report, in the form that was asked for.

@@ -17,6 +17,7 @@ pub use super::header::{
     DecoyClass, DecoyPath, Depth, Header, Layer, LayerStatus, Layout, MacroKind, MacroName, Package, PackageSource,
     PolicyRecord, Target, TargetKind, Tool, Toolchain,
 };
+pub use super::locked::{Change, LeftOut, LeftOutWhy, LockConsumer, LockRecord, LockedPackage, LockedSource};
 use crate::ids::{PackageId, Sha256Digest, UnitId};
 
 /// The value of [`Header::format`].

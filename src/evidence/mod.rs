@@ -15,6 +15,7 @@ mod format;
 mod header;
 pub mod known;
 pub mod line;
+mod locked;
 pub mod log;
 pub mod quota;
 pub mod store;

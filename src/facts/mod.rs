@@ -22,7 +22,7 @@ use std::path::{Path, PathBuf};
 
 pub use self::names::Corpus;
 use crate::acquire::facts::YANKED;
-use crate::acquire::{AcquireSettings, Acquired, Entry, Near, POPULAR, Previous, Reputation, Resolved};
+use crate::acquire::{AcquireSettings, Acquired, Entry, Near, POPULAR, Previous, Reputation, Resolved, Survey};
 use crate::evidence::fact::{
     ADVISORY, Asked, DAY, Fact, HISTORY, KNOWN_MALICIOUS, LOOK_ALIKE_NAME, Nearest, REPUTATION, SOURCE, Source,
     UNKNOWN_NAME, UnknownName,
@@ -103,6 +103,9 @@ impl FactsError {
 
 /// All facts about acquired packages.
 pub fn of_acquired(acquired: &Acquired, settings: &FactsSettings) -> Result<Vec<Fact>, FactsError> {
+    if let Some(locked) = &acquired.locked {
+        return of_survey(&locked.survey, settings);
+    }
     let Some(subject) = acquired.packages.iter().find(|package| package.subject) else { return Ok(Vec::new()) };
     let named = acquired.packages.iter().filter(|package| package.source != PackageSource::Directory);
     let of_index = acquired.index.iter().filter(|entry| entry.needed).map(|entry| entry.id.clone());
@@ -122,6 +125,20 @@ pub fn of_acquired(acquired: &Acquired, settings: &FactsSettings) -> Result<Vec<
         reputation: Some(&acquired.reputation),
         silent: acquired.offline.then_some("offline"),
         ..Question::of(&subject.id, &packages, &acquired.index)
+    };
+    gather(&question, settings)
+}
+
+/// All facts about the packages of a lock file.
+pub fn of_survey(survey: &Survey, settings: &FactsSettings) -> Result<Vec<Fact>, FactsError> {
+    let Survey { subject, index, unknown, elsewhere, silent } = survey;
+    let known = index.iter().map(|entry| &entry.id);
+    let packages: Vec<PackageId> = known.chain(unknown.iter().map(|(id, _)| id)).cloned().collect();
+    let question = Question {
+        unknown,
+        elsewhere: *elsewhere,
+        silent: silent.as_deref(),
+        ..Question::of(subject, &packages, index)
     };
     gather(&question, settings)
 }

@@ -79,7 +79,11 @@ pub(super) fn of(cx: &Context<'_>) -> Completeness {
     }
     if !is_facts_only(cx) {
         missing_units(cx, &mut reasons);
+        super::locked::reasons(cx, &mut reasons);
         cargo(cx, &mut reasons);
+    }
+    if let Some(record) = &cx.log.header.lock {
+        super::locked::limit(record, &mut reasons);
     }
     let mut seen = BTreeSet::new();
     reasons.retain(|r| seen.insert((r.code, r.package.clone(), r.unit.clone(), r.text.clone())));
@@ -195,6 +199,9 @@ fn of_note(cx: &Context<'_>, said: &Note, code: &'static str) -> Reason {
 }
 
 fn failed_unit(cx: &Context<'_>, unit: &Unit<'_>, reasons: &mut Vec<Reason>) {
+    if unit.end.is_some() && super::locked::is_stand_in(cx, unit.package.as_ref()) {
+        return;
+    }
     let reason = |code, text: String, tail: Option<&[u8]>| Reason {
         code,
         package: unit.package.as_ref().map(ToString::to_string),
@@ -285,8 +292,10 @@ fn shown_tail(tail: &[u8]) -> String {
 }
 
 fn missing_units(cx: &Context<'_>, reasons: &mut Vec<Reason>) {
+    let gaps: BTreeSet<_> = super::locked::unexercised(cx).into_iter().map(|found| found.package).collect();
     let parts = cx.log.header.packages.iter().filter(|package| super::coverage::takes_part(cx, package));
-    for package in parts {
+    // Of a lock file's, the gaps have reasons of their own.
+    for package in parts.filter(|package| !gaps.contains(&package.id)) {
         let reason = |code, text: &str| Reason {
             code,
             package: Some(package.id.to_string()),

@@ -161,6 +161,9 @@ fn count(n: usize) -> u64 {
 /// it needs, so one of which it started nothing is not needed, if cargo ended and nothing but the consumer
 /// failed. The subject always takes part.
 pub(super) fn takes_part(cx: &Context<'_>, package: &Package) -> bool {
+    if let Some(record) = &cx.log.header.lock {
+        return super::locked::takes_part(cx, record, package);
+    }
     let is_of = |unit: &super::units::Unit<'_>| unit.package.as_ref() == Some(&package.id);
     package.subject || cx.units.0.values().any(is_of) || !whole_graph_was_built(cx)
 }

@@ -15,6 +15,7 @@ mod expected;
 mod finding;
 mod known;
 mod library;
+mod locked;
 mod missing;
 mod paths;
 mod shell;
@@ -31,6 +32,7 @@ pub use agreement::{Agreement, Seen};
 pub use completeness::{Completeness, Reason, Status};
 pub use coverage::{BuildScripts, Coverage, FactSource, MacroCoverage, MacroLibraries};
 pub use finding::Finding;
+pub use locked::Unexercised;
 pub use missing::{Missing, MissingKind, looked_for};
 pub use verdict::Verdict;
 
@@ -56,6 +58,8 @@ pub struct Judgement {
     pub facts_only: bool,
     /// Every package, the subject first, then by name.
     pub packages: Vec<JudgedPackage>,
+    /// Of a lock file: the packages that were not exercised, and why.
+    pub unexercised: Vec<Unexercised>,
 }
 
 impl Judgement {
@@ -114,7 +118,10 @@ pub fn judge(log: &EvidenceLog, policy: &Policy) -> Judgement {
     known::raise(&cx, &mut drafts);
     let findings = finding::group(&cx, drafts);
     let completeness = completeness::of(&cx);
-    let packages = packages(&cx, findings, &completeness);
+    let mut packages = packages(&cx, findings, &completeness);
+    if let Some(record) = &log.header.lock {
+        packages.retain(|package| record.tells(&package.id));
+    }
     let worst = packages.iter().flat_map(|p| &p.findings).map(|f| f.severity).max();
     Judgement {
         verdict: Verdict::of(worst, completeness.is_complete()),
@@ -122,6 +129,7 @@ pub fn judge(log: &EvidenceLog, policy: &Policy) -> Judgement {
         facts_only: completeness::is_facts_only(&cx),
         completeness,
         packages,
+        unexercised: locked::unexercised(&cx),
     }
 }
 

@@ -1,7 +1,7 @@
 //! Puts a plan together: from verified sources to a [`SandboxSpec`].
 
 use std::io;
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 
 use super::consumer::{Consumer, ConsumerError, ConsumerPaths, consumer};
 use super::decoy::{DecoyHome, decoys};
@@ -10,7 +10,7 @@ use super::layout::{HOME, layout};
 use super::persona::Persona;
 use super::random::Random;
 use super::{CONSUMER_NAME, root};
-use crate::acquire::Acquired;
+use crate::acquire::{Acquired, LockUser, Locked};
 use crate::evidence::Bytes;
 use crate::evidence::file::counters_path;
 use crate::evidence::line::{Depth, FORMAT, Header, Layout, Package, PackageSource, Tool, VERSION};
@@ -186,18 +186,11 @@ fn cargo_command(
     mut env: Vec<(String, String)>,
     settings: &RunSettings,
 ) -> CargoCommand {
-    let mut args: Vec<String> = [
-        "cargo",
-        "check",
-        "--offline",
-        "--ignore-rust-version",
-        "--keep-going",
-        "--lib",
-        "--bins",
-        "--message-format=json",
-    ]
-    .map(str::to_owned)
-    .into();
+    let mut args: Vec<String> =
+        ["cargo", "check", "--offline", "--ignore-rust-version", "--keep-going", "--message-format=json"]
+            .map(str::to_owned)
+            .into();
+    args.extend(built(acquired, layout, settings.depth));
     let mut config = |key: &str, value: &str| args.extend(["--config".to_owned(), format!("{key}={value:?}")]);
     config("build.rustc-wrapper", &format!("{}/shim", layout.tool));
     config("source.verified.directory", &layout.registry_src);
@@ -206,6 +199,9 @@ fn cargo_command(
             config(&format!("source.{name:?}.registry"), url);
         }
         config(&format!("source.{name:?}.replace-with"), "verified");
+    }
+    if let Some(locked) = &acquired.locked {
+        args.extend(locked_config(locked, layout).into_iter().flat_map(|config| ["--config".to_owned(), config]));
     }
     args.extend(["--jobs".to_owned(), settings.jobs.to_string()]);
     if settings.depth == Depth::Build {
@@ -216,6 +212,51 @@ fn cargo_command(
     CargoCommand { program: format!("{}/bin/cargo", layout.toolchain), args, env, cwd: layout.consumer.clone() }
 }
 
+/// What of the consumer is built. A workspace's tests, examples and benchmarks run build scripts and macros, too; the
+/// depth that compiles everything stays with what `cargo check --workspace` does.
+///
+/// cargo stands in the generated project: it never looks for settings in the workspace's own folder.
+fn built(acquired: &Acquired, layout: &Layout, depth: Depth) -> Vec<String> {
+    let workspace = acquired.locked.as_ref().and_then(|locked| match &locked.user {
+        LockUser::Workspace(dir) => Some(Path::new(&layout.local_src).join(dir)),
+        LockUser::Generated(_) => None,
+    });
+    let Some(folder) = workspace else { return ["--lib", "--bins"].map(str::to_owned).into() };
+    let manifest = folder.join("Cargo.toml").display().to_string();
+    let mut args = vec!["--workspace".to_owned(), "--locked".to_owned(), "--manifest-path".to_owned(), manifest];
+    args.extend(["--target-dir".to_owned(), layout.target_dir.clone()]);
+    if depth == Depth::Build {
+        args.push("--all-targets".to_owned());
+    }
+    args
+}
+
+/// What of a workspace's own settings counts, and the registries that its manifests name.
+fn locked_config(locked: &Locked, layout: &Layout) -> Vec<String> {
+    let text = |text: &str| toml::Value::String(text.to_owned()).to_string();
+    let root = match &locked.user {
+        LockUser::Workspace(dir) => Path::new(&layout.local_src).join(dir),
+        LockUser::Generated(_) => return Vec::new(),
+    };
+    let registries =
+        locked.registries.iter().map(|(name, url)| format!("registries.{}.index={}", text(name), text(url)));
+    let flags = locked.flags.iter().map(|(key, flags)| {
+        let flags = toml::Value::Array(flags.iter().cloned().map(toml::Value::String).collect());
+        format!("{key}={flags}")
+    });
+    let variables = locked.variables.iter().map(|(name, value, is_relative)| {
+        let value = if *is_relative { root.join(value).display().to_string() } else { value.clone() };
+        format!("env.{}={}", text(name), text(&value))
+    });
+    let repositories = locked.repositories.iter().enumerate().flat_map(|(number, source)| {
+        let key = format!("source.verified-git-{number}");
+        let mut all = vec![format!("{key}.git={}", text(&source.url)), format!("{key}.replace-with=\"verified\"")];
+        all.extend(source.reference.as_ref().map(|(kind, value)| format!("{key}.{kind}={}", text(value))));
+        all
+    });
+    registries.chain(flags).chain(variables).chain(repositories).collect()
+}
+
 fn header(
     acquired: &Acquired,
     toolchain: &HostToolchain,
@@ -223,13 +264,13 @@ fn header(
     layout: Layout,
     given: Vec<String>,
 ) -> Header {
-    let inside = |dir: &std::path::Path| {
+    let inside = |dir: &Path| {
         let (part, at) = if let Ok(rest) = dir.strip_prefix("registry") {
             (rest, &layout.registry_src)
         } else {
             (dir.strip_prefix("local").unwrap_or(dir), &layout.local_src)
         };
-        Bytes::from(std::path::Path::new(at).join(part).as_path())
+        Bytes::from(Path::new(at).join(part).as_path())
     };
     let mut packages: Vec<Package> = acquired
         .packages
@@ -268,5 +309,6 @@ fn header(
         // What it is judged by is not the plan's business.
         depth: settings.depth,
         policy: None,
+        lock: acquired.locked.as_ref().map(|locked| Box::new(locked.record.clone())),
     }
 }

@@ -13,6 +13,9 @@
 //! | program `worker` | loads the macro libraries that are not the subject |
 //! | programs `job_NN` | one macro of the subject each, so that one that ends rustc stops no other |
 //! | program `jobs_rest` | the subject's further macros together |
+//!
+//! Of a bare lock file it names every package, and `worker` loads the macro libraries. Where the workspace lies beside
+//! the lock file, that is the consumer, and this project depends on nothing: it is there to be found.
 
 mod manifest;
 mod project;
@@ -23,7 +26,7 @@ use std::io;
 use super::git::{self, Commit, Tracked};
 use super::persona::Persona;
 use super::random::Random;
-use crate::acquire::Acquired;
+use crate::acquire::{Acquired, LockUser};
 use crate::evidence::line::{DecoyClass, DecoyPath, MacroName};
 use manifest::Lock;
 
@@ -102,21 +105,29 @@ pub fn consumer(
     persona: &Persona,
     random: &mut Random,
 ) -> Result<Consumer, ConsumerError> {
-    let subject = acquired.packages.iter().find(|package| package.subject).ok_or(ConsumerError::FindSubject)?;
-    let mut lock = Lock::parse(&acquired.lock)?;
-    let dependencies = manifest::dependencies(acquired, subject, &lock, paths.local)?;
+    let mut lock = Lock::parse(if has_own_project(acquired) { manifest::ALONE } else { &acquired.lock })?;
+    let subject = acquired.packages.iter().find(|package| package.subject);
+    let dependencies = match (&acquired.locked, subject) {
+        (None, None) => return Err(ConsumerError::FindSubject),
+        (None, Some(subject)) => manifest::dependencies(acquired, subject, &lock, paths.local)?,
+        (Some(locked), _) => match &locked.user {
+            LockUser::Workspace(_) => Vec::new(),
+            LockUser::Generated(pins) => manifest::pinned(pins, acquired, &lock, paths.local)?,
+        },
+    };
     lock.depend_on(&dependencies);
 
-    let subject_crate = dependencies.first().and_then(|dependency| dependency.crate_name.clone());
+    let of_subject = usize::from(subject.is_some());
+    let subject_crate = dependencies.iter().take(of_subject).find_map(|dependency| dependency.crate_name.clone());
     let macro_crates: Vec<_> =
-        dependencies.iter().skip(1).filter_map(|dependency| dependency.crate_name.as_deref()).collect();
+        dependencies.iter().skip(of_subject).filter_map(|dependency| dependency.crate_name.as_deref()).collect();
     let mut tracked = project::files(persona, subject_crate.as_deref(), random);
     tracked.push(("Cargo.toml".to_owned(), manifest::manifest(&lock, &dependencies, persona)));
     tracked.push(("Cargo.lock".to_owned(), lock.text()));
     if !macro_crates.is_empty() {
         tracked.push(("src/bin/worker.rs".to_owned(), uses::worker(&macro_crates)));
     }
-    let macros = subject.proc_macro.as_deref().unwrap_or_default();
+    let macros = subject.and_then(|subject| subject.proc_macro.as_deref()).unwrap_or_default();
     let mut macro_uses = Vec::new();
     for (macro_use, text) in uses::jobs(subject_crate.as_deref(), macros) {
         tracked.push((format!("src/bin/{}.rs", macro_use.target), text));
@@ -135,6 +146,11 @@ pub fn consumer(
         .collect();
     files.sort_by(|one, other| one.path.cmp(&other.path));
     Ok(Consumer { files, uses: macro_uses })
+}
+
+/// True where a workspace is the consumer: the generated project is a decoy beside it.
+fn has_own_project(acquired: &Acquired) -> bool {
+    acquired.locked.as_ref().is_some_and(|locked| matches!(locked.user, LockUser::Workspace(_)))
 }
 
 /// The files of `.git/`, with three commits of which the first knows only half of the project.

@@ -4,6 +4,7 @@
 //! colour, and every text that a package chose is escaped.
 
 mod facts;
+mod lock;
 
 use std::collections::BTreeMap;
 use std::fmt::Write as _;
@@ -45,17 +46,36 @@ struct Page {
 }
 
 /// Writes a report for people.
-pub fn human(report: &Report, options: HumanOptions, writer: &mut impl Write) -> io::Result<()> {
+pub fn human(report: &Report, options: HumanOptions, writer: &mut dyn Write) -> io::Result<()> {
     let mut page = Page { text: String::new(), width: options.width.clamp(60, 120), color: options.color };
     page.headline(report);
     page.enforcement(report);
-    for package in report.packages.iter().filter(|package| !package.findings.is_empty()) {
+    // Of hundreds of packages, those with a word for information only are named together.
+    let least = if report.lock.is_some() { Severity::Low } else { Severity::Info };
+    let is_shown = |package: &&ReportPackage| package.findings.iter().any(|finding| finding.severity >= least);
+    for package in report.packages.iter().filter(is_shown) {
         page.package(report, package);
     }
     page.not_exercised(report);
     page.coverage(report);
+    page.lock(report);
     page.evidence(report);
+    for further in &report.further {
+        page.line("");
+        human(further, options, &mut page)?;
+    }
     writer.write_all(page.text.as_bytes())
+}
+
+impl Write for Page {
+    fn write(&mut self, bytes: &[u8]) -> io::Result<usize> {
+        self.text.push_str(&String::from_utf8_lossy(bytes));
+        Ok(bytes.len())
+    }
+
+    fn flush(&mut self) -> io::Result<()> {
+        Ok(())
+    }
 }
 
 /// Writes why there is no report.
@@ -131,7 +151,7 @@ impl Page {
     }
 
     fn headline(&mut self, report: &Report) {
-        let target = safe(&format!("{} {}", report.target.name, report.target.version));
+        let target = safe(&report.target.label());
         let findings = report.packages.iter().map(|p| len(p.findings.len())).sum();
         let word = report.verdict.as_str().to_uppercase();
         let word = self.paint(&word, verdict_style(report.verdict));
@@ -144,8 +164,13 @@ impl Page {
                 format!("{}, the worst {worst}", counted(findings, "finding", "findings"))
             }
         };
-        self.paragraph(&format!("{word}  {target}"), 2);
+        let packages = report.lock.as_ref().map(|lock| counted(len(lock.packages.len()), "package", "packages"));
+        let packages = packages.map(|packages| format!(", {packages}")).unwrap_or_default();
+        self.paragraph(&format!("{word}  {target}{packages}"), 2);
         self.paragraph(&says, 2);
+        if let Some(since) = report.lock.as_ref().and_then(|lock| lock.since.as_ref()) {
+            self.paragraph(&format!("only on packages added or changed since {since}, and on folders"), 2);
+        }
         if report.verdict == Verdict::Pass && findings > 0 {
             self.paragraph(&format!("{} at low or info", counted(findings, "note", "notes")), 2);
         }
@@ -198,10 +223,16 @@ impl Page {
 
     fn package(&mut self, report: &Report, package: &ReportPackage) {
         self.line("");
-        let role =
-            if report.packages.first().is_some_and(|first| first.id == package.id) { "" } else { " (a dependency)" };
+        let role = if report.lock.is_some() || report.packages.first().is_some_and(|first| first.id == package.id) {
+            ""
+        } else {
+            " (a dependency)"
+        };
         let name = self.paint(&safe(&package.id), Style::new().bold());
         self.paragraph(&format!("{name}{role}: {}", package.verdict), 2);
+        if let Some(path) = package.path.as_ref().filter(|path| path.len() > 1) {
+            self.paragraph(&format!("  by {}", path.join(" > ")), 5);
+        }
         // Stable: within a unit the worst stays first.
         let mut findings: Vec<_> = package.findings.iter().collect();
         findings.sort_by_key(|finding| finding.unit.clone());

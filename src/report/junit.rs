@@ -1,5 +1,6 @@
 //! `JUnit` XML, for test views: a package is a test case.
 
+use std::fmt;
 use std::io::{self, Write};
 
 use super::{Report, ReportPackage, word};
@@ -10,17 +11,61 @@ use crate::policy::Severity;
 ///
 /// A package fails by its findings of `fail_on` or worse; an incomplete run is an error of its own case.
 pub fn junit(report: &Report, fail_on: Severity, writer: &mut impl Write) -> io::Result<()> {
-    let cases: Vec<_> = report.packages.iter().map(|package| (package, failures(package, fail_on))).collect();
-    let failed = cases.iter().filter(|(_, failures)| !failures.is_empty()).count();
-    let errors = usize::from(!report.is_complete()) + usize::from(report.error.is_some());
-    let skipped: Vec<_> = report.unasked().collect();
-    let tests = cases.len() + skipped.len() + 2;
-    let counts = format!("tests=\"{tests}\" failures=\"{failed}\" errors=\"{errors}\" skipped=\"{}\"", skipped.len());
-    let suite = xml(&format!("sandbox-check {} {}", report.target.name, report.target.version));
     writeln!(writer, "<?xml version=\"1.0\" encoding=\"UTF-8\"?>")?;
-    writeln!(writer, "<testsuites {counts}>\n  <testsuite name=\"{suite}\" {counts}>")?;
+    let suites = || std::iter::once(report).chain(&report.further);
+    let all = suites().map(|report| Counts::of(report, fail_on)).fold(Counts::default(), Counts::with);
+    writeln!(writer, "<testsuites {all}>")?;
+    for report in suites() {
+        suite(report, fail_on, writer)?;
+    }
+    writeln!(writer, "</testsuites>")
+}
+
+/// How many cases ended in which way.
+#[derive(Clone, Copy, Debug, Default)]
+struct Counts {
+    tests: usize,
+    failures: usize,
+    errors: usize,
+    skipped: usize,
+}
+
+impl Counts {
+    fn of(report: &Report, fail_on: Severity) -> Self {
+        let skipped = report.unasked().count();
+        Self {
+            tests: report.packages.len() + skipped + 2,
+            failures: report.packages.iter().filter(|package| !failures(package, fail_on).is_empty()).count(),
+            errors: usize::from(!report.is_complete()) + usize::from(report.error.is_some()),
+            skipped,
+        }
+    }
+
+    fn with(self, other: Self) -> Self {
+        Self {
+            tests: self.tests + other.tests,
+            failures: self.failures + other.failures,
+            errors: self.errors + other.errors,
+            skipped: self.skipped + other.skipped,
+        }
+    }
+}
+
+impl fmt::Display for Counts {
+    fn fmt(&self, out: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let Self { tests, failures, errors, skipped } = self;
+        write!(out, "tests=\"{tests}\" failures=\"{failures}\" errors=\"{errors}\" skipped=\"{skipped}\"")
+    }
+}
+
+fn suite(report: &Report, fail_on: Severity, writer: &mut impl Write) -> io::Result<()> {
+    let cases: Vec<_> = report.packages.iter().map(|package| (package, failures(package, fail_on))).collect();
+    let suite = xml(&format!("sandbox-check {}", report.target.label()));
+    writeln!(writer, "  <testsuite name=\"{suite}\" {}>", Counts::of(report, fail_on))?;
     for (package, failures) in cases {
-        let problem = failures.first().map(|(kind, _)| ("failure", kind.as_str(), lines(&failures)));
+        let way = package.path.as_ref().filter(|path| path.len() > 1);
+        let way = way.map(|path| format!("\nneeded by {}", path.join(" > "))).unwrap_or_default();
+        let problem = failures.first().map(|(kind, _)| ("failure", kind.as_str(), lines(&failures) + &way));
         case(&package.id, problem, writer)?;
     }
     let reasons: Vec<_> = report
@@ -33,13 +78,13 @@ pub fn junit(report: &Report, fail_on: Severity, writer: &mut impl Write) -> io:
         })
         .collect();
     case("completeness", (!report.is_complete()).then(|| ("error", "incomplete", lines(&reasons))), writer)?;
-    for source in skipped {
+    for source in report.unasked() {
         let text = format!("{}: {}", word(source.status), source.detail);
         case(&format!("known facts: {}", source.source), Some(("skipped", "facts-not-checked", text)), writer)?;
     }
     let error = report.error.as_ref().map(|error| ("error", error.code.as_str(), error.message.clone()));
     case("run", error, writer)?;
-    writeln!(writer, "  </testsuite>\n</testsuites>")
+    writeln!(writer, "  </testsuite>")
 }
 
 fn failures(package: &ReportPackage, fail_on: Severity) -> Vec<(String, String)> {

@@ -3,7 +3,8 @@
 use std::fmt::Write as _;
 use std::io::{self, Write};
 
-use super::{Report, ReportFinding, ReportPackage, safe, word};
+use super::{Report, ReportFinding, ReportLock, ReportPackage, safe, word};
+use crate::evidence::line::Change;
 
 /// Findings that are listed in all. A summary has one mebibyte on GitHub.
 const MOST_FINDINGS: usize = 200;
@@ -11,9 +12,9 @@ const MOST_FINDINGS: usize = 200;
 const LONGEST: usize = 600;
 
 /// Writes a summary.
-pub fn markdown(report: &Report, writer: &mut impl Write) -> io::Result<()> {
+pub fn markdown(report: &Report, writer: &mut dyn Write) -> io::Result<()> {
     let mut text = String::new();
-    let target = span(&format!("{} {}", report.target.name, report.target.version));
+    let target = span(&report.target.label());
     let _ = writeln!(text, "## sandbox-check: {} {target}\n", report.verdict.as_str().to_uppercase());
     let _ = writeln!(
         text,
@@ -44,12 +45,52 @@ pub fn markdown(report: &Report, writer: &mut impl Write) -> io::Result<()> {
         }
         text.push('\n');
     }
+    if let Some(lock) = &report.lock {
+        lock_file(report, lock, &mut text);
+    }
     let _ = writeln!(text, "Policy {}. `sandbox-check explain CODE` tells what a code means.", span(&report.policy));
-    writer.write_all(text.as_bytes())
+    writer.write_all(text.as_bytes())?;
+    report.further.iter().try_for_each(|further| {
+        writeln!(writer)?;
+        markdown(further, writer)
+    })
+}
+
+fn lock_file(report: &Report, lock: &ReportLock, text: &mut String) {
+    let (scripts, libraries) = (&report.coverage.build_scripts, &report.coverage.macro_libraries);
+    let _ = writeln!(
+        text,
+        "{} packages; build scripts: {} of {} run; macro libraries: {} of {} loaded, {} driven.\n",
+        lock.packages.len(),
+        scripts.run,
+        scripts.found,
+        libraries.loaded,
+        libraries.found,
+        libraries.driven
+    );
+    for package in lock.packages.iter().filter(|package| package.change.is_some()).take(MOST_FINDINGS) {
+        let what = if package.change == Some(Change::Added) { "added" } else { "changed" };
+        let script = if package.build_script == Some(true) { ", with a build script" } else { "" };
+        let library = if package.macro_library == Some(true) { ", a macro library" } else { "" };
+        let _ = writeln!(text, "- {what} {}{script}{library}", span(&package.id));
+    }
+    let not: Vec<_> = lock.not_exercised.iter().filter(|found| !found.is_gap).collect();
+    if !not.is_empty() {
+        let _ = writeln!(text, "\n<details><summary>{} packages were not exercised</summary>\n", not.len());
+        for found in not.iter().take(MOST_FINDINGS) {
+            let _ = writeln!(text, "- {}: {}", span(&found.package), found.why);
+        }
+        more(not.len().saturating_sub(MOST_FINDINGS), text);
+        text.push_str("\n</details>\n");
+    }
+    text.push('\n');
 }
 
 fn findings(package: &ReportPackage, left: &mut usize, text: &mut String) {
     let _ = writeln!(text, "### {}: {}\n", span(&package.id), package.verdict);
+    if let Some(path) = package.path.as_ref().filter(|path| path.len() > 1) {
+        let _ = writeln!(text, "Needed by {}\n", span(&path.join(" > ")));
+    }
     let shown: Vec<&ReportFinding> = package.findings.iter().take(*left).collect();
     *left = left.saturating_sub(shown.len());
     for finding in &shown {

@@ -10,6 +10,7 @@ mod explain;
 mod human;
 mod json;
 mod junit;
+mod lock;
 mod markdown;
 mod ndjson;
 mod sarif;
@@ -18,9 +19,12 @@ pub use explain::{ExplainError, explain, explain_all};
 pub use human::{HumanOptions, human, human_error, human_warning};
 pub use json::{SCHEMA, json, json_error};
 pub use junit::junit;
+pub use lock::{NotExercised, ReportLock, ReportLocked};
 pub use markdown::markdown;
 pub use ndjson::ndjson;
 pub use sarif::sarif;
+
+use std::cmp::Reverse;
 
 use serde::Serialize;
 use serde_json::Value;
@@ -28,11 +32,11 @@ use serde_json::Value;
 use crate::evidence::captured::SUFFIX;
 use crate::evidence::fact::Asked;
 use crate::evidence::line::{
-    Artifact, Captured, Integrity, LayerStatus, Line, PackageSource, PolicyRecord, Target, Tool, Toolchain, UnitKind,
-    UnitOutcome, note,
+    Artifact, Captured, Integrity, LayerStatus, Line, LockRecord, PackageSource, PolicyRecord, Target, Tool, Toolchain,
+    UnitKind, UnitOutcome, note,
 };
 use crate::evidence::{Bytes, EvidenceLog};
-use crate::ids::Sha256Digest;
+use crate::ids::{PackageId, Sha256Digest};
 use crate::judge::{Agreement, Completeness, Coverage, FactSource, Finding, Judgement, Verdict, judge};
 use crate::policy::{Policy, Severity};
 
@@ -70,8 +74,14 @@ pub struct Report {
     pub given: Vec<String>,
     /// The subject first.
     pub packages: Vec<ReportPackage>,
+    /// Present for a lock file: every package of it, and how it was built.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub lock: Option<ReportLock>,
     /// Where the evidence lies and whether it is whole.
     pub evidence: ReportEvidence,
+    /// The reports on further lock files of the same call.
+    #[serde(skip_serializing_if = "Vec::is_empty")]
+    pub further: Vec<Report>,
     /// Present when the exit code says more than the verdict.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub error: Option<ReportError>,
@@ -137,6 +147,9 @@ pub struct ReportLayer {
 pub struct ReportPackage {
     /// `name@version`.
     pub id: String,
+    /// Of a lock file: the way from a package that nobody needs to this one, both included.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub path: Option<Vec<String>>,
     /// Where its source came from.
     pub source: PackageSource,
     /// Of its `.crate` file.
@@ -304,8 +317,16 @@ impl Report {
         } else {
             EnforcementStatus::Degraded
         };
-        let packages = judgement.packages.into_iter().map(|package| ReportPackage {
+        let lock = ReportLock::of(log, &judgement);
+        let mut packages: Vec<_> = judgement.packages.into_iter().collect();
+        if header.lock.is_some() {
+            packages.retain(|package| package.source != PackageSource::Consumer || !package.findings.is_empty());
+            // The worst first; within a severity as cargo orders them.
+            packages.sort_by_key(|package| Reverse(package.findings.iter().map(|finding| finding.severity).max()));
+        }
+        let packages = packages.into_iter().map(|package| ReportPackage {
             id: safe(&package.id.to_string()),
+            path: header.lock.as_ref().and_then(|record| path_to(record, &package.id)),
             source: package.source,
             checksum: package.checksum,
             verdict: package.verdict,
@@ -348,6 +369,8 @@ impl Report {
             },
             given: header.given.iter().map(|given| safe(given)).collect(),
             packages: packages.collect(),
+            lock,
+            further: Vec::new(),
             evidence: ReportEvidence {
                 path: evidence_path.map(safe),
                 sha256: log.sha256,
@@ -358,7 +381,7 @@ impl Report {
                 dropped: totals.dropped,
                 integrity: totals.integrity,
             },
-            error: refusal(log),
+            error: refusal(log).or_else(|| lock::unavailable(log)),
         }
     }
 
@@ -372,6 +395,11 @@ impl Report {
         self.completeness.is_complete()
     }
 
+    /// True if a registry did not give all packages of a lock file: trying again may help.
+    pub fn is_temporary(&self) -> bool {
+        self.lock.is_some() && self.error.as_ref().is_some_and(|error| error.code == lock::UNAVAILABLE)
+    }
+
     /// The sources of facts that a verdict leans on and that were not asked in full.
     fn unasked(&self) -> impl Iterator<Item = &FactSource> {
         let sources = self.coverage.facts.iter();
@@ -379,6 +407,12 @@ impl Report {
             source.status != Asked::Checked && ["advisories", "names", "index"].contains(&source.source.as_str())
         })
     }
+}
+
+/// The way to a package of a lock file.
+fn path_to(record: &LockRecord, id: &PackageId) -> Option<Vec<String>> {
+    let package = record.package(id)?;
+    Some(package.via.iter().chain([id]).map(|id| safe(&id.to_string())).collect())
 }
 
 /// Whether a source was asked, in words.

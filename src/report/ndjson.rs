@@ -12,6 +12,8 @@ use super::{Report, ReportFinding};
 struct FindingLine<'r> {
     kind: &'static str,
     package: &'r str,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    path: Option<&'r [String]>,
     #[serde(flatten)]
     finding: &'r ReportFinding,
 }
@@ -20,22 +22,25 @@ struct FindingLine<'r> {
 pub fn ndjson(report: &Report, writer: &mut impl Write) -> io::Result<()> {
     for package in &report.packages {
         for finding in &package.findings {
-            line(&FindingLine { kind: "finding", package: &package.id, finding }, writer)?;
+            let path = package.path.as_deref();
+            line(&FindingLine { kind: "finding", package: &package.id, path, finding }, writer)?;
         }
     }
-    line(
-        &json!({
-            "kind": "run",
-            "version": super::json::VERSION,
-            "tool": report.tool,
-            "target": report.target,
-            "verdict": report.verdict,
-            "completeness": report.completeness,
-            "facts": report.coverage.facts,
-            "error": report.error,
-        }),
-        writer,
-    )
+    let mut run = json!({
+        "kind": "run",
+        "version": super::json::VERSION,
+        "tool": report.tool,
+        "target": report.target,
+        "verdict": report.verdict,
+        "completeness": report.completeness,
+        "facts": report.coverage.facts,
+        "error": report.error,
+    });
+    if let (Some(lock), Some(map)) = (&report.lock, run.as_object_mut()) {
+        map.insert("lock".to_owned(), json!(lock));
+    }
+    line(&run, writer)?;
+    report.further.iter().try_for_each(|further| ndjson(further, writer))
 }
 
 fn line(value: &impl Serialize, writer: &mut impl Write) -> io::Result<()> {

@@ -21,42 +21,47 @@ const PLACE: &str = "Cargo.toml";
 
 /// Writes a report as one SARIF log with one run.
 pub fn sarif(report: &Report, writer: &mut impl Write) -> io::Result<()> {
+    let runs: Vec<_> = std::iter::once(report).chain(&report.further).map(run).collect();
+    object(
+        &json!({ "$schema": "https://json.schemastore.org/sarif-2.1.0.json", "version": "2.1.0", "runs": runs }),
+        writer,
+    )
+}
+
+fn run(report: &Report) -> Value {
     let mut results: Vec<_> =
         report.packages.iter().flat_map(|package| package.findings.iter().map(move |f| (package, f))).collect();
     // Stable: the report's order stays within a severity.
     results.sort_by_key(|(_, finding)| Reverse(finding.severity));
     let left_out = results.len().saturating_sub(MOST_RESULTS);
     results.truncate(MOST_RESULTS);
-    object(
-        &json!({
-            "$schema": "https://json.schemastore.org/sarif-2.1.0.json",
-            "version": "2.1.0",
-            "runs": [{
-                "tool": { "driver": {
-                    "name": report.tool.name,
-                    "version": report.tool.version,
-                    "rules": codes::ALL.iter().map(rule).collect::<Vec<_>>(),
-                }},
-                "automationDetails": { "id": format!("sandbox-check/{}", target(report)) },
-                "columnKind": "unicodeCodePoints",
-                "invocations": [{
-                    "executionSuccessful": report.error.is_none() && report.is_complete(),
-                    "toolExecutionNotifications": notifications(report, left_out),
-                }],
-                "results": results.into_iter().map(|(package, finding)| result(package, finding)).collect::<Vec<_>>(),
-                "properties": {
-                    "verdict": report.verdict,
-                    "completeness": report.completeness.status,
-                    "policy": report.policy,
-                },
-            }],
-        }),
-        writer,
-    )
+    let mut properties = json!({
+        "verdict": report.verdict,
+        "completeness": report.completeness.status,
+        "policy": report.policy,
+    });
+    if let (Some(lock), Some(map)) = (&report.lock, properties.as_object_mut()) {
+        map.insert("lock".to_owned(), json!(lock));
+    }
+    json!({
+        "tool": { "driver": {
+            "name": report.tool.name,
+            "version": report.tool.version,
+            "rules": codes::ALL.iter().map(rule).collect::<Vec<_>>(),
+        }},
+        "automationDetails": { "id": format!("sandbox-check/{}", target(report)) },
+        "columnKind": "unicodeCodePoints",
+        "invocations": [{
+            "executionSuccessful": report.error.is_none() && report.is_complete(),
+            "toolExecutionNotifications": notifications(report, left_out),
+        }],
+        "results": results.into_iter().map(|(package, finding)| result(report, package, finding)).collect::<Vec<_>>(),
+        "properties": properties,
+    })
 }
 
 fn target(report: &Report) -> String {
-    format!("{}@{}", report.target.name, report.target.version)
+    report.target.label().replacen(' ', "@", usize::from(report.lock.is_none()))
 }
 
 fn rule(code: &Code) -> Value {
@@ -103,16 +108,27 @@ fn level(severity: Severity) -> &'static str {
     }
 }
 
-fn result(package: &ReportPackage, finding: &ReportFinding) -> Value {
-    json!({
+/// Of a lock file the package's own lines in it, else the manifest.
+fn place(report: &Report, package: &ReportPackage) -> (String, u64) {
+    let locked = report.lock.as_ref().and_then(|lock| Some((lock, lock.package(&package.id)?)));
+    let is_path = |byte: u8| byte.is_ascii_alphanumeric() || b"-._~/".contains(&byte);
+    match locked {
+        None => (PLACE.to_owned(), 1),
+        Some((lock, package)) => (percent(lock.path.trim_start_matches('/'), is_path), package.line),
+    }
+}
+
+fn result(report: &Report, package: &ReportPackage, finding: &ReportFinding) -> Value {
+    let (place, line) = place(report, package);
+    let mut told = json!({
         "ruleId": finding.code,
         "ruleIndex": codes::ALL.iter().position(|code| code.name == finding.code).map_or(json!(-1), |at| json!(at)),
         "level": level(finding.severity),
         "message": { "text": message(&format!("{}: {}", package.id, finding.summary)) },
         "locations": [{
             "physicalLocation": {
-                "artifactLocation": { "uri": PLACE, "uriBaseId": "%SRCROOT%" },
-                "region": { "startLine": 1 },
+                "artifactLocation": { "uri": place, "uriBaseId": "%SRCROOT%" },
+                "region": { "startLine": line },
             },
             "logicalLocations": [{ "name": package.id, "fullyQualifiedName": purl(&package.id), "kind": "module" }],
         }],
@@ -128,7 +144,11 @@ fn result(package: &ReportPackage, finding: &ReportFinding) -> Value {
             "attempts": finding.attempts,
             "count": finding.count,
         },
-    })
+    });
+    if let (Some(path), Some(properties)) = (&package.path, told.get_mut("properties").and_then(Value::as_object_mut)) {
+        properties.insert("path".to_owned(), json!(path));
+    }
+    told
 }
 
 fn notifications(report: &Report, left_out: usize) -> Vec<Value> {
@@ -170,13 +190,17 @@ fn message(text: &str) -> String {
 
 /// `pkg:cargo/name@version`, with everything else as percent signs.
 pub(super) fn purl(id: &str) -> String {
-    let mut purl = "pkg:cargo/".to_owned();
-    for byte in id.bytes() {
-        if byte.is_ascii_alphanumeric() || b"-._~@".contains(&byte) {
-            purl.push(char::from(byte));
+    format!("pkg:cargo/{}", percent(id, |byte| byte.is_ascii_alphanumeric() || b"-._~@".contains(&byte)))
+}
+
+fn percent(text: &str, is_plain: impl Fn(u8) -> bool) -> String {
+    let mut all = String::with_capacity(text.len());
+    for byte in text.bytes() {
+        if is_plain(byte) {
+            all.push(char::from(byte));
         } else {
-            let _ = write!(purl, "%{byte:02X}");
+            let _ = write!(all, "%{byte:02X}");
         }
     }
-    purl
+    all
 }

@@ -18,6 +18,9 @@ pub enum Event {
     UnitStarted {
         /// For people: what kind of work on which package.
         text: String,
+        /// The package whose own code it runs: a build script, or macros that are driven.
+        #[serde(default)]
+        executes: Option<String>,
     },
     /// A unit ended.
     UnitEnded,

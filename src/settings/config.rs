@@ -136,7 +136,7 @@ mod tests {
         fs::create_dir(dir.path().join("sandbox-check")).unwrap();
         fs::write(&file, config).unwrap();
         let args = Cli::parse_from(["sandbox-check"].iter().chain(typed).chain(&["name"]));
-        Gifts::new(&args.check.build, dir.path())
+        Gifts::new(&args.check.run.build, dir.path())
     }
 
     #[test]
@@ -168,7 +168,7 @@ mod tests {
     #[test]
     fn only_a_file_that_was_named_must_exist() {
         let empty = tempfile::tempdir().unwrap();
-        let args = |typed: &[&str]| Cli::parse_from(["sandbox-check", "name"].iter().chain(typed)).check.build;
+        let args = |typed: &[&str]| Cli::parse_from(["sandbox-check", "name"].iter().chain(typed)).check.run.build;
         assert!(Gifts::new(&args(&[]), empty.path()).unwrap().file.is_none());
         assert!(Gifts::new(&args(&[]), Path::new("relative")).unwrap().file.is_none());
         let missing = empty.path().join("none.toml");

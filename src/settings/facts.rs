@@ -53,6 +53,7 @@ impl Settings {
             acquire,
             identity: identity(),
             toolchain: None,
+            channel: None,
             env: Vec::new(),
             has_secrets: false,
             read: Vec::new(),

@@ -6,6 +6,10 @@ mod archives;
 mod facts;
 mod given;
 mod install;
+mod lock;
+#[expect(dead_code, unreachable_pub, reason = "the tests of the sandbox use the rest, from further up")]
+#[path = "../support/processes.rs"]
+mod processes;
 mod registry;
 mod replay;
 mod runs;

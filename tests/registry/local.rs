@@ -14,7 +14,7 @@ fn a_crate_file_is_unpacked_and_its_dependencies_come_from_the_registry() {
     assert_eq!(acquired.target.checksum, Some(digest(&packed)));
     assert_eq!(names(&acquired), ["subject@3.0.0", "depend@1.0.0"]);
     assert_eq!(acquired.packages[0].source, PackageSource::Archive);
-    assert_eq!(acquired.subject.origin, SubjectOrigin::Local { dir: "subject-3.0.0".into() });
+    assert_eq!(acquired.subject.unwrap().origin, SubjectOrigin::Local { dir: "subject-3.0.0".into() });
 }
 
 #[test]

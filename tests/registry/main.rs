@@ -402,7 +402,7 @@ fn features_reach_the_consumer_and_unknown_ones_are_usage_errors() {
     registry.publish(&Package { features: r#"{"fast":[],"default":[]}"#, ..package });
     let mut settings = registry.settings();
     settings.all_features = true;
-    assert_eq!(get("subject", &settings).unwrap().subject.features, ["fast"]);
+    assert_eq!(get("subject", &settings).unwrap().subject.unwrap().features, ["fast"]);
     settings.all_features = false;
     settings.features = vec!["slow".to_owned()];
     let error = get("subject", &settings).unwrap_err();

@@ -1,7 +1,9 @@
 //! Builds logs by hand, so that tests of the judge read as claims.
 
+mod locks;
 mod unit;
 
+pub(crate) use locks::lock;
 pub(crate) use unit::UnitBuilder;
 
 use super::line::{
@@ -102,6 +104,7 @@ impl LogBuilder {
             given: Vec::new(),
             depth: Depth::Check,
             policy: None,
+            lock: None,
         };
         Self { header, lines: Vec::new(), seq: 0, unit: 0 }
     }

@@ -1,10 +1,11 @@
 //! `consumer-read`: the project that uses the package was read.
 
 use super::{Code, push};
+use crate::evidence::line::{LockConsumer, PackageSource};
 use crate::judge::access::{is_own_read, read_path};
 use crate::judge::context::{Context, Tried, layout_path};
 use crate::judge::finding::{Draft, actor, short};
-use crate::judge::paths::file_name;
+use crate::judge::paths::{file_name, is_below};
 use crate::policy::{Role, Severity};
 
 pub(crate) const CODE: Code = Code {
@@ -22,7 +23,7 @@ pub(crate) const CODE: Code = Code {
 fn rule(cx: &Context<'_>, out: &mut Vec<Draft>) {
     for tried in &cx.tried {
         let Some(path) = read_path(tried) else { continue };
-        if !cx.in_consumer(path) || is_own_read(cx, tried, path) || is_ordinary(cx, tried, path) {
+        if !(cx.in_consumer(path) || in_workspace(cx, tried, path)) || is_own_read(cx, tried, path) || is_ordinary(cx, tried, path) {
             continue;
         }
         let severity = if tried.role() == Some(Role::Git) { Severity::Low } else { Severity::Medium };
@@ -34,6 +35,14 @@ fn rule(cx: &Context<'_>, out: &mut Vec<Draft>) {
         });
         push(out, draft);
     }
+}
+
+/// True for the sources of a workspace whose lock file is examined, where code of a package from elsewhere reads them.
+fn in_workspace(cx: &Context<'_>, tried: &Tried<'_>, path: &[u8]) -> bool {
+    let is_workspace = cx.log.header.lock.as_ref().is_some_and(|lock| lock.consumer == LockConsumer::Workspace);
+    let package = tried.unit.package.as_ref().and_then(|id| cx.package(id));
+    let is_foreign = package.is_some_and(|package| package.source != PackageSource::Directory);
+    is_workspace && is_foreign && is_below(path, layout_path(&cx.layout().local_src))
 }
 
 /// Manifests, the lock file and the folder itself are how a build finds the workspace's root.
@@ -87,6 +96,18 @@ mod tests {
             })
             .is_empty()
         );
+    }
+
+    #[test]
+    fn the_workspace_of_a_lock_file_is_a_consumer_for_packages_from_elsewhere() {
+        let read = |is_lock: bool| {
+            let log = LogBuilder::new()
+                .header(|header| header.lock = is_lock.then(|| Box::new(crate::evidence::testing::lock(&[]))))
+                .build_script("u", |u| u.open("/workspace/crates/app/src/main.rs"));
+            found(&log.log())
+        };
+        assert_eq!(read(true), ["consumer-read medium /workspace/crates/app/src/main.rs"]);
+        assert!(read(false).is_empty());
     }
 
     #[test]

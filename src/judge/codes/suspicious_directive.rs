@@ -14,7 +14,7 @@ use crate::policy::Severity;
 
 pub(crate) const CODE: Code = Code {
     name: "suspicious-directive",
-    severity: "high; a search path in the user's cache directory low; other link arguments info",
+    severity: "high; a search path in the user's cache directory low; other link arguments, and no flags at all, info",
     attack: &["T1574.006", "T1127"],
     meaning: "A build script told cargo to set a variable that loaders, compilers or cargo obey, to link by a program \
               of its choice, or to search libraries in a folder that anybody can write.",
@@ -69,6 +69,8 @@ fn judged(cx: &Context<'_>, directive: &Directive) -> Option<(Severity, Bytes)> 
         "env" => {
             let name = value.split(|&b| b == b'=').next().unwrap_or(value);
             let severity = cx.policy.directive("env", name)?.severity?;
+            // Crates that tell how they were compiled pass on what cargo gave them, which is mostly nothing.
+            let severity = if value == b"CARGO_ENCODED_RUSTFLAGS=" { Severity::Info } else { severity };
             Some((severity, Bytes([b"env ", name].concat())))
         }
         "linked-path" => {
@@ -106,6 +108,15 @@ mod tests {
         assert_eq!(directive("env", "LD_PRELOAD=/x/evil.so"), ["suspicious-directive high env LD_PRELOAD"]);
         assert_eq!(directive("env", "RUSTC_WRAPPER=/x"), ["suspicious-directive high env RUSTC_WRAPPER"]);
         assert_eq!(directive("env", "CC=/x/cc"), ["suspicious-directive high env CC"]);
+    }
+
+    #[test]
+    fn no_flags_at_all_choose_nothing_and_any_flag_is_high() {
+        let found = |value: &str| directive("env", value);
+        assert_eq!(found("CARGO_ENCODED_RUSTFLAGS="), ["suspicious-directive info env CARGO_ENCODED_RUSTFLAGS"]);
+        for value in ["CARGO_ENCODED_RUSTFLAGS=-Clinker=/x", "RUSTC_WRAPPER=", "CARGO_ENCODED_RUSTFLAGS= "] {
+            assert!(found(value)[0].contains(" high "), "{value}");
+        }
     }
 
     #[test]

@@ -8,9 +8,12 @@ use toml::{Table, Value};
 use super::super::CONSUMER_NAME;
 use super::super::persona::Persona;
 use super::ConsumerError;
-use crate::acquire::{Acquired, SourcePackage, SubjectOrigin};
+use crate::acquire::{Acquired, Pin, SourcePackage, SubjectOrigin};
 use crate::evidence::line::PackageSource;
 use crate::ids::PackageId;
+
+/// The lock file of a project that depends on nothing.
+pub(super) const ALONE: &str = "version = 4\n[[package]]\nname = \"orders-service\"\nversion = \"0.1.0\"\n";
 
 /// Library names that would shadow something of the project's or of Rust's own.
 const TAKEN_CRATE_NAMES: &[&str] = &["std", "core", "alloc", "proc_macro", "test", "orders_service"];
@@ -55,13 +58,36 @@ pub(super) fn dependencies(
     Ok(found)
 }
 
+/// Every package of a bare lock file. The project's code names the macro libraries only.
+pub(super) fn pinned(
+    pins: &[Pin],
+    acquired: &Acquired,
+    lock: &Lock,
+    local: &str,
+) -> Result<Vec<Dependency>, ConsumerError> {
+    let of_pin = |(number, one): (usize, &Pin)| {
+        let mut value = Table::from_iter([
+            ("package".to_owned(), Value::String(one.id.name.clone())),
+            ("default-features".to_owned(), Value::Boolean(one.default_features)),
+        ]);
+        match &one.folder {
+            None => pin(&mut value, &one.id, lock),
+            Some(folder) => drop(value.insert("path".to_owned(), Value::String(join(local, folder)?))),
+        }
+        let key = format!("locked_{number}");
+        let is_macro = acquired.packages.iter().any(|package| package.id == one.id && package.proc_macro.is_some());
+        Ok(Dependency { id: one.id.clone(), crate_name: is_macro.then(|| key.clone()), key, value })
+    };
+    pins.iter().enumerate().map(of_pin).collect()
+}
+
 fn subject_dependency(
     acquired: &Acquired,
     subject: &SourcePackage,
     lock: &Lock,
     local: &str,
 ) -> Result<Dependency, ConsumerError> {
-    let wanted = &acquired.subject;
+    let wanted = acquired.subject.as_ref().ok_or(ConsumerError::FindSubject)?;
     let mut value = Table::new();
     match &wanted.origin {
         SubjectOrigin::Registry { version } => {

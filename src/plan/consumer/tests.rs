@@ -65,12 +65,13 @@ fn acquired(sources: tempfile::TempDir, packages: Vec<SourcePackage>, lock: Stri
             version: subject.id.version.clone(),
             checksum: None,
         },
-        subject: SubjectDependency {
+        locked: None,
+        subject: Some(SubjectDependency {
             name: subject.id.name.clone(),
             origin: SubjectOrigin::Local { dir },
             features: Vec::new(),
             default_features: true,
-        },
+        }),
         packages,
         lock,
         registry_dir: "registry.invalid-1949cf8c6b5b557f".to_owned(),
@@ -199,8 +200,9 @@ fn equal_names_in_two_versions_get_keys_of_their_own() {
         registry_package("not-in-the-lock", "1.0.0", Some(Vec::new())),
     ];
     let mut acquired = acquired(tempfile::tempdir().unwrap(), packages, text);
-    acquired.subject.origin = SubjectOrigin::Registry { version: "1.0.0+x".to_owned() };
-    acquired.subject.features = vec!["std\"".to_owned()];
+    let subject = acquired.subject.as_mut().unwrap();
+    subject.origin = SubjectOrigin::Registry { version: "1.0.0+x".to_owned() };
+    subject.features = vec!["std\"".to_owned()];
     acquired.packages[0].lib_name = Some("a as _; fn injected() {} //".to_owned());
     let mut random = Random::from_seed([7; 32]);
     let persona = Persona::new("/home/dev", 1_790_000_000, &mut random);

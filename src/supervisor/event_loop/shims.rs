@@ -197,6 +197,9 @@ impl EventLoop<'_> {
             places: unit.places.iter().map(|place| Bytes::from(place.as_path())).collect(),
         };
         let text = unit.describe();
+        let executes =
+            unit.package.as_ref().filter(|_| matches!(unit.kind, UnitKind::RunBuildScript | UnitKind::DriveMacros));
+        let executes = executes.map(ToString::to_string);
         if let Some(package) = &unit.package {
             if matches!(unit.kind, UnitKind::CompileProcMacro) {
                 self.macro_units.insert(unit.name.clone(), package.clone());
@@ -210,7 +213,7 @@ impl EventLoop<'_> {
             evidence.write(&Line::UnitStart(start)).map_err(SupervisorError::Evidence)?;
         }
         let _ = handoff::send(channel, GO, None);
-        self.parent.tell(&Event::UnitStarted { text });
+        self.parent.tell(&Event::UnitStarted { text, executes });
         self.greet(number)
     }
 

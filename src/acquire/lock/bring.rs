@@ -1,0 +1,426 @@
+//! The stage for a lock file: from the request to verified sources.
+
+use std::collections::{BTreeMap, BTreeSet};
+use std::path::Path;
+
+use cargo_lock::{Lockfile, Package};
+
+use super::super::archive::make_folders;
+use super::super::download::{self, Placed, Store};
+use super::super::error::{AcquireError, ErrorClass};
+use super::super::facts::SKIPPED_FILE;
+use super::super::local::LocalPackage;
+use super::super::locked::{self, Locked as Sources};
+use super::super::needed::{self, Key};
+use super::super::registry::Registry;
+use super::super::release::Release;
+use super::super::resolve::{Resolution, resolve};
+use super::super::sources::Source;
+use super::super::stage::{NO_CHECKSUM, Parts, Stage, lock_error, replaced};
+use super::super::survey::{self, Survey};
+use super::super::{Previous, Reputation, SourcePackage, offline};
+use super::file::{LockFile, id_of};
+use super::git::GitSource;
+use super::workspace::Workspace;
+use super::{LockRequest, LockUser, Locked, Pin, index, pinned, vendor};
+use crate::evidence::line::{
+    Fact, LeftOut, LeftOutWhy, LockConsumer, LockRecord, LockedPackage, LockedSource, PackageSource, Target, TargetKind,
+};
+use crate::ids::{PackageId, Sha256Digest};
+
+/// What a stand-in for a package that is missing says when it is compiled.
+const MISSING: &str = "compile_error!(\"the source of this package could not be had, or was refused\");\n";
+
+/// A package that could not be had or was refused.
+struct Failure {
+    key: Key,
+    error: AcquireError,
+}
+
+impl Failure {
+    fn left_out(&self) -> LeftOut {
+        let why = match self.error.class() {
+            ErrorClass::Refused => LeftOutWhy::Refused,
+            ErrorClass::Temporary => LeftOutWhy::Unavailable,
+            _ => LeftOutWhy::Unsupported,
+        };
+        LeftOut { why, text: self.error.to_string() }
+    }
+}
+
+/// Packages of repositories.
+#[derive(Default)]
+struct Repositories {
+    packages: Vec<(Key, LocalPackage)>,
+    sources: BTreeSet<GitSource>,
+    failures: Vec<Failure>,
+}
+
+impl Stage<'_> {
+    /// Brings all that a lock file names.
+    pub(in crate::acquire) fn lock(&self, request: &LockRequest) -> Result<Parts, AcquireError> {
+        let file = LockFile::read(&request.file)?;
+        let mut record = record(request, &file);
+        let own = request.workspace.as_deref().map(Workspace::read).transpose()?;
+        let local = self.run.join("local");
+        make_folders(&local, Path::new("")).map_err(AcquireError::file("create", &local))?;
+        let locals = match &own {
+            None => Vec::new(),
+            Some(workspace) => self.own_packages(workspace, request, &file, &local)?,
+        };
+        let Repositories { packages: of_git, sources: repositories, mut failures } =
+            self.repositories(&file, own.is_some(), &local)?;
+        let registries = self.registries(&file)?;
+        let default = self.registry(tame_index::CRATES_IO_INDEX)?;
+        let mut releases = self.releases(&file, &registries, &mut failures)?;
+        // Without an answer nothing is known of the day, which is said, and all else goes on.
+        let survey = survey::survey(&file.lock, &default, self.settings.limits.questions, self.progress)
+            .unwrap_or_else(|error| Survey::silent(&file.lock, &error));
+        for local in &locals {
+            let key = (local.manifest.name.clone(), local.manifest.version.clone(), None);
+            releases.extend(local.manifest.as_release(NO_CHECKSUM).map(|release| (key, release)));
+        }
+        for (key, package) in &of_git {
+            releases.extend(package.manifest.as_release(NO_CHECKSUM).map(|release| (key.clone(), release)));
+        }
+        let needed = needed::on_host_from(roots(&file, &record), &file.lock, &releases, &self.settings.host)?;
+        for (package, locked) in record.packages.iter_mut().zip(&file.lock.packages) {
+            if package.left_out.is_none() && !needed.contains(&needed::key(locked)) {
+                let text = format!("only builds for other platforms than {} need it", self.settings.host);
+                package.left_out = Some(LeftOut { why: LeftOutWhy::OtherPlatform, text });
+            }
+        }
+        let store = Store::new(&self.settings.cache_dir, self.run, &self.settings.limits)?;
+        let (text, user, pinned) = if let Some(workspace) = &own {
+            (file.text.clone(), LockUser::Workspace(workspace.dir()), None)
+        } else {
+            let pins = pinned::pins(&file.lock, &releases, &needed, &of_git_dirs(&of_git));
+            let (pins, text, lock) = self.pin(pins, &file, &mut record, &default, &store)?;
+            (text, LockUser::Generated(pins), Some(lock))
+        };
+        let lock = pinned.as_ref().unwrap_or(&file.lock);
+        // What the generated project does not need is not there.
+        releases.retain(|key, _| lock.packages.iter().any(|package| needed::key(package) == *key));
+        let sources = Sources { lock, registries: &registries, releases: &releases, needed: &needed };
+        let (placed, broken) = self.fetch(&sources, &store, &mut failures)?;
+        let mut facts: Vec<Fact> = failures.iter().filter_map(|failure| failure.error.fact()).collect();
+        for failure in failures.iter().filter(|failure| needed.contains(&failure.key)) {
+            let id = PackageId::new(&failure.key.0, &failure.key.1);
+            if let Some(package) = record.packages.iter_mut().find(|package| package.id == id) {
+                package.left_out = Some(failure.left_out());
+            }
+        }
+        let locals = locals.into_iter().chain(of_git.into_iter().map(|(_, package)| package)).collect();
+        let mut packages = self.lock_packages(locals, placed, &mut facts);
+        packages.extend(broken);
+        no_two_of_a_name(&packages)?;
+        let own = request.own.clone();
+        let locked = Locked {
+            record,
+            user,
+            variables: own.variables,
+            flags: own.flags,
+            registries: self.config.registries(),
+            repositories: repositories.into_iter().collect(),
+            survey,
+        };
+        let name = request.shown.clone();
+        Ok(Parts {
+            target: Target { kind: TargetKind::Lock, name, version: String::new(), checksum: None },
+            packages,
+            lock: text,
+            subject: None,
+            locked: Some(Box::new(locked)),
+            registry_dir: default.folder(),
+            replaced_sources: replaced(registries.keys()),
+            facts,
+            // The survey has both.
+            index: Vec::new(),
+            previous: Previous::missing("it is no release of a registry"),
+            reputation: Reputation::missing("it is no release of a registry"),
+        })
+    }
+
+    fn own_packages(
+        &self,
+        workspace: &Workspace,
+        request: &LockRequest,
+        file: &LockFile,
+        local: &Path,
+    ) -> Result<Vec<LocalPackage>, AcquireError> {
+        self.progress.step("copying the workspace");
+        if request.deps_only {
+            workspace.stand_in(local, &file.text)
+        } else {
+            workspace.copy(local, &self.settings.limits)
+        }
+    }
+
+    /// The registries of the file.
+    fn registries(&self, file: &LockFile) -> Result<BTreeMap<String, Registry<'_>>, AcquireError> {
+        let mut registries = BTreeMap::new();
+        for source in file.lock.packages.iter().filter_map(|package| package.source.as_ref()) {
+            let name = source.to_string();
+            if !source.is_git() && !registries.contains_key(&name) {
+                let registry = self.registry(&name)?;
+                // How a registry wants to be used, once and before several ask at a time.
+                registry.prepare();
+                registries.insert(name, registry);
+            }
+        }
+        Ok(registries)
+    }
+
+    /// Checks out what comes from git. For a workspace, each package goes among the verified sources, as cargo wants it
+    /// there; without one, the generated project names the folders.
+    fn repositories(&self, file: &LockFile, is_workspace: bool, local: &Path) -> Result<Repositories, AcquireError> {
+        let mut all = Repositories::default();
+        let mut folders: BTreeMap<GitSource, Option<std::path::PathBuf>> = BTreeMap::new();
+        for package in &file.lock.packages {
+            let Some(source) = GitSource::of(package) else { continue };
+            let key = needed::key(package);
+            let source = match source {
+                Ok(source) => source,
+                Err(error) => {
+                    all.failures.push(Failure { key, error });
+                    continue;
+                }
+            };
+            let number = folders.len();
+            if !folders.contains_key(&source) {
+                self.progress.step(&format!("checking out {}", source.url));
+                let parent = if is_workspace { self.run.join("git") } else { local.to_owned() };
+                let parent_is_there = make_folders(&parent, Path::new(""));
+                parent_is_there.map_err(AcquireError::file("create", &parent))?;
+                let to = parent.join(format!("git-{number}"));
+                match source.check_out(&to, self.settings, self.offline) {
+                    Ok(_) => drop(folders.insert(source.clone(), Some(to))),
+                    Err(error) if index::is_of_one_package(&error) => {
+                        all.failures.push(Failure { key: key.clone(), error });
+                        folders.insert(source.clone(), None);
+                    }
+                    Err(error) => return Err(error),
+                }
+            }
+            let Some(Some(folder)) = folders.get(&source) else { continue };
+            let Some(found) = vendor::find(folder, &id_of(package)) else {
+                let (url, reason) = (source.url.clone(), "the commit has no such package".to_owned());
+                all.failures.push(Failure { key, error: AcquireError::Git { url, reason, temporary: false } });
+                continue;
+            };
+            let (dir, told) = if is_workspace {
+                let name = format!("{}-{}", key.0, key.1);
+                let to = self.run.join("registry");
+                make_folders(&to, Path::new("")).map_err(AcquireError::file("create", &to))?;
+                (Path::new("registry").join(&name), found.vendor(&to.join(&name), &self.settings.limits)?)
+            } else {
+                (Path::new("local").join(found.folder.strip_prefix(local).unwrap_or(&found.folder)), Vec::new())
+            };
+            let package =
+                LocalPackage { manifest: found.manifest, dir, source: PackageSource::Git, checksum: None, found: told };
+            all.packages.push((key, package));
+            all.sources.insert(source);
+        }
+        Ok(all)
+    }
+
+    /// What the indexes say. A package about which they say nothing gets a line that lets cargo read the rest.
+    fn releases(
+        &self,
+        file: &LockFile,
+        registries: &BTreeMap<String, Registry<'_>>,
+        failures: &mut Vec<Failure>,
+    ) -> Result<BTreeMap<Key, Release>, AcquireError> {
+        self.progress.step(&format!("asking the index about {} packages", file.lock.packages.len()));
+        let mut answers = index::ask(&file.lock.packages, registries, self.settings.limits.threads)?;
+        let unknown = answers.failed.iter().filter(|(_, error)| matches!(error, AcquireError::UnknownVersion { .. }));
+        let missing: Vec<String> = unknown.map(|(key, _)| format!("{}@{}", key.0, key.1)).collect();
+        if self.offline && !missing.is_empty() {
+            return Err(AcquireError::OfflineMissing { missing });
+        }
+        for (key, error) in std::mem::take(&mut answers.failed) {
+            let package = file.lock.packages.iter().find(|package| needed::key(package) == key);
+            let made_up = package.and_then(|package| index::made_up(package, &answers.releases));
+            answers.releases.extend(made_up.map(|release| (key.clone(), release)));
+            failures.push(Failure { key, error });
+        }
+        Ok(answers.releases)
+    }
+
+    /// Fetches and unpacks what can be had; the others get stand-ins that do not compile.
+    fn fetch(
+        &self,
+        sources: &Sources<'_>,
+        store: &Store<'_>,
+        failures: &mut Vec<Failure>,
+    ) -> Result<(Vec<Placed>, Vec<SourcePackage>), AcquireError> {
+        let to = self.run.join("registry");
+        let is_broken = |failures: &[Failure], id: &PackageId| {
+            failures.iter().any(|failure| failure.key.0 == id.name && failure.key.1 == id.version)
+        };
+        let mut wanted = sources.prepare(&to)?;
+        wanted.retain(|wanted| !is_broken(failures, &wanted.id));
+        if self.offline {
+            locked::check_present(&wanted, store)?;
+        }
+        let (placed, mut failed) = download::place_some(wanted, &to, store, self.progress, &index::is_of_one_package)?;
+        failed.sort_by(|(one, _), (other, _)| one.cmp(other));
+        for (id, error) in failed {
+            let mut keys = sources.releases.keys();
+            let key = keys.find(|key| key.0 == id.name && key.1 == id.version && key.2.is_some());
+            failures.extend(key.cloned().map(|key| Failure { key, error }));
+        }
+        let mut broken = Vec::new();
+        for failure in failures.iter().filter(|failure| sources.needed.contains(&failure.key)) {
+            if let Some(release) = sources.releases.get(&failure.key) {
+                sources.stand_in(&failure.key, release, &to, MISSING)?;
+                broken.push(SourcePackage::missing(release.id.clone(), release.checksum()));
+            }
+        }
+        Ok((placed, broken))
+    }
+
+    /// Lets cargo bring the generated project in line with the lock file: features that are off need less.
+    fn pin(
+        &self,
+        mut pins: Vec<Pin>,
+        file: &LockFile,
+        record: &mut LockRecord,
+        default: &Registry<'_>,
+        store: &Store<'_>,
+    ) -> Result<(Vec<Pin>, String, Lockfile), AcquireError> {
+        self.progress.step("waiting for cargo, which reads the lock file");
+        for folder in ["consumer", "consumer-without-defaults"] {
+            let folder = self.run.join(folder);
+            pinned::write(&folder, &pins, &file.lock)?;
+            let mut config = Vec::new();
+            if self.offline && matches!(default.source, Source::Sparse(_)) {
+                let mut start = offline::Start::default();
+                for pin in &pins {
+                    start.ask(&pin.id.name, []);
+                }
+                config = offline::registry(&folder.join("offline"), default, store, start)?;
+            }
+            let resolution = Resolution { folder: &folder, locked: true, offline: self.offline, config };
+            let text = resolve(&resolution, self.settings)?;
+            let lock: Lockfile = text.parse().map_err(|error: cargo_lock::Error| lock_error(error.to_string()))?;
+            let is_locked = |package: &Package| {
+                package.source.is_none() || file.lock.packages.iter().any(|known| id_of(known) == id_of(package))
+            };
+            if lock.packages.iter().all(is_locked) {
+                return Ok((pins, text, lock));
+            }
+            let said = "with their default features, the packages need some that are not locked: all default features \
+                        are off";
+            record.remarks.push(said.to_owned());
+            for pin in &mut pins {
+                pin.default_features = false;
+            }
+        }
+        Err(lock_error("cargo needs packages that the file does not lock".to_owned()))
+    }
+
+    /// All packages whose sources are in place, with their facts.
+    fn lock_packages(
+        &self,
+        locals: Vec<LocalPackage>,
+        placed: Vec<Placed>,
+        facts: &mut Vec<Fact>,
+    ) -> Vec<SourcePackage> {
+        let mut packages = Vec::new();
+        for local in locals {
+            let id = local.manifest.id();
+            // What the workspace sets for itself stands in the record.
+            let is_own = local.source == PackageSource::Directory;
+            let told = local.found.into_iter().filter(|found| !is_own || found.code == SKIPPED_FILE);
+            facts.extend(told.map(|found| found.of(&id)));
+            let dir = if is_own { Path::new("local").join(&local.dir) } else { local.dir };
+            packages.push(SourcePackage::new(id, local.source, local.checksum, dir, &local.manifest, false));
+        }
+        for package in placed {
+            facts.extend(package.found.iter().cloned().map(|found| found.of(&package.id)));
+            let dir = Path::new("registry").join(format!("{}-{}", package.id.name, package.id.version));
+            let (source, checksum) = (PackageSource::Registry, Some(package.checksum));
+            packages.push(SourcePackage::new(package.id, source, checksum, dir, &package.manifest, false));
+        }
+        for package in &mut packages {
+            if let Some(macros) = &mut package.proc_macro {
+                *macros = crate::plan::macros::scan(&self.run.join(&package.dir));
+            }
+        }
+        packages
+    }
+}
+
+/// What is known from the file and the command line alone.
+fn record(request: &LockRequest, file: &LockFile) -> LockRecord {
+    let consumer = if request.workspace.is_some() { LockConsumer::Workspace } else { LockConsumer::Generated };
+    let mut remarks = Vec::new();
+    let mut packages = file.packages();
+    let folders = match (consumer, request.deps_only) {
+        (LockConsumer::Workspace, false) => None,
+        (LockConsumer::Workspace, true) => {
+            let text = "it is the workspace's own, and --deps-only leaves those out";
+            Some(LeftOut { why: LeftOutWhy::Own, text: text.to_owned() })
+        }
+        (LockConsumer::Generated, _) => {
+            let said = "no workspace lies beside the file: which features it turns on is not known, and each package is \
+                        built with its default ones as far as what they need is locked";
+            remarks.push(said.to_owned());
+            let text = "it is a folder of the workspace's, and no workspace lies beside the file";
+            Some(LeftOut { why: LeftOutWhy::NoSource, text: text.to_owned() })
+        }
+    };
+    for package in packages.iter_mut().filter(|package| package.source == LockedSource::Path) {
+        package.left_out.clone_from(&folders);
+    }
+    if let Some(since) = &request.since {
+        since.mark(&file.lock, &mut packages);
+    }
+    LockRecord {
+        path: request.shown.clone(),
+        consumer,
+        deps_only: request.deps_only,
+        packages,
+        taken: request.own.taken.clone(),
+        ignored: request.own.ignored.clone(),
+        remarks,
+        since: request.since.as_ref().map(|since| since.label.clone()),
+    }
+}
+
+/// The folders of packages from git that the generated project names.
+fn of_git_dirs(packages: &[(Key, LocalPackage)]) -> BTreeMap<Key, std::path::PathBuf> {
+    packages.iter().map(|(key, package)| (key.clone(), package.dir.clone())).collect()
+}
+
+/// From where the walk sets out: folders of a workspace; without one, what nobody else needs.
+fn roots(file: &LockFile, record: &LockRecord) -> Vec<Key> {
+    let is_root = |package: &LockedPackage| match record.consumer {
+        LockConsumer::Workspace => package.source == LockedSource::Path,
+        LockConsumer::Generated => package.source == LockedSource::Path || package.via.is_empty(),
+    };
+    let all = file.lock.packages.iter().zip(&record.packages);
+    all.filter(|(_, package)| is_root(package)).map(|(locked, _)| needed::key(locked)).collect()
+}
+
+/// Evidence knows packages by name and version.
+fn no_two_of_a_name(packages: &[SourcePackage]) -> Result<(), AcquireError> {
+    let mut seen = BTreeSet::new();
+    match packages.iter().find(|package| !seen.insert(&package.id)) {
+        None => Ok(()),
+        Some(twice) => Err(AcquireError::Unsupported {
+            what: format!("{} from two sources in one lock file", twice.id),
+            instead: "examine one of the two alone".to_owned(),
+        }),
+    }
+}
+
+impl SourcePackage {
+    /// A package without its source.
+    fn missing(id: PackageId, checksum: Sha256Digest) -> Self {
+        let dir = Path::new("registry").join(format!("{}-{}", id.name, id.version));
+        let (source, checksum) = (PackageSource::Registry, Some(checksum));
+        Self { id, source, checksum, dir, subject: false, build_script: false, proc_macro: None, lib_name: None }
+    }
+}

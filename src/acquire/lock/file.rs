@@ -1,0 +1,252 @@
+//! A `Cargo.lock` as it lies there: its packages, their lines, who needs whom.
+
+use std::collections::{BTreeMap, VecDeque};
+use std::path::Path;
+
+use cargo_lock::{Lockfile, Package};
+
+use super::super::error::AcquireError;
+use super::super::needed::{self, Key};
+use super::super::registry::read_bounded;
+use super::super::sources::is_default;
+use crate::evidence::line::{LockedPackage, LockedSource};
+use crate::ids::PackageId;
+
+/// The largest lock files of real projects have a few megabytes.
+const FILE_BYTES: u64 = 64 * 1024 * 1024;
+
+/// A lock file.
+#[derive(Debug)]
+pub(crate) struct LockFile {
+    /// As it lies there.
+    pub(crate) text: String,
+    /// The same, read; the packages in the order of the file.
+    pub(crate) lock: Lockfile,
+    /// By package: the line of its `[[package]]`.
+    lines: BTreeMap<Key, u64>,
+}
+
+impl LockFile {
+    /// Reads a file of version 1 to 4.
+    pub(crate) fn read(path: &Path) -> Result<Self, AcquireError> {
+        let wrong = |reason: String| AcquireError::NoSuchTarget { path: path.to_owned(), reason };
+        let bytes = match read_bounded(path, FILE_BYTES) {
+            Ok(Some(bytes)) => bytes,
+            Ok(None) => return Err(wrong("there is no such regular file of a size that lock files have".to_owned())),
+            Err(AcquireError::File { source, .. }) => return Err(wrong(source.to_string())),
+            Err(other) => return Err(other),
+        };
+        let text = String::from_utf8(bytes).map_err(|_| wrong("it is not UTF-8".to_owned()))?;
+        Self::parse(text).map_err(wrong)
+    }
+
+    /// Reads the text of a file.
+    pub(crate) fn parse(text: String) -> Result<Self, String> {
+        let mut lock: Lockfile = text.parse().map_err(|error: cargo_lock::Error| format!("{error}"))?;
+        if lock.packages.is_empty() {
+            return Err("it locks no package".to_owned());
+        }
+        let lines = lines(&text);
+        let line = |package: &Package| lines.get(&needed::key(package)).copied().unwrap_or(u64::MAX);
+        lock.packages.sort_by_key(line);
+        Ok(Self { text, lock, lines })
+    }
+
+    /// The positions of the packages that each package needs.
+    fn needs(&self) -> Vec<Vec<usize>> {
+        let mut by_name: BTreeMap<&str, Vec<usize>> = BTreeMap::new();
+        for (at, package) in self.lock.packages.iter().enumerate() {
+            by_name.entry(package.name.as_str()).or_default().push(at);
+        }
+        let target = |edge: &cargo_lock::Dependency| {
+            let named = by_name.get(edge.name.as_str())?;
+            named.iter().copied().find(|at| self.lock.packages.get(*at).is_some_and(|package| edge.matches(package)))
+        };
+        self.lock.packages.iter().map(|package| package.dependencies.iter().filter_map(target).collect()).collect()
+    }
+
+    /// Every package with its line and the shortest way to it from one that nobody needs.
+    pub(crate) fn packages(&self) -> Vec<LockedPackage> {
+        let needs = self.needs();
+        let from = ways(&needs, &self.lock.packages);
+        let id = |at: usize| self.lock.packages.get(at).map(id_of);
+        let way = |at: usize| {
+            let mut way = Vec::new();
+            let mut here = at;
+            while let Some(Some(before)) = from.get(here).copied() {
+                way.extend(id(before));
+                here = before;
+            }
+            way.reverse();
+            way
+        };
+        let one = |(at, package): (usize, &Package)| LockedPackage {
+            id: id_of(package),
+            source: source_of(package),
+            line: self.lines.get(&needed::key(package)).copied().unwrap_or(1),
+            via: way(at),
+            needs: needs.get(at).into_iter().flatten().filter_map(|at| u64::try_from(*at).ok()).collect(),
+            left_out: None,
+            change: None,
+        };
+        self.lock.packages.iter().enumerate().map(one).collect()
+    }
+}
+
+/// Name and version of a package.
+pub(crate) fn id_of(package: &Package) -> PackageId {
+    PackageId::new(package.name.as_str(), package.version.to_string())
+}
+
+/// Where the file says that a package comes from.
+pub(crate) fn source_of(package: &Package) -> LockedSource {
+    match &package.source {
+        None => LockedSource::Path,
+        Some(source) if source.is_git() => LockedSource::Git,
+        Some(source) if is_default(&source.to_string()) => LockedSource::Registry,
+        Some(_) => LockedSource::OtherRegistry,
+    }
+}
+
+/// By package: the one before it on the shortest way from one that nobody needs.
+fn ways(needs: &[Vec<usize>], packages: &[Package]) -> Vec<Option<usize>> {
+    let mut is_needed = vec![false; needs.len()];
+    for at in needs.iter().flatten() {
+        if let Some(is_needed) = is_needed.get_mut(*at) {
+            *is_needed = true;
+        }
+    }
+    let mut seen = vec![false; needs.len()];
+    let mut from = vec![None; needs.len()];
+    // Packages that need each other in a circle, as tests may, have no such beginning: folders first, then any.
+    let free = (0..needs.len()).filter(|at| is_needed.get(*at) == Some(&false));
+    let folders = (0..needs.len()).filter(|at| packages.get(*at).is_some_and(|package| package.source.is_none()));
+    let mut open: VecDeque<usize> = free.collect();
+    for at in &open {
+        if let Some(seen) = seen.get_mut(*at) {
+            *seen = true;
+        }
+    }
+    for next in folders.chain(0..needs.len()) {
+        while let Some(here) = open.pop_front() {
+            for at in needs.get(here).into_iter().flatten() {
+                if let (Some(seen), Some(from)) = (seen.get_mut(*at), from.get_mut(*at))
+                    && !*seen
+                {
+                    *seen = true;
+                    *from = Some(here);
+                    open.push_back(*at);
+                }
+            }
+        }
+        if let Some(seen) = seen.get_mut(next).filter(|seen| !**seen) {
+            *seen = true;
+            open.push_back(next);
+        }
+    }
+    from
+}
+
+/// The lines of the packages, as cargo writes them. What is written otherwise has none.
+fn lines(text: &str) -> BTreeMap<Key, u64> {
+    let mut lines = BTreeMap::new();
+    let (mut begun, mut name, mut version, mut source) = (None, None, None, None);
+    let value = |line: &str, key: &str| {
+        let rest = line.strip_prefix(key)?.trim_start().strip_prefix('=')?.trim();
+        Some(rest.strip_prefix('"')?.strip_suffix('"')?.to_owned())
+    };
+    for (number, line) in (1_u64..).zip(text.lines().chain(["["])) {
+        let line = line.trim();
+        if line.starts_with('[') {
+            if let (Some(begun), Some(name), Some(version)) = (begun.take(), name.take(), version.take()) {
+                lines.insert((name, version, source.take()), begun);
+            }
+            (begun, name, version, source) = ((line == "[[package]]").then_some(number), None, None, None);
+        } else {
+            name = name.or_else(|| value(line, "name"));
+            version = version.or_else(|| value(line, "version"));
+            source = source.or_else(|| value(line, "source"));
+        }
+    }
+    lines
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn parse(text: &str) -> LockFile {
+        LockFile::parse(text.to_owned()).unwrap()
+    }
+
+    fn texts() -> [String; 4] {
+        let registry = format!("registry+{}", tame_index::CRATES_IO_INDEX);
+        let sum = "a".repeat(64);
+        let packages = |dependency: &str, checksum: &str| {
+            format!(
+                "[[package]]\nname = \"app\"\nversion = \"0.1.0\"\ndependencies = [\n \"{dependency}\",\n]\n\n\
+                 [[package]]\nname = \"leaf\"\nversion = \"1.0.0\"\nsource = \"{registry}\"\n{checksum}"
+            )
+        };
+        let own = format!("checksum = \"{sum}\"\n");
+        let long = format!("leaf 1.0.0 ({registry})");
+        [
+            format!("{}\n[metadata]\n\"checksum leaf 1.0.0 ({registry})\" = \"{sum}\"\n", packages(&long, "")),
+            packages("leaf", &own),
+            format!("version = 3\n\n{}", packages("leaf", &own)),
+            format!("version = 4\n\n{}", packages("leaf", &own)),
+        ]
+    }
+
+    #[test]
+    fn all_versions_of_the_format_say_the_same() {
+        for (version, text) in (1..).zip(texts()) {
+            let file = parse(&text);
+            let packages = file.packages();
+            let brief: Vec<_> = packages.iter().map(|package| (package.id.to_string(), package.source)).collect();
+            let expected = [("app@0.1.0", LockedSource::Path), ("leaf@1.0.0", LockedSource::Registry)];
+            assert_eq!(brief, expected.map(|(id, source)| (id.to_owned(), source)), "version {version}");
+            assert_eq!(packages[1].via, [PackageId::new("app", "0.1.0")], "version {version}");
+            assert_eq!(packages[0].needs, [1], "version {version}");
+            assert!(file.lock.packages[1].checksum.is_some(), "version {version}");
+            let line = text.lines().nth(usize::try_from(packages[1].line).unwrap() - 1);
+            assert_eq!(line, Some("[[package]]"), "version {version}");
+            assert!(packages[0].line < packages[1].line);
+        }
+    }
+
+    #[test]
+    fn the_way_to_a_package_is_the_shortest_from_one_that_nobody_needs() {
+        let package = |name: &str, needs: &[&str]| {
+            let needs: Vec<_> = needs.iter().map(|name| format!("\"{name}\"")).collect();
+            format!("[[package]]\nname = \"{name}\"\nversion = \"1.0.0\"\ndependencies = [{}]\n", needs.join(", "))
+        };
+        let text = [
+            "version = 4\n".to_owned(),
+            package("app", &["one", "deep"]),
+            package("deep", &["deeper"]),
+            package("deeper", &["leaf"]),
+            package("leaf", &[]),
+            package("one", &["leaf"]),
+            // A circle that nobody needs from outside.
+            package("ring", &["ring-too"]),
+            package("ring-too", &["ring"]),
+        ];
+        let packages = parse(&text.concat()).packages();
+        let way = |name: &str| {
+            let found = packages.iter().find(|package| package.id.name == name).unwrap();
+            found.via.iter().map(|id| id.name.clone()).collect::<Vec<_>>()
+        };
+        assert_eq!(way("leaf"), ["app", "one"]);
+        assert_eq!(way("deeper"), ["app", "deep"]);
+        assert_eq!(way("ring-too"), ["ring"]);
+        assert!(way("app").is_empty() && way("ring").is_empty());
+    }
+
+    #[test]
+    fn a_file_without_packages_or_sense_is_none() {
+        for text in ["", "version = 4\n", "[[package]]\nname = 1\n", "no toml"] {
+            LockFile::parse(text.to_owned()).unwrap_err();
+        }
+    }
+}

@@ -1,0 +1,127 @@
+//! What was added or changed since another lock file.
+
+use std::collections::BTreeMap;
+use std::path::Path;
+
+use cargo_lock::{Lockfile, Package};
+
+use super::super::error::AcquireError;
+use super::file::LockFile;
+use super::git::git;
+use crate::evidence::line::{Change, LockedPackage};
+
+/// What a lock file is compared with.
+#[derive(Clone, Debug, PartialEq)]
+pub struct Since {
+    /// The file or the commit, as it was typed.
+    pub(super) label: String,
+    /// Its packages.
+    lock: Lockfile,
+}
+
+impl Since {
+    /// Marks what was not there, or not so.
+    pub(super) fn mark(&self, lock: &Lockfile, packages: &mut [LockedPackage]) {
+        let mut before: BTreeMap<&str, Vec<&Package>> = BTreeMap::new();
+        for package in &self.lock.packages {
+            before.entry(package.name.as_str()).or_default().push(package);
+        }
+        for (package, locked) in lock.packages.iter().zip(packages) {
+            let known = before.get(package.name.as_str()).map_or(&[][..], Vec::as_slice);
+            let is_same = |old: &&Package| {
+                old.version == package.version && old.source == package.source && old.checksum == package.checksum
+            };
+            // A folder may have changed whatever the lock file says.
+            locked.change = if known.is_empty() {
+                Some(Change::Added)
+            } else if !known.iter().any(is_same) {
+                Some(Change::Changed { from: known.iter().map(|old| old.version.to_string()).collect() })
+            } else {
+                None
+            };
+        }
+    }
+}
+
+/// Reads a file, or the lock file of a commit.
+pub(super) fn read(word: &str, file: &Path) -> Result<Since, AcquireError> {
+    let path = Path::new(word);
+    let lock = if path.is_file() { LockFile::read(path)?.lock } else { of_commit(word, file)? };
+    Ok(Since { label: word.to_owned(), lock })
+}
+
+/// `git cat-file` runs no filter, hook or program of the repository's.
+fn of_commit(word: &str, file: &Path) -> Result<Lockfile, AcquireError> {
+    let usage = |message: String| AcquireError::Usage {
+        message,
+        hint: Some("--since takes a lock file, or what git calls a commit: a branch, a tag, a hash".to_owned()),
+    };
+    let is_plain = |c: char| c.is_ascii_alphanumeric() || "-_./@~^".contains(c);
+    if word.starts_with('-') || word.is_empty() || !word.chars().all(is_plain) {
+        return Err(usage(format!("--since {word}: there is no such file, and no commit is called so")));
+    }
+    let (Some(folder), Some(name)) = (file.parent(), file.file_name().and_then(|name| name.to_str())) else {
+        return Err(usage(format!("--since {word}: the lock file lies in no folder")));
+    };
+    let mut command = git(folder);
+    command.args(["cat-file", "blob", &format!("{word}:./{name}")]);
+    let output = command.output().map_err(|error| usage(format!("--since {word}: cannot start git: {error}")))?;
+    if !output.status.success() {
+        let said = String::from_utf8_lossy(&output.stderr).lines().next().unwrap_or_default().to_owned();
+        return Err(usage(format!("--since {word}: git knows no such lock file: {said}")));
+    }
+    let text = String::from_utf8(output.stdout).map_err(|_| usage(format!("--since {word}: it is not UTF-8")))?;
+    // A commit from before there was a package is a lock file without one.
+    match LockFile::parse(text) {
+        Ok(file) => Ok(file.lock),
+        Err(reason) => Err(usage(format!("--since {word}: its lock file cannot be used: {reason}"))),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn lock(packages: &[(&str, &str, &str)]) -> LockFile {
+        let source = format!("registry+{}", tame_index::CRATES_IO_INDEX);
+        let one = |(name, version, sum): &(&str, &str, &str)| {
+            format!(
+                "[[package]]\nname = \"{name}\"\nversion = \"{version}\"\nsource = \"{source}\"\nchecksum = \"{}\"\n",
+                sum.repeat(64)
+            )
+        };
+        let all: Vec<_> = packages.iter().map(one).collect();
+        LockFile::parse(format!("version = 4\n{}", all.concat())).unwrap()
+    }
+
+    #[test]
+    fn added_changed_and_the_same_are_told_apart() {
+        let old = lock(&[
+            ("same", "1.0.0", "a"),
+            ("new-version", "1.0.0", "a"),
+            ("new-bytes", "1.0.0", "a"),
+            ("gone", "1.0.0", "a"),
+        ]);
+        let new = lock(&[
+            ("same", "1.0.0", "a"),
+            ("new-version", "1.1.0", "a"),
+            ("new-bytes", "1.0.0", "b"),
+            ("added", "1.0.0", "a"),
+        ]);
+        let mut packages = new.packages();
+        Since { label: "x".to_owned(), lock: old.lock }.mark(&new.lock, &mut packages);
+        let told: Vec<_> = packages.iter().map(|package| (package.id.name.as_str(), package.change.clone())).collect();
+        let changed = || Some(Change::Changed { from: vec!["1.0.0".to_owned()] });
+        assert_eq!(
+            told,
+            [("same", None), ("new-version", changed()), ("new-bytes", changed()), ("added", Some(Change::Added))]
+        );
+    }
+
+    #[test]
+    fn what_is_no_name_of_a_commit_never_reaches_git() {
+        for word in ["--output=/tmp/x", "-x", "a b", "$(x)", "a:b", ""] {
+            read(word, Path::new("/tmp/Cargo.lock")).unwrap_err();
+        }
+    }
+}

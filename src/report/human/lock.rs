@@ -1,0 +1,82 @@
+//! The part of the report for people that is on a lock file as a whole.
+
+use std::collections::BTreeMap;
+
+use super::super::{NotExercised, Report, ReportLock, ReportPackage};
+use super::{Page, safe};
+use crate::evidence::line::{Change, LockConsumer};
+use crate::policy::Severity;
+
+impl Page {
+    /// What is to be known of a lock file as a whole.
+    pub(super) fn lock(&mut self, report: &Report) {
+        const SHOWN: usize = 12;
+        let Some(lock) = &report.lock else { return };
+        let sources = [
+            (lock.sources.registry, "of the registry"),
+            (lock.sources.other_registry, "of other registries"),
+            (lock.sources.git, "of git"),
+            (lock.sources.path, "in folders"),
+        ];
+        let sources: Vec<_> =
+            sources.into_iter().filter(|(count, _)| *count > 0).map(|(count, of)| format!("{count} {of}")).collect();
+        let built = match (lock.consumer, lock.deps_only) {
+            (LockConsumer::Workspace, false) => "built as the workspace builds them",
+            (LockConsumer::Workspace, true) => "built with the workspace's features; its own code left out",
+            (LockConsumer::Generated, _) => "built by a generated project",
+        };
+        self.paragraph(&format!("lock file        {}; {built}", sources.join(", ")), 17);
+        for remark in &lock.remarks {
+            self.paragraph(&format!("                 {}", safe(remark)), 17);
+        }
+        let mut by_reason: BTreeMap<&str, Vec<&NotExercised>> = BTreeMap::new();
+        for found in lock.not_exercised.iter().filter(|found| !found.is_gap) {
+            by_reason.entry(&found.text).or_default().push(found);
+        }
+        for (text, found) in by_reason {
+            let names: Vec<_> = found.iter().take(SHOWN).map(|found| safe(&found.package)).collect();
+            let more = found.len().checked_sub(SHOWN).filter(|more| *more > 0);
+            let more = more.map(|more| format!(" and {more} more")).unwrap_or_default();
+            self.paragraph(&format!("not exercised    {}: {}{more}", safe(text), names.join(", ")), 17);
+        }
+        let is_info = |package: &&ReportPackage| {
+            !package.findings.is_empty() && package.findings.iter().all(|finding| finding.severity == Severity::Info)
+        };
+        let told: Vec<_> = report.packages.iter().filter(is_info).map(|package| safe(&package.id)).collect();
+        if !told.is_empty() {
+            let more = told.len().checked_sub(SHOWN).filter(|more| *more > 0);
+            let more = more.map(|more| format!(" and {more} more")).unwrap_or_default();
+            let names = told.iter().take(SHOWN).cloned().collect::<Vec<_>>().join(", ");
+            self.paragraph(&format!("for information  {names}{more}; --format json has what"), 17);
+        }
+        for (label, settings) in [("settings taken  ", &lock.taken), ("settings ignored", &lock.ignored)] {
+            for setting in settings {
+                self.paragraph(&format!("{label} {}", safe(setting)), 17);
+            }
+        }
+        self.changes(lock);
+    }
+
+    /// What was added and changed, and what that brings.
+    fn changes(&mut self, lock: &ReportLock) {
+        for package in &lock.packages {
+            let what = match &package.change {
+                None => continue,
+                Some(Change::Added) => "added".to_owned(),
+                Some(Change::Changed { from }) => format!("changed from {}", safe(&from.join(", "))),
+            };
+            let mut brings = Vec::new();
+            if package.build_script == Some(true) {
+                brings.push("a build script".to_owned());
+            }
+            if package.macro_library == Some(true) {
+                brings.push("a macro library".to_owned());
+            }
+            if !package.brings.is_empty() {
+                brings.push(package.brings.join(", "));
+            }
+            let brings = if brings.is_empty() { String::new() } else { format!("; brings {}", brings.join(", ")) };
+            self.paragraph(&format!("{:17}{}{brings}", what, safe(&package.id)), 17);
+        }
+    }
+}
