@@ -151,7 +151,7 @@ pub struct Advisory {
 pub struct LookAlike {
     /// The well-known name.
     pub like: String,
-    /// How: `delimiter`, `one-letter`, `affix`, `order`.
+    /// How: `delimiter`, `order`, `one-letter`, `version`, `affix`.
     pub rule: String,
 }
 

@@ -1,17 +1,17 @@
 //! One advisory: what it says, and which versions it covers.
 //!
-//! The reader is strict about what decides (the package, the versions) and takes the rest as far as it goes. What
-//! RustSec and OSV write is data from elsewhere: sizes are bounded by who reads the files, texts are escaped by who
-//! prints them.
+//! Advisories of RustSec are read and compared with versions by RustSec's own crate. It is strict: what it cannot read is
+//! named in the report as an advisory that cannot be read. Records of OSV are read here: strictly what decides (the
+//! package, the versions), and the rest as far as it goes. All of it is data from elsewhere: sizes are bounded by who
+//! reads the files, texts are escaped by who prints them.
 
 use std::str::FromStr as _;
 
 use cvss::Cvss;
-use semver::{Version, VersionReq};
+use rustsec::advisory::Versions as Fine;
+use semver::Version;
 use serde_json::Value as Json;
-use toml::{Table, Value};
 
-use super::order::contains;
 use crate::evidence::fact::Advisory;
 
 /// What OSV calls the registry whose packages these are, with a hyphen in place of its dot.
@@ -28,13 +28,14 @@ pub(super) struct Record {
     pub(super) malicious: bool,
     pub(super) withdrawn: bool,
     versions: Versions,
-    functions: Vec<(String, Vec<VersionReq>)>,
+    /// Each with the versions that have it, as what is fine: RustSec's crate compares whole advisories only.
+    functions: Vec<(String, Vec<Fine>)>,
 }
 
 #[derive(Clone, Debug)]
 enum Versions {
-    /// All but these.
-    AllBut(Vec<VersionReq>),
+    /// All but what is patched or unaffected.
+    AllBut(Fine),
     /// Exactly these, and all within one of the ranges.
     Of(Vec<Version>, Vec<Range>),
 }
@@ -53,7 +54,7 @@ impl Record {
         self.package == name
             && !self.withdrawn
             && match &self.versions {
-                Versions::AllBut(fine) => !fine.iter().any(|requirement| contains(requirement, version)),
+                Versions::AllBut(fine) => fine.is_vulnerable(version),
                 Versions::Of(exact, ranges) => {
                     exact.contains(version) || ranges.iter().any(|range| range.contains(version))
                 }
@@ -62,9 +63,8 @@ impl Record {
 
     /// What a fact carries about it.
     pub(super) fn about(&self, version: &Version) -> Advisory {
-        let is_about = |requirements: &[VersionReq]| {
-            requirements.is_empty() || requirements.iter().any(|requirement| contains(requirement, version))
-        };
+        let is_about =
+            |versions: &[Fine]| versions.is_empty() || versions.iter().any(|within| !within.is_vulnerable(version));
         let functions = self.functions.iter().filter(|(_, versions)| is_about(versions)).map(|(name, _)| name.clone());
         Advisory { functions: functions.take(LONGEST).collect(), ..self.advisory.clone() }
     }
@@ -97,81 +97,70 @@ impl Range {
 
 /// Reads an advisory of RustSec: TOML in front, Markdown behind.
 pub(super) fn rustsec(text: &str) -> Result<Record, String> {
-    let rest = text.trim_start().strip_prefix("```toml").ok_or("it does not begin with ```toml")?;
-    let (front, behind) = rest.split_once("\n```").ok_or("its front matter does not end")?;
-    let table: Table = front.parse().map_err(|error: toml::de::Error| error.message().to_owned())?;
-    let advisory = table.get("advisory").and_then(Value::as_table).ok_or("it has no [advisory]")?;
-    let required = |key: &str| text_of(advisory, key).ok_or_else(|| format!("it has no {key}"));
-    let package = required("package")?;
-    let id = required("id")?;
-    let versions = table.get("versions").and_then(Value::as_table).ok_or("it has no [versions]")?;
-    // Without this list nobody knows what is mended.
-    let patched = texts(versions, "patched").ok_or("its [versions] have no list `patched`")?;
-    let unaffected = if versions.contains_key("unaffected") {
-        texts(versions, "unaffected").ok_or("its `unaffected` is not a list")?
-    } else {
-        Vec::new()
-    };
-    let fine = patched.iter().chain(&unaffected).map(|text| requirement(text)).collect::<Result<_, _>>()?;
-    let affected = table.get("affected").and_then(Value::as_table);
-    let list = |key: &str| texts(advisory, key).unwrap_or_default();
-    let title = behind.lines().find_map(|line| line.strip_prefix("# ")).unwrap_or_default().trim().to_owned();
-    let words: Vec<String> = list("categories").into_iter().chain(list("keywords")).collect();
-    let is_gone = advisory.get("expect-deleted").and_then(Value::as_bool) == Some(true);
-    let says = |word: &str| title.contains(word);
-    let malicious = words.iter().any(|word| word == "malicious" || word == "malware")
+    let text = text.trim_start();
+    // The crate cuts what begins otherwise, and not always between two characters.
+    if !text.starts_with("```toml") {
+        return Err("it does not begin with ```toml".to_owned());
+    }
+    // Its assertions hold for what RustSec publishes. Whoever serves something else makes one advisory unreadable.
+    std::panic::catch_unwind(|| {
+        let advisory = text.parse().map_err(|error: rustsec::Error| line(&error))?;
+        record(&advisory)
+    })
+    .unwrap_or_else(|_| Err("its versions contradict each other".to_owned()))
+}
+
+/// In one line, as far as it has more.
+fn line(error: &rustsec::Error) -> String {
+    error.to_string().split_whitespace().collect::<Vec<_>>().join(" ")
+}
+
+fn record(read: &rustsec::Advisory) -> Result<Record, String> {
+    let about = &read.metadata;
+    let words = about.categories.iter().map(rustsec::advisory::Category::name);
+    let mut words = words.chain(about.keywords.iter().map(rustsec::advisory::Keyword::as_str));
+    let says = |word: &str| about.title.contains(word);
+    let malicious = words.any(|word| word == "malicious" || word == "malware")
         // Some of an attack's companions have neither word, and were removed with it.
-        || is_gone && (says("malicious") || says("malware") || says("suspicious"));
-    let platforms = ["os", "arch"].into_iter().filter_map(|key| texts(affected?, key)).flatten();
+        || about.expect_deleted && (says("malicious") || says("malware") || says("suspicious"));
+    let affected = read.affected.iter();
+    let platforms = affected.flat_map(|affected| {
+        let systems = affected.os.iter().map(|system| system.as_str().to_owned());
+        systems.chain(affected.arch.iter().map(|arch| arch.as_str().to_owned()))
+    });
     Ok(Record {
-        package,
+        package: about.package.as_str().to_owned(),
         malicious,
-        withdrawn: advisory.contains_key("withdrawn"),
-        versions: Versions::AllBut(fine),
-        functions: functions(affected)?,
+        withdrawn: read.withdrawn(),
+        versions: Versions::AllBut(read.versions.clone()),
+        functions: functions(read)?,
         advisory: Advisory {
-            id,
-            aliases: list("aliases").into_iter().take(LONGEST).collect(),
-            title,
-            date: text_of(advisory, "date"),
-            informational: text_of(advisory, "informational"),
-            cvss: text_of(advisory, "cvss").and_then(|vector| severity(&vector)),
-            patched,
+            id: about.id.to_string(),
+            aliases: about.aliases.iter().take(LONGEST).map(ToString::to_string).collect(),
+            title: about.title.clone(),
+            date: Some(about.date.to_string()),
+            informational: about.informational.as_ref().map(ToString::to_string),
+            cvss: read.severity().map(|severity| severity.as_str().to_owned()),
+            patched: read.versions.patched().iter().map(ToString::to_string).collect(),
             functions: Vec::new(),
             platforms: platforms.take(LONGEST).collect(),
         },
     })
 }
 
-fn functions(affected: Option<&Table>) -> Result<Vec<(String, Vec<VersionReq>)>, String> {
-    let named = affected.and_then(|affected| affected.get("functions")).and_then(Value::as_table);
-    let read = |(name, versions): (&String, &Value)| {
-        let versions = versions.as_array().into_iter().flatten().filter_map(Value::as_str);
-        Ok((name.clone(), versions.map(requirement).collect::<Result<_, String>>()?))
+fn functions(read: &rustsec::Advisory) -> Result<Vec<(String, Vec<Fine>)>, String> {
+    let named = read.affected.iter().flat_map(|affected| &affected.functions);
+    let within = |requirement: &semver::VersionReq| {
+        Fine::new(Vec::new(), vec![requirement.clone()]).map_err(|error| line(&error))
     };
-    named.into_iter().flatten().map(read).collect()
-}
-
-fn requirement(text: &str) -> Result<VersionReq, String> {
-    text.parse().map_err(|error| format!("{text:?} is no requirement: {error}"))
-}
-
-fn text_of(table: &Table, key: &str) -> Option<String> {
-    match table.get(key)? {
-        Value::String(text) => Some(text.clone()),
-        Value::Datetime(time) => Some(time.to_string()),
-        _ => None,
-    }
-}
-
-/// A list of texts; none if it is not one.
-fn texts(table: &Table, key: &str) -> Option<Vec<String>> {
-    table.get(key)?.as_array()?.iter().map(|value| value.as_str().map(str::to_owned)).collect()
+    named
+        .map(|(path, versions)| Ok((path.to_string(), versions.iter().map(within).collect::<Result<_, _>>()?)))
+        .collect()
 }
 
 /// The word for a CVSS vector.
 fn severity(vector: &str) -> Option<String> {
-    Cvss::from_str(vector).ok().map(|cvss| cvss.severity().as_str().to_ascii_lowercase())
+    Cvss::from_str(vector).ok().map(|cvss| cvss.severity().as_str().to_owned())
 }
 
 /// Reads an OSV record: one for each of our packages in it.
@@ -237,7 +226,7 @@ fn osv_versions(affected: &Json) -> Result<Versions, String> {
     }
     // A record that names no version is about all of them.
     if exact.is_empty() && ranges.is_empty() {
-        Ok(Versions::AllBut(Vec::new()))
+        Ok(Versions::AllBut(Fine::default()))
     } else {
         Ok(Versions::Of(exact, ranges))
     }
@@ -247,7 +236,7 @@ fn osv_versions(affected: &Json) -> Result<Versions, String> {
 mod tests {
     use super::*;
 
-    const TEXT: &str = include_str!("../../tests/data/advisory-db/crates/smallcheck/RUSTSEC-2999-0001.md");
+    const TEXT: &str = include_str!("../../tests/data/advisory-db/crates/smallcheck/RUSTSEC-2099-0001.md");
 
     fn covers(record: &Record, version: &str) -> bool {
         record.covers("smallcheck", &version.parse().unwrap())
@@ -277,8 +266,8 @@ mod tests {
     #[test]
     fn the_words_of_an_advisory_are_taken_over() {
         let about = rustsec(TEXT).unwrap().about(&"1.1.0".parse().unwrap());
-        assert_eq!((about.id.as_str(), about.cvss.as_deref()), ("RUSTSEC-2999-0001", Some("high")));
-        assert_eq!((about.aliases, about.patched), (vec!["CVE-2999-0001".to_owned()], vec![">= 1.2.3".to_owned()]));
+        assert_eq!((about.id.as_str(), about.cvss.as_deref()), ("RUSTSEC-2099-0001", Some("high")));
+        assert_eq!((about.aliases, about.patched), (vec!["CVE-2099-0001".to_owned()], vec![">=1.2.3".to_owned()]));
         assert_eq!(
             (about.title.as_str(), about.date.as_deref()),
             ("`smallcheck` reads past the end", Some("2026-01-01"))
@@ -289,8 +278,47 @@ mod tests {
 
     #[test]
     fn a_withdrawn_advisory_covers_nothing() {
-        let record = rustsec(&TEXT.replace("date =", "withdrawn = \"2999-02-01\"\ndate =")).unwrap();
+        let record = rustsec(&TEXT.replace("date =", "withdrawn = \"2099-02-01\"\ndate =")).unwrap();
         assert!(!covers(&record, "1.0.0"));
+    }
+
+    #[test]
+    fn a_pre_release_is_where_the_order_puts_it() {
+        for (patched, version, expected) in [
+            ("< 1.0.0", "1.0.0-rc.1", true),
+            ("< 1.0.0-rc.1", "1.0.0-rc.1", false),
+            ("< 1.0.0-rc.2", "1.0.0-rc.1", true),
+            (">= 1.0.0-rc.2", "1.0.0-rc.1", false),
+            (">= 1.0.0-rc.2", "1.0.0", true),
+            (">= 0.4.8, < 1.0.0-0", "1.0.0-rc.1", false),
+            (">= 0.4.8, < 1.0.0-0", "0.9.0-rc.1", true),
+            (">= 1.0.0", "1.0.0-rc.1", false),
+            ("> 1.0.0", "1.1.0-rc.1", true),
+            ("^1.2", "1.3.0-rc.1", true),
+            ("^1.2", "2.0.0-rc.1", false),
+            ("~1.2", "1.3.0-rc.1", false),
+            ("<= 1.2", "1.3.0-rc.1", false),
+            ("= 1.0.0", "1.0.0-rc.1", false),
+            ("= 1.0.0", "1.0.0+build", true),
+            ("*", "1.0.0-rc.1", true),
+        ] {
+            let text = TEXT.replace("unaffected = [\"< 1.0.0\"]", "unaffected = []").replace(">= 1.2.3", patched);
+            assert_eq!(covers(&rustsec(&text).unwrap(), version), !expected, "{patched} {version}");
+        }
+    }
+
+    #[test]
+    fn what_contradicts_itself_is_an_advisory_that_cannot_be_read() {
+        for versions in [
+            // The first two would have its reader panic.
+            "\"> 1.2.3\", \"= 1.2.3\"",
+            "\"^18446744073709551615\"",
+            "\">= 1.2.3\", \">= 2.0.0\"",
+            "\"1.*\"",
+        ] {
+            rustsec(&TEXT.replace("\">= 1.2.3\"", versions)).unwrap_err();
+        }
+        rustsec("ééééééééééééééééééééé").unwrap_err();
     }
 
     #[test]
@@ -323,7 +351,7 @@ mod tests {
     fn record(affected: &str) -> Vec<Record> {
         let ecosystem = ECOSYSTEM.replace('-', ".");
         osv(&format!(
-            r#"{{"id":"MAL-2999-1","summary":"x","aliases":["RUSTSEC-2999-0001"],"published":"2999-01-01T00:00:00Z",
+            r#"{{"id":"MAL-2999-1","summary":"x","aliases":["RUSTSEC-2099-0001"],"published":"2999-01-01T00:00:00Z",
             "affected":[{{"package":{{"ecosystem":"other","name":"smallcheck"}}}},
             {{"package":{{"ecosystem":"{ecosystem}","name":"smallcheck"}}{affected}}}]}}"#
         ))

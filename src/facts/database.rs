@@ -1,6 +1,8 @@
 //! Reads databases of advisories from this machine: a checkout of RustSec's, or OSV records.
 //!
-//! All that these files say is data. Of RustSec's only the files of the packages in question are read whole.
+//! All that these files say is data. Of RustSec's only the files of the packages in question are read whole: RustSec's own
+//! `Database` would parse them all for each question. Its collection `rust` is about the toolchain, whose parts have names
+//! and versions of their own: a package called `cargo` or `std` is not what it means.
 
 use std::collections::BTreeSet;
 use std::ffi::OsStr;
@@ -199,7 +201,7 @@ mod tests {
     fn only_the_advisories_of_the_packages_in_question_are_taken() {
         let database = said(&shipped(), &["evilcheck", "elsewhere"]);
         let ids: Vec<_> = database.records.iter().map(|record| record.advisory.id.as_str()).collect();
-        assert_eq!((ids, database.advisories), (vec!["RUSTSEC-2999-0002"], 3));
+        assert_eq!((ids, database.advisories), (vec!["RUSTSEC-2099-0002"], 3));
     }
 
     #[test]
@@ -213,7 +215,7 @@ mod tests {
         let place = folder.path().join("crates/a");
         fs::create_dir_all(&place).unwrap();
         fs::write(place.join("RUSTSEC-1.md"), "```toml\nnot toml").unwrap();
-        fs::copy(shipped().join("crates/evilcheck/RUSTSEC-2999-0002.md"), place.join("RUSTSEC-2.md")).unwrap();
+        fs::copy(shipped().join("crates/evilcheck/RUSTSEC-2099-0002.md"), place.join("RUSTSEC-2.md")).unwrap();
         let database = said(folder.path(), &["a"]);
         assert_eq!((database.records.len(), database.broken.len()), (1, 1));
         assert!(database.broken[0].contains("RUSTSEC-1.md"), "{:?}", database.broken);

@@ -13,7 +13,6 @@ mod database;
 mod history;
 mod lookup;
 mod names;
-mod order;
 mod tree;
 
 use std::collections::BTreeSet;
@@ -218,6 +217,7 @@ fn look_alikes(question: &Question<'_>, facts: &mut Vec<Fact>) {
             let how = match found.rule.as_str() {
                 "delimiter" => "written apart or together",
                 "order" => "with its words in another order",
+                "version" => "with a number put to it",
                 "affix" => "with a word put to it",
                 _ => "but for one letter",
             };

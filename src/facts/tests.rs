@@ -45,7 +45,7 @@ fn two_records_about_the_same_are_one_and_the_worse_stays() {
     let folder = tempfile::tempdir().unwrap();
     let ecosystem = "crates-io".replace('-', ".");
     let record = format!(
-        r#"{{"id":"MAL-2999-9","aliases":["RUSTSEC-2999-0001"],"affected":[{{"package":{{"ecosystem":"{ecosystem}","name":"smallcheck"}}}}]}}"#
+        r#"{{"id":"MAL-2999-9","aliases":["RUSTSEC-2099-0001"],"affected":[{{"package":{{"ecosystem":"{ecosystem}","name":"smallcheck"}}}}]}}"#
     );
     fs::write(folder.path().join("a.json"), record).unwrap();
     let both = FactsSettings { databases: vec![shipped(), folder.path().to_owned()], ..settings() };
@@ -58,9 +58,9 @@ fn two_matters_of_one_database_are_two_also_where_another_has_them_under_one_nam
     let folder = tempfile::tempdir().unwrap();
     let place = folder.path().join("crates/smallcheck");
     fs::create_dir_all(&place).unwrap();
-    let text = fs::read_to_string(shipped().join("crates/smallcheck/RUSTSEC-2999-0001.md")).unwrap();
-    for id in ["RUSTSEC-2999-0001", "RUSTSEC-2999-0009"] {
-        fs::write(place.join(format!("{id}.md")), text.replace("RUSTSEC-2999-0001", id)).unwrap();
+    let text = fs::read_to_string(shipped().join("crates/smallcheck/RUSTSEC-2099-0001.md")).unwrap();
+    for id in ["RUSTSEC-2099-0001", "RUSTSEC-2099-0009"] {
+        fs::write(place.join(format!("{id}.md")), text.replace("RUSTSEC-2099-0001", id)).unwrap();
     }
     let one = FactsSettings { databases: vec![folder.path().to_owned()], ..settings() };
     assert_eq!(of(&told(&["smallcheck@1.1.0"], &[], &one), ADVISORY).len(), 2);

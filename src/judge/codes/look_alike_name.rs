@@ -14,8 +14,8 @@ pub(crate) const CODE: Code = Code {
     name: LOOK_ALIKE_NAME,
     severity: "low; medium while the package is young",
     attack: &["T1195.001", "T1036.005"],
-    meaning: "The name of the package is that of a well-known one but for a letter, a hyphen, the order of its words or \
-              a word put to it. Who mistypes a name, or takes one from an assistant that did, gets it.",
+    meaning: "The name of the package is that of a well-known one but for a letter, a hyphen, the order of its words, \
+              or a number or a word put to it. Who mistypes a name, or takes one from an assistant that did, gets it.",
     honest: "Names are short and many, and a fork or a companion often takes the name of what it belongs to.",
     action: "Ask whether this is the package that you meant.",
     rule,

@@ -72,9 +72,9 @@ fn where_the_registry_is_replaced_no_other_address_is_asked_unless_it_is_named()
 fn database(home: &Home) -> PathBuf {
     let folder = home.path().join("advisories/crates/oldname");
     fs::create_dir_all(&folder).unwrap();
-    let other = Path::new(DATABASE).join("crates/oldcheck/RUSTSEC-2999-0003.md");
+    let other = Path::new(DATABASE).join("crates/oldcheck/RUSTSEC-2099-0003.md");
     fs::create_dir_all(folder.with_file_name("oldcheck")).unwrap();
-    fs::copy(other, folder.with_file_name("oldcheck").join("RUSTSEC-2999-0003.md")).unwrap();
+    fs::copy(other, folder.with_file_name("oldcheck").join("RUSTSEC-2099-0003.md")).unwrap();
     home.path().join("advisories")
 }
 
@@ -91,8 +91,8 @@ fn an_earlier_run_that_answers_brings_the_advisories_of_the_day_and_never_its_ow
     let (first, report, _) = run(&[]);
     assert_eq!((first, findings(&report)), (0, Vec::new()), "{report}");
     let first_evidence = report["evidence"]["path"].as_str().unwrap().to_owned();
-    let evil = fs::read_to_string(Path::new(DATABASE).join("crates/evilcheck/RUSTSEC-2999-0002.md")).unwrap();
-    let told = database.join("crates/oldname/RUSTSEC-2999-0002.md");
+    let evil = fs::read_to_string(Path::new(DATABASE).join("crates/evilcheck/RUSTSEC-2099-0002.md")).unwrap();
+    let told = database.join("crates/oldname/RUSTSEC-2099-0002.md");
     fs::write(&told, evil.replace("evilcheck", "oldname")).unwrap();
     let (second, report, text) = run(&[]);
     assert_eq!((second, findings(&report)), (10, vec!["known-malicious critical".into()]), "{report}");
