@@ -4,6 +4,7 @@ use super::server::{Manners, Package, Registry, download_path, index_path};
 use super::*;
 
 mod ends;
+mod facts;
 
 /// A workspace, and a registry that its packages come from.
 struct Ground {
