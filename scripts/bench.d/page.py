@@ -125,8 +125,8 @@ def depth_table(rows):
 
 
 def unit_table(rows):
-    """Milliseconds that a unit takes longer in the sandbox. A build script's run is what a chain of packages with one takes
-    longer than the rustc of its parts."""
+    """Milliseconds that a unit takes longer in the sandbox. Of a run that does nothing all of it counts as added: what it takes
+    without the sandbox, a millisecond, is about what the start of its shim takes, which the evidence does not see."""
     found = {(row["graph"], row["round"], row["variant"]): row for row in rows.mine("units")}
     numbers = sorted({number for _, number, _ in found})
 
@@ -143,12 +143,11 @@ def unit_table(rows):
         both = [per_package(chain, number) for number in whole]
         more[chain] = [extra for _, extra in both]
         text.append(f"| {told} | {len(whole)} | {median([plain for plain, _ in both]):.0f} | {shown(more[chain], '{:.1f}')} |")
-    run = [all_ - library - linked for all_, library, linked in zip(more["build-scripts"], more["libraries"], more["macro-libraries"])]
-    text.append(f"| of the last, the run alone: less the first and the second | {len(whole)} | – | {shown(run, '{:.1f}')} |")
-    bounds = [
-        f"* a rustc that checks a library: at most {TARGETS['rustc']:.0f} ms added: {verdict(median(more['libraries']) <= TARGETS['rustc'])}",
-        f"* the run of a build script: at most {TARGETS['run']:.0f} ms added: {verdict(median(run) <= TARGETS['run'])}",
-    ]
+    bounds = [f"* a rustc that checks a library: at most {TARGETS['rustc']:.0f} ms added: {verdict(median(more['libraries']) <= TARGETS['rustc'])}"]
+    run = [row["script_run"] for row in (found["build-scripts", number, "sandboxed"] for number in whole) if "script_run" in row]
+    if run:
+        text.append(f"| of the last, the run of a build script that does nothing, by the evidence: from its shim's first word to its end | {len(run)} | – | {shown(run, '{:.1f}')} |")
+        bounds.append(f"* the run of a build script: at most {TARGETS['run']:.0f} ms added: {verdict(median(run) <= TARGETS['run'])}")
     return text, bounds
 
 
