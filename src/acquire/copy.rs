@@ -52,9 +52,48 @@ pub(crate) fn tree(from: &Path, to: &Path, limits: &Limits) -> Result<Copied, Ac
 pub(crate) fn tree_but(from: &Path, to: &Path, limits: &Limits, leave: Leave) -> Result<Copied, AcquireError> {
     let mut copied = Copied::default();
     let mut skipped = 0_usize;
-    let mut bytes = 0_u64;
-    let mut folders = vec![PathBuf::new()];
     make_folders(to, Path::new("")).map_err(AcquireError::file("create", to))?;
+    walk(from, limits, leave, |met, left| match met {
+        Met::Folder(path) => {
+            make_folders(to, path).map_err(AcquireError::file("create", &to.join(path)))?;
+            Ok(0)
+        }
+        Met::File(path) => {
+            let bytes = one(from, to, path, left, &mut copied)?;
+            copied.files.insert(path.to_owned());
+            Ok(bytes)
+        }
+        Met::Other(path, is_link) => {
+            skipped += 1;
+            if skipped <= LISTED {
+                copied.found.push(skip(path, is_link));
+            }
+            Ok(0)
+        }
+    })?;
+    Ok(copied)
+}
+
+/// What lies in a folder, by its path in it.
+pub(crate) enum Met<'a> {
+    /// A folder.
+    Folder(&'a Path),
+    /// A file.
+    File(&'a Path),
+    /// Anything else, which is not copied; true for a link.
+    Other(&'a Path, bool),
+}
+
+/// Goes through all that is copied of a folder, in one order. `visit` is told how many bytes may still come, and gives
+/// the number of those that did.
+pub(crate) fn walk(
+    from: &Path,
+    limits: &Limits,
+    leave: Leave,
+    mut visit: impl FnMut(Met<'_>, u64) -> Result<u64, AcquireError>,
+) -> Result<(), AcquireError> {
+    let (mut files, mut bytes) = (0_u64, 0_u64);
+    let mut folders = vec![PathBuf::new()];
     while let Some(folder) = folders.pop() {
         let here = from.join(&folder);
         let package = here.join("Cargo.toml").exists();
@@ -70,41 +109,40 @@ pub(crate) fn tree_but(from: &Path, to: &Path, limits: &Limits, leave: Leave) ->
             let path = folder.join(&name);
             let kind = entry.file_type().map_err(AcquireError::file("look at", &entry.path()))?;
             if kind.is_dir() {
-                make_folders(to, &path).map_err(AcquireError::file("create", &to.join(&path)))?;
+                visit(Met::Folder(&path), 0)?;
                 folders.push(path);
             } else if kind.is_file() {
-                bytes =
-                    bytes.saturating_add(one(from, to, &path, limits.copied_bytes.saturating_sub(bytes), &mut copied)?);
-                copied.files.insert(path);
+                bytes = bytes.saturating_add(visit(Met::File(&path), limits.copied_bytes.saturating_sub(bytes))?);
+                files += 1;
             } else {
-                skipped += 1;
-                if skipped <= LISTED {
-                    copied.found.push(skip(&path, kind.is_symlink()));
-                }
+                visit(Met::Other(&path, kind.is_symlink()), 0)?;
             }
-            let count = u64::try_from(copied.files.len()).unwrap_or(u64::MAX);
-            if count > limits.copied_files || bytes > limits.copied_bytes {
+            if files > limits.copied_files || bytes > limits.copied_bytes {
                 let reason = format!("it has more than {} files or {} bytes", limits.copied_files, limits.copied_bytes);
                 return Err(AcquireError::NoSuchTarget { path: from.to_owned(), reason });
             }
         }
     }
-    Ok(copied)
+    Ok(())
+}
+
+/// Opens a file to take its contents along; none if it is not one any more.
+pub(crate) fn open_plain(path: &Path) -> Result<Option<(fs::File, bool)>, AcquireError> {
+    let mut options = OpenOptions::new();
+    // What was a file a moment ago may be a link or a FIFO now.
+    options.read(true).custom_flags(libc::O_NOFOLLOW | libc::O_NONBLOCK);
+    let file = options.open(path).map_err(AcquireError::file("read", path))?;
+    let meta = file.metadata().map_err(AcquireError::file("read", path))?;
+    Ok(meta.is_file().then(|| (file, meta.permissions().mode() & 0o111 != 0)))
 }
 
 /// Gives the number of copied bytes, at most one more than are left.
 fn one(from: &Path, to: &Path, path: &Path, left: u64, copied: &mut Copied) -> Result<u64, AcquireError> {
     let (source, target) = (from.join(path), to.join(path));
-    let mut options = OpenOptions::new();
-    // What was a file a moment ago may be a link or a FIFO now.
-    options.read(true).custom_flags(libc::O_NOFOLLOW | libc::O_NONBLOCK);
-    let file = options.open(&source).map_err(AcquireError::file("read", &source))?;
-    let meta = file.metadata().map_err(AcquireError::file("read", &source))?;
-    if !meta.is_file() {
+    let Some((file, executable)) = open_plain(&source)? else {
         copied.found.push(skip(path, false));
         return Ok(0);
-    }
-    let executable = meta.permissions().mode() & 0o111 != 0;
+    };
     let mut contents = file.take(left.saturating_add(1));
     write_new(&target, executable, &mut contents).map_err(AcquireError::file("write", &target))?;
     if embedded::is_setting(path) {

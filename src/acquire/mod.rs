@@ -54,7 +54,7 @@ pub use self::lock::{GitSource, LockRequest, LockUser, Locked, OwnSettings, Pin,
 pub use self::previous::Previous;
 pub use self::progress::{Bar, Progress, Silent};
 pub use self::reputation::Reputation;
-pub use self::resolved::Resolved;
+pub use self::resolved::{Resolved, ResolvedLock};
 #[cfg(test)]
 pub(crate) use self::runs::begin as begin_run;
 pub use self::runs::{RunGuard, abandon};
@@ -98,6 +98,8 @@ pub struct Acquired {
     pub previous: Previous,
     /// What the registry's web interface says about the subject.
     pub reputation: Reputation,
+    /// True if a workspace was written while it was copied, so that these are not the sources that were resolved.
+    pub changed: bool,
     /// Holds `registry/NAME-VERSION/` for every registry package (a cargo directory source; packages of
     /// other platforms are stand-ins with a manifest only) and `local/…` for path sources. Removed on drop.
     pub sources: tempfile::TempDir,

@@ -93,6 +93,11 @@ impl<'a> Registry<'a> {
         self.client.is_some()
     }
 
+    /// True for a folder of sources, whose files no checksum of an index holds.
+    pub(crate) fn is_folder(&self) -> bool {
+        matches!(self.source, Source::Directory(_))
+    }
+
     /// True for a registry that cannot be asked, so that its index is what this machine has of it.
     pub(crate) fn is_stale(&self) -> bool {
         matches!(self.source, Source::Sparse(_)) && self.client.is_none()

@@ -9,9 +9,8 @@ use super::locked::{self, Histories};
 use super::needed::Key;
 use super::registry::Registry;
 use super::release::Release;
-use super::sources::Source;
-use super::{Entry, SubjectDependency};
-use crate::evidence::line::{Target, TargetKind};
+use super::{Entry, SubjectDependency, Survey};
+use crate::evidence::line::{LockRecord, Target, TargetKind};
 use crate::ids::{PackageId, Sha256Digest};
 
 /// A request with all versions chosen.
@@ -29,6 +28,17 @@ pub struct Resolved {
     pub index: Vec<Entry>,
     /// True if no registry was asked, so that the index is what this machine has of it.
     pub offline: bool,
+    /// Present for a lock file.
+    pub lock: Option<Box<ResolvedLock>>,
+}
+
+/// A lock file, before any of its sources is here.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct ResolvedLock {
+    /// What is known of it from the file and the command line.
+    pub record: LockRecord,
+    /// What the default registry says today of its packages.
+    pub survey: Survey,
 }
 
 /// What a resolution is made of, beside the lock file.
@@ -71,15 +81,15 @@ impl Parts<'_> {
             packages: packages.map(|release| (release.id.clone(), release.checksum())).collect(),
             digest: if self.is_held_by_checksums() { self.digest() } else { None },
             offline: self.offline,
+            lock: None,
             index: locked::entries(self.releases, self.histories, self.registries, self.needed),
         }
     }
 
     fn is_held_by_checksums(&self) -> bool {
-        let folder = |registry: &Registry<'_>| matches!(registry.source, Source::Directory(_));
         self.target.kind != TargetKind::Directory
             && self.target.checksum.is_some()
-            && !self.registries.values().any(folder)
+            && !self.registries.values().any(Registry::is_folder)
     }
 
     fn digest(&self) -> Option<Sha256Digest> {

@@ -86,7 +86,11 @@ fn acquire_in_new_run<T>(
     let deadline = Instant::now() + settings.limits.total;
     let stage = Stage { settings, config: &config, transport, deadline, offline, run: sources.path(), progress };
     tracing::debug!(run = %stage.run.display(), offline, "acquiring");
-    let parts = match stage.work(request, known)? {
+    let work = match request {
+        Request::Lock(lock) => stage.lock(lock, known)?,
+        _ => stage.work(request, known)?,
+    };
+    let parts = match work {
         Work::Known(known) => return Ok(Outcome::Known(known)),
         Work::Done(parts) => *parts,
     };
@@ -104,12 +108,13 @@ fn acquire_in_new_run<T>(
         offline: stage.offline,
         previous: parts.previous,
         reputation: parts.reputation,
+        changed: parts.changed,
         sources,
         guard,
     })))
 }
 
-enum Work<T> {
+pub(super) enum Work<T> {
     Done(Box<Parts>),
     Known(T),
 }
@@ -187,13 +192,11 @@ pub(super) struct Parts {
     pub(super) index: Vec<Entry>,
     pub(super) previous: Previous,
     pub(super) reputation: Reputation,
+    pub(super) changed: bool,
 }
 
 impl Stage<'_> {
     fn work<T>(&self, request: &Request, known: impl FnOnce(&Resolved) -> Option<T>) -> Result<Work<T>, AcquireError> {
-        if let Request::Lock(lock) = request {
-            return Ok(Work::Done(Box::new(self.lock(lock)?)));
-        }
         let default = self.registry(tame_index::CRATES_IO_INDEX)?;
         let store = Store::new(&self.settings.cache_dir, self.run, &self.settings.limits)?;
         self.progress.step(&format!("asking {}", default.describe()));
@@ -271,6 +274,7 @@ impl Stage<'_> {
             index,
             previous,
             reputation,
+            changed: false,
         })))
     }
 

@@ -20,7 +20,7 @@ use crate::ids::{PackageId, Sha256Digest};
 const LOCK: u64 = 64 * 1024 * 1024;
 
 /// A lock file against its index.
-#[derive(Clone, Debug)]
+#[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Survey {
     /// The package whose lock file it is, as far as that can be told.
     pub subject: PackageId,

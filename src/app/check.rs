@@ -96,7 +96,10 @@ pub(super) fn examine(
     teller: &Teller,
     signals: &Signals,
 ) -> Result<Told, ExitCode> {
-    let ready = ready(settings, !args.print_plan, args.tone.quiet, teller)?;
+    let ready = match ready(settings, !args.print_plan, args.tone.quiet, teller)? {
+        Prepared::Ready(ready) => ready,
+        Prepared::Known(report) => return Ok(Told::Judged(report)),
+    };
     if args.print_plan {
         let printed = serde_json::to_writer_pretty(io::stdout().lock(), &ready.spec).map_err(io::Error::from);
         let is_printed = printed.and_then(|()| writeln!(io::stdout())).is_ok();
@@ -117,8 +120,16 @@ pub(super) struct Ready {
     key: Option<Sha256Digest>,
 }
 
-/// Everything up to the plan. What went wrong is told already, and so is what an earlier run answers.
-pub(super) fn ready(settings: &mut Settings, reuses: bool, quiet: bool, teller: &Teller) -> Result<Ready, ExitCode> {
+/// What a request leads to before anything runs.
+pub(super) enum Prepared {
+    /// A plan.
+    Ready(Box<Ready>),
+    /// The answer of an earlier run.
+    Known(Box<Report>),
+}
+
+/// Everything up to the plan, or what an earlier run answers. What went wrong is told already.
+pub(super) fn ready(settings: &mut Settings, reuses: bool, quiet: bool, teller: &Teller) -> Result<Prepared, ExitCode> {
     let toolchain = toolchain::find(settings.toolchain.as_deref())
         .map_err(|error| fail(teller, ExitCode::Usage, failed_to(&error), Some(missing(settings, error.hint()))))?;
     if let Some(channel) = settings.channel.as_deref().filter(|channel| !toolchain.is_of(channel)) {
@@ -146,7 +157,8 @@ pub(super) fn ready(settings: &mut Settings, reuses: bool, quiet: bool, teller: 
             broken = Some(error);
             None
         });
-        Some((found?, facts::anew(resolved, &settings.facts)))
+        let today = known::Today::new(resolved, facts::anew(resolved, &settings.facts));
+        Some((found?, today))
     };
     let outcome = acquire(settings, quiet, known);
     if let Some(broken) = broken {
@@ -155,20 +167,23 @@ pub(super) fn ready(settings: &mut Settings, reuses: bool, quiet: bool, teller: 
     let wrong = |error: &FactsError| fail(teller, ExitCode::Usage, error.to_string(), Some(error.hint()));
     let mut acquired = match outcome {
         Ok(Outcome::Acquired(acquired)) => *acquired,
-        Ok(Outcome::Known((opened, anew))) => {
+        Ok(Outcome::Known((opened, today))) => {
             tracing::info!(evidence = %opened.path.display(), "found the evidence of an earlier run");
-            let anew = anew.map_err(|error| wrong(&error))?;
-            return Err(known::tell(&opened, anew, key, settings, teller));
+            let told = known::answer(&opened, &today.map_err(|error| wrong(&error))?, key, settings, teller);
+            let report = told.map_err(|message| fail(teller, ExitCode::Internal, message, None))?;
+            return Ok(Prepared::Known(Box::new(report)));
         }
         Err(error) => return Err(refuse(&error, settings, &toolchain, teller)),
     };
+    // Somebody wrote there in between: what is built is not what was resolved.
+    key = key.filter(|_| !acquired.changed);
     tracing::info!(can_answer = key.is_some(), "no evidence of an earlier run answers");
     acquired.facts.extend(facts::of_acquired(&acquired, &settings.facts).map_err(|error| wrong(&error))?);
     tracing::info!(packages = acquired.packages.len(), facts = acquired.facts.len(), "acquired the sources");
     let (spec, run_dir) =
         prepare(&acquired, &toolchain, settings).map_err(|message| fail(teller, ExitCode::Internal, message, None))?;
     tracing::info!(uid = spec.identity.uid, mounts = spec.mounts.len(), command = ?spec.cargo.args, "planned the run");
-    Ok(Ready { acquired, spec, run_dir, key })
+    Ok(Prepared::Ready(Box::new(Ready { acquired, spec, run_dir, key })))
 }
 
 /// How to get a toolchain that a workspace asks for; else what is said of others.
@@ -285,13 +300,14 @@ fn findings_so_far(evidence: &Path) -> Option<u64> {
 fn tell(spec: &SandboxSpec, settings: &Settings, key: Option<Sha256Digest>, teller: &Teller) -> Result<Told, ExitCode> {
     let policy = &settings.reporting.policy;
     let opened = open(&spec.evidence).map_err(|error| fail(teller, ExitCode::Internal, failed_to(&error), None))?;
-    let draft = Report::new(&opened.log, policy, None);
+    let mut report = Report::new(&opened.log, policy, None);
     let lines = opened.log.lines.len();
-    tracing::info!(lines, policy = policy.name, verdict = draft.verdict.as_str(), "judged");
-    let key = key.filter(|_| known::lasts(&opened.log, &draft));
-    let kept = keep_run(&opened, spec, settings, draft.verdict, key, teller)
+    tracing::info!(lines, policy = policy.name, verdict = report.verdict.as_str(), "judged");
+    let key = key.filter(|_| known::lasts(&opened.log, policy));
+    let kept = keep_run(&opened, spec, settings, report.verdict, key, teller)
         .map_err(|message| fail(teller, ExitCode::Internal, message, None))?;
-    Ok(Told::Judged(Box::new(Report::new(&opened.log, policy, kept.as_deref().and_then(Path::to_str)))))
+    report.lies_at(kept.as_deref().and_then(Path::to_str));
+    Ok(Told::Judged(Box::new(report)))
 }
 
 fn keep_run(

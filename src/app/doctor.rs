@@ -7,7 +7,7 @@ use std::path::Path;
 
 use serde::Serialize;
 
-use super::check::{Ready, carry_out, code_of_signal, kernel, ready, watch};
+use super::check::{Prepared, Ready, carry_out, code_of_signal, kernel, ready, watch};
 use super::tell::{Teller, fail, failed_to};
 use crate::cli::{CheckArgs, DepthArg, DoctorArgs, FailOn, Format, KnownArgs, ReportArgs, RunArgs};
 use crate::evidence::file::open;
@@ -94,7 +94,9 @@ fn examine(args: &DoctorArgs, teller: &Teller, signals: &Signals) -> ExitCode {
         Err(error) => return fail(teller, ExitCode::Usage, error.to_string(), error.hint),
     };
     let ready = match ready(&mut settings, false, args.tone.quiet, teller) {
-        Ok(ready) => ready,
+        Ok(Prepared::Ready(ready)) => ready,
+        // Nobody looked for an earlier run.
+        Ok(Prepared::Known(_)) => return ExitCode::Internal,
         Err(code) => return code,
     };
     let mut told = Told {

@@ -8,16 +8,17 @@ use std::path::Path;
 use super::check::kernel;
 use super::keep::{Left, keep, keep_asked};
 use super::refused::rewritten;
-use super::tell::{Teller, deliver, fail, failed_to};
+use super::tell::{Teller, failed_to};
 use crate::acquire::Resolved;
 use crate::evidence::EvidenceLog;
 use crate::evidence::captured::folder_of;
 use crate::evidence::file::Opened;
 use crate::evidence::known::{self, Bounds};
-use crate::evidence::line::{Fact, LayerStatus, Line, PackageSource};
-use crate::exit::ExitCode;
-use crate::facts;
+use crate::evidence::line::{Fact, Header, LayerStatus, Line, LockRecord, LockedPackage, PackageSource, Target};
+use crate::facts::{self, FactsError};
 use crate::ids::{PackageId, Sha256Digest};
+use crate::judge::judge;
+use crate::policy::Policy;
 use crate::report::{Report, Reused};
 use crate::settings::Settings;
 use crate::toolchain::HostToolchain;
@@ -50,16 +51,32 @@ fn is_of(log: &EvidenceLog, resolved: &Resolved, toolchain: &HostToolchain) -> b
     let of_registries = header.packages.iter().filter(|package| package.source == PackageSource::Registry);
     let packages: BTreeMap<_, _> =
         of_registries.filter_map(|package| Some((package.id.clone(), package.checksum?))).collect();
-    header.target == resolved.target
-        && packages == resolved.packages
+    let is_of_target = match (&resolved.lock, &header.lock) {
+        (None, None) => header.target == resolved.target && packages == resolved.packages,
+        (Some(lock), Some(record)) => {
+            // What the platform does not need is locked, too.
+            let is_locked = |(id, checksum): (&PackageId, &Sha256Digest)| resolved.packages.get(id) == Some(checksum);
+            packages.iter().all(is_locked) && is_same_lock(record, &lock.record)
+        }
+        _ => false,
+    };
+    is_of_target
         && header.toolchain == toolchain.record
         && header.kernel == kernel()
         && header.tool.version == env!("CARGO_PKG_VERSION")
 }
 
+fn is_same_lock(one: &LockRecord, other: &LockRecord) -> bool {
+    let plain = |package: &LockedPackage| LockedPackage { left_out: None, change: None, ..package.clone() };
+    one.consumer == other.consumer
+        && one.deps_only == other.deps_only
+        && one.packages.len() == other.packages.len()
+        && one.packages.iter().zip(&other.packages).all(|(one, other)| plain(one) == plain(other))
+}
+
 /// True if the run saw all that it should have seen, with all layers, and is not too long ago.
 fn answers(log: &EvidenceLog, settings: &Settings) -> bool {
-    is_recent(log.header.started, settings.now) && lasts(log, &Report::new(log, &settings.reporting.policy, None))
+    is_recent(log.header.started, settings.now) && lasts(log, &settings.reporting.policy)
 }
 
 /// A run of the future was made under another clock.
@@ -68,30 +85,72 @@ fn is_recent(started: u64, now: u64) -> bool {
 }
 
 /// True for a run that can answer for later ones. Whatever else may have been missing may be there the next time.
-pub(super) fn lasts(log: &EvidenceLog, report: &Report) -> bool {
+pub(super) fn lasts(log: &EvidenceLog, policy: &Policy) -> bool {
     let layers = &log.header.layers;
-    report.is_complete() && !layers.is_empty() && layers.iter().all(|layer| layer.status == LayerStatus::Full)
+    let is_whole = || match log.header.lock.as_deref().filter(|record| record.since.is_some()) {
+        None => judge(log, policy).completeness.is_complete(),
+        // A report on changes says nothing of what the other packages lack.
+        Some(record) => {
+            let mut all = log.clone();
+            all.header.lock = Some(Box::new(LockRecord { since: None, ..record.clone() }));
+            judge(&all, policy).completeness.is_complete()
+        }
+    };
+    !layers.is_empty() && layers.iter().all(|layer| layer.status == LayerStatus::Full) && is_whole()
 }
 
-/// Tells what the evidence of the earlier run comes to today. What may have become known since is told anew: where
-/// that is something else, evidence with it answers from now on.
-pub(super) fn tell(
+/// What this call knows, in the place of what the earlier run knew.
+pub(super) struct Today {
+    target: Target,
+    lock: Option<LockRecord>,
+    facts: Vec<Fact>,
+}
+
+impl Today {
+    /// What is known of resolved packages, and what has become known of them.
+    pub(super) fn new(resolved: &Resolved, facts: Result<Vec<Fact>, FactsError>) -> Result<Self, FactsError> {
+        let lock = resolved.lock.as_ref().map(|lock| lock.record.clone());
+        Ok(Self { target: resolved.target.clone(), lock, facts: facts? })
+    }
+
+    /// The header of the earlier run. Of a lock file, what it is compared with and where it lies is of today.
+    fn header(&self, then: &Header) -> Header {
+        let mut header = then.clone();
+        let (Some(record), Some(today)) = (&mut header.lock, &self.lock) else { return header };
+        header.target.clone_from(&self.target);
+        record.path.clone_from(&today.path);
+        record.since.clone_from(&today.since);
+        record.taken.clone_from(&today.taken);
+        record.ignored.clone_from(&today.ignored);
+        for (package, today) in record.packages.iter_mut().zip(&today.packages) {
+            package.change.clone_from(&today.change);
+        }
+        header
+    }
+}
+
+/// What the evidence of the earlier run comes to today. What may have become known since is told anew: where that is
+/// something else, evidence with it answers from now on.
+///
+/// # Errors
+/// When evidence cannot be written where that was asked for, in words.
+pub(super) fn answer(
     opened: &Opened,
-    anew: Vec<Fact>,
+    today: &Today,
     key: Option<Sha256Digest>,
     settings: &Settings,
     teller: &Teller,
-) -> ExitCode {
-    let target = &opened.log.header.target;
-    let subject = PackageId::new(&target.name, &target.version);
-    let lines = with_facts(&opened.log, anew, |fact| facts::is_told_anew(fact, &subject));
-    if lines == opened.log.lines {
-        return tell_as_it_is(opened, settings, teller);
-    }
-    match written_anew(opened, &lines, key, settings, teller) {
-        Ok(report) => deliver(&report, &settings.reporting, teller),
-        Err(message) => fail(teller, ExitCode::Internal, message, None),
-    }
+) -> Result<Report, String> {
+    let header = today.header(&opened.log.header);
+    let subject = PackageId::new(&header.target.name, &header.target.version);
+    let lines = with_facts(&opened.log, today.facts.clone(), |fact| facts::is_told_anew(fact, &subject));
+    let mut report = if lines == opened.log.lines && header == opened.log.header {
+        as_it_is(opened, settings)?
+    } else {
+        written_anew(opened, header, &lines, key, settings, teller)?
+    };
+    report.reused = Some(Reused::of(&opened.log));
+    Ok(report)
 }
 
 /// The lines of a log with facts in the place of those that they tell again.
@@ -103,44 +162,38 @@ pub(super) fn with_facts(log: &EvidenceLog, anew: Vec<Fact>, is_told: impl Fn(&F
     before.iter().cloned().chain(anew.into_iter().map(Line::Fact)).chain(behind).collect()
 }
 
-/// The header and the attempts stay what they were.
+/// The attempts stay what they were.
 fn written_anew(
     opened: &Opened,
+    header: Header,
     lines: &[Line],
     key: Option<Sha256Digest>,
     settings: &Settings,
     teller: &Teller,
 ) -> Result<Report, String> {
-    let EvidenceLog { header, totals, .. } = &opened.log;
     let file =
-        rewritten(header.clone(), lines, totals).map_err(|error| format!("failed to write evidence: {error}"))?;
+        rewritten(header, lines, &opened.log.totals).map_err(|error| format!("failed to write evidence: {error}"))?;
     let log = EvidenceLog::read(BufReader::new(&file), None).map_err(|error| failed_to(&error))?;
     let policy = &settings.reporting.policy;
-    let draft = Report::new(&log, policy, None);
-    let key = key.filter(|_| lasts(&log, &draft));
+    let mut report = Report::new(&log, policy, None);
+    let is_limited = log.header.lock.as_ref().is_some_and(|record| record.since.is_some());
+    let is_whole = if is_limited { lasts(&log, policy) } else { report.is_complete() };
     let captured = folder_of(&opened.path);
     let captured = Some(captured.as_path()).filter(|folder| folder.is_dir());
     let left = Left { file, log: &log, counters: None, captured };
-    let path = keep(left, settings, draft.verdict, key, teller)?;
-    let mut report = Report::new(&log, policy, path.as_deref().and_then(Path::to_str));
-    report.reused = Some(Reused::of(&log));
+    let path = keep(left, settings, report.verdict, key.filter(|_| is_whole), teller)?;
+    report.lies_at(path.as_deref().and_then(Path::to_str));
     Ok(report)
 }
 
-fn tell_as_it_is(opened: &Opened, settings: &Settings, teller: &Teller) -> ExitCode {
+fn as_it_is(opened: &Opened, settings: &Settings) -> Result<Report, String> {
     let captured = folder_of(&opened.path);
-    let copied = File::open(&opened.path).map_err(|error| format!("failed to open {}: {error}", opened.path.display()));
-    let copied = copied.and_then(|file| {
-        let captured = Some(captured.as_path()).filter(|folder| folder.is_dir());
-        keep_asked(&mut Left { file, log: &opened.log, counters: None, captured }, settings)
-    });
-    let path = match copied {
-        Ok(copied) => copied.unwrap_or_else(|| opened.path.clone()),
-        Err(message) => return fail(teller, ExitCode::Internal, message, None),
-    };
-    let mut report = Report::new(&opened.log, &settings.reporting.policy, path.to_str());
-    report.reused = Some(Reused::of(&opened.log));
-    deliver(&report, &settings.reporting, teller)
+    let file =
+        File::open(&opened.path).map_err(|error| format!("failed to open {}: {error}", opened.path.display()))?;
+    let captured = Some(captured.as_path()).filter(|folder| folder.is_dir());
+    let copied = keep_asked(&mut Left { file, log: &opened.log, counters: None, captured }, settings)?;
+    let path = copied.unwrap_or_else(|| opened.path.clone());
+    Ok(Report::new(&opened.log, &settings.reporting.policy, path.to_str()))
 }
 
 #[cfg(test)]

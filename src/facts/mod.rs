@@ -130,6 +130,11 @@ pub fn of_acquired(acquired: &Acquired, settings: &FactsSettings) -> Result<Vec<
 
 /// All facts about the packages of a lock file.
 pub fn of_survey(survey: &Survey, settings: &FactsSettings) -> Result<Vec<Fact>, FactsError> {
+    about_survey(survey, |question| gather(question, settings))
+}
+
+/// Asks about the packages of a lock file.
+fn about_survey<T>(survey: &Survey, ask: impl FnOnce(&Question<'_>) -> T) -> T {
     let Survey { subject, index, unknown, elsewhere, silent } = survey;
     let known = index.iter().map(|entry| &entry.id);
     let packages: Vec<PackageId> = known.chain(unknown.iter().map(|(id, _)| id)).cloned().collect();
@@ -139,12 +144,17 @@ pub fn of_survey(survey: &Survey, settings: &FactsSettings) -> Result<Vec<Fact>,
         silent: silent.as_deref(),
         ..Question::of(subject, &packages, index)
     };
-    gather(&question, settings)
+    ask(&question)
 }
 
 /// What is asked anew when an earlier run answers: whatever may have become known since. The rest of that run's facts
 /// are about archives, which are what they were, or about its day.
 pub fn anew(resolved: &Resolved, settings: &FactsSettings) -> Result<Vec<Fact>, FactsError> {
+    if let Some(lock) = &resolved.lock {
+        let mut facts = Vec::new();
+        about_survey(&lock.survey, |question| of_the_day(question, settings, &mut facts))?;
+        return Ok(facts);
+    }
     let subject = PackageId::new(&resolved.target.name, &resolved.target.version);
     let packages: BTreeSet<PackageId> =
         resolved.packages.keys().cloned().chain(std::iter::once(subject.clone())).collect();

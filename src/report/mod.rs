@@ -245,9 +245,7 @@ pub struct ReportArtifact {
 }
 
 impl ReportArtifact {
-    fn new(artifact: &Artifact, evidence_path: Option<&str>) -> Self {
-        let folder = evidence_path.filter(|_| artifact.kept > 0);
-        let file = folder.zip(artifact.sha256).map(|(path, digest)| format!("{path}{SUFFIX}/{}", digest.hex()));
+    fn new(artifact: &Artifact) -> Self {
         Self {
             what: artifact.what,
             unit: artifact.unit.to_string(),
@@ -257,7 +255,7 @@ impl ReportArtifact {
             kept: artifact.kept,
             truncated: artifact.truncated,
             attempt: artifact.attempt,
-            file,
+            file: None,
         }
     }
 }
@@ -300,10 +298,12 @@ impl Report {
     ///
     /// [`Self::reused`] is for the caller to set; everything else is the same when the evidence is replayed.
     pub fn new(log: &EvidenceLog, policy: &Policy, evidence_path: Option<&str>) -> Self {
-        Self::of(log, policy, judge(log, policy), evidence_path)
+        let mut report = Self::of(log, policy, judge(log, policy));
+        report.lies_at(evidence_path);
+        report
     }
 
-    fn of(log: &EvidenceLog, policy: &Policy, judgement: Judgement, evidence_path: Option<&str>) -> Self {
+    fn of(log: &EvidenceLog, policy: &Policy, judgement: Judgement) -> Self {
         let header = &log.header;
         let layers: Vec<_> = header
             .layers
@@ -341,7 +341,7 @@ impl Report {
                 })
                 .collect(),
             findings: package.findings.into_iter().map(Into::into).collect(),
-            artifacts: package.artifacts.iter().map(|a| ReportArtifact::new(a, evidence_path)).collect(),
+            artifacts: package.artifacts.iter().map(ReportArtifact::new).collect(),
             agreement: package.agreement,
         });
         let totals = &log.totals;
@@ -372,7 +372,7 @@ impl Report {
             lock,
             further: Vec::new(),
             evidence: ReportEvidence {
-                path: evidence_path.map(safe),
+                path: None,
                 sha256: log.sha256,
                 received: totals.received,
                 recorded: totals.recorded,
@@ -382,6 +382,16 @@ impl Report {
                 integrity: totals.integrity,
             },
             error: refusal(log).or_else(|| lock::unavailable(log)),
+        }
+    }
+
+    /// Says where a reader finds the evidence.
+    pub fn lies_at(&mut self, evidence_path: Option<&str>) {
+        self.evidence.path = evidence_path.map(safe);
+        for artifact in self.packages.iter_mut().flat_map(|package| &mut package.artifacts) {
+            let folder = evidence_path.filter(|_| artifact.kept > 0);
+            artifact.file =
+                folder.zip(artifact.sha256).map(|(path, digest)| format!("{path}{SUFFIX}/{}", digest.hex()));
         }
     }
 

@@ -13,28 +13,24 @@ use super::super::local::LocalPackage;
 use super::super::locked::{self, Locked as Sources};
 use super::super::needed::{self, Key};
 use super::super::registry::Registry;
-use super::super::release::Release;
 use super::super::resolve::{Resolution, resolve};
 use super::super::sources::Source;
-use super::super::stage::{NO_CHECKSUM, Parts, Stage, lock_error, replaced};
-use super::super::survey::{self, Survey};
-use super::super::{Previous, Reputation, SourcePackage, offline};
+use super::super::stage::{NO_CHECKSUM, Parts, Stage, Work, lock_error, replaced};
+use super::super::{Previous, Reputation, Resolved, SourcePackage, offline};
+use super::asked::{self, Asked};
 use super::file::{LockFile, id_of};
 use super::git::GitSource;
-use super::workspace::Workspace;
 use super::{LockRequest, LockUser, Locked, Pin, index, pinned, vendor};
-use crate::evidence::line::{
-    Fact, LeftOut, LeftOutWhy, LockConsumer, LockRecord, LockedPackage, LockedSource, PackageSource, Target, TargetKind,
-};
+use crate::evidence::line::{Fact, LeftOut, LeftOutWhy, LockRecord, PackageSource};
 use crate::ids::{PackageId, Sha256Digest};
 
 /// What a stand-in for a package that is missing says when it is compiled.
 const MISSING: &str = "compile_error!(\"the source of this package could not be had, or was refused\");\n";
 
 /// A package that could not be had or was refused.
-struct Failure {
-    key: Key,
-    error: AcquireError,
+pub(super) struct Failure {
+    pub(super) key: Key,
+    pub(super) error: AcquireError,
 }
 
 impl Failure {
@@ -57,25 +53,34 @@ struct Repositories {
 }
 
 impl Stage<'_> {
-    /// Brings all that a lock file names.
-    pub(in crate::acquire) fn lock(&self, request: &LockRequest) -> Result<Parts, AcquireError> {
-        let file = LockFile::read(&request.file)?;
-        let mut record = record(request, &file);
-        let own = request.workspace.as_deref().map(Workspace::read).transpose()?;
+    /// Brings all that a lock file names, unless `known` has an answer.
+    pub(in crate::acquire) fn lock<T>(
+        &self,
+        request: &LockRequest,
+        known: impl FnOnce(&Resolved) -> Option<T>,
+    ) -> Result<Work<T>, AcquireError> {
+        let asked = self.ask(request)?;
+        match known(&asked.resolved(self)) {
+            Some(known) => Ok(Work::Known(known)),
+            None => Ok(Work::Done(Box::new(self.bring(asked)?))),
+        }
+    }
+
+    fn bring(&self, asked: Asked<'_>) -> Result<Parts, AcquireError> {
+        let Asked { file, mut record, own, registries, default, mut releases, mut failures, .. } = asked;
         let local = self.run.join("local");
         make_folders(&local, Path::new("")).map_err(AcquireError::file("create", &local))?;
-        let locals = match &own {
-            None => Vec::new(),
-            Some(workspace) => self.own_packages(workspace, request, &file, &local)?,
+        let (locals, is_as_resolved) = match &own {
+            None => (Vec::new(), true),
+            Some(own) => {
+                self.progress.step("copying the workspace");
+                own.bring(&local, &file.text, &self.settings.limits)?
+            }
         };
-        let Repositories { packages: of_git, sources: repositories, mut failures } =
+        let own = own.map(|own| own.workspace);
+        let Repositories { packages: of_git, sources: repositories, failures: of_repositories } =
             self.repositories(&file, own.is_some(), &local)?;
-        let registries = self.registries(&file)?;
-        let default = self.registry(tame_index::CRATES_IO_INDEX)?;
-        let mut releases = self.releases(&file, &registries, &mut failures)?;
-        // Without an answer nothing is known of the day, which is said, and all else goes on.
-        let survey = survey::survey(&file.lock, &default, self.settings.limits.questions, self.progress)
-            .unwrap_or_else(|error| Survey::silent(&file.lock, &error));
+        failures.extend(of_repositories);
         for local in &locals {
             let key = (local.manifest.name.clone(), local.manifest.version.clone(), None);
             releases.extend(local.manifest.as_release(NO_CHECKSUM).map(|release| (key, release)));
@@ -83,7 +88,7 @@ impl Stage<'_> {
         for (key, package) in &of_git {
             releases.extend(package.manifest.as_release(NO_CHECKSUM).map(|release| (key.clone(), release)));
         }
-        let needed = needed::on_host_from(roots(&file, &record), &file.lock, &releases, &self.settings.host)?;
+        let needed = needed::on_host_from(asked::roots(&file, &record), &file.lock, &releases, &self.settings.host)?;
         for (package, locked) in record.packages.iter_mut().zip(&file.lock.packages) {
             if package.left_out.is_none() && !needed.contains(&needed::key(locked)) {
                 let text = format!("only builds for other platforms than {} need it", self.settings.host);
@@ -114,7 +119,7 @@ impl Stage<'_> {
         let mut packages = self.lock_packages(locals, placed, &mut facts);
         packages.extend(broken);
         no_two_of_a_name(&packages)?;
-        let own = request.own.clone();
+        let (own, registry_dir) = (asked.request.own.clone(), default.folder());
         let locked = Locked {
             record,
             user,
@@ -122,53 +127,23 @@ impl Stage<'_> {
             flags: own.flags,
             registries: self.config.registries(),
             repositories: repositories.into_iter().collect(),
-            survey,
+            survey: asked.survey,
         };
-        let name = request.shown.clone();
         Ok(Parts {
-            target: Target { kind: TargetKind::Lock, name, version: String::new(), checksum: None },
+            target: asked.target,
             packages,
             lock: text,
             subject: None,
             locked: Some(Box::new(locked)),
-            registry_dir: default.folder(),
+            registry_dir,
             replaced_sources: replaced(registries.keys()),
             facts,
             // The survey has both.
             index: Vec::new(),
             previous: Previous::missing("it is no release of a registry"),
             reputation: Reputation::missing("it is no release of a registry"),
+            changed: !is_as_resolved,
         })
-    }
-
-    fn own_packages(
-        &self,
-        workspace: &Workspace,
-        request: &LockRequest,
-        file: &LockFile,
-        local: &Path,
-    ) -> Result<Vec<LocalPackage>, AcquireError> {
-        self.progress.step("copying the workspace");
-        if request.deps_only {
-            workspace.stand_in(local, &file.text)
-        } else {
-            workspace.copy(local, &self.settings.limits)
-        }
-    }
-
-    /// The registries of the file.
-    fn registries(&self, file: &LockFile) -> Result<BTreeMap<String, Registry<'_>>, AcquireError> {
-        let mut registries = BTreeMap::new();
-        for source in file.lock.packages.iter().filter_map(|package| package.source.as_ref()) {
-            let name = source.to_string();
-            if !source.is_git() && !registries.contains_key(&name) {
-                let registry = self.registry(&name)?;
-                // How a registry wants to be used, once and before several ask at a time.
-                registry.prepare();
-                registries.insert(name, registry);
-            }
-        }
-        Ok(registries)
     }
 
     /// Checks out what comes from git. For a workspace, each package goes among the verified sources, as cargo wants it
@@ -222,29 +197,6 @@ impl Stage<'_> {
             all.sources.insert(source);
         }
         Ok(all)
-    }
-
-    /// What the indexes say. A package about which they say nothing gets a line that lets cargo read the rest.
-    fn releases(
-        &self,
-        file: &LockFile,
-        registries: &BTreeMap<String, Registry<'_>>,
-        failures: &mut Vec<Failure>,
-    ) -> Result<BTreeMap<Key, Release>, AcquireError> {
-        self.progress.step(&format!("asking the index about {} packages", file.lock.packages.len()));
-        let mut answers = index::ask(&file.lock.packages, registries, self.settings.limits.threads)?;
-        let unknown = answers.failed.iter().filter(|(_, error)| matches!(error, AcquireError::UnknownVersion { .. }));
-        let missing: Vec<String> = unknown.map(|(key, _)| format!("{}@{}", key.0, key.1)).collect();
-        if self.offline && !missing.is_empty() {
-            return Err(AcquireError::OfflineMissing { missing });
-        }
-        for (key, error) in std::mem::take(&mut answers.failed) {
-            let package = file.lock.packages.iter().find(|package| needed::key(package) == key);
-            let made_up = package.and_then(|package| index::made_up(package, &answers.releases));
-            answers.releases.extend(made_up.map(|release| (key.clone(), release)));
-            failures.push(Failure { key, error });
-        }
-        Ok(answers.releases)
     }
 
     /// Fetches and unpacks what can be had; the others get stand-ins that do not compile.
@@ -352,56 +304,9 @@ impl Stage<'_> {
     }
 }
 
-/// What is known from the file and the command line alone.
-fn record(request: &LockRequest, file: &LockFile) -> LockRecord {
-    let consumer = if request.workspace.is_some() { LockConsumer::Workspace } else { LockConsumer::Generated };
-    let mut remarks = Vec::new();
-    let mut packages = file.packages();
-    let folders = match (consumer, request.deps_only) {
-        (LockConsumer::Workspace, false) => None,
-        (LockConsumer::Workspace, true) => {
-            let text = "it is the workspace's own, and --deps-only leaves those out";
-            Some(LeftOut { why: LeftOutWhy::Own, text: text.to_owned() })
-        }
-        (LockConsumer::Generated, _) => {
-            let said = "no workspace lies beside the file: which features it turns on is not known, and each package is \
-                        built with its default ones as far as what they need is locked";
-            remarks.push(said.to_owned());
-            let text = "it is a folder of the workspace's, and no workspace lies beside the file";
-            Some(LeftOut { why: LeftOutWhy::NoSource, text: text.to_owned() })
-        }
-    };
-    for package in packages.iter_mut().filter(|package| package.source == LockedSource::Path) {
-        package.left_out.clone_from(&folders);
-    }
-    if let Some(since) = &request.since {
-        since.mark(&file.lock, &mut packages);
-    }
-    LockRecord {
-        path: request.shown.clone(),
-        consumer,
-        deps_only: request.deps_only,
-        packages,
-        taken: request.own.taken.clone(),
-        ignored: request.own.ignored.clone(),
-        remarks,
-        since: request.since.as_ref().map(|since| since.label.clone()),
-    }
-}
-
 /// The folders of packages from git that the generated project names.
 fn of_git_dirs(packages: &[(Key, LocalPackage)]) -> BTreeMap<Key, std::path::PathBuf> {
     packages.iter().map(|(key, package)| (key.clone(), package.dir.clone())).collect()
-}
-
-/// From where the walk sets out: folders of a workspace; without one, what nobody else needs.
-fn roots(file: &LockFile, record: &LockRecord) -> Vec<Key> {
-    let is_root = |package: &LockedPackage| match record.consumer {
-        LockConsumer::Workspace => package.source == LockedSource::Path,
-        LockConsumer::Generated => package.source == LockedSource::Path || package.via.is_empty(),
-    };
-    let all = file.lock.packages.iter().zip(&record.packages);
-    all.filter(|(_, package)| is_root(package)).map(|(locked, _)| needed::key(locked)).collect()
 }
 
 /// Evidence knows packages by name and version.

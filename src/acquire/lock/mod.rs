@@ -1,15 +1,17 @@
 //! A whole lock file: every package of it, verified, and the project that builds them all.
 //!
-//! The story ([`bring`]): [`locate`] finds the file and what lies beside it → the workspace is copied
-//! ([`workspace`]), commits of git repositories are checked out ([`git`]) → the index says what it knows about each
-//! package ([`index`]) → without a workspace, a consumer is made up that names every package
-//! ([`pinned`]) → the archives are fetched and unpacked. A package whose archive
-//! was refused or cannot be had gets a stand-in that does not compile, so that
-//! the others are built and what depends on it is not.
+//! The story ([`bring`]): [`locate`] finds the file and what lies beside it → the indexes say what they know about each
+//! package ([`asked`], [`index`]) → a digest of all that decides may find an earlier run ([`held`]) → the workspace is
+//! copied ([`workspace`]), commits of git repositories are checked out ([`git`]) → without a workspace, a consumer is
+//! made up that names every package ([`pinned`]) → the archives are fetched and unpacked. A package whose archive was
+//! refused or cannot be had gets a stand-in that does not compile, so that the others are built and what depends on it
+//! is not.
 
+mod asked;
 mod bring;
 mod file;
 mod git;
+mod held;
 mod index;
 mod own;
 mod pinned;

@@ -106,45 +106,75 @@ impl Workspace {
         relative(&self.root, &self.base())
     }
 
+    /// The same for any folder of it.
+    pub(super) fn place_of(&self, folder: &Path) -> PathBuf {
+        relative(folder, &self.base())
+    }
+
+    /// The folders that are copied, none within another, and those of which the manifest is.
+    pub(super) fn trees(&self) -> (Vec<&PathBuf>, Vec<&PathBuf>) {
+        let mut trees: Vec<&PathBuf> = Vec::new();
+        for folder in std::iter::once(&self.root).chain(self.packages.keys()) {
+            if !trees.iter().any(|done| folder.starts_with(done)) {
+                trees.push(folder);
+            }
+        }
+        let manifests = self.roots.iter().filter(|root| !trees.iter().any(|done| root.starts_with(done))).collect();
+        (trees, manifests)
+    }
+
     /// Copies all of it below `local`.
     pub(super) fn copy(&self, local: &Path, limits: &Limits) -> Result<Vec<LocalPackage>, AcquireError> {
         let base = self.base();
-        let mut copied: Vec<PathBuf> = Vec::new();
+        let (trees, manifests) = self.trees();
         let mut found: BTreeMap<PathBuf, Vec<Found>> = BTreeMap::new();
-        for folder in std::iter::once(&self.root).chain(self.packages.keys()) {
-            if copied.iter().any(|done| folder.starts_with(done)) {
-                continue;
-            }
+        for folder in trees {
             let dir = relative(folder, &base);
             make_folders(local, &dir).map_err(AcquireError::file("create", &local.join(&dir)))?;
-            copied.push(folder.clone());
-            found.insert(
-                folder.clone(),
-                copy::tree_but(folder, &local.join(&dir), limits, Leave::WhatIsNoSource)?.found,
-            );
+            let copied = copy::tree_but(folder, &local.join(&dir), limits, Leave::WhatIsNoSource)?;
+            found.insert(folder.clone(), copied.found);
         }
-        for root in self.roots.iter().filter(|root| !copied.iter().any(|done| root.starts_with(done))) {
-            manifest_of(root, &local.join(relative(root, &base)), local, &base)?;
+        for root in manifests {
+            let (text, dir) = (read_table(root)?.to_string(), relative(root, &base));
+            let to = local.join(&dir);
+            let put = || {
+                make_folders(local, &dir)?;
+                write_new(&to.join("Cargo.toml"), false, &mut text.as_bytes())
+            };
+            put().map_err(AcquireError::file("write", &to))?;
         }
         Ok(self.locals(&base, |folder| found.remove(folder).unwrap_or_default()))
     }
 
-    /// Writes stand-ins for all of it: the manifests, with build scripts and libraries of our own that do nothing. So
+    /// Stand-ins for all of it, by place: the manifests, with build scripts and libraries of our own that do nothing. So
     /// their dependencies are built with the real features, and no code of the workspace's.
-    pub(super) fn stand_in(&self, local: &Path, lock: &str) -> Result<Vec<LocalPackage>, AcquireError> {
+    pub(super) fn stand_ins(&self) -> Result<Vec<(PathBuf, String)>, AcquireError> {
         let base = self.base();
-        for root in std::iter::once(&self.root).chain(&self.roots) {
-            if !self.packages.contains_key(root) {
-                manifest_of(root, &local.join(relative(root, &base)), local, &base)?;
-            }
-        }
-        for (folder, manifest) in &self.packages {
-            let dir = relative(folder, &base);
-            let to = local.join(&dir);
-            let table = without_code(read_table(folder)?, manifest).to_string();
+        let roots = std::iter::once(&self.root).chain(&self.roots);
+        let roots = roots.filter(|root| !self.packages.contains_key(*root)).map(|root| (root, read_table(root)));
+        let packages = self.packages.iter();
+        let packages =
+            packages.map(|(folder, manifest)| (folder, read_table(folder).map(|table| without_code(table, manifest))));
+        roots.chain(packages).map(|(folder, table)| Ok((relative(folder, &base), table?.to_string()))).collect()
+    }
+
+    /// Writes the stand-ins.
+    pub(super) fn stand_in(
+        &self,
+        local: &Path,
+        lock: &str,
+        stand_ins: &[(PathBuf, String)],
+    ) -> Result<Vec<LocalPackage>, AcquireError> {
+        let base = self.base();
+        let is_package = |dir: &Path| self.packages.keys().any(|folder| relative(folder, &base) == dir);
+        for (dir, table) in stand_ins {
+            let to = local.join(dir);
             let put = || {
-                make_folders(local, &dir)?;
+                make_folders(local, dir)?;
                 write_new(&to.join("Cargo.toml"), false, &mut table.as_bytes())?;
+                if !is_package(dir) {
+                    return Ok(());
+                }
                 write_new(&to.join(STAND_IN_LIBRARY), false, &mut std::io::empty())?;
                 write_new(&to.join(STAND_IN_SCRIPT), false, &mut b"fn main() {}\n".as_slice())
             };
@@ -202,16 +232,6 @@ fn without_code(mut table: Table, manifest: &Manifest) -> Table {
         package.insert("build".to_owned(), build);
     }
     table
-}
-
-/// The manifest of a folder that is no package, alone.
-fn manifest_of(folder: &Path, to: &Path, local: &Path, base: &Path) -> Result<(), AcquireError> {
-    let text = read_table(folder)?.to_string();
-    let put = || {
-        make_folders(local, &relative(folder, base))?;
-        write_new(&to.join("Cargo.toml"), false, &mut text.as_bytes())
-    };
-    put().map_err(AcquireError::file("write", to))
 }
 
 /// The folders that `members` of a workspace leads to.
@@ -379,7 +399,9 @@ mod tests {
         );
         let local = folder.path().join("local");
         fs::create_dir(&local).unwrap();
-        let locals = Workspace::read(&root).unwrap().stand_in(&local, "version = 4\n").unwrap();
+        let workspace = Workspace::read(&root).unwrap();
+        let stand_ins = workspace.stand_ins().unwrap();
+        let locals = workspace.stand_in(&local, "version = 4\n", &stand_ins).unwrap();
         assert!(!locals[0].manifest.build_script && !locals[0].manifest.proc_macro);
         let table = read_table(&local.join("ws")).unwrap();
         assert_eq!(table["lib"]["path"].as_str(), Some(STAND_IN_LIBRARY));

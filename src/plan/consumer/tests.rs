@@ -80,6 +80,7 @@ fn acquired(sources: tempfile::TempDir, packages: Vec<SourcePackage>, lock: Stri
         wrappers: Vec::new(),
         index: Vec::new(),
         offline: false,
+        changed: false,
         previous: crate::acquire::Previous::None,
         reputation: crate::acquire::Reputation::Missing { reason: String::new() },
         guard: begin_run(sources.path()).unwrap().1,

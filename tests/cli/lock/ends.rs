@@ -59,7 +59,7 @@ fn a_package_of_a_git_repository_is_built_with_and_without_the_workspace() {
     // What has gone takes nothing else along.
     fs::rename(ground.home.path().join("repo"), ground.home.path().join("gone")).unwrap();
     fs::remove_dir_all(ground.home.path().join(".cache/sandbox-check/git")).unwrap();
-    let (report, exit) = ground.report(&["bare"]);
+    let (report, exit) = ground.report(&["bare", "--fresh"]);
     assert_eq!((exit, &report["error"]["code"]), (75, &Value::from("temporary")), "{report:#}");
     assert!(report["coverage"]["build_scripts"]["run"].as_u64().unwrap() >= 1);
 }
