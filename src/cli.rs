@@ -36,6 +36,8 @@ pub enum Command {
     Replay(ReplayArgs),
     /// Tell what is known of a release, a package or a lock file; nothing is built
     Facts(FactsArgs),
+    /// Look after the evidence that is kept of earlier runs
+    Cache(CacheArgs),
     /// Print the completions for a shell
     Completions {
         /// Which one
@@ -92,6 +94,9 @@ pub struct RunArgs {
     #[arg(long, value_name = "DIR", help_heading = "Reports")]
     pub evidence: Option<PathBuf>,
 
+    /// Keep evidence in this directory and look for that of earlier runs there; default: $XDG_STATE_HOME/sandbox-check/evidence
+    #[arg(long, value_name = "DIR", help_heading = "Sandbox")]
+    pub cache_dir: Option<PathBuf>,
     /// Build, also when evidence of a run with the same inputs is there; docs/reuse.md
     #[arg(long, help_heading = "Sandbox")]
     pub fresh: bool,
@@ -241,6 +246,54 @@ pub struct ReplayArgs {
     /// How it looks.
     #[command(flatten)]
     pub tone: ToneArgs,
+}
+
+/// What to do with the evidence of earlier runs.
+#[derive(Debug, Args)]
+pub struct CacheArgs {
+    /// What to do.
+    #[command(subcommand)]
+    pub command: CacheCommand,
+}
+
+/// What can be done with it.
+#[derive(Debug, Subcommand)]
+pub enum CacheCommand {
+    /// List what is held, and remove what is old, too much or damaged
+    Gc(GcArgs),
+    /// Read all that is held, and name what is damaged
+    Verify(HeldArgs),
+}
+
+/// What may stay.
+#[derive(Debug, Args)]
+pub struct GcArgs {
+    /// Remove what is older
+    #[arg(long, value_name = "DAYS", default_value_t = 30)]
+    pub older_than: u64,
+    /// Remove the oldest of what is more than so many MiB
+    #[arg(long, value_name = "MIB", default_value_t = 1024)]
+    pub max_size: u64,
+    /// Only tell what would go
+    #[arg(long)]
+    pub dry_run: bool,
+    /// Where it is.
+    #[command(flatten)]
+    pub held: HeldArgs,
+}
+
+/// Where it is and how it is told.
+#[derive(Debug, Args)]
+pub struct HeldArgs {
+    /// The directory; default: $XDG_STATE_HOME/sandbox-check/evidence
+    #[arg(long, value_name = "DIR")]
+    pub cache_dir: Option<PathBuf>,
+    /// What goes to standard output
+    #[arg(long, value_enum, default_value_t = PlainFormat::Human)]
+    pub format: PlainFormat,
+    /// When to use colour
+    #[arg(long, value_enum, value_name = "WHEN", default_value_t = Color::Auto)]
+    pub color: Color,
 }
 
 /// How a judgement is made and told.

@@ -171,12 +171,20 @@ impl Settings {
             trace: Trace { probes: args.trace.contains(&TraceClass::Probes) },
             reporting: Reporting::new(&args.reports)?,
             evidence: args.evidence.clone(),
-            known: state_dir(&places),
+            known: args.cache_dir.clone().unwrap_or_else(|| state_dir(&places)),
             fresh: args.fresh,
             facts,
             now,
         })
     }
+}
+
+/// The directory of evidence that is kept without a word.
+///
+/// # Errors
+/// When there is no home for it.
+pub fn cache_dir(given: Option<&Path>) -> Result<PathBuf, SettingsError> {
+    given.map_or_else(|| Ok(state_dir(&places()?)), |given| Ok(given.to_owned()))
 }
 
 fn places() -> Result<impl BaseStrategy, SettingsError> {
@@ -189,7 +197,7 @@ fn state_dir(places: &impl BaseStrategy) -> PathBuf {
 }
 
 /// Seconds since the Unix epoch.
-fn now() -> u64 {
+pub fn now() -> u64 {
     SystemTime::now().duration_since(UNIX_EPOCH).map_or(0, |since| since.as_secs())
 }
 

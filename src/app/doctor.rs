@@ -149,6 +149,7 @@ fn run_args(args: &DoctorArgs) -> RunArgs {
         reports: ReportArgs { format: args.format.into(), output: Vec::new(), policy: None, fail_on: FailOn::Medium },
         evidence: None,
         build: args.build.clone(),
+        cache_dir: None,
         fresh: true,
         depth: Some(DepthArg::Check),
         trace: Vec::new(),

@@ -1,5 +1,6 @@
 //! The whole story: one file for each command, one line for each stage.
 
+mod cache;
 mod check;
 mod doctor;
 mod facts;
@@ -55,6 +56,7 @@ pub fn main() -> std::process::ExitCode {
         }
         Ok(Cli { command: Some(Command::Doctor(args)), .. }) => doctor::run(&args),
         Ok(Cli { command: Some(Command::Lock(args)), .. }) => lock::run(&args),
+        Ok(Cli { command: Some(Command::Cache(args)), .. }) => cache::run(&args),
         Ok(Cli { command: Some(Command::Facts(args)), .. }) => facts::run(&args),
         Ok(Cli { command: Some(Command::Replay(args)), .. }) => replay::run(&args),
         Ok(Cli { command: None, check }) => check::run(&check),

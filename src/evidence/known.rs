@@ -19,8 +19,10 @@ use super::file::{COUNTERS, OpenLogError, Opened, regular};
 use super::log::EvidenceLog;
 use crate::ids::Sha256Digest;
 
+mod held;
 mod sweep;
 
+pub use held::{BadEntry, Damage, Held, Holdings, holdings, is_folder};
 pub use sweep::{Bounds, sweep};
 
 /// The folder of entries in that of evidence.

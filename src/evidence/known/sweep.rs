@@ -27,15 +27,15 @@ impl Default for Bounds {
 
 /// All that is kept of one run.
 #[derive(Default)]
-struct Run {
-    parts: Vec<PathBuf>,
-    bytes: u64,
+pub(super) struct Run {
+    pub(super) parts: Vec<PathBuf>,
+    pub(super) bytes: u64,
     /// Of its newest part.
-    age: u64,
+    pub(super) age: u64,
 }
 
-/// Removes what is too old, and the oldest of what is too much. What is not ours stays, whatever it is called.
-pub fn sweep(folder: &Path, now: u64, bounds: Bounds) {
+/// All runs of which a folder holds something of ours, by name.
+pub(super) fn runs(folder: &Path, now: u64) -> BTreeMap<Vec<u8>, Run> {
     let mut runs: BTreeMap<Vec<u8>, Run> = BTreeMap::new();
     for (path, meta, age) in entries(folder, now).filter(|(path, ..)| is_evidence(path)) {
         let bytes = if meta.is_dir() { entries(&path, now).map(|(_, meta, _)| meta.len()).sum() } else { meta.len() };
@@ -46,6 +46,12 @@ pub fn sweep(folder: &Path, now: u64, bounds: Bounds) {
         run.bytes += bytes;
         run.parts.push(path);
     }
+    runs
+}
+
+/// Removes what is too old, and the oldest of what is too much. What is not ours stays, whatever it is called.
+pub fn sweep(folder: &Path, now: u64, bounds: Bounds) {
+    let runs = runs(folder, now);
     let mut total: u64 = runs.values().map(|run| run.bytes).sum();
     let mut oldest: Vec<_> = runs.into_values().collect();
     oldest.sort_by_key(|run| std::cmp::Reverse(run.age));
@@ -67,7 +73,7 @@ pub fn sweep(folder: &Path, now: u64, bounds: Bounds) {
 }
 
 /// What of a folder is ours, with its age.
-fn entries(folder: &Path, now: u64) -> impl Iterator<Item = (PathBuf, fs::Metadata, u64)> {
+pub(super) fn entries(folder: &Path, now: u64) -> impl Iterator<Item = (PathBuf, fs::Metadata, u64)> {
     fs::read_dir(folder).into_iter().flatten().flatten().filter_map(move |entry| {
         let meta = entry.metadata().ok().filter(is_of_us)?;
         let changed = meta.modified().ok()?.duration_since(UNIX_EPOCH).ok()?.as_secs();
@@ -75,7 +81,7 @@ fn entries(folder: &Path, now: u64) -> impl Iterator<Item = (PathBuf, fs::Metada
     })
 }
 
-fn remove(path: &Path) {
+pub(super) fn remove(path: &Path) {
     if fs::remove_file(path).is_err() {
         let _ = fs::remove_dir_all(path);
     }

@@ -46,7 +46,7 @@ fn whatever_the_workspace_is_made_of_decides() {
     let ground = Ground::new();
     ground.workspace().file("ws/data.txt", "one").locked();
     assert!(!ground.is_reused(&["ws"]));
-    let changes: [Change; 6] = [
+    let changes: [Change<'_>; 6] = [
         ("a byte of a member", &|ws| fs::write(ws.join("app/src/lib.rs"), "// other\n").unwrap()),
         ("a byte of a folder that a member names", &|ws| fs::write(ws.join("inner/src/lib.rs"), "// other\n").unwrap()),
         ("a file beside the members", &|ws| fs::write(ws.join("data.txt"), "two").unwrap()),

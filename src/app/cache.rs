@@ -1,0 +1,158 @@
+//! `sandbox-check cache`: what is held of earlier runs, whether it is whole, and what may go.
+
+use std::io::{self, Write as _};
+use std::path::PathBuf;
+
+use serde::Serialize;
+
+use super::tell::{Teller, fail};
+use crate::cli::{CacheArgs, CacheCommand, GcArgs, HeldArgs, PlainFormat};
+use crate::evidence::Bytes;
+use crate::evidence::known::{Damage, Held, Holdings, holdings, is_folder};
+use crate::exit::ExitCode;
+use crate::settings::{cache_dir, now};
+
+const DAY: u64 = 24 * 60 * 60;
+const MIB: u64 = 1 << 20;
+
+/// What is told.
+#[derive(Serialize)]
+struct Told {
+    format: &'static str,
+    version: u32,
+    /// The directory.
+    dir: PathBuf,
+    /// The oldest first.
+    runs: Vec<ToldRun>,
+    /// Entries that cannot be used.
+    entries: Vec<ToldEntry>,
+}
+
+#[derive(Serialize)]
+struct ToldRun {
+    evidence: PathBuf,
+    target: Option<String>,
+    bytes: u64,
+    age: u64,
+    answers: bool,
+    damage: Option<String>,
+    removed: Option<&'static str>,
+}
+
+#[derive(Serialize)]
+struct ToldEntry {
+    entry: PathBuf,
+    damage: String,
+    removed: bool,
+}
+
+/// Looks after the evidence of earlier runs.
+pub(super) fn run(args: &CacheArgs) -> ExitCode {
+    let (held, gc) = match &args.command {
+        CacheCommand::Gc(gc) => (&gc.held, Some(gc)),
+        CacheCommand::Verify(held) => (held, None),
+    };
+    let teller = Teller::new(held.format.into(), held.color);
+    let dir = match cache_dir(held.cache_dir.as_deref()) {
+        Ok(dir) => dir,
+        Err(error) => return fail(&teller, ExitCode::Usage, error.to_string(), error.hint),
+    };
+    if held.cache_dir.is_some() && !is_folder(&dir) {
+        let message = format!("there is no directory {}", dir.display());
+        return fail(&teller, ExitCode::NotFound, message, Some("name the one that runs were given".to_owned()));
+    }
+    let found = holdings(&dir, now());
+    let is_damaged = found.runs.iter().any(|run| run.damage.is_some()) || !found.entries.is_empty();
+    let told = tell(dir, &found, gc);
+    if print(&told, held, gc.is_some()).is_err() {
+        return ExitCode::Internal;
+    }
+    // What was damaged and is gone is no reason to stop a job.
+    if is_damaged && gc.is_none_or(|gc| gc.dry_run) { ExitCode::Fail } else { ExitCode::Pass }
+}
+
+fn tell(dir: PathBuf, found: &Holdings, gc: Option<&GcArgs>) -> Told {
+    let mut left: u64 = found.runs.iter().map(|run| run.bytes).sum();
+    let mut runs = Vec::new();
+    for run in &found.runs {
+        let removed = gc.and_then(|gc| reason(run, left, gc));
+        if removed.is_some() {
+            left -= run.bytes;
+            if gc.is_some_and(|gc| !gc.dry_run) {
+                run.remove();
+            }
+        }
+        runs.push(ToldRun {
+            evidence: run.path.clone(),
+            target: run.target.as_ref().map(|target| Bytes::from(target.label()).to_string()),
+            bytes: run.bytes,
+            age: run.age,
+            answers: run.answers,
+            damage: run.damage.as_ref().map(said),
+            removed,
+        });
+    }
+    let entries = found.entries.iter().map(|entry| {
+        if gc.is_some_and(|gc| !gc.dry_run) {
+            entry.remove();
+        }
+        ToldEntry { entry: entry.path.clone(), damage: said(&entry.damage), removed: gc.is_some() }
+    });
+    let entries = entries.collect();
+    Told { format: "sandbox-check-cache", version: 1, dir, runs, entries }
+}
+
+/// It may quote a name of a file.
+fn said(damage: &Damage) -> String {
+    Bytes::from(crate::error_chain(damage)).to_string()
+}
+
+/// Why a run goes, while so many bytes are held.
+fn reason(run: &Held, held: u64, gc: &GcArgs) -> Option<&'static str> {
+    if run.damage.is_some() {
+        Some("damaged")
+    } else if run.age > gc.older_than.saturating_mul(DAY) {
+        Some("old")
+    } else {
+        (held > gc.max_size.saturating_mul(MIB)).then_some("no room")
+    }
+}
+
+fn print(told: &Told, held: &HeldArgs, is_gc: bool) -> io::Result<()> {
+    let mut out = io::stdout().lock();
+    if held.format == PlainFormat::Json {
+        serde_json::to_writer_pretty(&mut out, told)?;
+        return writeln!(out);
+    }
+    let total: u64 = told.runs.iter().map(|run| run.bytes).sum();
+    writeln!(out, "{}: {} runs, {}", told.dir.display(), told.runs.len(), size(total))?;
+    for run in &told.runs {
+        let name = run.target.clone().unwrap_or_else(|| run.evidence.display().to_string());
+        let answers = if run.answers { ", answers" } else { "" };
+        writeln!(out, "  {name}: {}, {} days old{answers}", size(run.bytes), run.age / DAY)?;
+        if let Some(damage) = &run.damage {
+            writeln!(out, "    damaged: {damage}")?;
+        }
+        if let Some(removed) = run.removed {
+            writeln!(out, "    goes: {removed}")?;
+        }
+    }
+    for entry in &told.entries {
+        writeln!(out, "  {}", entry.entry.display())?;
+        writeln!(out, "    damaged: {}", entry.damage)?;
+    }
+    let damaged = told.runs.iter().filter(|run| run.damage.is_some()).count() + told.entries.len();
+    match (is_gc, damaged) {
+        (true, _) => {
+            let gone = told.runs.iter().filter(|run| run.removed.is_some());
+            let (count, bytes) = gone.fold((0, 0), |(count, bytes), run| (count + 1, bytes + run.bytes));
+            writeln!(out, "{count} runs go, {}", size(bytes))
+        }
+        (false, 0) => writeln!(out, "all of it is what was kept"),
+        (false, count) => writeln!(out, "{count} damaged; `sandbox-check cache gc` removes what is"),
+    }
+}
+
+fn size(bytes: u64) -> String {
+    if bytes < MIB { format!("{} KiB", bytes.div_ceil(1024)) } else { format!("{} MiB", bytes / MIB) }
+}
