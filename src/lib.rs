@@ -10,6 +10,7 @@ extern crate alloc;
 
 pub mod acquire;
 pub mod app;
+pub mod base;
 pub mod cli;
 
 pub mod evidence;

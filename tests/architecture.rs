@@ -13,6 +13,8 @@ const LAYERS: &[(&str, &[&str])] = &[
     ("ids", &[]),
     ("evidence", &["ids", "sys"]),
     ("policy", &["evidence", "ids"]),
+    // Outputs that leave a sandbox and enter another one.
+    ("base", &["evidence", "ids"]),
     ("exit", &["policy"]),
     // The kernel's border.
     ("sys", &[]),
@@ -22,10 +24,10 @@ const LAYERS: &[(&str, &[&str])] = &[
     ("toolchain", &["evidence"]),
     ("acquire", &["evidence", "ids", "plan", "sys"]),
     ("facts", &["acquire", "evidence", "ids"]),
-    ("plan", &["acquire", "evidence", "ids", "sandbox", "shim", "toolchain"]),
+    ("plan", &["acquire", "base", "evidence", "ids", "sandbox", "shim", "toolchain"]),
     // The launch helper becomes the supervisor, and the supervisor reads the spec: these two know each other.
-    ("sandbox", &["error_chain", "evidence", "shim", "supervisor", "sys"]),
-    ("supervisor", &["error_chain", "evidence", "handoff", "ids", "sandbox", "shim", "sys"]),
+    ("sandbox", &["base", "error_chain", "evidence", "shim", "supervisor", "sys"]),
+    ("supervisor", &["base", "error_chain", "evidence", "handoff", "ids", "sandbox", "shim", "sys"]),
     // Pure.
     ("judge", &["evidence", "ids", "policy"]),
     ("report", &["evidence", "ids", "judge", "policy"]),

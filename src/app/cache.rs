@@ -1,11 +1,12 @@
 //! `sandbox-check cache`: what is held of earlier runs, whether it is whole, and what may go.
 
 use std::io::{self, Write as _};
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 
 use serde::Serialize;
 
 use super::tell::{Teller, fail};
+use crate::base::pack;
 use crate::cli::{CacheArgs, CacheCommand, GcArgs, HeldArgs, PlainFormat};
 use crate::evidence::Bytes;
 use crate::evidence::known::{Damage, Held, Holdings, holdings, is_folder};
@@ -26,6 +27,16 @@ struct Told {
     runs: Vec<ToldRun>,
     /// Entries that cannot be used.
     entries: Vec<ToldEntry>,
+    /// Finished units of packages.
+    units: ToldUnits,
+}
+
+#[derive(Default, Serialize)]
+struct ToldUnits {
+    packages: u64,
+    bytes: u64,
+    damaged: Vec<PathBuf>,
+    removed: u64,
 }
 
 #[derive(Serialize)]
@@ -62,8 +73,9 @@ pub(super) fn run(args: &CacheArgs) -> ExitCode {
         return fail(&teller, ExitCode::NotFound, message, Some("name the one that runs were given".to_owned()));
     }
     let found = holdings(&dir, now());
-    let is_damaged = found.runs.iter().any(|run| run.damage.is_some()) || !found.entries.is_empty();
     let told = tell(dir, &found, gc);
+    let is_damaged =
+        told.runs.iter().any(|run| run.damage.is_some()) || !told.entries.is_empty() || !told.units.damaged.is_empty();
     if print(&told, held, gc.is_some()).is_err() {
         return ExitCode::Internal;
     }
@@ -99,7 +111,33 @@ fn tell(dir: PathBuf, found: &Holdings, gc: Option<&GcArgs>) -> Told {
         ToldEntry { entry: entry.path.clone(), damage: said(&entry.damage), removed: gc.is_some() }
     });
     let entries = entries.collect();
-    Told { format: "sandbox-check-cache", version: 1, dir, runs, entries }
+    let units = units(&dir, gc);
+    Told { format: "sandbox-check-cache", version: 1, dir, runs, entries, units }
+}
+
+/// Finished units go by the same bounds as evidence.
+fn units(dir: &Path, gc: Option<&GcArgs>) -> ToldUnits {
+    let mut told = ToldUnits::default();
+    let all = pack::all(dir, now());
+    let mut left: u64 = all.iter().map(|(_, size, _)| size).sum();
+    for (path, size, age) in all {
+        told.packages += 1;
+        told.bytes += size;
+        let is_damaged = pack::verify(&path).is_err();
+        let Some(gc) = gc else {
+            told.damaged.extend(is_damaged.then_some(path));
+            continue;
+        };
+        if is_damaged || age > gc.older_than.saturating_mul(DAY) || left > gc.max_size.saturating_mul(MIB) {
+            left -= size;
+            told.removed += 1;
+            if !gc.dry_run {
+                let _ = std::fs::remove_file(&path);
+            }
+        }
+        told.damaged.extend(is_damaged.then_some(path));
+    }
+    told
 }
 
 /// It may quote a name of a file.
@@ -141,12 +179,20 @@ fn print(told: &Told, held: &HeldArgs, is_gc: bool) -> io::Result<()> {
         writeln!(out, "  {}", entry.entry.display())?;
         writeln!(out, "    damaged: {}", entry.damage)?;
     }
-    let damaged = told.runs.iter().filter(|run| run.damage.is_some()).count() + told.entries.len();
+    let units = &told.units;
+    if units.packages > 0 {
+        writeln!(out, "  finished units of {} packages: {}", units.packages, size(units.bytes))?;
+    }
+    for path in &units.damaged {
+        writeln!(out, "    damaged: {}", path.display())?;
+    }
+    let damaged = told.runs.iter().filter(|run| run.damage.is_some()).count();
+    let damaged = damaged + told.entries.len() + units.damaged.len();
     match (is_gc, damaged) {
         (true, _) => {
             let gone = told.runs.iter().filter(|run| run.removed.is_some());
             let (count, bytes) = gone.fold((0, 0), |(count, bytes), run| (count + 1, bytes + run.bytes));
-            writeln!(out, "{count} runs go, {}", size(bytes))
+            writeln!(out, "{count} runs go, {}, and finished units of {} packages", size(bytes), units.removed)
         }
         (false, 0) => writeln!(out, "all of it is what was kept"),
         (false, count) => writeln!(out, "{count} damaged; `sandbox-check cache gc` removes what is"),

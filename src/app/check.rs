@@ -1,25 +1,29 @@
 //! A check, from a name to a report.
 
+use std::collections::BTreeMap;
 use std::fs::{self, File};
 use std::io::{self, IsTerminal as _, Write as _};
 use std::os::unix::fs::chown;
 use std::path::{Path, PathBuf};
 use std::time::Instant;
 
-use super::keep::{Left, keep};
+use super::base::{self, Given, Keys};
+use super::keep::{Kept, Later, Left, keep};
 use super::refused::refuse;
 use super::tell::{Teller, complain, deliver, fail, failed_to, warn};
 use super::{inputs, known};
 use crate::acquire::{AcquireError, Acquired, Bar, Outcome, Resolved, Silent, acquire_unless};
+use crate::base::{Finished, pack};
 use crate::cli::{CheckArgs, Format, RunArgs};
+use crate::evidence::EvidenceLog;
 use crate::evidence::file::{Opened, counters_path, open};
 use crate::evidence::known::{Bounds, sweep};
 use crate::evidence::line::Depth;
 use crate::exit::ExitCode;
 use crate::facts::{self, FactsError};
-use crate::ids::Sha256Digest;
+use crate::ids::{PackageId, Sha256Digest};
 use crate::judge::{Verdict, judge};
-use crate::plan::build::{RunSettings, plan};
+use crate::plan::build::{Base, RunSettings, plan};
 use crate::policy::{Policy, Severity};
 use crate::progress::RunProgress;
 use crate::report::{Report, ReportError};
@@ -29,6 +33,9 @@ use crate::sandbox::spec::{Identity, SandboxSpec};
 use crate::settings::{Settings, is_mapped};
 use crate::signals::Signals;
 use crate::toolchain::{self, HostToolchain};
+
+/// Bytes of finished units that are kept: those of a few large workspaces.
+const PACKS: u64 = 4 << 30;
 
 /// Runs a check.
 pub(super) fn run(args: &CheckArgs) -> ExitCode {
@@ -106,7 +113,7 @@ pub(super) fn examine(
         return Err(if is_printed { ExitCode::Pass } else { ExitCode::Internal });
     }
     match carry_out(&ready, signals, args.tone.quiet) {
-        Ok(()) => tell(&ready.spec, settings, ready.key, teller),
+        Ok(()) => tell(&ready, settings, teller),
         Err(error) => broken_run(&error, signals.received(), &ready.spec, settings, teller),
     }
 }
@@ -118,6 +125,10 @@ pub(super) struct Ready {
     run_dir: PathBuf,
     /// What decides the run, as one digest.
     key: Option<Sha256Digest>,
+    /// What decides the units of each package.
+    keys: Option<Keys>,
+    /// What it was given of earlier runs.
+    given: Option<Given>,
 }
 
 /// What a request leads to before anything runs.
@@ -149,6 +160,7 @@ pub(super) fn ready(settings: &mut Settings, reuses: bool, quiet: bool, teller: 
     settings.acquire.cargo.clone_from(&toolchain.cargo);
     settings.acquire.toolchain.clone_from(&settings.toolchain);
     sweep(&settings.known, settings.now, Bounds::default());
+    pack::sweep(&settings.known, settings.now, Bounds::default().age, PACKS);
     let (mut key, mut broken) = (None, None);
     let known = |resolved: &Resolved| {
         key = inputs::key(resolved, settings, &toolchain);
@@ -180,10 +192,15 @@ pub(super) fn ready(settings: &mut Settings, reuses: bool, quiet: bool, teller: 
     tracing::info!(can_answer = key.is_some(), "no evidence of an earlier run answers");
     acquired.facts.extend(facts::of_acquired(&acquired, &settings.facts).map_err(|error| wrong(&error))?);
     tracing::info!(packages = acquired.packages.len(), facts = acquired.facts.len(), "acquired the sources");
-    let (spec, run_dir) =
-        prepare(&acquired, &toolchain, settings).map_err(|message| fail(teller, ExitCode::Internal, message, None))?;
+    let keys = if acquired.locked.is_some() { Keys::of(&acquired, settings, &toolchain) } else { None };
+    let stream = acquired.sources.path().join("base");
+    let wanted = keys.as_ref().filter(|_| reuses && !settings.fresh);
+    let given = wanted.and_then(|keys| base::find(keys, settings, stream, teller));
+    let base = Base { taken: given.as_ref().map(Given::taken), is_kept: keys.is_some() };
+    let (spec, run_dir) = prepare(&acquired, &toolchain, settings, base)
+        .map_err(|message| fail(teller, ExitCode::Internal, message, None))?;
     tracing::info!(uid = spec.identity.uid, mounts = spec.mounts.len(), command = ?spec.cargo.args, "planned the run");
-    Ok(Prepared::Ready(Box::new(Ready { acquired, spec, run_dir, key })))
+    Ok(Prepared::Ready(Box::new(Ready { acquired, spec, run_dir, key, keys, given })))
 }
 
 /// How to get a toolchain that a workspace asks for; else what is said of others.
@@ -223,6 +240,7 @@ fn prepare(
     acquired: &Acquired,
     toolchain: &HostToolchain,
     settings: &Settings,
+    base: Base,
 ) -> Result<(SandboxSpec, PathBuf), String> {
     let run_dir = acquired.sources.path().join("run");
     fs::create_dir(&run_dir).map_err(|error| format!("failed to make {}: {error}", run_dir.display()))?;
@@ -242,6 +260,7 @@ fn prepare(
         depth: settings.depth,
         given: settings.given.clone(),
         trace: settings.trace,
+        base,
         now: settings.now,
         kernel: kernel(),
     };
@@ -297,17 +316,37 @@ fn findings_so_far(evidence: &Path) -> Option<u64> {
 }
 
 /// Judges the log and keeps the evidence.
-fn tell(spec: &SandboxSpec, settings: &Settings, key: Option<Sha256Digest>, teller: &Teller) -> Result<Told, ExitCode> {
+fn tell(ready: &Ready, settings: &Settings, teller: &Teller) -> Result<Told, ExitCode> {
+    let spec = &ready.spec;
     let policy = &settings.reporting.policy;
-    let opened = open(&spec.evidence).map_err(|error| fail(teller, ExitCode::Internal, failed_to(&error), None))?;
+    let internal = |message| fail(teller, ExitCode::Internal, message, None);
+    let opened = open(&spec.evidence).map_err(|error| internal(failed_to(&error)))?;
+    let opened = base::complete(opened, ready.given.as_ref(), spec).map_err(internal)?;
     let mut report = Report::new(&opened.log, policy, None);
     let lines = opened.log.lines.len();
     tracing::info!(lines, policy = policy.name, verdict = report.verdict.as_str(), "judged");
-    let key = key.filter(|_| known::lasts(&opened.log, policy));
-    let kept = keep_run(&opened, spec, settings, report.verdict, key, teller)
-        .map_err(|message| fail(teller, ExitCode::Internal, message, None))?;
-    report.lies_at(kept.as_deref().and_then(Path::to_str));
+    let finished = ready.keys.as_ref().map(|keys| base::keep(&opened.log, keys, policy)).unwrap_or_default();
+    let key = ready.key.filter(|_| known::lasts(&opened.log, policy));
+    let later = Later { key, is_base: !finished.is_empty() };
+    let kept = keep_run(&opened, spec, settings, report.verdict, later, teller).map_err(internal)?;
+    report.lies_at(kept.shown.as_deref().and_then(Path::to_str));
+    keep_units(finished, ready, &opened.log, kept.own.as_deref(), teller);
     Ok(Told::Judged(Box::new(report)))
+}
+
+/// Keeps finished units with their outputs. Later runs are slower without them, and that is all.
+fn keep_units(
+    finished: BTreeMap<PackageId, Vec<Finished>>,
+    ready: &Ready,
+    log: &EvidenceLog,
+    evidence: Option<&Path>,
+    teller: &Teller,
+) {
+    let (Some(keys), Some(outputs), Some(evidence)) = (&ready.keys, &ready.spec.outputs, evidence) else { return };
+    tracing::info!(packages = finished.len(), "keep finished units for later runs");
+    if let Err(error) = base::write(finished, keys, log, outputs, evidence) {
+        warn(&format!("finished units are not kept beside {}: {error}", evidence.display()), teller);
+    }
 }
 
 fn keep_run(
@@ -315,13 +354,13 @@ fn keep_run(
     spec: &SandboxSpec,
     settings: &Settings,
     verdict: Verdict,
-    key: Option<Sha256Digest>,
+    later: Later,
     teller: &Teller,
-) -> Result<Option<PathBuf>, String> {
+) -> Result<Kept, String> {
     let file =
         File::open(&opened.path).map_err(|error| format!("failed to open {}: {error}", opened.path.display()))?;
     let counters = File::open(counters_path(&opened.path)).ok();
-    keep(Left { file, log: &opened.log, counters, captured: Some(&spec.captured) }, settings, verdict, key, teller)
+    keep(Left { file, log: &opened.log, counters, captured: Some(&spec.captured) }, settings, verdict, later, teller)
 }
 
 /// Tells of a run that did not get to the end of its log: what was seen until then, and what went wrong. `signal` is
@@ -354,7 +393,8 @@ fn broken_run(
     };
     let Ok(opened) = open(&spec.evidence) else { return Err(fail(teller, code, message, room)) };
     // It replays as incomplete.
-    let kept = keep_run(&opened, spec, settings, Verdict::Inconclusive, None, teller).ok().flatten();
+    let kept = keep_run(&opened, spec, settings, Verdict::Inconclusive, Later::default(), teller);
+    let kept = kept.ok().and_then(|kept| kept.shown);
     let left = kept.as_ref().map(|path| format!("the evidence until then is in {}", path.display()));
     let hints: Vec<_> = room.into_iter().chain(left).collect();
     let hint = (!hints.is_empty()).then(|| hints.join("; "));

@@ -4,7 +4,7 @@ use std::io::BufReader;
 use std::path::Path;
 
 use super::check::{kernel, watch};
-use super::keep::{Left, keep};
+use super::keep::{Later, Left, keep};
 use super::refused::{refuse, written};
 use super::tell::{Teller, deliver, fail, failed_to};
 use crate::acquire::{self, AcquireError, Acquired, Silent, Survey};
@@ -127,6 +127,7 @@ fn tell(told: Told, settings: &Settings, toolchain: &HostToolchain, teller: &Tel
         layout: layout("", &toolchain.sysroot),
         started: settings.now,
         given: Vec::new(),
+        earlier: Vec::new(),
         lock: None,
         depth: crate::evidence::line::Depth::default(),
         policy: Some(policy.record()),
@@ -137,6 +138,7 @@ fn tell(told: Told, settings: &Settings, toolchain: &HostToolchain, teller: &Tel
     let file = written(header, &lines).map_err(|error| format!("failed to write evidence: {error}"))?;
     let log = EvidenceLog::read(BufReader::new(&file), None).map_err(|error| failed_to(&error))?;
     let verdict = Report::new(&log, policy, None).verdict;
-    let kept = keep(Left { file, log: &log, counters: None, captured: None }, settings, verdict, None, teller)?;
-    Ok(Report::new(&log, policy, kept.as_deref().and_then(Path::to_str)))
+    let kept =
+        keep(Left { file, log: &log, counters: None, captured: None }, settings, verdict, Later::default(), teller)?;
+    Ok(Report::new(&log, policy, kept.shown.as_deref().and_then(Path::to_str)))
 }

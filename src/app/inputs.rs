@@ -65,7 +65,28 @@ struct Stamp {
 
 /// The digest for a run; none for one whose inputs no digest holds, or that has secrets among them.
 pub(super) fn key(resolved: &Resolved, settings: &Settings, toolchain: &HostToolchain) -> Option<Sha256Digest> {
-    let sources = resolved.digest?;
+    of_sources(resolved.digest?, settings, toolchain)
+}
+
+/// The digests for what is built of packages, each with the digest of its sources.
+pub(super) fn keys(
+    sources: &[Option<Sha256Digest>],
+    settings: &Settings,
+    toolchain: &HostToolchain,
+) -> Option<Vec<Option<Sha256Digest>>> {
+    // The machine is looked at once.
+    let all = of_sources(Sha256Digest([0; 32]), settings, toolchain)?;
+    let key = |sources: &Sha256Digest| {
+        let mut digest = Sha256::new();
+        digest.update(b"units");
+        digest.update(all.0);
+        digest.update(sources.0);
+        Sha256Digest(digest.finalize().into())
+    };
+    Some(sources.iter().map(|sources| sources.as_ref().map(key)).collect())
+}
+
+fn of_sources(sources: Sha256Digest, settings: &Settings, toolchain: &HostToolchain) -> Option<Sha256Digest> {
     // What lies there may change at any time; and a digest of a short secret can be guessed.
     if !settings.read.is_empty() || settings.has_secrets {
         return None;

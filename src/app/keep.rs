@@ -25,8 +25,25 @@ pub(super) struct Left<'a> {
     pub(super) captured: Option<&'a Path>,
 }
 
-/// Keeps a log if it is to be kept, and with it what was captured and the counters of one that was cut off. With a
-/// `key`, it answers for later runs that have the same.
+/// What later runs want of it.
+#[derive(Clone, Copy, Debug, Default)]
+pub(super) struct Later {
+    /// It answers for those with this key.
+    pub(super) key: Option<Sha256Digest>,
+    /// They may take units from it.
+    pub(super) is_base: bool,
+}
+
+/// Where it lies now.
+#[derive(Debug, Default)]
+pub(super) struct Kept {
+    /// For people and `replay`.
+    pub(super) shown: Option<PathBuf>,
+    /// In our own folder.
+    pub(super) own: Option<PathBuf>,
+}
+
+/// Keeps a log if it is to be kept, and with it what was captured and the counters of one that was cut off.
 ///
 /// # Errors
 /// When it cannot be kept where it was asked for. Our own directory is a convenience: it gets a warning.
@@ -34,26 +51,26 @@ pub(super) fn keep(
     mut left: Left<'_>,
     settings: &Settings,
     verdict: Verdict,
-    key: Option<Sha256Digest>,
+    later: Later,
     teller: &Teller,
-) -> Result<Option<PathBuf>, String> {
+) -> Result<Kept, String> {
     let asked = keep_asked(&mut left, settings)?;
-    let wanted = key.is_some() || (asked.is_none() && verdict != Verdict::Pass);
+    let wanted = later.key.is_some() || later.is_base || (asked.is_none() && verdict != Verdict::Pass);
     if !wanted {
-        return Ok(asked);
+        return Ok(Kept { shown: asked, own: None });
     }
     let dir = &settings.known;
     let kept = known::make(dir).and_then(|()| lay(&mut left, dir, settings.now)).and_then(|path| {
-        if let (Some(key), Some(sha256)) = (key, left.log.sha256) {
+        if let (Some(key), Some(sha256)) = (later.key, left.log.sha256) {
             known::put(&path, key, sha256)?;
         }
         Ok(path)
     });
     match kept {
-        Ok(path) => Ok(asked.or(Some(path))),
+        Ok(path) => Ok(Kept { shown: asked.or_else(|| Some(path.clone())), own: Some(path) }),
         Err(error) => {
             warn(&format!("the evidence is not kept in {}: {error}", dir.display()), teller);
-            Ok(asked)
+            Ok(Kept { shown: asked, own: None })
         }
     }
 }

@@ -1,12 +1,14 @@
 //! The answer of an earlier run with the same inputs: its evidence, judged again.
 
+use std::borrow::Cow;
 use std::collections::BTreeMap;
 use std::fs::File;
 use std::io::BufReader;
 use std::path::Path;
 
+use super::base;
 use super::check::kernel;
-use super::keep::{Left, keep, keep_asked};
+use super::keep::{Later, Left, keep, keep_asked};
 use super::refused::rewritten;
 use super::tell::{Teller, failed_to};
 use crate::acquire::Resolved;
@@ -76,27 +78,29 @@ fn is_same_lock(one: &LockRecord, other: &LockRecord) -> bool {
 
 /// True if the run saw all that it should have seen, with all layers, and is not too long ago.
 fn answers(log: &EvidenceLog, settings: &Settings) -> bool {
-    is_recent(log.header.started, settings.now) && lasts(log, &settings.reporting.policy)
+    is_recent(base::oldest(&log.header), settings.now) && lasts(log, &settings.reporting.policy)
 }
 
 /// A run of the future was made under another clock.
-fn is_recent(started: u64, now: u64) -> bool {
+pub(super) fn is_recent(started: u64, now: u64) -> bool {
     now.checked_sub(started).is_some_and(|age| age <= Bounds::default().age)
 }
 
 /// True for a run that can answer for later ones. Whatever else may have been missing may be there the next time.
 pub(super) fn lasts(log: &EvidenceLog, policy: &Policy) -> bool {
     let layers = &log.header.layers;
-    let is_whole = || match log.header.lock.as_deref().filter(|record| record.since.is_some()) {
-        None => judge(log, policy).completeness.is_complete(),
-        // A report on changes says nothing of what the other packages lack.
-        Some(record) => {
-            let mut all = log.clone();
-            all.header.lock = Some(Box::new(LockRecord { since: None, ..record.clone() }));
-            judge(&all, policy).completeness.is_complete()
-        }
-    };
+    let is_whole = || judge(&since_cleared(log), policy).completeness.is_complete();
     !layers.is_empty() && layers.iter().all(|layer| layer.status == LayerStatus::Full) && is_whole()
+}
+
+/// The log for a judgement on all packages: one on changes says nothing of what the others lack.
+pub(super) fn since_cleared(log: &EvidenceLog) -> Cow<'_, EvidenceLog> {
+    let Some(record) = log.header.lock.as_deref().filter(|record| record.since.is_some()) else {
+        return Cow::Borrowed(log);
+    };
+    let mut all = log.clone();
+    all.header.lock = Some(Box::new(LockRecord { since: None, ..record.clone() }));
+    Cow::Owned(all)
 }
 
 /// What this call knows, in the place of what the earlier run knew.
@@ -181,8 +185,9 @@ fn written_anew(
     let captured = folder_of(&opened.path);
     let captured = Some(captured.as_path()).filter(|folder| folder.is_dir());
     let left = Left { file, log: &log, counters: None, captured };
-    let path = keep(left, settings, report.verdict, key.filter(|_| is_whole), teller)?;
-    report.lies_at(path.as_deref().and_then(Path::to_str));
+    let kept =
+        keep(left, settings, report.verdict, Later { key: key.filter(|_| is_whole), ..Later::default() }, teller)?;
+    report.lies_at(kept.shown.as_deref().and_then(Path::to_str));
     Ok(report)
 }
 

@@ -7,7 +7,7 @@ use std::path::Path;
 use nix::sys::memfd::{MFdFlags, memfd_create};
 
 use super::check::kernel;
-use super::keep::{Left, keep};
+use super::keep::{Later, Left, keep};
 use super::tell::{Teller, deliver, fail, failed_to};
 use crate::acquire::{self, AcquireError, ErrorClass};
 use crate::evidence::EvidenceLog;
@@ -66,7 +66,7 @@ fn tell(
     let log = EvidenceLog::read(BufReader::new(&file), None).map_err(|error| failed_to(&error))?;
     let verdict = Report::new(&log, policy, None).verdict;
     let left = Left { file, log: &log, counters: None, captured: None };
-    let kept = keep(left, settings, verdict, None, teller)?;
+    let kept = keep(left, settings, verdict, Later::default(), teller)?.shown;
     Ok(Report::new(&log, policy, kept.as_deref().and_then(Path::to_str)))
 }
 
@@ -117,6 +117,7 @@ fn header(package: &PackageId, settings: &Settings, toolchain: &HostToolchain) -
         given: Vec::new(),
         depth: crate::evidence::line::Depth::default(),
         policy: Some(settings.reporting.policy.record()),
+        earlier: Vec::new(),
         lock: None,
     }
 }

@@ -38,9 +38,28 @@ pub struct Header {
     /// The policy that the run was made under. Since version 2.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub policy: Option<PolicyRecord>,
+    /// The runs from which finished units were taken.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub earlier: Vec<EarlierRun>,
     /// The lock file whose packages are examined.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub lock: Option<Box<LockRecord>>,
+}
+
+impl Header {
+    /// A run whose finished units were taken, by its position.
+    pub fn earlier_run(&self, at: u32) -> Option<&EarlierRun> {
+        self.earlier.get(usize::try_from(at).ok()?)
+    }
+}
+
+/// A run whose finished units were taken.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct EarlierRun {
+    /// Seconds since the Unix epoch at which it began.
+    pub started: u64,
+    /// Of the file with its evidence.
+    pub sha256: Sha256Digest,
 }
 
 /// How much of the graph is built.

@@ -81,7 +81,18 @@ pub fn make(folder: &Path) -> io::Result<()> {
 pub fn find(folder: &Path, key: Sha256Digest) -> Result<Option<Opened>, KnownError> {
     let at = entry_path(folder, key);
     let Some(entry) = entry(&at, key)? else { return Ok(None) };
-    let path = folder.join(&entry.evidence);
+    read(folder, &entry.evidence, entry.sha256)
+}
+
+/// The whole evidence with this name and digest, if it is there.
+///
+/// # Errors
+/// When something else is there.
+pub fn read(folder: &Path, name: &str, sha256: Sha256Digest) -> Result<Option<Opened>, KnownError> {
+    let path = folder.join(name);
+    if !is_file_name(name) {
+        return Err(KnownError::Other(path));
+    }
     let file = match regular(&path) {
         Ok(file) => file,
         // It was old, or somebody needed the room.
@@ -90,7 +101,7 @@ pub fn find(folder: &Path, key: Sha256Digest) -> Result<Option<Opened>, KnownErr
     };
     is_ours(&file, &path)?;
     let log = EvidenceLog::read(BufReader::new(file), None).map_err(OpenLogError::from)?;
-    if log.sha256 != Some(entry.sha256) || log.is_cut_off() {
+    if log.sha256 != Some(sha256) || log.is_cut_off() {
         return Err(KnownError::Other(path));
     }
     let path = fs::canonicalize(&path).map_err(|source| KnownError::Read { path, source })?;
@@ -108,11 +119,14 @@ fn entry(at: &Path, key: Sha256Digest) -> Result<Option<Entry>, KnownError> {
     let read = file.take(ENTRY_BYTES).read_to_end(&mut text);
     read.map_err(|source| KnownError::Read { path: at.to_owned(), source })?;
     let entry: Entry = serde_json::from_slice(&text).map_err(|_| KnownError::Entry(at.to_owned()))?;
-    let is_file_name = Path::new(&entry.evidence).file_name().is_some_and(|name| *name == *entry.evidence);
-    if entry.format != FORMAT || entry.version != VERSION || entry.key != key || !is_file_name {
+    if entry.format != FORMAT || entry.version != VERSION || entry.key != key || !is_file_name(&entry.evidence) {
         return Err(KnownError::Entry(at.to_owned()));
     }
     Ok(Some(entry))
+}
+
+fn is_file_name(name: &str) -> bool {
+    Path::new(name).file_name().is_some_and(|file| *file == *name)
 }
 
 /// A stranger's evidence must not answer for us.

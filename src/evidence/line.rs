@@ -14,8 +14,8 @@ pub use super::attempt::{
 use super::bytes::Bytes;
 pub use super::fact::Fact;
 pub use super::header::{
-    DecoyClass, DecoyPath, Depth, Header, Layer, LayerStatus, Layout, MacroKind, MacroName, Package, PackageSource,
-    PolicyRecord, Target, TargetKind, Tool, Toolchain,
+    DecoyClass, DecoyPath, Depth, EarlierRun, Header, Layer, LayerStatus, Layout, MacroKind, MacroName, Package,
+    PackageSource, PolicyRecord, Target, TargetKind, Tool, Toolchain,
 };
 pub use super::locked::{Change, LeftOut, LeftOutWhy, LockConsumer, LockRecord, LockedPackage, LockedSource};
 use crate::ids::{PackageId, Sha256Digest, UnitId};
@@ -68,6 +68,24 @@ pub struct UnitStart {
     pub name: String,
     /// The folders that it may write: outputs, `OUT_DIR`, `TMPDIR`, own source.
     pub places: Vec<Bytes>,
+    /// The position of the earlier run that it was taken from, in the header; none if it ran in this one.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub earlier: Option<u32>,
+}
+
+impl UnitStart {
+    /// What tells it from every other unit of all runs with the same sources: `build/NAME-HASH` for the compilation of a
+    /// build script, `build/NAME-HASH/out` for its run, else crate name and hash.
+    pub fn identity(&self) -> String {
+        let place = self.places.first().map(ToString::to_string).unwrap_or_default();
+        let mut parts = place.rsplit('/');
+        match self.kind {
+            UnitKind::RunBuildScript => parts.nth(1).map(|folder| format!("build/{folder}/out")),
+            UnitKind::CompileBuildScript => parts.nth(1).map(|folder| format!("build/{folder}")),
+            _ => None,
+        }
+        .unwrap_or_else(|| self.name.clone())
+    }
 }
 
 /// The kinds of units.
@@ -301,6 +319,8 @@ pub mod note {
     pub const ATTRIBUTION_MISMATCH: &str = "attribution-mismatch";
     /// Nothing was built: only what is known without that was asked for.
     pub const FACTS_ONLY: &str = "facts-only";
+    /// cargo found a unit finished and did not start it; `text` is the unit's identity.
+    pub const UNIT_FRESH: &str = "unit-fresh";
     /// Something could not be captured; `text` says what and why.
     pub const CAPTURE_FAILED: &str = "capture-failed";
     /// A unit ran, sent or dropped more than is listed one by one.

@@ -17,6 +17,7 @@ pub mod known;
 pub mod line;
 mod locked;
 pub mod log;
+pub mod merged;
 pub mod quota;
 pub mod store;
 #[cfg(test)]

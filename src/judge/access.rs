@@ -2,6 +2,7 @@
 
 use super::context::{Context, Tried, layout_path};
 use super::paths::{file_name, is_below};
+use super::units::Unit;
 use crate::evidence::line::{Kind, Object, UnitKind};
 use crate::policy::{Role, Severity, StartupRule};
 
@@ -149,7 +150,9 @@ fn is_foreign(cx: &Context<'_>, tried: &Tried<'_>, path: &[u8], touch: Touch) ->
         return replaces;
     }
     let is_other_place = |place: &Vec<u8>| is_below(path, place);
-    if cx.units.0.values().any(|unit| unit.id() != tried.unit.id() && unit.places.iter().any(is_other_place)) {
+    // Units of different runs never met, and places have the same names in each.
+    let is_beside = |unit: &&Unit<'_>| unit.id() != tried.unit.id() && unit.start.earlier == tried.unit.start.earlier;
+    if cx.units.0.values().filter(is_beside).any(|unit| unit.places.iter().any(is_other_place)) {
         return true;
     }
     let registry = layout_path(&layout.registry_src);

@@ -73,6 +73,7 @@ pub(super) fn of(cx: &Context<'_>) -> Completeness {
     self_test(cx, &mut reasons);
     layers(cx, &mut reasons);
     notes(cx, &mut reasons);
+    taken(cx, &mut reasons);
     facts(cx, &mut reasons);
     for unit in cx.units.0.values() {
         failed_unit(cx, unit, &mut reasons);
@@ -124,6 +125,22 @@ fn evidence(cx: &Context<'_>, reasons: &mut Vec<Reason>) {
         let text = format!("{} calls were received and {told} are accounted for", totals.received);
         if told != totals.received || totals.integrity == Integrity::Complete {
             reasons.push(of_run("evidence-lost", text));
+        }
+    }
+}
+
+/// What cargo found finished must have evidence of the run that made it.
+fn taken(cx: &Context<'_>, reasons: &mut Vec<Reason>) {
+    let of_earlier = cx.units.0.values().filter(|unit| unit.start.earlier.is_some());
+    let known: BTreeSet<_> = of_earlier.map(|unit| (unit.start.package.clone(), unit.start.identity())).collect();
+    for line in &cx.log.lines {
+        let Line::Note(said) = line else { continue };
+        let is_known = || known.contains(&(said.package.clone(), said.text.clone()));
+        if said.code == note::UNIT_FRESH && !is_known() {
+            reasons.push(Reason {
+                package: said.package.as_ref().map(ToString::to_string),
+                ..of_run("evidence-lost", format!("{} was built before, and nothing is known of how", said.text))
+            });
         }
     }
 }

@@ -152,7 +152,7 @@ pub(super) fn limit(record: &LockRecord, reasons: &mut Vec<Reason>) {
 #[cfg(test)]
 mod tests {
     use crate::evidence::EvidenceLog;
-    use crate::evidence::line::{Change, LeftOut, LeftOutWhy, LockRecord, note};
+    use crate::evidence::line::{Change, LeftOut, LeftOutWhy, Line, LockRecord, Note, note};
     use crate::evidence::testing::{LogBuilder, lock};
     use crate::judge::{Judgement, judge};
     use crate::policy::Policy;
@@ -230,5 +230,30 @@ mod tests {
         assert!(other.completeness.is_complete(), "{:?}", other.completeness.reasons);
         assert!(other.packages.iter().all(|package| package.id.name != "subject"));
         assert!(!limited(0).completeness.is_complete());
+    }
+
+    #[test]
+    fn a_unit_that_was_built_before_is_missing_unless_the_run_that_built_it_is_known() {
+        let of = |earlier: Option<u32>, text: &str| {
+            let mut log = log(false, Some("exit status: 0"), |_| {});
+            log.header
+                .earlier
+                .push(crate::evidence::line::EarlierRun { started: 1, sha256: crate::ids::Sha256Digest([1; 32]) });
+            let mut identity = String::new();
+            for line in &mut log.lines {
+                if let Line::UnitStart(start) = line {
+                    start.earlier = earlier;
+                    identity = start.identity();
+                }
+            }
+            let text = if text.is_empty() { identity } else { text.to_owned() };
+            let package = Some("subject@1.0.0".parse().unwrap());
+            let code = note::UNIT_FRESH.to_owned();
+            log.lines.push(Line::Note(Note { code, package, unit: None, text, limit: None }));
+            judged(&log).completeness.reasons.iter().map(|reason| reason.code).collect::<Vec<_>>()
+        };
+        assert!(of(Some(0), "").is_empty());
+        assert_eq!(of(None, ""), ["evidence-lost"]);
+        assert_eq!(of(Some(0), "another-0011223344556677"), ["evidence-lost"]);
     }
 }

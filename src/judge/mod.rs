@@ -103,6 +103,8 @@ pub struct JudgedUnit {
     pub outcome: Option<UnitOutcome>,
     /// Wall time.
     pub duration_ms: Option<u64>,
+    /// When the earlier run began that it was taken from.
+    pub earlier: Option<u64>,
 }
 
 /// Judges a log.
@@ -159,6 +161,7 @@ fn packages(cx: &Context<'_>, findings: Vec<Finding>, completeness: &Completenes
             kind: unit.kind(),
             outcome: unit.end.map(|end| end.outcome),
             duration_ms: unit.end.map(|end| end.duration_ms),
+            earlier: unit.start.earlier.map(|at| cx.log.header.earlier_run(at).map_or(0, |run| run.started)),
         });
     }
     for line in &cx.log.lines {

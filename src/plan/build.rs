@@ -11,6 +11,7 @@ use super::persona::Persona;
 use super::random::Random;
 use super::{CONSUMER_NAME, root};
 use crate::acquire::{Acquired, LockUser, Locked};
+use crate::base::Finished;
 use crate::evidence::Bytes;
 use crate::evidence::file::counters_path;
 use crate::evidence::line::{Depth, FORMAT, Header, Layout, Package, PackageSource, Tool, VERSION};
@@ -48,10 +49,21 @@ pub struct RunSettings {
     pub depth: Depth,
     /// What the user gave beside variables and paths, for the report.
     pub given: Vec<String>,
+    /// What is there from earlier runs.
+    pub base: Base,
     /// Seconds since the Unix epoch.
     pub now: u64,
     /// `uname -r`.
     pub kernel: String,
+}
+
+/// What is there from earlier runs.
+#[derive(Clone, Debug, Default)]
+pub struct Base {
+    /// The outputs of finished units, as a stream, and the units.
+    pub taken: Option<(PathBuf, Vec<Finished>)>,
+    /// True if later runs may take what this one finishes.
+    pub is_kept: bool,
 }
 
 /// Why there is no plan.
@@ -90,6 +102,8 @@ pub fn plan(acquired: &Acquired, toolchain: &HostToolchain, settings: &RunSettin
     mounts.extend(plant(&home));
     mounts.extend(project_files(&project));
     mounts.extend(root::build_folders(&layout, acquired.sources.path()));
+    let (stream, finished) = settings.base.taken.clone().unzip();
+    mounts.extend(stream.map(|from| MountOp::Outputs { from, at: layout.target_dir.clone() }));
     mounts.extend(
         settings.read.iter().map(|path| MountOp::BindReadOnly { from: path.clone(), at: path.display().to_string() }),
     );
@@ -121,6 +135,8 @@ pub fn plan(acquired: &Acquired, toolchain: &HostToolchain, settings: &RunSettin
         counters: counters_path(&evidence),
         evidence,
         captured: run("captured"),
+        finished: finished.unwrap_or_default(),
+        outputs: settings.base.is_kept.then(|| run("outputs")),
     })
 }
 
@@ -309,6 +325,7 @@ fn header(
         // What it is judged by is not the plan's business.
         depth: settings.depth,
         policy: None,
+        earlier: Vec::new(),
         lock: acquired.locked.as_ref().map(|locked| Box::new(locked.record.clone())),
     }
 }

@@ -177,6 +177,9 @@ pub struct ReportUnit {
     pub outcome: Option<UnitOutcome>,
     /// Wall time; null if it did not end.
     pub duration_ms: Option<u64>,
+    /// When the earlier run began that it was taken from, as RFC 3339 has it; absent if it ran in this one.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub recorded: Option<String>,
 }
 
 /// One finding.
@@ -338,6 +341,7 @@ impl Report {
                     kind: unit.kind,
                     outcome: unit.outcome,
                     duration_ms: unit.duration_ms,
+                    recorded: unit.earlier.map(date::rfc3339),
                 })
                 .collect(),
             findings: package.findings.into_iter().map(Into::into).collect(),

@@ -104,6 +104,7 @@ fn run(parent: &mut Parent, spec: &Path) -> Result<(), LaunchError> {
         open(&spec.captured, OFlag::O_PATH | OFlag::O_DIRECTORY | OFlag::O_NOFOLLOW | OFlag::O_CLOEXEC, Mode::empty())
             .map_err(|errno| LaunchError::Captured(errno.into()))?;
 
+    let outputs = spec.outputs.as_ref().map(append).transpose()?;
     enter_namespaces(parent)?;
     let sources = mounts::open_sources(&spec.mounts)?;
     become_user(&spec)?;
@@ -111,7 +112,15 @@ fn run(parent: &mut Parent, spec: &Path) -> Result<(), LaunchError> {
     let sandbox = start_init(&thread, &spec, root)?;
     mounts::pivot(&spec.root)?;
     restrict(&spec, &sandbox, &captured)?;
-    supervise(&thread, parent, spec, sandbox, (evidence, counters, captured))
+    supervise(&thread, parent, spec, sandbox, Files { evidence, counters, captured, outputs })
+}
+
+/// Files of the host's that the supervisor writes.
+struct Files {
+    evidence: File,
+    counters: File,
+    captured: OwnedFd,
+    outputs: Option<File>,
 }
 
 fn read_spec(path: &Path) -> io::Result<SandboxSpec> {
@@ -231,7 +240,7 @@ fn supervise(
     parent: &mut Parent,
     spec: SandboxSpec,
     started: Started,
-    (evidence, counters, captured): (File, File, OwnedFd),
+    files: Files,
 ) -> Result<(), LaunchError> {
     let failed = |step| in_layer("seccomp", step);
     let pipe = || nix::unistd::pipe2(OFlag::O_CLOEXEC).map_err(failed("make a pipe"));
@@ -241,7 +250,7 @@ fn supervise(
     let supervisor = Pid::this();
     let child = match fork(thread, 0).map_err(in_layer("seccomp", "start the sealing process"))? {
         Side::Child => {
-            drop((started.life, handoff, stdout, stderr, go, captured));
+            drop((started.life, handoff, stdout, stderr, go, files));
             let ends = seal::Ends { handoff: theirs, stdout: stdout_writer, stderr: stderr_writer, go: go_reader };
             exit_now(seal::enter_and_seal(thread, &spec, &started.pid_namespace, supervisor, ends));
         }
@@ -262,9 +271,10 @@ fn supervise(
         stderr,
         go,
         child,
-        evidence,
-        counters,
-        captured,
+        evidence: files.evidence,
+        counters: files.counters,
+        captured: files.captured,
+        outputs: files.outputs,
     };
     Ok(supervisor::supervise(sandboxed, parent)?)
 }

@@ -12,6 +12,7 @@ use nix::mount::{MntFlags, MsFlags, mount, umount2};
 use nix::sys::stat::Mode;
 
 use super::spec::MountOp;
+use crate::base::stream;
 
 /// An error that occurred while building the private root.
 #[derive(Debug, thiserror::Error)]
@@ -58,6 +59,10 @@ pub fn open_sources(plan: &[MountOp]) -> Result<Sources, MountError> {
     let open_one = |op: &MountOp| match op {
         MountOp::BindReadOnly { from, .. } | MountOp::PrivateView { from, .. } => open_path(from).map(Some),
         MountOp::Device { name } => open_path(&Path::new("/dev").join(name)).map(Some),
+        MountOp::Outputs { from, .. } => {
+            let opened = open(from, OFlag::O_RDONLY | OFlag::O_NOFOLLOW | OFlag::O_CLOEXEC, Mode::empty());
+            opened.map(Some).map_err(|source| MountError::Source { path: from.clone(), source })
+        }
         _ => Ok(None),
     };
     plan.iter().map(open_one).collect::<Result<_, _>>().map(Sources)
@@ -76,6 +81,10 @@ pub fn apply(plan: &[MountOp], sources: &Sources, root: &Path) -> Result<Vec<Str
     call("the mount namespace as private", None, Path::new("/"), None, MsFlags::MS_REC | MsFlags::MS_PRIVATE, None)?;
     let mut read_only = Vec::new();
     for (op, source) in plan.iter().zip(&sources.0) {
+        if let (MountOp::Outputs { at, .. }, Some(stream)) = (op, source) {
+            lay_out(stream, &inside(root, at))?;
+            continue;
+        }
         let source = source.as_ref().map(|fd| PathBuf::from(format!("/proc/self/fd/{}", fd.as_raw_fd())));
         match (op, source) {
             (MountOp::Tmpfs { at, size_mib, inodes }, _) => {
@@ -104,15 +113,21 @@ pub fn apply(plan: &[MountOp], sources: &Sources, root: &Path) -> Result<Vec<Str
                     read_only.push(at.clone());
                 }
             }
-            (MountOp::BindReadOnly { at, .. } | MountOp::PrivateView { at, .. }, None) => {
+            (MountOp::BindReadOnly { at, .. } | MountOp::PrivateView { at, .. } | MountOp::Outputs { at, .. }, _) => {
                 return Err(MountError::Source { path: at.into(), source: Errno::EBADF });
             }
-            (MountOp::Device { name }, None) => {
+            (MountOp::Device { name }, _) => {
                 return Err(MountError::Source { path: name.into(), source: Errno::EBADF });
             }
         }
     }
     Ok(read_only)
+}
+
+/// Outputs of earlier runs, for nobody else: what the run writes there goes with it.
+fn lay_out(stream: &OwnedFd, at: &Path) -> Result<(), MountError> {
+    let stream = stream.try_clone().map_err(make(at))?;
+    stream::lay_out(&mut io::BufReader::new(File::from(stream)), at).map_err(make(at))
 }
 
 /// Makes `root` the root of the mount namespace and lets go of the old one.

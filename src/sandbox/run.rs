@@ -82,7 +82,7 @@ pub fn spawn(spec: &SandboxSpec, run_dir: &Path) -> Result<(RunningSandbox, Stop
         let path = path.to_owned();
         |source| RunError::Prepare { path, source }
     };
-    for path in [&spec.evidence, &spec.counters] {
+    for path in [&spec.evidence, &spec.counters].into_iter().chain(&spec.outputs) {
         private_file(path).map_err(prepare(path))?;
     }
     private_folder(&spec.captured, spec.identity).map_err(prepare(&spec.captured))?;

@@ -9,6 +9,7 @@ use serde::{Deserialize, Serialize};
 
 use super::limits::Limits;
 use super::table::Trace;
+use crate::base::Finished;
 use crate::evidence::line::{DecoyClass, Fact, Header};
 
 /// Everything that the launch helper needs.
@@ -53,6 +54,12 @@ pub struct SandboxSpec {
     pub counters: PathBuf,
     /// The folder where captured bytes go, on the host.
     pub captured: PathBuf,
+    /// Units of earlier runs whose outputs lie in the target folder from the beginning.
+    #[serde(default)]
+    pub finished: Vec<Finished>,
+    /// The file to which all outputs go when everything has ended, on the host.
+    #[serde(default)]
+    pub outputs: Option<PathBuf>,
 }
 
 /// User and group id, in the host's numbers.
@@ -111,6 +118,13 @@ pub enum MountOp {
     Device {
         /// `null`, `zero`, ….
         name: String,
+    },
+    /// Copies of files, from a stream of the host's, below a folder that is there.
+    Outputs {
+        /// The stream, on the host.
+        from: PathBuf,
+        /// Where.
+        at: String,
     },
     /// A folder of the host's below a writable layer in memory: writes are private and thrown away.
     /// Where the kernel has no overlayfs for user namespaces, it is read-only.

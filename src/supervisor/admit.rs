@@ -12,8 +12,9 @@ use std::os::unix::fs::DirBuilderExt as _;
 use std::path::{Path, PathBuf};
 
 use super::caller::normal;
-use crate::evidence::line::{Header, Layout, PackageSource, UnitKind};
+use crate::evidence::line::{Layout, PackageSource, UnitKind};
 use crate::ids::{PackageId, UnitId};
+use crate::sandbox::spec::SandboxSpec;
 use crate::shim::protocol::{Request, Role};
 
 /// A unit that may run.
@@ -60,7 +61,8 @@ pub(super) struct Admission {
 }
 
 impl Admission {
-    pub(super) fn new(header: &Header) -> Self {
+    pub(super) fn new(spec: &SandboxSpec) -> Self {
+        let header = &spec.header;
         let mut packages: Vec<_> = header
             .packages
             .iter()
@@ -68,7 +70,11 @@ impl Admission {
             .collect();
         // The innermost folder first: a path package may lie inside another.
         packages.sort_by_key(|(dir, ..)| std::cmp::Reverse(dir.components().count()));
-        Self { layout: header.layout.clone(), packages, scripts: HashMap::new(), out_dirs: HashSet::new() }
+        // A script of an earlier run may run again, where cargo sees a reason.
+        let target = Path::new(&header.layout.target_dir).join("debug");
+        let scripts = spec.finished.iter().filter(|unit| unit.kind == UnitKind::CompileBuildScript);
+        let scripts = scripts.map(|unit| (target.join(&unit.identity), unit.package.clone())).collect();
+        Self { layout: header.layout.clone(), packages, scripts, out_dirs: HashSet::new() }
     }
 
     /// Admits a request as unit `id` and makes its private folders.
@@ -176,6 +182,11 @@ impl Admission {
             private_out: None,
             tmp,
         })
+    }
+
+    /// True if a script has run into this folder.
+    pub(super) fn has_run_into(&self, out_dir: &Path) -> bool {
+        self.out_dirs.contains(out_dir)
     }
 
     fn self_test(&self) -> Admitted {

@@ -17,8 +17,8 @@ use crate::ids::PackageId;
 pub(super) enum Message {
     /// A build script ran: its package, what it told cargo, its `OUT_DIR`.
     Directives(PackageId, Vec<Directive>, PathBuf),
-    /// A unit of this package made files with these names.
-    Artifact(PackageId, Vec<String>),
+    /// A unit of this package made files with these paths; true if an earlier run made them.
+    Artifact(PackageId, Vec<String>, bool),
     /// A compiler's message on a crate of the package.
     Diagnostic(PackageId, String, String),
 }
@@ -30,6 +30,8 @@ struct Raw {
     package_id: String,
     #[serde(default)]
     filenames: Vec<String>,
+    #[serde(default)]
+    fresh: bool,
     #[serde(default)]
     linked_libs: Vec<String>,
     #[serde(default)]
@@ -75,10 +77,7 @@ pub(super) fn read(line: &[u8]) -> Option<Message> {
             let directives = lists.into_iter().flat_map(|(kind, values)| of(kind, values)).collect();
             Some(Message::Directives(package, directives, raw.out_dir))
         }
-        "compiler-artifact" => {
-            let name = |path: String| path.rsplit_once('/').map_or(path.clone(), |(_, name)| name.to_owned());
-            Some(Message::Artifact(package, raw.filenames.into_iter().map(name).collect()))
-        }
+        "compiler-artifact" => Some(Message::Artifact(package, raw.filenames, raw.fresh)),
         "compiler-message" => {
             let message = raw.message.filter(|message| message.level == "error")?;
             Some(Message::Diagnostic(package, raw.target.name.replace('-', "_"), message.rendered?))
@@ -232,6 +231,13 @@ mod tests {
         ] {
             assert_eq!(parse_package_id(id).unwrap().to_string(), expected);
         }
+    }
+
+    #[test]
+    fn a_fresh_output_leads_to_the_unit_that_made_it() {
+        let line = br#"{"reason":"compiler-artifact","package_id":"path+file:///w/a#0.1.0","filenames":["/t/debug/build/a-01/build-script-build"],"fresh":true}"#;
+        let Some(Message::Artifact(_, files, true)) = read(line) else { unreachable!() };
+        assert_eq!(crate::base::identity(&files[0]), "build/a-01");
     }
 
     #[test]

@@ -10,8 +10,10 @@ mod shims;
 
 use std::collections::{BTreeMap, HashMap, HashSet};
 use std::fs::File;
+use std::io::{BufWriter, Write as _};
 use std::net::UdpSocket;
 use std::os::fd::{AsFd as _, OwnedFd};
+use std::path::Path;
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 
@@ -27,7 +29,8 @@ use super::limits::Watch;
 use super::unwind::Walker;
 use super::zones::Zones;
 use super::{Sandboxed, SupervisorError};
-use crate::evidence::line::{Line, Note, note};
+use crate::base::{Finished, owner, stream};
+use crate::evidence::line::{Line, Note, UnitKind, note};
 use crate::evidence::store::Store;
 use crate::evidence::writer::EvidenceWriter;
 use crate::ids::{PackageId, UnitId};
@@ -121,6 +124,12 @@ pub(super) struct EventLoop<'a> {
     announced: HashMap<String, PackageId>,
     /// Packages of macro libraries by the unit's name.
     macro_units: HashMap<String, PackageId>,
+    /// What cargo found finished, by identity.
+    fresh: HashSet<String>,
+    /// Packages of which a unit ran in this run.
+    ran: HashSet<PackageId>,
+    /// Where outputs go when everything has ended.
+    outputs: Option<File>,
     /// Libraries that wait for a driver, the next one last; none until cargo has ended.
     jobs: Option<Vec<Job>>,
     /// Names of the libraries that a driver has asked for their macros, whatever it got.
@@ -140,6 +149,12 @@ struct Failed {
     runs_script: bool,
 }
 
+/// Macro libraries of earlier runs, by the unit's name.
+fn taken_libraries(spec: &SandboxSpec) -> HashMap<String, PackageId> {
+    let libraries = spec.finished.iter().filter(|unit| unit.kind == UnitKind::CompileProcMacro);
+    libraries.map(|unit| (unit.identity.clone(), unit.package.clone())).collect()
+}
+
 impl<'a> EventLoop<'a> {
     pub(super) fn new(sandboxed: Sandboxed, parent: &'a mut Parent) -> Result<Self> {
         let Sandboxed {
@@ -156,6 +171,7 @@ impl<'a> EventLoop<'a> {
             evidence,
             counters,
             captured,
+            outputs,
         } = sandboxed;
         let watch = |step| move |error: nix::errno::Errno| SupervisorError::Watch { step, source: error.into() };
         let epoll = Epoll::new(EpollCreateFlags::EPOLL_CLOEXEC).map_err(watch("make an epoll instance"))?;
@@ -169,7 +185,7 @@ impl<'a> EventLoop<'a> {
         let this = Self {
             walker: Walker::new(Arc::clone(&procfs), Arc::clone(&zones)),
             zones,
-            admission: Admission::new(&spec.header),
+            admission: Admission::new(&spec),
             filters: (filter(Makers::Notified)?, filter(Makers::Allowed)?),
             evidence: Some(
                 EvidenceWriter::new(
@@ -199,7 +215,10 @@ impl<'a> EventLoop<'a> {
             stderr_tail: Tail::default(),
             diagnostics: HashMap::new(),
             announced: HashMap::new(),
-            macro_units: HashMap::new(),
+            macro_units: taken_libraries(&spec),
+            fresh: HashSet::new(),
+            ran: HashSet::new(),
+            outputs,
             jobs: None,
             asked_libraries: HashSet::new(),
             asked: Vec::new(),
@@ -304,10 +323,25 @@ impl<'a> EventLoop<'a> {
     fn close(mut self) -> Result<()> {
         self.note_undriven()?;
         self.write_last_words()?;
-        match self.evidence.take() {
-            Some(evidence) => evidence.close().map_err(SupervisorError::Evidence),
-            None => Ok(()),
+        if let Some(evidence) = self.evidence.take() {
+            evidence.close().map_err(SupervisorError::Evidence)?;
         }
+        if let Some(outputs) = &mut self.outputs {
+            // Nothing of the run lives any more. Without all of it, nothing of it is taken by later runs.
+            let folders = ["debug/deps", "debug/build", "debug/.fingerprint"];
+            let target = Path::new(&self.spec.header.layout.target_dir);
+            let mut writer = BufWriter::new(&*outputs);
+            // What nobody touched is kept already.
+            let kept = self.spec.finished.iter().filter(|unit| !self.ran.contains(&unit.package));
+            let kept: HashSet<String> = kept.flat_map(Finished::owners).collect();
+            let is_kept = |path: &str| owner(path).is_some_and(|owner| kept.contains(&owner));
+            let written = stream::write_tree(target, &folders, is_kept, &mut writer).and_then(|()| writer.flush());
+            drop(writer);
+            if written.is_err() {
+                let _ = outputs.set_len(0);
+            }
+        }
+        Ok(())
     }
 
     fn write(&mut self, line: &Line) -> Result<()> {

@@ -1,9 +1,11 @@
 //! `sandbox-check lock`: workspaces and bare lock files, with packages of a registry on loopback.
 
+use super::processes::{descendants, within};
 use super::server::{Manners, Package, Registry, download_path, index_path};
 use super::*;
 
 mod again;
+mod base;
 mod ends;
 mod facts;
 
@@ -68,6 +70,27 @@ impl Ground {
 
     fn run(&self, args: &[&str]) -> Output {
         self.command(args).output().unwrap()
+    }
+
+    /// The same, ended by Ctrl-C once a process with this in its command runs.
+    fn interrupted(&self, args: &[&str], word: &str) -> Output {
+        let mut command = Command::new("env");
+        command.args(["--default-signal=INT,TERM", env!("CARGO_BIN_EXE_sandbox-check"), "lock"]).args(args);
+        command.current_dir(self.home.path()).env("CARGO_HOME", self.registry.home()).env("HOME", self.home.path());
+        command.stdin(Stdio::null()).stdout(Stdio::piped()).stderr(Stdio::piped());
+        for (name, value) in self.home.command("x").get_envs() {
+            match value {
+                Some(value) if name == "RUSTUP_HOME" => drop(command.env(name, value)),
+                None => drop(command.env_remove(name)),
+                Some(_) => {}
+            }
+        }
+        let child = command.spawn().unwrap();
+        let runs = || descendants(child.id()).iter().any(|process| process.command.contains(word));
+        assert!(within(std::time::Duration::from_mins(4), runs), "{word} never ran");
+        let pid = nix::unistd::Pid::from_raw(i32::try_from(child.id()).unwrap());
+        nix::sys::signal::kill(pid, nix::sys::signal::Signal::SIGINT).unwrap();
+        child.wait_with_output().unwrap()
     }
 
     fn report(&self, args: &[&str]) -> (Value, i32) {

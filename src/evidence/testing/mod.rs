@@ -64,6 +64,7 @@ impl LogBuilder {
         let header = Header {
             format: FORMAT.to_owned(),
             version: VERSION,
+            earlier: Vec::new(),
             tool: Tool { name: "sandbox-check".to_owned(), version: "0.1.0".to_owned() },
             target: Target {
                 kind: TargetKind::Release,
@@ -161,6 +162,7 @@ impl LogBuilder {
             package: package.clone(),
             name: format!("{}-00112233445566{unit:02}", "unit", unit = unit.0),
             places,
+            earlier: None,
         }));
         let end = UnitEnd {
             unit,

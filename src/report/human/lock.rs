@@ -1,6 +1,6 @@
 //! The part of the report for people that is on a lock file as a whole.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 
 use super::super::{NotExercised, Report, ReportLock, ReportPackage};
 use super::{Page, safe};
@@ -26,6 +26,9 @@ impl Page {
             (LockConsumer::Generated, _) => "built by a generated project",
         };
         self.paragraph(&format!("lock file        {}; {built}", sources.join(", ")), 17);
+        if let Some(taken) = taken(report) {
+            self.paragraph(&format!("taken            {taken}; --fresh builds all"), 17);
+        }
         for remark in &lock.remarks {
             self.paragraph(&format!("                 {}", safe(remark)), 17);
         }
@@ -79,4 +82,24 @@ impl Page {
             self.paragraph(&format!("{:17}{}{brings}", what, safe(&package.id)), 17);
         }
     }
+}
+
+/// Of how many packages units were taken from earlier runs, by the runs.
+fn taken(report: &Report) -> Option<String> {
+    const SHOWN: usize = 4;
+    let mut runs: BTreeMap<String, BTreeSet<&str>> = BTreeMap::new();
+    for package in &report.packages {
+        for recorded in package.units.iter().filter_map(|unit| unit.recorded.as_ref()) {
+            // To the minute.
+            let when = recorded.replace('T', " ").chars().take("2026-11-25 21:03".len()).collect();
+            runs.entry(when).or_default().insert(&package.id);
+        }
+    }
+    let all: BTreeSet<_> = runs.values().flatten().collect();
+    let newest = runs.iter().rev().take(SHOWN).map(|(when, packages)| format!("{} of {when} UTC", packages.len()));
+    let mut told = newest.collect::<Vec<_>>().join(", ");
+    if runs.len() > SHOWN {
+        told.push_str(", others older");
+    }
+    (!all.is_empty()).then(|| format!("units of {} packages from earlier runs: {told}", all.len()))
 }

@@ -31,6 +31,15 @@ impl Driving {
 }
 
 impl EventLoop<'_> {
+    /// True for a library that this run uses and has to drive.
+    fn is_to_be_driven(&self, name: &str) -> bool {
+        match self.spec.finished.iter().find(|unit| unit.identity == name) {
+            // It may have been compiled again.
+            Some(unit) if !self.announced.contains_key(name) => self.fresh.contains(name) && !unit.driven,
+            _ => true,
+        }
+    }
+
     /// Libraries that are there and that no driver asked: what was to start the drivers has ended too early.
     pub(super) fn note_undriven(&mut self) -> Result<()> {
         if self.spec.driver.is_none() {
@@ -38,7 +47,8 @@ impl EventLoop<'_> {
         }
         let deps = Path::new(&self.spec.header.layout.target_dir).join("debug/deps");
         let is_there = |name: &str| std::fs::symlink_metadata(deps.join(format!("lib{name}.so"))).is_ok();
-        let left = self.macro_units.iter().filter(|(name, _)| !self.asked_libraries.contains(*name) && is_there(name));
+        let is_open = |name: &str| !self.asked_libraries.contains(name) && self.is_to_be_driven(name);
+        let left = self.macro_units.iter().filter(|(name, _)| is_open(name) && is_there(name));
         let mut left: Vec<_> = left.map(|(name, package)| (name.clone(), package.clone())).collect();
         let begun = self.jobs.iter().flatten().map(|job| (job.name.clone(), job.package.clone()));
         left.extend(begun);
@@ -57,6 +67,7 @@ impl EventLoop<'_> {
             let mut jobs: Vec<_> = self
                 .macro_units
                 .iter()
+                .filter(|(name, _)| self.is_to_be_driven(name))
                 .map(|(name, package)| {
                     let library = deps.join(format!("lib{name}.so"));
                     let (name, library) = (name.clone(), library.display().to_string());

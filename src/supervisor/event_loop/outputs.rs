@@ -2,10 +2,13 @@
 
 use std::fs::File;
 use std::io::{self, Read as _};
+use std::path::Path;
 
 use super::{EventLoop, Failed, Result};
+use crate::base;
 use crate::evidence::Bytes;
 use crate::evidence::line::{Line, Output, note};
+use crate::ids::PackageId;
 use crate::supervisor::cargo::{self, Message};
 use crate::supervisor::{SupervisorError, dns};
 
@@ -30,6 +33,10 @@ impl EventLoop<'_> {
     fn take_message(&mut self, message: Message) -> Result<()> {
         match message {
             Message::Directives(package, directives, out_dir) => {
+                if !self.admission.has_run_into(&out_dir) {
+                    let folder = out_dir.parent().and_then(Path::file_name).unwrap_or_default();
+                    self.note_fresh(&package, format!("build/{}/out", folder.to_string_lossy()))?;
+                }
                 directives.into_iter().try_for_each(|directive| self.write(&Line::Directive(directive)))?;
                 cargo::link_arguments(&package, &out_dir, |directive| self.write(&Line::Directive(directive)))
             }
@@ -37,10 +44,12 @@ impl EventLoop<'_> {
                 self.diagnostics.entry((package, crate_name)).or_default().push(text.as_bytes());
                 Ok(())
             }
-            Message::Artifact(package, files) => {
+            Message::Artifact(package, files, is_fresh) => {
                 for file in files {
-                    let stem = file.rsplit_once('.').map_or(file.as_str(), |(stem, _)| stem);
-                    let name = stem.strip_prefix("lib").unwrap_or(stem);
+                    if is_fresh {
+                        self.note_fresh(&package, base::identity(&file))?;
+                    }
+                    let name = base::unit_name(&file);
                     if let Some(announced) = self.announced.get(name)
                         && *announced != package
                     {
@@ -51,6 +60,16 @@ impl EventLoop<'_> {
                 Ok(())
             }
         }
+    }
+
+    /// A unit that does not run in this run: its evidence is another's.
+    fn note_fresh(&mut self, package: &PackageId, identity: String) -> Result<()> {
+        if self.fresh.contains(&identity) {
+            return Ok(());
+        }
+        self.note(note::UNIT_FRESH, Some(package.clone()), None, &identity)?;
+        self.fresh.insert(identity);
+        Ok(())
     }
 
     pub(super) fn read_stderr(&mut self) {

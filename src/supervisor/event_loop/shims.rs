@@ -195,12 +195,14 @@ impl EventLoop<'_> {
             package: unit.package.clone(),
             name: unit.name.clone(),
             places: unit.places.iter().map(|place| Bytes::from(place.as_path())).collect(),
+            earlier: None,
         };
         let text = unit.describe();
         let executes =
             unit.package.as_ref().filter(|_| matches!(unit.kind, UnitKind::RunBuildScript | UnitKind::DriveMacros));
         let executes = executes.map(ToString::to_string);
         if let Some(package) = &unit.package {
+            self.ran.insert(package.clone());
             if matches!(unit.kind, UnitKind::CompileProcMacro) {
                 self.macro_units.insert(unit.name.clone(), package.clone());
             }

@@ -1,6 +1,5 @@
 //! Packages from git, and runs that take long, are broken off or hit a limit.
 
-use super::super::processes::descendants;
 use super::*;
 
 #[test]
@@ -84,29 +83,7 @@ fn a_signal_ends_it_with_what_was_seen_until_then() {
     // The package's script waits for the other one's library.
     let needs = "[dependencies]\ninner = { path = '../inner' }\n[build-dependencies]\nleafy = '1'\n";
     ground.workspace().file("ws/app/Cargo.toml", &member("app", needs)).file("ws/app/build.rs", sign).locked();
-    let mut command = Command::new("env");
-    command.args(["--default-signal=INT,TERM", env!("CARGO_BIN_EXE_sandbox-check"), "lock", "ws", "--format=json"]);
-    command
-        .args(["--evidence", "kept", "-j1"])
-        .current_dir(ground.home.path())
-        .env("CARGO_HOME", ground.registry.home());
-    command.env("HOME", ground.home.path()).stdin(Stdio::null()).stdout(Stdio::piped()).stderr(Stdio::piped());
-    for (name, value) in ground.home.command("x").get_envs() {
-        match value {
-            Some(value) if name == "RUSTUP_HOME" => drop(command.env(name, value)),
-            None => drop(command.env_remove(name)),
-            Some(_) => {}
-        }
-    }
-    let child = command.spawn().unwrap();
-    let is_asleep = || descendants(child.id()).iter().any(|process| process.command.contains("/build/app-"));
-    let begun = std::time::Instant::now();
-    while !is_asleep() && begun.elapsed().as_secs() < 120 {
-        std::thread::sleep(std::time::Duration::from_millis(50));
-    }
-    let pid = nix::unistd::Pid::from_raw(i32::try_from(child.id()).unwrap());
-    nix::sys::signal::kill(pid, nix::sys::signal::Signal::SIGINT).unwrap();
-    let output = child.wait_with_output().unwrap();
+    let output = ground.interrupted(&["ws", "--format=json", "--evidence", "kept", "-j1"], "/build/app-");
     let report = json(&output);
     assert_eq!(code(&output), 130, "{report:#}{}", stderr(&output));
     assert_eq!(report["completeness"]["status"], "incomplete");
