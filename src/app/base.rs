@@ -29,7 +29,7 @@ use crate::evidence::line::{Integrity, LayerStatus, Line, PackageSource, UnitKin
 use crate::evidence::merged::{Taken, merged};
 use crate::evidence::{EvidenceLog, Header};
 use crate::ids::{PackageId, Sha256Digest, UnitId};
-use crate::judge::{Judgement, judge};
+use crate::judge::{Finding, Judgement, judge};
 use crate::policy::Severity;
 use crate::sandbox::spec::SandboxSpec;
 use crate::settings::Settings;
@@ -306,6 +306,11 @@ fn bring_captured(lines: &[Line], from: &[PathBuf], to: &Path) -> io::Result<()>
     Ok(())
 }
 
+/// True for a critical finding on what code tried. What is known of a package has no hold on the others.
+fn is_worst(finding: &Finding) -> bool {
+    finding.severity == Severity::Critical && !finding.attempts.is_empty()
+}
+
 /// True if units of a run may be taken by later ones at all: nothing of it is missing, and nobody tried the worst.
 fn is_sound(log: &EvidenceLog, judgement: &Judgement) -> bool {
     const BAD: [&str; 4] = [note::EVIDENCE_LOST, note::ATTRIBUTION_MISMATCH, note::UNIT_REFUSED, note::CAPTURE_FAILED];
@@ -314,5 +319,5 @@ fn is_sound(log: &EvidenceLog, judgement: &Judgement) -> bool {
         && !layers.is_empty()
         && layers.iter().all(|layer| layer.status == LayerStatus::Full)
         && !log.lines.iter().any(|line| matches!(line, Line::Note(said) if BAD.contains(&said.code.as_str())))
-        && judgement.worst() < Some(Severity::Critical)
+        && !judgement.packages.iter().flat_map(|package| &package.findings).any(is_worst)
 }

@@ -83,6 +83,20 @@ fn is_driven(log: &EvidenceLog, package: &PackageId, library: &str) -> bool {
     says(note::MACROS_LISTED) && !says(note::MACROS_UNLISTED)
 }
 
+/// True if cargo had written down that a unit is finished: a script whose folder is there and that runs again might take
+/// exception to it.
+fn is_complete(unit: &Finished, files: &BTreeMap<String, Vec<(Entry, u64)>>) -> bool {
+    let is_mark = |path: &str| {
+        let name = path.rsplit_once('/').map_or(path, |(_, name)| name);
+        let is_other =
+            Path::new(name).extension().is_some_and(|extension| extension == "json") || name == "invoked.timestamp";
+        !is_other && !["dep-", "output-"].iter().any(|start| name.starts_with(start))
+    };
+    let of_cargo = unit.owners().into_iter().find(|owner| owner.starts_with(".fingerprint/"));
+    let mut entries = of_cargo.and_then(|owner| files.get(&owner)).into_iter().flatten();
+    entries.any(|(entry, _)| entry.kind == EntryKind::File && entry.size > 0 && is_mark(&entry.path))
+}
+
 /// Writes the packs of packages, from the outputs of their run. `evidence` is the run's log in the folder of evidence.
 ///
 /// # Errors
@@ -112,6 +126,7 @@ pub(in crate::app) fn write(
     let new = are_new(log);
     for (package, units) in all.into_iter().filter(|(package, _)| new.contains(package)) {
         let (Some(key), Some(needs)) = (keys.keys.get(&package), keys.needs.get(&package)) else { continue };
+        let units: Vec<Finished> = units.into_iter().filter(|unit| is_complete(unit, &files)).collect();
         let owners: BTreeSet<String> = units.iter().flat_map(Finished::owners).collect();
         let entries: Vec<_> = owners.iter().filter_map(|owner| files.get(owner)).flatten().collect();
         // What is neither file nor folder cannot be given to a run.

@@ -222,3 +222,53 @@ fn a_package_on_which_something_was_found_is_never_taken_nor_what_needs_it() {
     }
     assert!(!ran(&ground.change().report(&["ws"]).0).contains("macros"));
 }
+
+#[test]
+fn a_bare_lock_file_and_the_whole_depth_take_what_is_finished_too() {
+    let ground = Ground::new();
+    ground.larger();
+    let bare = |ground: &Ground| {
+        fs::create_dir_all(ground.home.path().join("bare")).unwrap();
+        fs::copy(ground.home.path().join("ws/Cargo.lock"), ground.home.path().join("bare/Cargo.lock")).unwrap();
+    };
+    bare(&ground);
+    let calls: [&[&str]; 2] = [&["bare"], &["ws", "--depth", "check"]];
+    let first = calls.map(|args| ground.report(args).0);
+    ground.file("ws/app/Cargo.toml", &member("app", &format!("{DEPENDS}extra = '1'\n"))).locked();
+    bare(&ground);
+    for (args, first) in calls.into_iter().zip(first) {
+        let (second, _) = ground.report(args);
+        pass(&first);
+        pass(&second);
+        let new: BTreeSet<_> = ran(&second).difference(&names(&["app", "inner"])).cloned().collect();
+        assert_eq!(new, names(&["extra"]), "{args:?}");
+        let was_there = |report: &Value| {
+            let mut report = timeless(report);
+            let packages = report["packages"].as_array_mut().unwrap();
+            packages.retain(|package| {
+                ["leafy@1.0.0", "macros@1.0.0", "middle@1.0.0"].contains(&package["id"].as_str().unwrap())
+            });
+            for package in packages.iter_mut() {
+                package.as_object_mut().unwrap().remove("path");
+            }
+            packages.sort_by_key(|package| package["id"].to_string());
+            report["packages"].clone()
+        };
+        assert_eq!(was_there(&second), was_there(&first), "{args:?}");
+    }
+}
+
+#[test]
+fn a_script_that_cargo_runs_each_time_runs_and_its_compilation_is_taken() {
+    let ground = Ground::new();
+    let always = "fn main() { println!(\"cargo::rerun-if-changed=/no/such/file\"); }";
+    ground.replace(&Package::new("leafy", "1.0.0").file("build.rs", always));
+    pass(&ground.larger().report(&["ws"]).0);
+    let (second, _) = ground.change().report(&["ws"]);
+    pass(&second);
+    let units = package(&second, "leafy@1.0.0").unwrap()["units"].as_array().unwrap();
+    let of = |kind: &str| units.iter().filter(|unit| unit["kind"] == kind).collect::<Vec<_>>();
+    let (compiled, run) = (of("compile-build-script"), of("run-build-script"));
+    assert_eq!((compiled.len(), run.len()), (1, 1), "{units:#?}");
+    assert!(compiled[0].get("recorded").is_some() && run[0].get("recorded").is_none(), "{units:#?}");
+}
