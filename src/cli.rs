@@ -263,6 +263,24 @@ pub enum CacheCommand {
     Gc(GcArgs),
     /// Read all that is held, and name what is damaged
     Verify(HeldArgs),
+    /// Write all that is held to one file, for another machine
+    Export(PassArgs),
+    /// Bring in what was exported; without the key of its maker it answers for no run
+    Import(PassArgs),
+}
+
+/// A file for or from another machine.
+#[derive(Debug, Args)]
+pub struct PassArgs {
+    /// The file
+    #[arg(value_name = "FILE")]
+    pub file: PathBuf,
+    /// The file with the key of 32 bytes or more; else `SANDBOX_CHECK_CACHE_KEY`, if that is set
+    #[arg(long, value_name = "FILE")]
+    pub key_file: Option<PathBuf>,
+    /// Where it is.
+    #[command(flatten)]
+    pub held: HeldArgs,
 }
 
 /// What may stay.

@@ -1,13 +1,17 @@
 //! `sandbox-check cache`: what is held of earlier runs, whether it is whole, and what may go.
 
+mod passage;
+
 use std::io::{self, Write as _};
 use std::path::{Path, PathBuf};
 
 use serde::Serialize;
 
-use super::tell::{Teller, fail};
+use passage::PassageError;
+
+use super::tell::{Teller, fail, failed_to};
 use crate::base::pack;
-use crate::cli::{CacheArgs, CacheCommand, GcArgs, HeldArgs, PlainFormat};
+use crate::cli::{CacheArgs, CacheCommand, GcArgs, HeldArgs, PassArgs, PlainFormat};
 use crate::evidence::Bytes;
 use crate::evidence::known::{Damage, Held, Holdings, holdings, is_folder};
 use crate::exit::ExitCode;
@@ -62,6 +66,8 @@ pub(super) fn run(args: &CacheArgs) -> ExitCode {
     let (held, gc) = match &args.command {
         CacheCommand::Gc(gc) => (&gc.held, Some(gc)),
         CacheCommand::Verify(held) => (held, None),
+        CacheCommand::Export(pass) => return self::pass(pass, true),
+        CacheCommand::Import(pass) => return self::pass(pass, false),
     };
     let teller = Teller::new(held.format.into(), held.color);
     let dir = match cache_dir(held.cache_dir.as_deref()) {
@@ -81,6 +87,56 @@ pub(super) fn run(args: &CacheArgs) -> ExitCode {
     }
     // What was damaged and is gone is no reason to stop a job.
     if is_damaged && gc.is_none_or(|gc| gc.dry_run) { ExitCode::Fail } else { ExitCode::Pass }
+}
+
+/// Exports or imports.
+fn pass(args: &PassArgs, is_export: bool) -> ExitCode {
+    let teller = Teller::new(args.held.format.into(), args.held.color);
+    let dir = match cache_dir(args.held.cache_dir.as_deref()).map(|dir| std::path::absolute(&dir).unwrap_or(dir)) {
+        Ok(dir) => dir,
+        Err(error) => return fail(&teller, ExitCode::Usage, error.to_string(), error.hint),
+    };
+    let done = passage::key(args.key_file.as_deref()).and_then(|key| {
+        if is_export {
+            passage::export(&dir, &args.file, key.as_deref()).map(|()| None)
+        } else {
+            passage::import(&dir, &args.file, key.as_deref()).map(Some)
+        }
+    });
+    let brought = match done {
+        Ok(brought) => brought,
+        Err(error) => return fail(&teller, code(&error), failed_to(&error), hint(&error)),
+    };
+    let Some(brought) = brought else { return ExitCode::Pass };
+    let mut out = io::stdout().lock();
+    let printed = if args.held.format == PlainFormat::Json {
+        serde_json::to_writer_pretty(&mut out, &brought).map_err(io::Error::from).and_then(|()| writeln!(out))
+    } else {
+        let passage::Brought { files, known, left_out } = brought;
+        let said = writeln!(out, "{files} files came in, {known} were here");
+        let reason = "without a key they would answer for no run";
+        said.and_then(|()| if left_out == 0 { Ok(()) } else { writeln!(out, "{left_out} were left out: {reason}") })
+    };
+    if printed.is_ok() { ExitCode::Pass } else { ExitCode::Internal }
+}
+
+fn code(error: &PassageError) -> ExitCode {
+    match error {
+        PassageError::Key | PassageError::Format(_) => ExitCode::Usage,
+        PassageError::Foreign(_) => ExitCode::Fail,
+        PassageError::File { source, .. } if source.kind() == io::ErrorKind::NotFound => ExitCode::NotFound,
+        PassageError::File { .. } => ExitCode::Internal,
+    }
+}
+
+fn hint(error: &PassageError) -> Option<String> {
+    let text = match error {
+        PassageError::Key => "make one: head -c 32 /dev/urandom | base64",
+        PassageError::Format(_) => "name a file that `sandbox-check cache export` made",
+        PassageError::Foreign(_) => "nothing of it was brought in: get the file anew, or the key that it was made with",
+        PassageError::File { .. } => return None,
+    };
+    Some(text.to_owned())
 }
 
 fn tell(dir: PathBuf, found: &Holdings, gc: Option<&GcArgs>) -> Told {

@@ -94,3 +94,75 @@ fn an_entry_that_was_edited_is_named() {
     assert_eq!(cache(&home, &["gc"]).0, 0);
     assert!(!entry.exists());
 }
+
+const KEY: &str = "0123456789abcdef0123456789abcdef";
+
+/// A home with evidence that answers, and where that lies.
+fn answering() -> (Home, PathBuf) {
+    let home = Home::new();
+    let file = home.path().join("alone-1.0.0.crate");
+    fs::write(&file, super::server::Package::new("alone", "1.0.0").pack()).unwrap();
+    assert!(!is_reused(&home, &file, "kept"));
+    assert!(is_reused(&home, &file, "kept"));
+    (home, file)
+}
+
+fn is_reused(home: &Home, file: &Path, dir: &str) -> bool {
+    let output = home.run(["--offline", "--format=json", "--cache-dir", dir, file.to_str().unwrap()]);
+    assert_eq!(code(&output), 0, "{}{}", stdout(&output), stderr(&output));
+    json(&output).get("reused").is_some()
+}
+
+fn pass(home: &Home, args: &[&str], key: Option<&str>) -> Output {
+    let mut command = home.command(env!("CARGO_BIN_EXE_sandbox-check"));
+    if let Some(key) = key {
+        command.env("SANDBOX_CHECK_CACHE_KEY", key);
+    }
+    command.arg("cache").args(args).output().unwrap()
+}
+
+#[test]
+fn an_import_with_its_makers_key_answers_and_one_without_does_not() {
+    let (home, file) = answering();
+    assert_eq!(code(&pass(&home, &["export", "out", "--cache-dir=kept"], Some(KEY))), 0);
+    let output = pass(&home, &["import", "out", "--cache-dir=other"], Some(KEY));
+    assert_eq!(code(&output), 0, "{}", stderr(&output));
+    assert!(is_reused(&home, &file, "other"));
+    // What is there stays, and nothing doubles.
+    let again = stdout(&pass(&home, &["import", "out", "--cache-dir=other"], Some(KEY)));
+    assert!(again.starts_with("0 files came in"), "{again}");
+    let output = pass(&home, &["import", "out", "--cache-dir=keyless"], None);
+    assert!(code(&output) == 0 && stdout(&output).contains("left out"), "{}", stdout(&output));
+    let logs = fs::read_dir(home.path().join("keyless")).unwrap().map(|entry| entry.unwrap().path());
+    let log = logs.into_iter().find(|path| path.extension().is_some_and(|end| end == "jsonl")).unwrap();
+    assert_eq!(code(&home.run(["replay", log.to_str().unwrap()])), 0);
+    assert!(!is_reused(&home, &file, "keyless"));
+}
+
+#[test]
+fn an_import_that_was_changed_or_has_another_key_brings_nothing() {
+    let (home, _) = answering();
+    assert_eq!(code(&pass(&home, &["export", "out", "--cache-dir=kept"], Some(KEY))), 0);
+    assert_eq!(code(&pass(&home, &["export", "plain", "--cache-dir=kept"], None)), 0);
+    let whole = fs::read(home.path().join("out")).unwrap();
+    let change = |at: usize| {
+        let mut bytes = whole.clone();
+        bytes[at] ^= 1;
+        bytes
+    };
+    let other = format!("{KEY}!");
+    for (name, bytes, key) in [
+        ("another key", whole.clone(), other.as_str()),
+        ("a byte at the end", change(whole.len() - 2), KEY),
+        ("a byte in the middle", change(whole.len() / 2), KEY),
+        ("cut", whole[..whole.len() - 9].to_vec(), KEY),
+        ("no code", fs::read(home.path().join("plain")).unwrap(), KEY),
+    ] {
+        fs::write(home.path().join("changed"), bytes).unwrap();
+        let output = pass(&home, &["import", "changed", "--cache-dir=other"], Some(key));
+        assert_eq!(code(&output), 10, "{name}: {}", stderr(&output));
+        assert_eq!(fs::read_dir(home.path().join("other")).unwrap().count(), 0, "{name}");
+    }
+    assert_eq!(code(&pass(&home, &["export", "out", "--cache-dir=kept"], Some("short"))), 2);
+    assert_eq!(code(&pass(&home, &["import", "nowhere", "--cache-dir=other"], Some(KEY))), 3);
+}
