@@ -142,6 +142,11 @@ fn try_seal(spec: &SandboxSpec, supervisor: Pid, ends: Ends) -> Result<std::conv
 /// So much later than the supervisor the kernel ends a process for its CPU time.
 const CPU_GRACE_S: u64 = 5;
 
+/// So many processes more than any foreign program may cargo, the shims and compilers start: what a build script
+/// takes up does not fail the packages beside it before it is noticed and ended. A rustc has a thread for each core
+/// that it is given, and a linker as many.
+pub const COMPILERS_RESERVE: u64 = 512;
+
 /// Limits of each process inside, by what the kernel calls them.
 const OF_A_PROCESS: [(Resource, Limit); 3] = [
     (Resource::RLIMIT_NPROC, Limit::Processes),
@@ -178,8 +183,13 @@ fn limit(spec: &SandboxSpec) -> Result<(), SealError> {
     // The supervisor ends a unit earlier, by the time of all its processes. This holds for one process
     // also when nobody looks.
     let cpu = limits.of(Limit::Cpu).saturating_add(CPU_GRACE_S).min(our_cpu);
-    let of_a_process = OF_A_PROCESS.map(|(resource, limit)| (resource, limits.of(limit)));
+    let of_a_process = OF_A_PROCESS.map(|(resource, limit)| match limit {
+        Limit::Processes => (resource, limits.of(limit).saturating_add(COMPILERS_RESERVE)),
+        _ => (resource, limits.of(limit)),
+    });
     for (resource, value) in of_a_process.into_iter().chain([(Resource::RLIMIT_CPU, cpu), (Resource::RLIMIT_CORE, 0)]) {
+        // A shim lowers it further for its unit.
+        let value = value.min(getrlimit(resource).map_err(call("read resource limits"))?.1);
         setrlimit(resource, value, value).map_err(call("set resource limits"))?;
     }
     Ok(())

@@ -308,6 +308,9 @@ fn become_program(
     if !closed {
         return fail(b"cannot close the descriptors of the shim");
     }
+    if calls::limit_processes(granted.plan.processes).is_err() {
+        return fail(b"cannot limit the unit's processes");
+    }
     let errno = calls::exec(program.path, program.args, program.env);
     fail(if errno.0 == 2 {
         b"cannot start the unit's program: no such file"

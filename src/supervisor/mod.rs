@@ -32,6 +32,7 @@ mod sockets;
 mod started;
 mod units;
 mod unwind;
+mod weigh;
 mod zones;
 
 use std::fs::File;
