@@ -217,6 +217,8 @@ fn the_supervisor_opens_paths_in_few_files() {
         ("src/supervisor/sample.rs", "fs::read"),
         // cargo's copy of a build script's output, in a folder where no unit may write.
         ("src/supervisor/cargo.rs", "File::open("),
+        // Who filled a folder: folders only, no link is followed.
+        ("src/supervisor/weigh.rs", "openat("),
         // Private folders of a unit, made before the unit starts.
         ("src/supervisor/admit.rs", "DirBuilder"),
     ];

@@ -1,8 +1,12 @@
 //! How much lies in folders: who filled them up.
 
-use std::fs;
-use std::os::unix::fs::MetadataExt as _;
+use std::ffi::CStr;
+use std::os::fd::OwnedFd;
 use std::path::PathBuf;
+
+use nix::dir::Dir;
+use nix::fcntl::{AT_FDCWD, AtFlags, OFlag, openat};
+use nix::sys::stat::{Mode, SFlag, fstatat};
 
 /// Names that are looked at, at most, for each unit: whoever has more has the most.
 const MOST: u64 = 1 << 18;
@@ -16,30 +20,54 @@ pub(super) struct Weight {
     pub(super) names: u64,
 }
 
-/// Weighs folders with all that is below. Links are not followed. What cannot be read counts for nothing.
+/// Weighs folders with all that is below. Links are not followed. What cannot be read counts for nothing, nor what lies
+/// deeper than anybody's build does.
 pub(super) fn weigh(folders: &[PathBuf]) -> Weight {
-    /// `st_blocks` counts in these, whatever the file system (stat(2)).
-    const BLOCK: u64 = 512;
     let mut weight = Weight::default();
-    let mut left = folders.to_vec();
-    while let Some(folder) = left.pop() {
-        for entry in fs::read_dir(folder).into_iter().flatten().flatten() {
-            let Ok(found) = entry.metadata() else { continue };
-            weight.names += 1;
-            weight.bytes = weight.bytes.saturating_add(found.blocks().saturating_mul(BLOCK));
-            if found.is_dir() {
-                left.push(entry.path());
-            }
-            if weight.names >= MOST {
-                return weight;
-            }
+    for folder in folders {
+        if let Ok(folder) = openat(AT_FDCWD, folder.as_path(), FOLDER, Mode::empty()) {
+            add(&folder, DEEPEST, &mut weight);
         }
     }
     weight
 }
 
+/// The folder itself, never one that a link leads to: units may put links anywhere below their places.
+const FOLDER: OFlag = OFlag::O_DIRECTORY.union(OFlag::O_NOFOLLOW).union(OFlag::O_CLOEXEC);
+/// One descriptor is held for each level.
+const DEEPEST: u32 = 64;
+
+fn add(folder: &OwnedFd, levels: u32, weight: &mut Weight) {
+    /// `st_blocks` counts in these, whatever the file system (stat(2)).
+    const BLOCK: u64 = 512;
+    let Some(mut entries) = folder.try_clone().ok().and_then(|folder| Dir::from_fd(folder).ok()) else { return };
+    let mut below = Vec::new();
+    for entry in entries.iter().flatten() {
+        let name: &CStr = entry.file_name();
+        if matches!(name.to_bytes(), b"." | b"..") {
+            continue;
+        }
+        let Ok(found) = fstatat(folder, name, AtFlags::AT_SYMLINK_NOFOLLOW) else { continue };
+        weight.names += 1;
+        weight.bytes = weight.bytes.saturating_add(found.st_blocks.unsigned_abs().saturating_mul(BLOCK));
+        if found.st_mode & SFlag::S_IFMT.bits() == SFlag::S_IFDIR.bits() {
+            below.push(name.to_owned());
+        }
+        if weight.names >= MOST {
+            return;
+        }
+    }
+    for name in below.into_iter().filter(|_| levels > 0) {
+        if let Ok(inner) = openat(folder, name.as_c_str(), FOLDER, Mode::empty()) {
+            add(&inner, levels - 1, weight);
+        }
+    }
+}
+
 #[cfg(test)]
 mod tests {
+    use std::fs;
+
     use super::*;
 
     #[test]
