@@ -18,6 +18,7 @@ mod error;
 pub mod facts;
 mod guard;
 mod http;
+mod index_cache;
 mod library;
 mod local;
 mod lock;
@@ -61,7 +62,7 @@ pub use self::runs::{RunGuard, abandon};
 pub use self::settings::{AcquireSettings, Environment, Limits};
 pub use self::stage::{Outcome, acquire, acquire_unless, survey};
 pub use self::survey::Survey;
-pub use self::target::{Request, Requirement};
+pub use self::target::{HOST, Request, Requirement};
 use crate::evidence::line::{Fact, MacroName, PackageSource, Target};
 use crate::ids::{PackageId, Sha256Digest};
 

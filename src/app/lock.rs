@@ -4,15 +4,12 @@ use std::collections::BTreeSet;
 
 use super::check::{Told, code_of_signal, examine, start_logging, watch};
 use super::tell::{Teller, deliver, fail};
-use crate::acquire::{AcquireError, ErrorClass, LockRequest, Request, locate_lock};
+use crate::acquire::{AcquireError, ErrorClass, HOST, LockRequest, Request, locate_lock};
 use crate::cli::{FeatureArgs, LockArgs};
 use crate::exit::ExitCode;
 use crate::report::Report;
 use crate::settings::Settings;
 use crate::signals::Signals;
-
-/// The platform that is built on and for.
-const HOST: &str = "x86_64-unknown-linux-gnu";
 
 /// Checks all lock files that were named.
 pub(super) fn run(args: &LockArgs) -> ExitCode {
