@@ -12,6 +12,7 @@ use super::download::{self, Placed, Store};
 use super::error::AcquireError;
 use super::facts::{Found, YANKED};
 use super::http::{Client, Transport};
+use super::index_cache;
 use super::local::{self, LocalPackage};
 use super::needed;
 use super::progress::Progress;
@@ -86,7 +87,9 @@ fn acquire_in_new_run<T>(
     let deadline = Instant::now() + settings.limits.total;
     let stage = Stage { settings, config: &config, transport, deadline, offline, run: sources.path(), progress };
     tracing::debug!(run = %stage.run.display(), offline, "acquiring");
-    let parts = match stage.work(request, known)? {
+    let work = stage.work(request, known)?;
+    index_cache::keep(stage.run, &settings.cache_dir);
+    let parts = match work {
         Work::Known(known) => return Ok(Outcome::Known(known)),
         Work::Done(parts) => *parts,
     };
@@ -129,6 +132,9 @@ pub fn survey(path: &Path, settings: &AcquireSettings, progress: &dyn Progress) 
         settings.limits.questions,
         progress,
     );
+    if outcome.is_ok() {
+        index_cache::keep(stage.run, &settings.cache_dir);
+    }
     runs::stay_if_abandoned();
     progress.finished();
     outcome
@@ -313,7 +319,14 @@ impl Stage<'_> {
             }
             _ => None,
         };
-        Ok(Registry::new(source, self.config, client, &settings.cargo_home, &settings.limits))
+        Ok(Registry::new(
+            source,
+            self.config,
+            client,
+            &settings.cargo_home,
+            (&settings.cache_dir, self.run),
+            &settings.limits,
+        ))
     }
 
     fn subject(&self, request: &Request, default: &Registry<'_>, store: &Store<'_>) -> Result<Subject, AcquireError> {

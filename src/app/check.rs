@@ -1,7 +1,7 @@
 //! A check, from a name to a report.
 
 use std::fs::{self, File};
-use std::io::{self, IsTerminal as _, Write as _};
+use std::io::{self, Write as _};
 use std::os::unix::fs::chown;
 use std::path::{Path, PathBuf};
 use std::time::Instant;
@@ -10,7 +10,7 @@ use super::keep::{Left, keep};
 use super::refused::refuse;
 use super::tell::{Teller, complain, deliver, fail, failed_to, warn};
 use super::{inputs, known};
-use crate::acquire::{AcquireError, Acquired, Bar, Outcome, Resolved, Silent, acquire_unless};
+use crate::acquire::{AcquireError, Acquired, Bar, Outcome, Resolved, acquire_unless};
 use crate::cli::{CheckArgs, Format, RunArgs};
 use crate::evidence::file::{Opened, counters_path, open};
 use crate::evidence::known::{Bounds, sweep};
@@ -182,10 +182,7 @@ fn acquire<T>(
     quiet: bool,
     known: impl FnOnce(&Resolved) -> Option<T>,
 ) -> Result<Outcome<T>, AcquireError> {
-    if quiet || !io::stderr().is_terminal() {
-        return acquire_unless(&settings.request, &settings.acquire, &Silent, known);
-    }
-    acquire_unless(&settings.request, &settings.acquire, &Bar::on_stderr(), known)
+    acquire_unless(&settings.request, &settings.acquire, &Bar::on_stderr(quiet), known)
 }
 
 /// Only what executes at build time, where that can be built and its macros driven, unless something else was asked for.

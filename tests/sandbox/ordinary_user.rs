@@ -123,7 +123,7 @@ fn the_guarantees_are_those_of_root() {
     }
 }
 
-/// What AppArmor makes of namespaces for ordinary users on ubuntu-24.04: a user namespace can be made, but no
+/// What `AppArmor` makes of namespaces for ordinary users on ubuntu-24.04: a user namespace can be made, but no
 /// capability in it counts, so no other namespace comes with it and nothing can be mounted.
 fn emulated_apparmor() -> BpfProgram {
     let namespaces = CloneFlags::CLONE_NEWNS
