@@ -26,6 +26,7 @@ pub(super) struct Release<'a> {
     pub(super) package_age: Option<u64>,
     pub(super) is_fresh: bool,
     pub(super) is_young: bool,
+    pub(super) is_established: bool,
 }
 
 impl<'a> Release<'a> {
@@ -71,6 +72,7 @@ pub(super) fn releases<'a>(cx: &Context<'a>) -> Vec<Release<'a>> {
                 package: &fact.package,
                 is_fresh: age.is_some_and(|age| age <= limits.fresh_days),
                 is_young: package_age.is_some_and(|age| age <= limits.young_days),
+                is_established: package_age.is_some_and(|age| age >= limits.established_days),
                 history,
                 age,
                 package_age,
