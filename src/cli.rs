@@ -140,7 +140,7 @@ pub struct FeatureArgs {
 /// What a build gets.
 #[derive(Clone, Debug, Args)]
 pub struct BuildArgs {
-    /// Read settings from this file instead of the user's; docs/configuration.md
+    /// Read settings and decisions from this file instead of the user's and the workspace's; docs/configuration.md
     #[arg(long, value_name = "FILE", help_heading = "Sandbox")]
     pub config: Option<PathBuf>,
     /// Give the build a variable; without a value, ours; repeatable
@@ -215,6 +215,9 @@ pub struct FactsArgs {
     /// How it is told.
     #[command(flatten)]
     pub reports: ReportArgs,
+    /// Take decisions from this file instead of the workspace's; docs/decisions-file.md
+    #[arg(long, value_name = "FILE", help_heading = "Decisions")]
+    pub config: Option<PathBuf>,
     /// Keep the evidence in this directory
     #[arg(long, value_name = "DIR", help_heading = "Reports")]
     pub evidence: Option<PathBuf>,
@@ -232,6 +235,9 @@ pub struct ReplayArgs {
     /// The evidence of a run: the file that its report names
     #[arg(value_name = "EVIDENCE")]
     pub evidence: PathBuf,
+    /// Take decisions from this file instead of the workspace's; docs/decisions-file.md
+    #[arg(long, value_name = "FILE", help_heading = "Decisions")]
+    pub config: Option<PathBuf>,
     /// Look advisories up in this database instead of taking those of the run; repeatable
     #[arg(long, value_name = "PATH", help_heading = "Known facts")]
     pub advisory_db: Vec<PathBuf>,
@@ -258,6 +264,30 @@ pub struct ReportArgs {
     /// The lowest severity for which the exit code is not 0
     #[arg(long, value_enum, value_name = "SEVERITY", default_value_t = FailOn::Medium, help_heading = "Reports")]
     pub fail_on: FailOn,
+    /// What people have decided.
+    #[command(flatten)]
+    pub decisions: DecisionArgs,
+}
+
+/// What counts of what people have decided.
+#[derive(Clone, Debug, Args)]
+pub struct DecisionArgs {
+    /// Take decisions from this commit, not from the working tree; what that would add is listed and does not count
+    #[arg(long, value_name = "REF", help_heading = "Decisions", conflicts_with = "no_decisions")]
+    pub decisions_from: Option<String>,
+    /// Judge as if nobody had decided anything
+    #[arg(long, help_heading = "Decisions")]
+    pub no_decisions: bool,
+    /// Make an error of: unused-ignore (a decision that is about nothing that was found)
+    #[arg(long, short = 'D', value_enum, value_name = "WORD", help_heading = "Decisions")]
+    pub deny: Vec<Deny>,
+}
+
+/// Words about decisions that can be made errors.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, ValueEnum)]
+pub enum Deny {
+    /// A decision that is about nothing that was found
+    UnusedIgnore,
 }
 
 /// How it looks while it is told.

@@ -1,6 +1,8 @@
 //! What the command line means: defaults, places, checked values.
 
 mod config;
+mod decisions;
+mod extended;
 pub mod facts;
 mod limits;
 
@@ -14,7 +16,8 @@ use etcetera::BaseStrategy;
 use crate::acquire::{AcquireSettings, Request};
 use config::{Gifts, Given};
 
-use crate::cli::{CheckArgs, DepthArg, FailOn, FeatureArgs, Format, ReportArgs, RunArgs, TraceClass};
+use crate::cli::{CheckArgs, Deny, DepthArg, FailOn, FeatureArgs, Format, ReportArgs, RunArgs, TraceClass};
+use crate::decisions::Decisions;
 use crate::evidence::line::Depth;
 use crate::facts::FactsSettings;
 use crate::policy::{Policy, Severity};
@@ -81,19 +84,55 @@ pub struct Reporting {
     pub format: Format,
     /// Reports that go to files, too.
     pub outputs: Vec<(Format, PathBuf)>,
+    /// What people have decided.
+    pub decisions: Decisions,
+    /// The file that they stand in, where one was read.
+    pub decided_in: Option<PathBuf>,
+    /// What a person should know about a file of decisions that does not count.
+    pub remark: Option<String>,
+    /// What is an error of what is said about decisions.
+    pub deny: Vec<Deny>,
+}
+
+/// What decides beside [`ReportArgs`] how a log is judged.
+#[derive(Clone, Copy, Debug, Default)]
+pub struct Beside<'a> {
+    /// The file of `--config`.
+    pub config: Option<&'a Path>,
+    /// A folder that is examined.
+    pub target: Option<&'a Path>,
+    /// No network.
+    pub offline: bool,
 }
 
 impl Reporting {
     /// Checks and completes what was typed.
     ///
     /// # Errors
-    /// When a policy cannot be read or an output has no form.
-    pub fn new(args: &ReportArgs) -> Result<Self, SettingsError> {
+    /// When a policy or decisions cannot be read or an output has no form.
+    pub fn new(args: &ReportArgs, beside: Beside<'_>) -> Result<Self, SettingsError> {
+        let acquire = || {
+            let mut acquire = AcquireSettings::new(places()?.cache_dir().join("sandbox-check"));
+            acquire.offline = beside.offline;
+            Ok(acquire)
+        };
+        let wanted = decisions::Wanted {
+            args: &args.decisions,
+            config: beside.config,
+            target: beside.target,
+            acquire: &acquire,
+            now: now(),
+        };
+        let decisions::Found { decisions, file, remark } = decisions::find(&wanted)?;
         Ok(Self {
             policy: policy(args.policy.as_deref())?,
             fail_on: severity(args.fail_on),
             format: args.format,
             outputs: args.output.iter().map(|text| output(text)).collect::<Result<_, _>>()?,
+            decisions,
+            decided_in: file,
+            remark,
+            deny: args.decisions.deny.clone(),
         })
     }
 }
@@ -105,11 +144,13 @@ pub struct SettingsError {
     message: String,
     /// What to do.
     pub hint: Option<String>,
+    /// True where trying again may help.
+    pub is_temporary: bool,
 }
 
 impl SettingsError {
     fn new(message: impl Into<String>, hint: impl Into<String>) -> Self {
-        Self { message: message.into(), hint: Some(hint.into()) }
+        Self { message: message.into(), hint: Some(hint.into()), is_temporary: false }
     }
 
     /// The same with the place of a file in front.
@@ -128,6 +169,7 @@ impl Settings {
         let request = target.parse().map_err(|error: crate::acquire::AcquireError| SettingsError {
             message: error.to_string(),
             hint: error.hint(),
+            is_temporary: false,
         })?;
         Self::of(request, &args.features, &args.run)
     }
@@ -143,13 +185,15 @@ impl Settings {
         acquire.features = features(&wanted.features);
         acquire.all_features = wanted.all_features;
         acquire.no_default_features = wanted.no_default_features;
-        let gifts = Gifts::new(&args.build, &places.config_dir())?;
+        let gifts = Gifts::new(&args.build, &places.config_dir(), &acquire)?;
         let (limits, given_limits) = limits::limits(args.build.timeout, &gifts.limit)?;
         let mut given: Vec<_> = gifts.toolchain.iter().map(|name| format!("toolchain {name}")).collect();
         given.extend(given_limits);
         given.extend(gifts.file.iter().map(|file| format!("configuration {}", file.display())));
         let now = now();
         let facts = facts::settings(&args.known, &acquire, now);
+        let target = if let Request::Directory(folder) = &request { Some(folder.clone()) } else { None };
+        let beside = Beside { config: args.build.config.as_deref(), target: target.as_deref(), offline: args.offline };
         let cpus = std::thread::available_parallelism().map_or(1, usize::from);
         Ok(Self {
             request,
@@ -169,7 +213,7 @@ impl Settings {
             }),
             depth: Depth::Check,
             trace: Trace { probes: args.trace.contains(&TraceClass::Probes) },
-            reporting: Reporting::new(&args.reports)?,
+            reporting: Reporting::new(&args.reports, beside)?,
             evidence: args.evidence.clone(),
             known: state_dir(&places),
             fresh: args.fresh,
@@ -301,8 +345,11 @@ fn policy(file: Option<&Path>) -> Result<Policy, SettingsError> {
             "give a policy file (docs/policy-format.md)",
         )
     })?;
-    Policy::parse(&text)
-        .map_err(|error| SettingsError { message: format!("--policy {}: {error}", file.display()), hint: None })
+    Policy::parse(&text).map_err(|error| SettingsError {
+        message: format!("--policy {}: {error}", file.display()),
+        hint: None,
+        is_temporary: false,
+    })
 }
 
 fn severity(fail_on: FailOn) -> Severity {

@@ -3,6 +3,7 @@
 //! The shape is not a contract; programs read JSON. Nothing in it depends on
 //! colour, and every text that a package chose is escaped.
 
+mod decided;
 mod facts;
 mod lock;
 mod wrap;
@@ -54,13 +55,14 @@ pub fn human(report: &Report, options: HumanOptions, writer: &mut dyn Write) -> 
     page.enforcement(report);
     // Of hundreds of packages, those with a word for information only are named together.
     let least = if report.lock.is_some() { Severity::Low } else { Severity::Info };
-    let is_shown = |package: &&ReportPackage| package.findings.iter().any(|finding| finding.severity >= least);
+    let is_shown = |package: &&ReportPackage| package.findings.iter().any(|f| f.severity >= least && !f.is_hidden());
     for package in report.packages.iter().filter(is_shown) {
         page.package(report, package);
     }
     page.not_exercised(report);
     page.coverage(report);
     page.lock(report);
+    page.decided(report);
     page.evidence(report);
     for further in &report.further {
         page.line("");
@@ -154,7 +156,7 @@ impl Page {
 
     fn headline(&mut self, report: &Report) {
         let target = safe(&report.target.label());
-        let findings = report.packages.iter().map(|p| len(p.findings.len())).sum();
+        let findings = len(report.counting().count());
         let word = report.verdict.as_str().to_uppercase();
         let word = self.paint(&word, verdict_style(report.verdict));
         let says = match report.verdict {
@@ -236,7 +238,7 @@ impl Page {
             self.paragraph(&format!("  by {}", path.join(" > ")), 5);
         }
         // Stable: within a unit the worst stays first.
-        let mut findings: Vec<_> = package.findings.iter().collect();
+        let mut findings: Vec<_> = package.findings.iter().filter(|finding| !finding.is_hidden()).collect();
         findings.sort_by_key(|finding| finding.unit.clone());
         for of_unit in findings.chunk_by(|one, next| one.unit == next.unit) {
             let title = unit_title(report, package, of_unit.first().and_then(|finding| finding.unit.as_deref()));
@@ -392,7 +394,7 @@ impl Page {
             self.paragraph(&format!("                 {}", safe(path)), 17);
         }
         self.captured(report);
-        let worst = report.packages.iter().flat_map(|p| &p.findings).max_by_key(|finding| finding.severity);
+        let worst = report.counting().max_by_key(|finding| finding.severity);
         if let Some(worst) = worst {
             self.paragraph(&format!("hint             sandbox-check explain {}", worst.code), 17);
         }

@@ -25,7 +25,8 @@ pub fn markdown(report: &Report, writer: &mut dyn Write) -> io::Result<()> {
         let _ = writeln!(text, "Error {}: {}\n", span(&error.code), span(&error.message));
     }
     let mut left = MOST_FINDINGS;
-    for package in report.packages.iter().filter(|package| !package.findings.is_empty()) {
+    let has_counting = |package: &&ReportPackage| package.findings.iter().any(|finding| !finding.is_hidden());
+    for package in report.packages.iter().filter(has_counting) {
         findings(package, &mut left, &mut text);
     }
     if !report.completeness.reasons.is_empty() {
@@ -48,12 +49,38 @@ pub fn markdown(report: &Report, writer: &mut dyn Write) -> io::Result<()> {
     if let Some(lock) = &report.lock {
         lock_file(report, lock, &mut text);
     }
+    decided(report, &mut text);
     let _ = writeln!(text, "Policy {}. `sandbox-check explain CODE` tells what a code means.", span(&report.policy));
     writer.write_all(text.as_bytes())?;
     report.further.iter().try_for_each(|further| {
         writeln!(writer)?;
         markdown(further, writer)
     })
+}
+
+/// Hidden findings, and words about decisions.
+fn decided(report: &Report, text: &mut String) {
+    let Some(decisions) = &report.decisions else { return };
+    text.push_str("### Decisions\n\n");
+    if let Some(base) = &decisions.base {
+        let _ = writeln!(text, "Taken from {}; what the working tree would add does not count.\n", span(base));
+    }
+    let _ = writeln!(text, "Hidden findings: {}.\n", decisions.hidden);
+    let all = report.packages.iter().flat_map(|package| package.findings.iter().map(move |finding| (package, finding)));
+    let hidden: Vec<_> = all.filter(|(_, finding)| finding.is_hidden()).collect();
+    for (package, finding) in hidden.iter().take(MOST_FINDINGS) {
+        let Some(decision) = &finding.decision else { continue };
+        let (id, subject, reason) = (span(&package.id), span(&finding.subject), span(&decision.reason));
+        let (severity, code, expires) = (finding.severity, finding.code, &decision.expires);
+        let _ = writeln!(text, "- {id} {severity} {code} {subject} until {expires}: {reason}");
+    }
+    more(hidden.len().saturating_sub(MOST_FINDINGS), text);
+    let notices = report.notices();
+    for notice in notices.iter().take(MOST_FINDINGS) {
+        let _ = writeln!(text, "- **{}** {}", notice.name, span(&notice.text));
+    }
+    more(notices.len().saturating_sub(MOST_FINDINGS), text);
+    text.push('\n');
 }
 
 fn lock_file(report: &Report, lock: &ReportLock, text: &mut String) {
@@ -91,12 +118,13 @@ fn findings(package: &ReportPackage, left: &mut usize, text: &mut String) {
     if let Some(path) = package.path.as_ref().filter(|path| path.len() > 1) {
         let _ = writeln!(text, "Needed by {}\n", span(&path.join(" > ")));
     }
-    let shown: Vec<&ReportFinding> = package.findings.iter().take(*left).collect();
+    let counting: Vec<&ReportFinding> = package.findings.iter().filter(|finding| !finding.is_hidden()).collect();
+    let shown: Vec<&ReportFinding> = counting.iter().copied().take(*left).collect();
     *left = left.saturating_sub(shown.len());
     for finding in &shown {
         let _ = writeln!(text, "- **{}** {}: {}", finding.severity, finding.code, span(&finding.summary));
     }
-    more(package.findings.len().saturating_sub(shown.len()), text);
+    more(counting.len().saturating_sub(shown.len()), text);
     text.push('\n');
 }
 

@@ -1,5 +1,6 @@
 //! Snapshots of both faces of a report, and the schema held against all of them.
 
+mod decided;
 mod formats;
 
 use super::*;
