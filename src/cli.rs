@@ -36,6 +36,14 @@ pub enum Command {
     Replay(ReplayArgs),
     /// Tell what is known of a release, a package or a lock file; nothing is built
     Facts(FactsArgs),
+    /// Propose decisions that hide known findings; docs/decisions-file.md
+    Ignore {
+        /// What to do.
+        #[command(subcommand)]
+        command: IgnoreCommand,
+    },
+    /// Propose decisions that declare what a package tries to be its behaviour
+    Accept(DecideArgs),
     /// Print the completions for a shell
     Completions {
         /// Which one
@@ -184,6 +192,56 @@ pub struct DoctorArgs {
     /// Use no network; name what is missing
     #[arg(long, help_heading = "General")]
     pub offline: bool,
+    /// How it looks.
+    #[command(flatten)]
+    pub tone: ToneArgs,
+}
+
+/// What to do with decisions that hide.
+#[derive(Debug, Subcommand)]
+pub enum IgnoreCommand {
+    /// Propose an entry for each finding of a package that counts
+    Add(IgnoreArgs),
+}
+
+/// Which findings to hide.
+#[derive(Debug, Args)]
+pub struct IgnoreArgs {
+    /// Only findings of this code, also mild ones; repeatable
+    #[arg(long, value_name = "CODE")]
+    pub code: Vec<String>,
+    /// Only the finding with this subject
+    #[arg(long, value_name = "SUBJECT")]
+    pub object: Option<String>,
+    /// What is decided.
+    #[command(flatten)]
+    pub decide: DecideArgs,
+}
+
+/// What is decided, from which evidence, and where it goes.
+#[derive(Debug, Args)]
+pub struct DecideArgs {
+    /// The package whose findings are meant
+    #[arg(value_name = "CRATE[@VERSION]")]
+    pub package: String,
+    /// Why; anybody who reads the file wants to know
+    #[arg(long, value_name = "TEXT")]
+    pub reason: String,
+    /// When it ends: a day such as 2027-01-31, or a number of days such as 90d
+    #[arg(long, value_name = "DAY|90d")]
+    pub expires: String,
+    /// The evidence of a run; default: the last one of the package that is kept
+    #[arg(long, value_name = "FILE")]
+    pub evidence: Option<PathBuf>,
+    /// Write the file; without it, the difference is printed and nothing changes
+    #[arg(long)]
+    pub write: bool,
+    /// The file of decisions; default: that of the workspace
+    #[arg(long, value_name = "FILE")]
+    pub config: Option<PathBuf>,
+    /// Judge by this policy instead of the default one
+    #[arg(long, value_name = "FILE")]
+    pub policy: Option<PathBuf>,
     /// How it looks.
     #[command(flatten)]
     pub tone: ToneArgs,

@@ -16,8 +16,10 @@ use etcetera::BaseStrategy;
 use crate::acquire::{AcquireSettings, Request};
 use config::{Gifts, Given};
 
-use crate::cli::{CheckArgs, Deny, DepthArg, FailOn, FeatureArgs, Format, ReportArgs, RunArgs, TraceClass};
-use crate::decisions::Decisions;
+use crate::cli::{
+    CheckArgs, DecideArgs, DecisionArgs, Deny, DepthArg, FailOn, FeatureArgs, Format, ReportArgs, RunArgs, TraceClass,
+};
+use crate::decisions::{Day, Decisions};
 use crate::evidence::line::Depth;
 use crate::facts::FactsSettings;
 use crate::policy::{Policy, Severity};
@@ -220,6 +222,60 @@ impl Settings {
             facts,
             now,
         })
+    }
+}
+
+/// Settings for proposing decisions.
+#[derive(Debug)]
+pub struct Deciding {
+    /// Policy, and what is decided already.
+    pub reporting: Reporting,
+    /// The file that entries go to.
+    pub file: PathBuf,
+    /// The same for people.
+    pub shown: String,
+    /// The directory of evidence that is kept without a word.
+    pub known: PathBuf,
+    /// The end of the entries.
+    pub expires: Day,
+}
+
+impl Deciding {
+    /// Checks and completes what was typed.
+    ///
+    /// # Errors
+    /// When a value makes no sense, or a file that counts cannot be read.
+    pub fn new(args: &DecideArgs) -> Result<Self, SettingsError> {
+        let today = Day::of(now());
+        let expires = match args.expires.strip_suffix('d') {
+            Some(days) => days.parse().ok().filter(|days| *days > 0).and_then(|days| today.after(days)),
+            None => Day::parse(&args.expires).filter(|day| today < *day),
+        };
+        let expires = expires.ok_or_else(|| {
+            let message = format!("--expires {}: no day to come", args.expires);
+            SettingsError::new(message, "write a day such as 2027-01-31, or a number of days such as 90d")
+        })?;
+        if args.reason.trim().is_empty() {
+            return Err(SettingsError::new("--reason: it says nothing", "say why a reader may pass over it"));
+        }
+        let reports = ReportArgs {
+            format: Format::Human,
+            output: Vec::new(),
+            policy: args.policy.clone(),
+            fail_on: FailOn::Medium,
+            // A file that is to be written need not be there.
+            decisions: DecisionArgs {
+                decisions_from: None,
+                no_decisions: args.config.as_ref().is_some_and(|path| path.symlink_metadata().is_err()),
+                deny: Vec::new(),
+            },
+        };
+        let reporting = Reporting::new(&reports, Beside { config: args.config.as_deref(), ..Beside::default() })?;
+        let file = decisions::place(args.config.as_deref()).ok_or_else(|| {
+            SettingsError::new("the working directory cannot be found", "name the file with --config FILE")
+        })?;
+        let shown = decisions::shown(&file);
+        Ok(Self { reporting, file, shown, known: state_dir(&places()?), expires })
     }
 }
 

@@ -4,10 +4,12 @@
 //! one package's versions: its code and its object. [`crate::judge`] applies it; `docs/decisions-file.md` has the rules.
 
 mod day;
+mod edit;
 mod file;
 mod versions;
 
 pub use day::Day;
+pub use edit::{EditError, add};
 pub use file::{DecisionError, KnownCode, Text, has_decisions, parse};
 pub use versions::DecidedVersions;
 

@@ -44,8 +44,7 @@ pub(super) fn find(wanted: &Wanted<'_>) -> Result<Found, SettingsError> {
     if wanted.args.no_decisions {
         return Ok(found);
     }
-    let named = wanted.config.map(|path| path.canonicalize().unwrap_or_else(|_| path.to_owned()));
-    let Some(file) = named.or_else(of_workspace) else { return Ok(found) };
+    let Some(file) = place(wanted.config) else { return Ok(found) };
     let target = wanted.target.and_then(|target| target.canonicalize().ok());
     if wanted.config.is_none() && target.is_some_and(|target| file.starts_with(target)) {
         if file.symlink_metadata().is_ok() {
@@ -87,6 +86,12 @@ pub(super) fn find(wanted: &Wanted<'_>) -> Result<Found, SettingsError> {
         }
     }
     Ok(found)
+}
+
+/// The file that counts, whether it is there or not.
+pub(super) fn place(config: Option<&Path>) -> Option<PathBuf> {
+    let named = config.map(|path| path.canonicalize().or_else(|_| std::path::absolute(path)));
+    named.map_or_else(of_workspace, Result::ok)
 }
 
 /// The file in the folder of the first lock file upward; without one, in the folder where the user stands. Nothing

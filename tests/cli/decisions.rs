@@ -62,7 +62,7 @@ fn a_hidden_finding_counts_for_nothing_and_stays_in_every_form_for_programs() {
     let sarif = home.path().join("a.sarif");
     let output = home.replay(&["--format=json", "--output", &format!("sarif={}", sarif.display())]);
     let value = json(&output);
-    // The recorded build failed, so the rest is incomplete.
+    // The recorded evidence is not whole, which nobody can accept.
     assert_eq!((code(&output), value["verdict"].as_str()), (5, Some("inconclusive")), "{}", stderr(&output));
     let finding = &value["packages"][0]["findings"][0];
     assert_eq!((&finding["decision"]["effect"], &finding["severity"]), (&"applied".into(), &"medium".into()));

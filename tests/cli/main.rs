@@ -11,6 +11,7 @@ mod lock;
 #[expect(dead_code, unreachable_pub, reason = "the tests of the sandbox use the rest, from further up")]
 #[path = "../support/processes.rs"]
 mod processes;
+mod propose;
 mod registry;
 mod replay;
 mod runs;
