@@ -9,7 +9,7 @@ use std::time::Instant;
 use super::keep::{Left, keep};
 use super::refused::refuse;
 use super::tell::{Teller, complain, deliver, fail, failed_to, judged, refuse_settings, warn};
-use super::{inputs, known};
+use super::{baseline, inputs, known};
 use crate::acquire::{AcquireError, Acquired, Bar, Outcome, Resolved, Silent, acquire_unless};
 use crate::cli::{CheckArgs, Format, RunArgs};
 use crate::evidence::file::{Opened, counters_path, open};
@@ -164,6 +164,8 @@ pub(super) fn ready(settings: &mut Settings, reuses: bool, quiet: bool, teller: 
     };
     tracing::info!(can_answer = key.is_some(), "no evidence of an earlier run answers");
     acquired.facts.extend(facts::of_acquired(&acquired, &settings.facts).map_err(|error| wrong(&error))?);
+    let earlier = baseline::facts(&acquired, settings);
+    acquired.facts.extend(earlier);
     tracing::info!(packages = acquired.packages.len(), facts = acquired.facts.len(), "acquired the sources");
     let (spec, run_dir) =
         prepare(&acquired, &toolchain, settings).map_err(|message| fail(teller, ExitCode::Internal, message, None))?;

@@ -1,5 +1,6 @@
 //! The whole story: one file for each command, one line for each stage.
 
+mod baseline;
 mod check;
 mod doctor;
 mod facts;

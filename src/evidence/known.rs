@@ -22,7 +22,7 @@ use crate::ids::Sha256Digest;
 mod last;
 mod sweep;
 
-pub use last::last_of;
+pub use last::{Shelf, is_build, last_of};
 pub use sweep::{Bounds, sweep};
 
 /// The folder of entries in that of evidence.

@@ -7,6 +7,7 @@ use serde::Serialize;
 use serde_json::{Value, json};
 use sha2::{Digest as _, Sha256};
 
+use super::baseline::BaselineState;
 use super::context::{Context, Tried, layout_path};
 use super::decided::Decided;
 use super::library;
@@ -52,6 +53,8 @@ pub struct Finding {
     pub stable: String,
     /// What a person has decided about it.
     pub decision: Option<Decided>,
+    /// How it stands to the findings of the version before, where these are known.
+    pub baseline: Option<BaselineState>,
 }
 
 /// What a rule hands in; drafts about the same become one finding.
@@ -277,6 +280,7 @@ fn finish(cx: &Context<'_>, mut draft: Draft) -> Finding {
         fingerprint,
         stable: Bytes(stable).to_string(),
         decision: None,
+        baseline: None,
         package: draft.package,
         unit: draft.unit,
         subject: draft.subject.to_string(),

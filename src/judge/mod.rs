@@ -5,6 +5,7 @@
 
 mod access;
 mod agreement;
+mod baseline;
 mod chains;
 pub mod codes;
 mod completeness;
@@ -30,6 +31,7 @@ mod honest;
 use std::collections::BTreeMap;
 
 pub use agreement::{Agreement, Seen};
+pub use baseline::BaselineState;
 pub use completeness::{Completeness, Reason, Status};
 pub use coverage::{BuildScripts, Coverage, FactSource, MacroCoverage, MacroLibraries};
 pub use decided::{Decided, Effect, Fate, known_code};
@@ -42,6 +44,7 @@ pub use crate::policy::Severity;
 
 use crate::decisions::Decisions;
 use crate::evidence::EvidenceLog;
+use crate::evidence::fact::Baseline;
 use crate::evidence::line::{Artifact, Line, PackageSource, UnitKind, UnitOutcome};
 use crate::ids::{PackageId, Sha256Digest, UnitId};
 use crate::policy::Policy;
@@ -96,6 +99,8 @@ pub struct JudgedPackage {
     pub artifacts: Vec<Artifact>,
     /// Where its macros tried something else in their driver than in the consumer; none where they did not run in both.
     pub agreement: Option<Agreement>,
+    /// What an earlier run saw of the version before; its findings are those that are found no longer.
+    pub baseline: Option<Baseline>,
 }
 
 /// A unit, for the report.
@@ -140,6 +145,7 @@ pub fn judge_decided(log: &EvidenceLog, policy: &Policy, decisions: &Decisions) 
     if let Some(record) = &log.header.lock {
         packages.retain(|package| record.tells(&package.id));
     }
+    baseline::compare(&cx, &completeness, &mut packages);
     let worst = worst(packages.iter().flat_map(|package| &package.findings));
     let facts_only = completeness::is_facts_only(&cx);
     Judgement {
@@ -172,6 +178,7 @@ fn packages(cx: &Context<'_>, findings: Vec<Finding>, completeness: &Completenes
             findings: Vec::new(),
             artifacts: Vec::new(),
             agreement: None,
+            baseline: None,
         }
     };
     for package in &cx.log.header.packages {

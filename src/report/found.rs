@@ -3,12 +3,14 @@
 use serde::Serialize;
 use serde_json::Value;
 
+use super::date::rfc3339;
 use super::decided::ReportDecision;
 use super::safe;
 use crate::evidence::captured::SUFFIX;
+use crate::evidence::fact::Baseline;
 use crate::evidence::line::{Artifact, Captured};
 use crate::ids::Sha256Digest;
-use crate::judge::Finding;
+use crate::judge::{BaselineState, Finding};
 use crate::policy::Severity;
 
 /// One finding.
@@ -37,6 +39,9 @@ pub struct ReportFinding {
     /// What a person has decided about it.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub decision: Option<ReportDecision>,
+    /// How it stands to the findings of the version before, where these are known.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub baseline: Option<BaselineState>,
 }
 
 impl ReportFinding {
@@ -60,6 +65,50 @@ impl From<Finding> for ReportFinding {
             attempts: finding.attempts,
             count: finding.count,
             decision: finding.decision.as_ref().map(Into::into),
+            baseline: finding.baseline,
+        }
+    }
+}
+
+/// What an earlier run saw of the version before.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize)]
+pub struct ReportBaseline {
+    /// That version.
+    pub version: String,
+    /// When that run began, as RFC 3339 has it.
+    pub recorded: String,
+    /// The SHA-256 of its evidence.
+    pub evidence: Option<Sha256Digest>,
+    /// What was found then and is no longer.
+    pub resolved: Vec<Resolved>,
+}
+
+/// A finding of an earlier run that is found no longer.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize)]
+pub struct Resolved {
+    /// Its code.
+    pub code: String,
+    /// How bad it was.
+    pub severity: String,
+    /// The same in every version and run.
+    pub fingerprint: String,
+    /// What it was about, escaped.
+    pub subject: String,
+}
+
+impl From<Baseline> for ReportBaseline {
+    fn from(known: Baseline) -> Self {
+        let resolved = known.findings.into_iter().map(|was| Resolved {
+            code: safe(&was.code),
+            severity: safe(&was.severity),
+            fingerprint: safe(&was.fingerprint),
+            subject: safe(&was.subject),
+        });
+        Self {
+            version: safe(&known.version),
+            recorded: rfc3339(known.recorded),
+            evidence: known.evidence,
+            resolved: resolved.collect(),
         }
     }
 }

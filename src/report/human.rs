@@ -3,6 +3,7 @@
 //! The shape is not a contract; programs read JSON. Nothing in it depends on
 //! colour, and every text that a package chose is escaped.
 
+mod baseline;
 mod decided;
 mod facts;
 mod lock;
@@ -14,12 +15,13 @@ use std::io::{self, Write};
 
 use anstyle::{AnsiColor, Style};
 
+use self::baseline::has_resolved;
 pub(super) use self::wrap::wrap;
 use super::{EnforcementStatus, Report, ReportArtifact, ReportError, ReportFinding, ReportPackage};
 use crate::evidence::Bytes;
 use crate::evidence::captured::SUFFIX;
 use crate::evidence::line::{Captured, Depth, DrivenInputs, Integrity, LayerStatus, PolicyRecord, UnitKind};
-use crate::judge::{MacroCoverage, Seen, Verdict};
+use crate::judge::{BaselineState, MacroCoverage, Seen, Verdict};
 use crate::policy::Severity;
 
 /// How it is written.
@@ -55,7 +57,9 @@ pub fn human(report: &Report, options: HumanOptions, writer: &mut dyn Write) -> 
     page.enforcement(report);
     // Of hundreds of packages, those with a word for information only are named together.
     let least = if report.lock.is_some() { Severity::Low } else { Severity::Info };
-    let is_shown = |package: &&ReportPackage| package.findings.iter().any(|f| f.severity >= least && !f.is_hidden());
+    let is_shown = |package: &&ReportPackage| {
+        has_resolved(package) || package.findings.iter().any(|f| f.severity >= least && !f.is_hidden())
+    };
     for package in report.packages.iter().filter(is_shown) {
         page.package(report, package);
     }
@@ -249,6 +253,7 @@ impl Page {
             }
             self.rest(&rest);
         }
+        self.resolved(package);
         if let Some(agreement) = &package.agreement {
             self.seen("only when driven", &agreement.only_driven);
             self.seen("only in the consumer", &agreement.only_in_consumer);
@@ -268,7 +273,8 @@ impl Page {
 
     fn finding(&mut self, finding: &ReportFinding) {
         let severity = self.paint(&format!("{:8}", finding.severity), severity_style(finding.severity));
-        let mut text = format!("    {severity}  {}: {}", finding.code, safe(&finding.summary));
+        let new = if finding.baseline == Some(BaselineState::New) { " (new)" } else { "" };
+        let mut text = format!("    {severity}  {}{new}: {}", finding.code, safe(&finding.summary));
         match finding.attempts.as_slice() {
             [] => {}
             [only] => _ = write!(text, " [attempt {only}{}]", times(finding.count)),

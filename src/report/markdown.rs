@@ -5,6 +5,7 @@ use std::io::{self, Write};
 
 use super::{Report, ReportFinding, ReportLock, ReportPackage, safe, word};
 use crate::evidence::line::Change;
+use crate::judge::BaselineState;
 
 /// Findings that are listed in all. A summary has one mebibyte on GitHub.
 const MOST_FINDINGS: usize = 200;
@@ -25,7 +26,10 @@ pub fn markdown(report: &Report, writer: &mut dyn Write) -> io::Result<()> {
         let _ = writeln!(text, "Error {}: {}\n", span(&error.code), span(&error.message));
     }
     let mut left = MOST_FINDINGS;
-    let has_counting = |package: &&ReportPackage| package.findings.iter().any(|finding| !finding.is_hidden());
+    let has_counting = |package: &&ReportPackage| {
+        let is_resolved = package.baseline.as_ref().is_some_and(|baseline| !baseline.resolved.is_empty());
+        is_resolved || package.findings.iter().any(|finding| !finding.is_hidden())
+    };
     for package in report.packages.iter().filter(has_counting) {
         findings(package, &mut left, &mut text);
     }
@@ -122,7 +126,21 @@ fn findings(package: &ReportPackage, left: &mut usize, text: &mut String) {
     let shown: Vec<&ReportFinding> = counting.iter().copied().take(*left).collect();
     *left = left.saturating_sub(shown.len());
     for finding in &shown {
-        let _ = writeln!(text, "- **{}** {}: {}", finding.severity, finding.code, span(&finding.summary));
+        let new = finding.baseline.map(|state| if state == BaselineState::New { " (new)" } else { " (unchanged)" });
+        let (severity, code, new) = (finding.severity, finding.code, new.unwrap_or_default());
+        let _ = writeln!(text, "- **{severity}** {code}{new}: {}", span(&finding.summary));
+    }
+    if let Some(baseline) = &package.baseline {
+        for was in baseline.resolved.iter().take(MOST_FINDINGS) {
+            let _ = writeln!(
+                text,
+                "- resolved since {}: {} {}",
+                span(&baseline.version),
+                span(&was.code),
+                span(&was.subject)
+            );
+        }
+        more(baseline.resolved.len().saturating_sub(MOST_FINDINGS), text);
     }
     more(counting.len().saturating_sub(shown.len()), text);
     text.push('\n');

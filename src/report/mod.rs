@@ -19,7 +19,7 @@ mod sarif;
 
 pub use decided::{Notice, ReportDecision, ReportDecisions, ReportEntry};
 pub use explain::{ExplainError, explain, explain_all};
-pub use found::{ReportArtifact, ReportFinding};
+pub use found::{ReportArtifact, ReportBaseline, ReportFinding, Resolved};
 pub use human::{HumanOptions, human, human_error, human_warning};
 pub use json::{SCHEMA, json, json_error};
 pub use junit::junit;
@@ -186,6 +186,9 @@ pub struct ReportPackage {
     pub artifacts: Vec<ReportArtifact>,
     /// Where its macros tried something else in their driver than in the consumer; null where they did not run in both.
     pub agreement: Option<Agreement>,
+    /// What an earlier run saw of the version that the lock file had before.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub baseline: Option<ReportBaseline>,
 }
 
 /// One unit.
@@ -281,6 +284,7 @@ impl Report {
             findings: package.findings.into_iter().map(Into::into).collect(),
             artifacts: package.artifacts.iter().map(|a| ReportArtifact::new(a, evidence_path)).collect(),
             agreement: package.agreement,
+            baseline: package.baseline.map(Into::into),
         });
         let totals = &log.totals;
         Self {

@@ -35,6 +35,7 @@ fn run(report: &Report) -> Value {
     results.sort_by_key(|(_, finding)| (finding.is_hidden(), Reverse(finding.severity)));
     let left_out = results.len().saturating_sub(MOST_RESULTS);
     results.truncate(MOST_RESULTS);
+    let room = MOST_RESULTS - results.len();
     let mut properties = json!({
         "verdict": report.verdict,
         "completeness": report.completeness.status,
@@ -57,7 +58,11 @@ fn run(report: &Report) -> Value {
             "executionSuccessful": report.error.is_none() && report.is_settled(),
             "toolExecutionNotifications": notifications(report, left_out),
         }],
-        "results": results.into_iter().map(|(package, finding)| result(report, package, finding)).collect::<Vec<_>>(),
+        "results": results
+            .into_iter()
+            .map(|(package, finding)| result(report, package, finding))
+            .chain(resolved(report).take(room))
+            .collect::<Vec<_>>(),
         "properties": properties,
     })
 }
@@ -147,6 +152,9 @@ fn result(report: &Report, package: &ReportPackage, finding: &ReportFinding) -> 
             "count": finding.count,
         },
     });
+    if let (Some(state), Some(map)) = (finding.baseline, told.as_object_mut()) {
+        map.insert("baselineState".to_owned(), json!(state));
+    }
     if let (Some(decision), Some(map)) = (&finding.decision, told.as_object_mut()) {
         if decision.hides() {
             let why = format!("{} ({}, until {})", decision.reason, decision.place, decision.expires);
@@ -166,6 +174,39 @@ fn result(report: &Report, package: &ReportPackage, finding: &ReportFinding) -> 
         properties.insert("path".to_owned(), json!(path));
     }
     told
+}
+
+/// What was found of the version before and is no longer.
+fn resolved(report: &Report) -> impl Iterator<Item = Value> {
+    let all = report.packages.iter().filter_map(|package| Some((package, package.baseline.as_ref()?)));
+    all.flat_map(move |(package, baseline)| {
+        let (place, line) = place(report, package);
+        baseline.resolved.iter().map(move |was| {
+            let text = format!(
+                "{}: {} {} was found of {} and is no longer",
+                package.id, was.code, was.subject, baseline.version
+            );
+            json!({
+                "ruleId": was.code,
+                "kind": "pass",
+                "level": "none",
+                "baselineState": "absent",
+                // A viewer that knows no baseline shows none of these.
+                "suppressions": [{ "kind": "external", "status": "accepted", "justification": "found no longer" }],
+                "message": { "text": message(&text) },
+                "locations": [{
+                    "physicalLocation": {
+                        "artifactLocation": { "uri": place, "uriBaseId": "%SRCROOT%" },
+                        "region": { "startLine": line },
+                    },
+                    "logicalLocations": [
+                        { "name": package.id, "fullyQualifiedName": purl(&package.id), "kind": "module" }
+                    ],
+                }],
+                "partialFingerprints": { "sandboxCheck/v1": was.fingerprint },
+            })
+        })
+    })
 }
 
 fn notifications(report: &Report, left_out: usize) -> Vec<Value> {

@@ -3,6 +3,7 @@
 use super::server::{Manners, Package, Registry, download_path, index_path};
 use super::*;
 
+mod baseline;
 mod ends;
 mod facts;
 
