@@ -374,6 +374,8 @@ pub enum Format {
     Junit,
     /// For the summary of a job
     Markdown,
+    /// An in-toto statement with the runtime trace of the archives that ran; not signed
+    InToto,
 }
 
 /// Forms of what is no report on packages.

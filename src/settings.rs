@@ -125,12 +125,18 @@ impl Reporting {
             acquire: &acquire,
             now: now(),
         };
+        let outputs = args.output.iter().map(|text| output(text)).collect::<Result<Vec<_>, _>>()?;
+        let mut formats = outputs.iter().map(|(format, _)| *format).chain([args.format]);
+        if beside.target.is_some_and(Path::is_dir) && formats.any(|format| format == Format::InToto) {
+            let message = "in-toto: a statement is about archives with a digest, and a folder has none";
+            return Err(SettingsError::new(message, "check the release, its archive, or the lock file"));
+        }
         let decisions::Found { decisions, file, remark } = decisions::find(&wanted)?;
         Ok(Self {
             policy: policy(args.policy.as_deref())?,
             fail_on: severity(args.fail_on),
             format: args.format,
-            outputs: args.output.iter().map(|text| output(text)).collect::<Result<_, _>>()?,
+            outputs,
             decisions,
             decided_in: file,
             remark,
@@ -421,7 +427,7 @@ fn output(text: &str) -> Result<(Format, PathBuf), SettingsError> {
     let wrong = || {
         SettingsError::new(
             format!("--output {text}: not FORMAT=FILE"),
-            "write --output json=FILE; the formats are human, json, ndjson, sarif, junit and markdown",
+            "write --output json=FILE; the formats are human, json, ndjson, sarif, junit, markdown and in-toto",
         )
     };
     let (format, file) = text.split_once('=').ok_or_else(wrong)?;

@@ -4,6 +4,7 @@ use std::fs::File;
 use std::io::{self, Write};
 use std::sync::atomic::{AtomicBool, Ordering};
 
+use super::inputs::program;
 use crate::cli::{Color, Deny, Format};
 use crate::evidence::EvidenceLog;
 use crate::exit::ExitCode;
@@ -45,6 +46,7 @@ impl Teller {
             Format::Sarif => report::sarif(report, out),
             Format::Junit => report::junit(report, fail_on, out),
             Format::Markdown => report::markdown(report, out),
+            Format::InToto => report::in_toto(report, program()?, out),
             Format::Human => report::human(report, HumanOptions { width: self.width, color }, out),
         }
     }
@@ -68,6 +70,13 @@ pub(super) fn judged(log: &EvidenceLog, reporting: &Reporting, evidence: Option<
 pub(super) fn deliver(report: &Report, reporting: &Reporting, teller: &Teller) -> ExitCode {
     let denied = denied(report, reporting);
     let report = denied.as_ref().unwrap_or(report);
+    let formats = reporting.outputs.iter().map(|(format, _)| *format).chain([reporting.format]);
+    if formats.into_iter().any(|format| format == Format::InToto)
+        && let Err(error) = report.subjects()
+    {
+        let hint = "check a release, an archive or a lock file; a folder has no archive".to_owned();
+        return fail(teller, ExitCode::Usage, error.to_string(), Some(hint));
+    }
     for (format, file) in &reporting.outputs {
         let written =
             File::create(file).and_then(|mut out| teller.write(report, (*format, reporting.fail_on), false, &mut out));

@@ -10,6 +10,7 @@ mod decided;
 mod explain;
 mod found;
 mod human;
+mod in_toto;
 mod json;
 mod junit;
 mod lock;
@@ -21,6 +22,7 @@ pub use decided::{Notice, ReportDecision, ReportDecisions, ReportEntry};
 pub use explain::{ExplainError, explain, explain_all};
 pub use found::{ReportArtifact, ReportBaseline, ReportFinding, Resolved};
 pub use human::{HumanOptions, human, human_error, human_warning};
+pub use in_toto::{NoSubject, in_toto};
 pub use json::{SCHEMA, json, json_error};
 pub use junit::junit;
 pub use lock::{NotExercised, ReportLock, ReportLocked};
@@ -65,6 +67,12 @@ pub struct Report {
     pub facts_only: bool,
     /// Which policy it was judged under.
     pub policy: String,
+    /// Of its text, for statements.
+    #[serde(skip)]
+    policy_sha256: Sha256Digest,
+    /// When the run began, for statements.
+    #[serde(skip)]
+    started: u64,
     /// Present when that is not the policy that the run was made under.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub rejudged: Option<Rejudged>,
@@ -302,6 +310,8 @@ impl Report {
             coverage: judgement.coverage,
             facts_only: judgement.facts_only,
             policy: safe(&policy.name),
+            policy_sha256: policy.record().sha256,
+            started: header.started,
             rejudged: rejudged(header.policy.as_ref(), &policy.record()),
             reused: None,
             toolchain: Toolchain {

@@ -2,6 +2,7 @@
 
 mod decided;
 mod formats;
+mod in_toto;
 
 use super::*;
 use crate::evidence::line::{Captured, LayerStatus, UnitKind, note};

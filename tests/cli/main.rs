@@ -19,6 +19,7 @@ mod second;
 #[expect(dead_code, reason = "the tests of acquisition use the rest")]
 #[path = "../support/registry.rs"]
 mod server;
+mod statement;
 
 use std::ffi::OsStr;
 use std::fs;
