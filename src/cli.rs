@@ -36,6 +36,14 @@ pub enum Command {
     Replay(ReplayArgs),
     /// Tell what is known of a release, a package or a lock file; nothing is built
     Facts(FactsArgs),
+    /// Propose decisions that hide known findings; docs/decisions-file.md
+    Ignore {
+        /// What to do.
+        #[command(subcommand)]
+        command: IgnoreCommand,
+    },
+    /// Propose decisions that declare what a package tries to be its behaviour
+    Accept(DecideArgs),
     /// Print the completions for a shell
     Completions {
         /// Which one
@@ -140,7 +148,7 @@ pub struct FeatureArgs {
 /// What a build gets.
 #[derive(Clone, Debug, Args)]
 pub struct BuildArgs {
-    /// Read settings from this file instead of the user's; docs/configuration.md
+    /// Read settings and decisions from this file instead of the user's and the workspace's; docs/configuration.md
     #[arg(long, value_name = "FILE", help_heading = "Sandbox")]
     pub config: Option<PathBuf>,
     /// Give the build a variable; without a value, ours; repeatable
@@ -189,6 +197,56 @@ pub struct DoctorArgs {
     pub tone: ToneArgs,
 }
 
+/// What to do with decisions that hide.
+#[derive(Debug, Subcommand)]
+pub enum IgnoreCommand {
+    /// Propose an entry for each finding of a package that counts
+    Add(IgnoreArgs),
+}
+
+/// Which findings to hide.
+#[derive(Debug, Args)]
+pub struct IgnoreArgs {
+    /// Only findings of this code, also mild ones; repeatable
+    #[arg(long, value_name = "CODE")]
+    pub code: Vec<String>,
+    /// Only the finding with this subject
+    #[arg(long, value_name = "SUBJECT")]
+    pub object: Option<String>,
+    /// What is decided.
+    #[command(flatten)]
+    pub decide: DecideArgs,
+}
+
+/// What is decided, from which evidence, and where it goes.
+#[derive(Debug, Args)]
+pub struct DecideArgs {
+    /// The package whose findings are meant
+    #[arg(value_name = "CRATE[@VERSION]")]
+    pub package: String,
+    /// Why; anybody who reads the file wants to know
+    #[arg(long, value_name = "TEXT")]
+    pub reason: String,
+    /// When it ends: a day such as 2027-01-31, or a number of days such as 90d
+    #[arg(long, value_name = "DAY|90d")]
+    pub expires: String,
+    /// The evidence of a run; default: the last one of the package that is kept
+    #[arg(long, value_name = "FILE")]
+    pub evidence: Option<PathBuf>,
+    /// Write the file; without it, the difference is printed and nothing changes
+    #[arg(long)]
+    pub write: bool,
+    /// The file of decisions; default: that of the workspace
+    #[arg(long, value_name = "FILE")]
+    pub config: Option<PathBuf>,
+    /// Judge by this policy instead of the default one
+    #[arg(long, value_name = "FILE")]
+    pub policy: Option<PathBuf>,
+    /// How it looks.
+    #[command(flatten)]
+    pub tone: ToneArgs,
+}
+
 /// What is known without running anything.
 #[derive(Clone, Debug, Default, Args)]
 pub struct KnownArgs {
@@ -215,6 +273,9 @@ pub struct FactsArgs {
     /// How it is told.
     #[command(flatten)]
     pub reports: ReportArgs,
+    /// Take decisions from this file instead of the workspace's; docs/decisions-file.md
+    #[arg(long, value_name = "FILE", help_heading = "Decisions")]
+    pub config: Option<PathBuf>,
     /// Keep the evidence in this directory
     #[arg(long, value_name = "DIR", help_heading = "Reports")]
     pub evidence: Option<PathBuf>,
@@ -232,6 +293,9 @@ pub struct ReplayArgs {
     /// The evidence of a run: the file that its report names
     #[arg(value_name = "EVIDENCE")]
     pub evidence: PathBuf,
+    /// Take decisions from this file instead of the workspace's; docs/decisions-file.md
+    #[arg(long, value_name = "FILE", help_heading = "Decisions")]
+    pub config: Option<PathBuf>,
     /// Look advisories up in this database instead of taking those of the run; repeatable
     #[arg(long, value_name = "PATH", help_heading = "Known facts")]
     pub advisory_db: Vec<PathBuf>,
@@ -258,6 +322,30 @@ pub struct ReportArgs {
     /// The lowest severity for which the exit code is not 0
     #[arg(long, value_enum, value_name = "SEVERITY", default_value_t = FailOn::Medium, help_heading = "Reports")]
     pub fail_on: FailOn,
+    /// What people have decided.
+    #[command(flatten)]
+    pub decisions: DecisionArgs,
+}
+
+/// What counts of what people have decided.
+#[derive(Clone, Debug, Args)]
+pub struct DecisionArgs {
+    /// Take decisions from this commit, not from the working tree; what that would add is listed and does not count
+    #[arg(long, value_name = "REF", help_heading = "Decisions", conflicts_with = "no_decisions")]
+    pub decisions_from: Option<String>,
+    /// Judge as if nobody had decided anything
+    #[arg(long, help_heading = "Decisions")]
+    pub no_decisions: bool,
+    /// Make an error of: unused-ignore (a decision that is about nothing that was found)
+    #[arg(long, short = 'D', value_enum, value_name = "WORD", help_heading = "Decisions")]
+    pub deny: Vec<Deny>,
+}
+
+/// Words about decisions that can be made errors.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, ValueEnum)]
+pub enum Deny {
+    /// A decision that is about nothing that was found
+    UnusedIgnore,
 }
 
 /// How it looks while it is told.
@@ -286,6 +374,8 @@ pub enum Format {
     Junit,
     /// For the summary of a job
     Markdown,
+    /// An in-toto statement with the runtime trace of the archives that ran; not signed
+    InToto,
 }
 
 /// Forms of what is no report on packages.

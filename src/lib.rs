@@ -11,6 +11,7 @@ extern crate alloc;
 pub mod acquire;
 pub mod app;
 pub mod cli;
+pub mod decisions;
 
 pub mod evidence;
 pub mod exit;

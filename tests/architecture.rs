@@ -13,6 +13,7 @@ const LAYERS: &[(&str, &[&str])] = &[
     ("ids", &[]),
     ("evidence", &["ids", "sys"]),
     ("policy", &["evidence", "ids"]),
+    ("decisions", &["evidence", "ids", "policy"]),
     ("exit", &["policy"]),
     // The kernel's border.
     ("sys", &[]),
@@ -27,12 +28,15 @@ const LAYERS: &[(&str, &[&str])] = &[
     ("sandbox", &["error_chain", "evidence", "shim", "supervisor", "sys"]),
     ("supervisor", &["error_chain", "evidence", "handoff", "ids", "sandbox", "shim", "sys"]),
     // Pure.
-    ("judge", &["evidence", "ids", "policy"]),
-    ("report", &["evidence", "ids", "judge", "policy"]),
+    ("judge", &["decisions", "evidence", "ids", "policy"]),
+    ("report", &["decisions", "evidence", "ids", "judge", "policy"]),
     // The program.
     ("cli", &[]),
     ("remedy", &["judge"]),
-    ("settings", &["acquire", "cli", "evidence", "facts", "policy", "sandbox"]),
+    (
+        "settings",
+        &["acquire", "cli", "decisions", "error_chain", "evidence", "facts", "ids", "judge", "policy", "sandbox"],
+    ),
     ("signals", &["acquire", "sandbox", "sys"]),
     ("progress", &["acquire", "sandbox"]),
 ];
@@ -175,7 +179,7 @@ fn the_reader_of_imports_finds_them_in_every_form() {
 }
 
 #[test]
-fn judge_report_and_policy_touch_no_file_clock_network_or_process() {
+fn judge_report_policy_and_decisions_touch_no_file_clock_network_or_process() {
     let forbidden = [
         "std::fs",
         "std::env",
@@ -195,7 +199,7 @@ fn judge_report_and_policy_touch_no_file_clock_network_or_process() {
         "stdin()",
     ];
     for source in rust_files("src").iter().filter(|source| !source.is_test()) {
-        if ["judge", "report", "policy"].contains(&source.module()) {
+        if ["judge", "report", "policy", "decisions"].contains(&source.module()) {
             for word in forbidden {
                 assert!(!source.code.contains(word), "{} has {word}", source.path);
             }

@@ -36,6 +36,7 @@ mod resolve;
 mod resolved;
 mod runs;
 mod settings;
+mod shared;
 mod sources;
 mod stage;
 mod standin;
@@ -51,7 +52,10 @@ pub use self::config::ConfigError;
 pub use self::entry::{Entry, EntryVersion};
 pub use self::error::{AcquireError, ErrorClass, Near};
 pub use self::http::HttpError;
-pub use self::lock::{GitSource, LockRequest, LockUser, Locked, OwnSettings, Pin, Since, locate as locate_lock};
+pub use self::lock::{
+    GitSource, LockRequest, LockUser, Locked, OwnSettings, Pin, Since, locate as locate_lock, small_text,
+    text_of_commit,
+};
 pub use self::previous::Previous;
 pub use self::progress::{Bar, Progress, Silent};
 pub use self::reputation::Reputation;
@@ -60,6 +64,7 @@ pub use self::resolved::Resolved;
 pub(crate) use self::runs::begin as begin_run;
 pub use self::runs::{RunGuard, abandon};
 pub use self::settings::{AcquireSettings, Environment, Limits};
+pub use self::shared::shared_text;
 pub use self::stage::{Outcome, acquire, acquire_unless, survey};
 pub use self::survey::Survey;
 pub use self::target::{HOST, Request, Requirement};

@@ -8,8 +8,8 @@ use std::time::Instant;
 
 use super::keep::{Left, keep};
 use super::refused::refuse;
-use super::tell::{Teller, complain, deliver, fail, failed_to, warn};
-use super::{inputs, known};
+use super::tell::{Teller, complain, deliver, fail, failed_to, judged, refuse_settings, warn};
+use super::{baseline, inputs, known};
 use crate::acquire::{AcquireError, Acquired, Bar, Outcome, Resolved, acquire_unless};
 use crate::cli::{CheckArgs, Format, RunArgs};
 use crate::evidence::file::{Opened, counters_path, open};
@@ -36,7 +36,7 @@ pub(super) fn run(args: &CheckArgs) -> ExitCode {
     let teller = Teller::new(args.run.reports.format, args.run.tone.color);
     let settings = match Settings::new(args) {
         Ok(settings) => settings,
-        Err(error) => return fail(&teller, ExitCode::Usage, error.to_string(), error.hint),
+        Err(error) => return refuse_settings(&teller, error),
     };
     let signals = match watch(teller) {
         Ok(signals) => signals,
@@ -164,6 +164,8 @@ pub(super) fn ready(settings: &mut Settings, reuses: bool, quiet: bool, teller: 
     };
     tracing::info!(can_answer = key.is_some(), "no evidence of an earlier run answers");
     acquired.facts.extend(facts::of_acquired(&acquired, &settings.facts).map_err(|error| wrong(&error))?);
+    let earlier = baseline::facts(&acquired, settings);
+    acquired.facts.extend(earlier);
     tracing::info!(packages = acquired.packages.len(), facts = acquired.facts.len(), "acquired the sources");
     let (spec, run_dir) =
         prepare(&acquired, &toolchain, settings).map_err(|message| fail(teller, ExitCode::Internal, message, None))?;
@@ -288,7 +290,7 @@ fn tell(spec: &SandboxSpec, settings: &Settings, key: Option<Sha256Digest>, tell
     let key = key.filter(|_| known::lasts(&opened.log, &draft));
     let kept = keep_run(&opened, spec, settings, draft.verdict, key, teller)
         .map_err(|message| fail(teller, ExitCode::Internal, message, None))?;
-    Ok(Told::Judged(Box::new(Report::new(&opened.log, policy, kept.as_deref().and_then(Path::to_str)))))
+    Ok(Told::Judged(Box::new(judged(&opened.log, &settings.reporting, kept.as_deref().and_then(Path::to_str)))))
 }
 
 fn keep_run(
@@ -339,7 +341,7 @@ fn broken_run(
     let left = kept.as_ref().map(|path| format!("the evidence until then is in {}", path.display()));
     let hints: Vec<_> = room.into_iter().chain(left).collect();
     let hint = (!hints.is_empty()).then(|| hints.join("; "));
-    let mut report = Report::new(&opened.log, &settings.reporting.policy, kept.as_deref().and_then(Path::to_str));
+    let mut report = judged(&opened.log, &settings.reporting, kept.as_deref().and_then(Path::to_str));
     if report.verdict == Verdict::Pass {
         // The log was closed, and the end of its writer was not as it should be.
         return Err(fail(teller, code, message, hint));

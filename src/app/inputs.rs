@@ -56,6 +56,11 @@ struct Inputs<'a> {
     depth: Depth,
 }
 
+/// The digest of this program.
+pub(super) fn program() -> io::Result<Sha256Digest> {
+    digest_of(Path::new("/proc/self/exe"))
+}
+
 /// A file without its contents.
 #[derive(Serialize)]
 struct Stamp {
@@ -73,7 +78,7 @@ pub(super) fn key(resolved: &Resolved, settings: &Settings, toolchain: &HostTool
     let inputs = Inputs {
         version: VERSION,
         sources,
-        program: digest_of(Path::new("/proc/self/exe")).ok()?,
+        program: program().ok()?,
         toolchain: &toolchain.described,
         toolchain_files: toolchain_files(toolchain).ok()?,
         toolchain_at: layout("", &toolchain.sysroot).toolchain,

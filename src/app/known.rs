@@ -8,7 +8,7 @@ use std::path::Path;
 use super::check::kernel;
 use super::keep::{Left, keep, keep_asked};
 use super::refused::rewritten;
-use super::tell::{Teller, deliver, fail, failed_to};
+use super::tell::{Teller, deliver, fail, failed_to, judged};
 use crate::acquire::Resolved;
 use crate::evidence::EvidenceLog;
 use crate::evidence::captured::folder_of;
@@ -122,7 +122,7 @@ fn written_anew(
     let captured = Some(captured.as_path()).filter(|folder| folder.is_dir());
     let left = Left { file, log: &log, counters: None, captured };
     let path = keep(left, settings, draft.verdict, key, teller)?;
-    let mut report = Report::new(&log, policy, path.as_deref().and_then(Path::to_str));
+    let mut report = judged(&log, &settings.reporting, path.as_deref().and_then(Path::to_str));
     report.reused = Some(Reused::of(&log));
     Ok(report)
 }
@@ -138,7 +138,7 @@ fn tell_as_it_is(opened: &Opened, settings: &Settings, teller: &Teller) -> ExitC
         Ok(copied) => copied.unwrap_or_else(|| opened.path.clone()),
         Err(message) => return fail(teller, ExitCode::Internal, message, None),
     };
-    let mut report = Report::new(&opened.log, &settings.reporting.policy, path.to_str());
+    let mut report = judged(&opened.log, &settings.reporting, path.to_str());
     report.reused = Some(Reused::of(&opened.log));
     deliver(&report, &settings.reporting, teller)
 }

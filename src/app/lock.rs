@@ -1,9 +1,10 @@
 //! Lock files: one run for each, one report for all.
 
 use std::collections::BTreeSet;
+use std::path::Path;
 
 use super::check::{Told, code_of_signal, examine, start_logging, watch};
-use super::tell::{Teller, deliver, fail};
+use super::tell::{Teller, deliver, fail, refuse_settings};
 use crate::acquire::{AcquireError, ErrorClass, HOST, LockRequest, Request, locate_lock};
 use crate::cli::{FeatureArgs, LockArgs};
 use crate::exit::ExitCode;
@@ -23,7 +24,7 @@ pub(super) fn run(args: &LockArgs) -> ExitCode {
     for request in requests {
         match settings(request, args) {
             Ok(settings) => all.push(settings),
-            Err(error) => return fail(&teller, ExitCode::Usage, error.to_string(), error.hint),
+            Err(error) => return refuse_settings(&teller, error),
         }
     }
     let signals = match watch(teller) {
@@ -56,6 +57,12 @@ fn settings(request: LockRequest, args: &LockArgs) -> Result<Settings, crate::se
     let channel = request.own.channel.clone();
     let request = Request::Lock(Box::new(request));
     let mut settings = Settings::of(request, &FeatureArgs::default(), &args.run)?;
+    if let Request::Lock(request) = &mut settings.request
+        && request.workspace.is_some()
+        && settings.reporting.decided_in.as_deref().and_then(Path::parent) == request.workspace.as_deref()
+    {
+        request.own.takes_decisions();
+    }
     settings.channel = channel.filter(|_| settings.toolchain.is_none());
     settings.toolchain = settings.toolchain.take().or_else(|| settings.channel.clone());
     Ok(settings)

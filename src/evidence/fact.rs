@@ -8,7 +8,7 @@ use serde::{Deserialize, Serialize};
 use serde_json::Value;
 
 use super::bytes::Bytes;
-use crate::ids::PackageId;
+use crate::ids::{PackageId, Sha256Digest};
 
 /// Whether a source of facts was asked. `data` is a [`Source`].
 pub const SOURCE: &str = "facts-source";
@@ -28,6 +28,9 @@ pub const RELEASE_CHANGE: &str = "release-change";
 pub const REPUTATION: &str = "reputation";
 /// Something about the archive that packing does not explain. `data` is a [`Change`].
 pub const ODD_ARCHIVE: &str = "odd-archive";
+
+/// What an earlier run found of the version before. `data` is a [`Baseline`].
+pub const BASELINE: &str = "baseline";
 
 /// What is known about a package without running it.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
@@ -63,6 +66,32 @@ impl Fact {
     pub fn read<T: DeserializeOwned>(&self) -> Option<T> {
         T::deserialize(self.data.as_ref()?).ok()
     }
+}
+
+/// What an earlier run found of the version before, judged when this run began.
+#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Baseline {
+    /// The version that was there before.
+    pub version: String,
+    /// When the earlier run began.
+    pub recorded: u64,
+    /// The SHA-256 of its evidence.
+    pub evidence: Option<Sha256Digest>,
+    /// What was found.
+    pub findings: Vec<BaselineFinding>,
+}
+
+/// A finding of an earlier run.
+#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+pub struct BaselineFinding {
+    /// Its code.
+    pub code: String,
+    /// How bad it was.
+    pub severity: String,
+    /// What identifies it over versions.
+    pub fingerprint: String,
+    /// What it was about, escaped for a reader.
+    pub subject: String,
 }
 
 /// Whether a source of facts was asked.

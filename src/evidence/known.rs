@@ -19,8 +19,10 @@ use super::file::{COUNTERS, OpenLogError, Opened, regular};
 use super::log::EvidenceLog;
 use crate::ids::Sha256Digest;
 
+mod last;
 mod sweep;
 
+pub use last::{Shelf, is_build, last_of};
 pub use sweep::{Bounds, sweep};
 
 /// The folder of entries in that of evidence.

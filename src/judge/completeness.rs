@@ -5,6 +5,7 @@ use std::collections::BTreeSet;
 use serde::Serialize;
 
 use super::context::Context;
+use super::decided::{Decided, Effect};
 use super::diagnosis::diagnose;
 use super::missing::Missing;
 use super::units::Unit;
@@ -51,6 +52,16 @@ pub struct Reason {
     pub log_tail: Option<String>,
     /// What the failed unit asked for and did not get.
     pub missing: Vec<Missing>,
+    /// What a person has decided about it.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub decision: Option<Decided>,
+}
+
+impl Reason {
+    /// True if a person has accepted it.
+    pub fn is_accepted(&self) -> bool {
+        self.decision.as_ref().is_some_and(|decided| decided.effect == Effect::Applied)
+    }
 }
 
 impl Completeness {
@@ -59,10 +70,22 @@ impl Completeness {
         self.status == Status::Complete
     }
 
+    /// True if nothing is missing that nobody has accepted.
+    pub fn is_settled(&self) -> bool {
+        self.reasons.iter().all(Reason::is_accepted)
+    }
+
     /// True if nothing is missing of this package, and nothing of the run.
     pub fn is_complete_for(&self, package: &PackageId) -> bool {
         let name = package.to_string();
         !self.reasons.iter().any(|reason| reason.package.as_ref().is_none_or(|of| *of == name))
+    }
+
+    /// The same, but for what a person has accepted.
+    pub(super) fn is_settled_for(&self, package: &PackageId) -> bool {
+        let name = package.to_string();
+        let open = |reason: &&Reason| !reason.is_accepted();
+        !self.reasons.iter().filter(open).any(|reason| reason.package.as_ref().is_none_or(|of| *of == name))
     }
 }
 
@@ -107,7 +130,7 @@ fn facts(cx: &Context<'_>, reasons: &mut Vec<Reason>) {
 }
 
 fn of_run(code: &'static str, text: impl Into<String>) -> Reason {
-    Reason { code, package: None, unit: None, text: text.into(), log_tail: None, missing: Vec::new() }
+    Reason { code, package: None, unit: None, text: text.into(), log_tail: None, missing: Vec::new(), decision: None }
 }
 
 fn evidence(cx: &Context<'_>, reasons: &mut Vec<Reason>) {
@@ -195,6 +218,7 @@ fn of_note(cx: &Context<'_>, said: &Note, code: &'static str) -> Reason {
         text: Bytes::from(said.text.as_str()).to_string(),
         log_tail: None,
         missing: Vec::new(),
+        decision: None,
     }
 }
 
@@ -209,6 +233,7 @@ fn failed_unit(cx: &Context<'_>, unit: &Unit<'_>, reasons: &mut Vec<Reason>) {
         text,
         log_tail: tail.map(shown_tail),
         missing: Vec::new(),
+        decision: None,
     };
     let what = describe(unit.kind());
     let Some(end) = unit.end else {
@@ -303,6 +328,7 @@ fn missing_units(cx: &Context<'_>, reasons: &mut Vec<Reason>) {
             text: text.to_owned(),
             log_tail: None,
             missing: Vec::new(),
+            decision: None,
         };
         let has_run = cx.units.0.values().any(|unit| {
             unit.kind() == UnitKind::RunBuildScript && unit.package.as_ref() == Some(&package.id) && unit.end.is_some()

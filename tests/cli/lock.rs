@@ -4,6 +4,7 @@ use super::server::{Manners, Package, Registry, download_path, index_path};
 use super::*;
 
 mod again;
+mod baseline;
 mod ends;
 mod facts;
 

@@ -3,6 +3,7 @@
 #![expect(clippy::unwrap_used, clippy::panic, clippy::indexing_slicing, reason = "a helper that fails ends its test")]
 
 mod archives;
+mod decisions;
 mod facts;
 mod given;
 mod install;
@@ -10,6 +11,7 @@ mod lock;
 #[expect(dead_code, unreachable_pub, reason = "the tests of the sandbox use the rest, from further up")]
 #[path = "../support/processes.rs"]
 mod processes;
+mod propose;
 mod registry;
 mod replay;
 mod runs;
@@ -17,6 +19,7 @@ mod second;
 #[expect(dead_code, reason = "the tests of acquisition use the rest")]
 #[path = "../support/registry.rs"]
 mod server;
+mod statement;
 
 use std::ffi::OsStr;
 use std::fs;
