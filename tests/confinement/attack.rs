@@ -27,9 +27,8 @@ pub fn attacker() -> String {
     files.iter().map(|file| fs::read_to_string(file).unwrap()).collect::<Vec<_>>().join("\n")
 }
 
-/// What came of a group.
-pub struct Group {
-    pub probes: Vec<Probe>,
+/// What came of an attack.
+pub struct Attack {
     pub run: Run,
     /// What each probe met: the exit code of its own process, or its signal.
     pub met: BTreeMap<String, String>,
@@ -39,12 +38,11 @@ pub struct Group {
     names: Vec<(String, &'static str)>,
 }
 
-impl Group {
-    /// Attacks from inside.
-    pub fn run(file: &'static str) -> Self {
+impl Attack {
+    /// Attacks from inside by these payloads, one after the other.
+    pub fn run(payloads: &[String]) -> Self {
         let mut machine = Machine::new();
-        let probes: Vec<Probe> = table::rows(file).into_iter().filter(Probe::is_run).collect();
-        let list: String = probes.iter().map(|probe| format!("{}\n", probe.id)).collect();
+        let list: String = payloads.iter().map(|id| format!("{id}\n")).collect();
         let subject = Subject::new("attacker")
             .manifest("[dependencies]\nneighbour = { path = \"../neighbour\" }")
             .file("build.rs", &attacker())
@@ -71,7 +69,7 @@ impl Group {
         // The longest first: one may be part of another.
         names.sort_by_key(|(value, _)| std::cmp::Reverse(value.len()));
         let met = told.into_iter().map(|(id, code)| (id, errno_name(&code))).collect();
-        Self { probes, run, met, effects, names }
+        Self { run, met, effects, names }
     }
 
     /// The records that a probe left, by the program that made the calls, in order.
@@ -84,14 +82,14 @@ impl Group {
         own.map(|line| Record::of(line, &counts, &self.names)).collect()
     }
 
-    /// The snapshot: each probe, what it met, and its records.
-    pub fn told(&self) -> String {
+    /// The snapshot: each probe and its records.
+    pub fn told(&self, probes: &[Probe]) -> String {
         let mut text = String::new();
-        for probe in &self.probes {
+        for probe in probes {
             writeln!(text, "{}: {}", probe.id, probe.tries).unwrap();
             let mut lines: Vec<_> = self.records(&probe.id).into_iter().map(|record| record.line).collect();
-            if probe.races {
-                lines = vec!["by how the race went".to_owned()];
+            if probe.differs {
+                lines = vec!["it differs".to_owned()];
             }
             lines.dedup();
             for line in lines {
@@ -116,11 +114,8 @@ impl Record {
         let mut object = line["object"].clone();
         forget(&mut object, names);
         let times = counts[line["seq"].to_string()].as_u64().map_or(String::new(), |times| format!(" {times} times"));
-        let line = format!(
-            "{kind} {} {outcome} {errno} {}{times} {object}",
-            text(&line["syscall"]),
-            text(&line["arg_state"])
-        );
+        let line =
+            format!("{kind} {} {outcome} {errno} {}{times} {object}", text(&line["syscall"]), text(&line["arg_state"]));
         Self { kind, outcome, line }
     }
 }
@@ -140,7 +135,10 @@ fn forget(value: &mut Value, names: &[(String, &str)]) {
             let base64 = map["raw"]["b64"].as_str().unwrap_or_default();
             let bytes = base64::engine::general_purpose::STANDARD.decode(base64).unwrap();
             let rest = bytes.get(4..).unwrap_or_default();
-            map.insert("raw".to_owned(), format!("{}{{port}}{}", bytes[..2].escape_ascii(), rest.escape_ascii()).into());
+            map.insert(
+                "raw".to_owned(),
+                format!("{}{{port}}{}", bytes[..2].escape_ascii(), rest.escape_ascii()).into(),
+            );
             map.values_mut().for_each(|value| forget(value, names));
         }
         Value::String(text) => {
@@ -150,7 +148,6 @@ fn forget(value: &mut Value, names: &[(String, &str)]) {
                 }
             }
             *text = without_inode(&without_process(text));
-
         }
         Value::Number(number) => {
             let shown = number.to_string();

@@ -2,33 +2,31 @@
 
 use std::collections::BTreeSet;
 
-use crate::attack::{Group, control};
+use crate::attack::{Attack, control};
 use crate::machine::Machine;
 use crate::table::{self, Probe};
 
 /// What each probe of a group met and left, and that nothing was seen of it.
 fn holds(file: &'static str) {
-    let group = Group::run(file);
-    let mut wrong = Vec::new();
-    for probe in &group.probes {
-        wrong.extend(judge(&group, probe));
-    }
-    assert!(group.effects.is_empty(), "seen on the machine: {:?}", group.effects);
-    assert!(wrong.is_empty(), "{}\n{}", wrong.join("\n"), group.told());
+    let probes: Vec<Probe> = table::rows(file).into_iter().filter(Probe::is_run).collect();
+    let attack = Attack::run(&probes.iter().map(|probe| probe.id.clone()).collect::<Vec<_>>());
+    let wrong: Vec<_> = probes.iter().flat_map(|probe| judge(&attack, probe)).collect();
+    assert!(attack.effects.is_empty(), "seen on the machine: {:?}", attack.effects);
+    assert!(wrong.is_empty(), "{}\n{}", wrong.join("\n"), attack.told(&probes));
     insta::with_settings!({ snapshot_path => "records", prepend_module_to_snapshot => false, omit_expression => true }, {
-        insta::assert_snapshot!(file, group.told());
+        insta::assert_snapshot!(file, attack.told(&probes));
     });
 }
 
 /// What is not as its row says.
-pub fn judge(group: &Group, probe: &Probe) -> Vec<String> {
+pub fn judge(attack: &Attack, probe: &Probe) -> Vec<String> {
     let mut wrong = Vec::new();
-    let met = group.met.get(&probe.id).map_or("nothing", String::as_str);
+    let met = attack.met.get(&probe.id).map_or("nothing", String::as_str);
     let wanted = probe.meets.as_deref().unwrap_or_default();
     if !wanted.split('|').any(|wanted| wanted.trim() == met) {
         wrong.push(format!("{}: met {met}, not {wanted}", probe.id));
     }
-    let records = group.records(&probe.id);
+    let records = attack.records(&probe.id);
     let wanted = probe.record.as_deref().unwrap_or("none");
     let fits = |wanted: &str| match wanted.split_once(' ') {
         Some((kind, outcome)) => records.iter().any(|record| record.kind == kind && record.outcome == outcome),

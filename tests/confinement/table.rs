@@ -118,9 +118,9 @@ pub struct Probe {
     pub effect: Option<Effect>,
     /// Kind and outcome of the record, or `none`. The snapshots have the bytes.
     pub record: Option<String>,
-    /// Two threads race, so that what is recorded differs.
+    /// What is recorded differs: two threads race, or kernels do not agree.
     #[serde(default)]
-    pub races: bool,
+    pub differs: bool,
     /// Tests that prove it already: `file: name`.
     #[serde(default)]
     pub held_by: Vec<String>,
@@ -173,13 +173,11 @@ pub fn all() -> Vec<(&'static str, Vec<Probe>)> {
 
 /// The numbers of the specification that have no row.
 pub fn missing() -> Vec<String> {
-    let rows: BTreeMap<String, usize> = all().into_iter().flat_map(|(_, rows)| rows).fold(
-        BTreeMap::new(),
-        |mut found, probe| {
+    let rows: BTreeMap<String, usize> =
+        all().into_iter().flat_map(|(_, rows)| rows).fold(BTreeMap::new(), |mut found, probe| {
             *found.entry(probe.number().to_owned()).or_default() += 1;
             found
-        },
-    );
+        });
     let numbers = GROUPS.iter().flat_map(|(group, _, count)| (1..=*count).map(move |at| format!("{group}-{at:02}")));
     numbers.filter(|number| !rows.contains_key(number)).collect()
 }

@@ -12,7 +12,7 @@ pub(super) const ALLOWED: &[Sysno] = &[
     Sysno::select, Sysno::sched_yield, Sysno::mremap, Sysno::msync, Sysno::mincore, Sysno::madvise, Sysno::shmget,
     Sysno::shmat, Sysno::shmctl, Sysno::dup, Sysno::dup2, Sysno::pause, Sysno::nanosleep, Sysno::getitimer,
     Sysno::alarm, Sysno::setitimer, Sysno::getpid, Sysno::sendfile, Sysno::accept, Sysno::recvfrom, Sysno::recvmsg,
-    Sysno::shutdown, Sysno::getsockname, Sysno::getpeername, Sysno::socketpair, Sysno::setsockopt, Sysno::getsockopt,
+    Sysno::shutdown, Sysno::getsockname, Sysno::getpeername, Sysno::setsockopt, Sysno::getsockopt,
     Sysno::fork, Sysno::vfork, Sysno::exit, Sysno::wait4, Sysno::uname, Sysno::semget, Sysno::semop, Sysno::semctl,
     Sysno::shmdt, Sysno::msgget, Sysno::msgsnd, Sysno::msgrcv, Sysno::msgctl, Sysno::flock, Sysno::fsync,
     Sysno::fdatasync, Sysno::ftruncate, Sysno::getdents, Sysno::getcwd, Sysno::chdir, Sysno::fchdir, Sysno::readlink,

@@ -14,6 +14,7 @@ use crate::evidence::Kind;
 const TIOCSTI: u32 = 0x5412;
 const TIOCLINUX: u32 = 0x541c;
 const TIOCSETD: u32 = 0x5423;
+const AF_UNIX: u32 = 1;
 const PR_SET_DUMPABLE: u32 = 4;
 const PR_SET_SECCOMP: u32 = 22;
 const PR_SET_MM: u32 = 35;
@@ -174,6 +175,10 @@ fn sockets(sysno: Sysno) -> Option<Class> {
     const NETWORK: Answer = Answer::Continue(Layer::NetworkNamespace);
     let class = match sysno {
         Sysno::socket => row(Kind::NetSocket, Socket, Answer::SocketByFamily),
+        // The kernel makes a socket of whatever family, and loads its module, before it finds that most have no pairs.
+        Sysno::socketpair => {
+            unless(&[Harmless::Is(0, AF_UNIX)], Kind::NetSocket, Socket, Answer::Constant(libc::EAFNOSUPPORT))
+        }
         Sysno::connect => row(Kind::NetConnect, Address, NETWORK),
         Sysno::bind => row(Kind::NetBind, Address, NETWORK),
         Sysno::listen => row(Kind::NetListen, Parts(&[Descriptor(0)]), NETWORK),

@@ -39,6 +39,8 @@ fn kernel(name: &str) -> Answer {
         "KS-02/execve" => call(0x4000_0000 + 520, &[c("/nowhere-at-all"), 0, 0]),
         "KS-03/unknown" => call(1000, &[]),
         "KS-03/top" => call(471, &[usize::MAX; 6]),
+        "KS-03/uretprobe" => call(335, &[]),
+        "KS-03/uprobe" => call(336, &[]),
         "KS-05/setup" => close_again(call(425, &[1, bytes(&[0; 120])])),
         "KS-05/enter" => call(426, &[usize::MAX, 1, 0, 0, 0, 0]),
         "KS-05/register" => call(427, &[usize::MAX, 0, 0, 0]),
