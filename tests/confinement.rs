@@ -25,5 +25,7 @@ mod completeness;
 mod machine;
 #[path = "confinement/probes.rs"]
 mod probes;
+#[path = "confinement/sweeps.rs"]
+mod sweeps;
 #[path = "confinement/table.rs"]
 mod table;

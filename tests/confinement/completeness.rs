@@ -48,7 +48,8 @@ fn every_test_that_a_row_names_is_there() {
     for probe in rows() {
         for test in &probe.held_by {
             let (file, name) = test.split_once(": ").unwrap_or_else(|| panic!("{}: {test}", probe.id));
-            let text = fs::read_to_string(root.join(file)).unwrap_or_else(|error| panic!("{}: {test}: {error}", probe.id));
+            let text =
+                fs::read_to_string(root.join(file)).unwrap_or_else(|error| panic!("{}: {test}: {error}", probe.id));
             let at = text.find(&format!("fn {name}(")).unwrap_or_else(|| panic!("{}: no test {test}", probe.id));
             // Its attributes stand on the lines before it.
             let before = text[..at].lines().rev().take(4).collect::<String>();

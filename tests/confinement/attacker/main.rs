@@ -41,7 +41,7 @@ fn inside(act: impl FnOnce() -> Answer) -> Answer {
 }
 
 fn code(name: &str) -> i32 {
-    let groups = [files, network, processes, kernel, ipc, supervisor, neighbours];
+    let groups = [files, network, processes, kernel, ipc, supervisor, neighbours, sweeps];
     let known = groups.into_iter().map(|group| group(name)).find(|answer| *answer != Err(UNKNOWN));
     known.unwrap_or(Err(UNKNOWN)).err().unwrap_or(0)
 }
