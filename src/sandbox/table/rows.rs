@@ -14,6 +14,8 @@ use crate::evidence::Kind;
 const TIOCSTI: u32 = 0x5412;
 const TIOCLINUX: u32 = 0x541c;
 const TIOCSETD: u32 = 0x5423;
+const FS_IOC_SETFLAGS: u32 = 0x4008_6602;
+const FS_IOC_FSSETXATTR: u32 = 0x401c_5820;
 const AF_UNIX: u32 = 1;
 const PR_SET_DUMPABLE: u32 = 4;
 const PR_SET_SECCOMP: u32 = 22;
@@ -24,6 +26,7 @@ const PERSONALITY_QUERY: u32 = u32::MAX;
 const F_SETOWN: u32 = 8;
 const F_SETSIG: u32 = 10;
 const F_SETOWN_EX: u32 = 15;
+const F_SETLEASE: u32 = 1024;
 const F_NOTIFY: u32 = 1026;
 /// Every bit of an operation counts.
 const WHOLE: u32 = u32::MAX;
@@ -150,8 +153,9 @@ fn processes(sysno: Sysno) -> Option<Class> {
         Sysno::tgkill | Sysno::rt_tgsigqueueinfo => {
             row(Kind::ProcSignal, Signal(Recipient::Thread(Some(0), 1), 2), SIGNAL)
         }
+        // A lease of a file that is mounted from the machine makes its writers there wait.
         Sysno::fcntl => unless(
-            &[Not(1, F_SETOWN), Not(1, F_SETSIG), Not(1, F_SETOWN_EX), Not(1, F_NOTIFY)],
+            &[Not(1, F_SETOWN), Not(1, F_SETSIG), Not(1, F_SETOWN_EX), Not(1, F_SETLEASE), Not(1, F_NOTIFY)],
             Kind::ProcSignal,
             Parts(&[Name(Value(1, WHOLE, names::FCNTL)), Descriptor(0)]),
             Answer::Refuse(EPERM, Layer::PidNamespace),
@@ -219,8 +223,10 @@ fn kernel(sysno: Sysno) -> Option<Class> {
         }
         Sysno::bpf => constant(SURFACE, Parts(&[Name(Value(0, WHOLE, names::BPF))]), EPERM),
         Sysno::perf_event_open => constant(SURFACE, Parts(&[Process(1)]), EPERM),
+        // Flags of inodes are metadata: they need no descriptor that is open for writing, only the owner, and all units
+        // are one.
         Sysno::ioctl => unless(
-            &[Not(1, TIOCSTI), Not(1, TIOCLINUX), Not(1, TIOCSETD)],
+            &[Not(1, TIOCSTI), Not(1, TIOCLINUX), Not(1, TIOCSETD), Not(1, FS_IOC_SETFLAGS), Not(1, FS_IOC_FSSETXATTR)],
             SURFACE,
             Parts(&[Name(Value(1, WHOLE, names::IOCTL)), Descriptor(0)]),
             Answer::Constant(EPERM),

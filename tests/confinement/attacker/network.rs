@@ -137,14 +137,6 @@ fn network(name: &str) -> Answer {
             unsafe { std::ptr::copy_nonoverlapping(address.as_ptr(), at as *mut u8, 8) };
             call(42, &[socket(2, STREAM, 0)?, at, 16])
         }
-        "NET-22" => {
-            let secret = |(name, _): &(String, String)| {
-                let name = name.to_ascii_uppercase();
-                let words = ["PROXY", "TOKEN", "SECRET", "PASSWORD", "SSH_AUTH", "DBUS", "XDG_RUNTIME", "GNUPG"];
-                words.iter().any(|word| name.contains(word))
-            };
-            if std::env::vars().any(|variable| secret(&variable)) { Ok(0) } else { Err(ENOENT) }
-        }
         _ => Err(UNKNOWN),
     }
 }
