@@ -11,6 +11,7 @@ use std::process::Command;
 
 use nix::sched::{CloneFlags, setns};
 use nix::sys::resource::{Resource, getrlimit, setrlimit};
+use nix::sys::signal::SigSet;
 use nix::sys::wait::{WaitStatus, waitpid};
 use nix::unistd::Pid;
 
@@ -101,6 +102,8 @@ fn seal(spec: &SandboxSpec, supervisor: Pid, ends: Ends) -> SealError {
 fn try_seal(spec: &SandboxSpec, supervisor: Pid, ends: Ends) -> Result<std::convert::Infallible, SealError> {
     nix::sys::prctl::set_pdeathsig(nix::sys::signal::Signal::SIGKILL).map_err(call("die with the parent"))?;
     nix::unistd::setsid().map_err(call("leave the session"))?;
+    // The program that the user started takes its signals by itself. What a build starts and ends by a signal must end.
+    SigSet::empty().thread_set_mask().map_err(call("unblock signals"))?;
     let null = File::open("/dev/null").map_err(call("open /dev/null"))?;
     for (fd, number) in
         [(null.as_fd(), 0), (ends.stdout.as_fd(), 1), (ends.stderr.as_fd(), 2), (ends.handoff.as_fd(), HANDOFF_FD)]
