@@ -29,3 +29,5 @@ mod probes;
 mod sweeps;
 #[path = "confinement/table.rs"]
 mod table;
+#[path = "confinement/view.rs"]
+mod view;
