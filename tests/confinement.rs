@@ -19,15 +19,27 @@ mod support;
 
 #[path = "confinement/attack.rs"]
 mod attack;
+#[path = "confinement/compiler.rs"]
+mod compiler;
 #[path = "confinement/completeness.rs"]
 mod completeness;
+#[path = "confinement/decoders.rs"]
+mod decoders;
 #[path = "confinement/machine.rs"]
 mod machine;
+#[path = "confinement/names.rs"]
+mod names;
 #[path = "confinement/probes.rs"]
 mod probes;
+#[path = "confinement/settings.rs"]
+mod settings;
 #[path = "confinement/sweeps.rs"]
 mod sweeps;
 #[path = "confinement/table.rs"]
 mod table;
+#[path = "confinement/threads.rs"]
+mod threads;
+#[path = "confinement/together.rs"]
+mod together;
 #[path = "confinement/view.rs"]
 mod view;
