@@ -158,7 +158,7 @@ fn processes(sysno: Sysno) -> Option<Class> {
             &[Not(1, F_SETOWN), Not(1, F_SETSIG), Not(1, F_SETOWN_EX), Not(1, F_SETLEASE), Not(1, F_NOTIFY)],
             Kind::ProcSignal,
             Parts(&[Name(Value(1, WHOLE, names::FCNTL)), Descriptor(0)]),
-            Answer::Refuse(EPERM, Layer::PidNamespace),
+            Answer::Constant(EPERM),
         ),
         Sysno::ptrace => {
             refused(INSPECT, Parts(&[Name(Value(0, WHOLE, names::PTRACE)), Process(1)]), Layer::PidNamespace)
@@ -243,7 +243,7 @@ fn kernel(sysno: Sysno) -> Option<Class> {
         Sysno::pivot_root => refused(MOUNT, Parts(&[Part::Path(None, 0), Part::Path(None, 1)]), NO_CAPABILITY),
         Sysno::chroot => refused(MOUNT, Parts(&[Part::Path(None, 0)]), NO_CAPABILITY),
         Sysno::open_tree | Sysno::open_tree_attr => {
-            refused(MOUNT, Parts(&[Name(Bits(2, WHOLE, names::OPEN_TREE)), Part::Path(Some(0), 1)]), NO_CAPABILITY)
+            constant(MOUNT, Parts(&[Name(Bits(2, WHOLE, names::OPEN_TREE)), Part::Path(Some(0), 1)]), EPERM)
         }
         Sysno::move_mount => refused(MOUNT, Parts(&[Part::Path(Some(0), 1), Part::Path(Some(2), 3)]), NO_CAPABILITY),
         Sysno::fsopen => refused(MOUNT, Parts(&[Text(0)]), NO_CAPABILITY),
@@ -253,10 +253,10 @@ fn kernel(sysno: Sysno) -> Option<Class> {
         Sysno::mount_setattr => {
             refused(MOUNT, Parts(&[Name(Bits(2, WHOLE, names::AT)), Part::Path(Some(0), 1)]), NO_CAPABILITY)
         }
-        Sysno::name_to_handle_at => {
-            row(SURFACE, Path(Some(0), 1, Some(Bits(4, WHOLE, names::AT))), Answer::Refuse(EOPNOTSUPP, NO_CAPABILITY))
-        }
-        Sysno::open_by_handle_at | Sysno::quotactl_fd => refused(SURFACE, Parts(&[Descriptor(0)]), NO_CAPABILITY),
+        Sysno::name_to_handle_at => constant(SURFACE, Path(Some(0), 1, Some(Bits(4, WHOLE, names::AT))), EOPNOTSUPP),
+        Sysno::open_by_handle_at => refused(SURFACE, Parts(&[Descriptor(0)]), NO_CAPABILITY),
+        // What follows needs no capability in some of its forms, so that nothing stands behind the answer.
+        Sysno::quotactl_fd => constant(SURFACE, Parts(&[Descriptor(0)]), EPERM),
         Sysno::personality => unless(
             &[Is(0, PERSONALITY_QUERY)],
             SURFACE,
@@ -270,20 +270,17 @@ fn kernel(sysno: Sysno) -> Option<Class> {
         Sysno::finit_module => refused(SURFACE, Parts(&[Descriptor(0), Text(1)]), NO_CAPABILITY),
         Sysno::delete_module => refused(SURFACE, Parts(&[Text(0)]), NO_CAPABILITY),
         Sysno::kexec_file_load => refused(SURFACE, Parts(&[Descriptor(0), Descriptor(1)]), NO_CAPABILITY),
-        Sysno::quotactl => refused(SURFACE, Parts(&[Part::Path(None, 1)]), NO_CAPABILITY),
-        Sysno::fanotify_mark => refused(
-            SURFACE,
-            Parts(&[Name(Bits(1, WHOLE, names::FANOTIFY_MARK)), Part::Path(Some(3), 4)]),
-            NO_CAPABILITY,
-        ),
-        Sysno::move_pages | Sysno::migrate_pages => refused(SURFACE, Parts(&[Process(0)]), NO_CAPABILITY),
-        Sysno::syslog
-        | Sysno::iopl
+        Sysno::quotactl => constant(SURFACE, Parts(&[Part::Path(None, 1)]), EPERM),
+        Sysno::fanotify_mark => {
+            constant(SURFACE, Parts(&[Name(Bits(1, WHOLE, names::FANOTIFY_MARK)), Part::Path(Some(3), 4)]), EPERM)
+        }
+        Sysno::move_pages | Sysno::migrate_pages => constant(SURFACE, Parts(&[Process(0)]), EPERM),
+        Sysno::syslog | Sysno::fanotify_init => constant(SURFACE, REGISTERS, EPERM),
+        Sysno::iopl
         | Sysno::ioperm
         | Sysno::kexec_load
         | Sysno::settimeofday
         | Sysno::clock_settime
-        | Sysno::fanotify_init
         | Sysno::vhangup => refused(SURFACE, REGISTERS, NO_CAPABILITY),
         Sysno::io_uring_setup
         | Sysno::io_uring_enter
