@@ -31,6 +31,8 @@ mod machine;
 mod names;
 #[path = "confinement/probes.rs"]
 mod probes;
+#[path = "confinement/sabotage.rs"]
+mod sabotage;
 #[path = "confinement/settings.rs"]
 mod settings;
 #[path = "confinement/sweeps.rs"]

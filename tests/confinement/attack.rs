@@ -12,7 +12,7 @@ use serde_json::Value;
 use tempfile::TempDir;
 
 use crate::machine::Machine;
-use crate::support::sandboxed::{Run, Subject, text};
+use crate::support::sandboxed::{Run, Subject, program, text};
 use crate::table::{self, Effect, Probe};
 
 /// The attacker in one file: what tests/sandbox/payloads begins with, and the files of tests/confinement/attacker.
@@ -41,6 +41,11 @@ pub struct Attack {
 impl Attack {
     /// Attacks from inside by these payloads, one after the other.
     pub fn run(payloads: &[String]) -> Self {
+        Self::run_with(payloads, program(), |_| {})
+    }
+
+    /// As [`Self::run`], with another program, and with more said to it.
+    pub fn run_with(payloads: &[String], mut command: Command, more: impl FnOnce(&mut Command)) -> Self {
         let mut machine = Machine::new();
         let list: String = payloads.iter().map(|id| format!("{id}\n")).collect();
         let subject = Subject::new("attacker")
@@ -48,7 +53,8 @@ impl Attack {
             .file("build.rs", &attacker())
             .file("probes.txt", &list);
         let subject = with_neighbour(subject);
-        let mut command = subject.command();
+        subject.arguments(&mut command);
+        more(command.env("SANDBOX_CHECK_SABOTAGE_FOLDER", machine.path()));
         let variables = machine.variables();
         for (name, value) in &variables {
             command.args(["--env", &format!("{name}={value}")]);

@@ -32,12 +32,12 @@ pub const OF_OUR_OWN: &[&str] = &["UNIT"];
 #[serde(rename_all = "kebab-case")]
 pub enum Layer {
     PrivateRoot,
-    UnitDomain,
-    OuterDomain,
+    Landlock,
     Filter,
     CargoFilter,
     NetworkNamespace,
     PidNamespace,
+    OuterPidNamespace,
     IpcNamespace,
     Capabilities,
     NoNamespaces,
@@ -58,15 +58,35 @@ pub enum Layer {
 }
 
 impl Layer {
+    /// What `scripts/sabotage` calls it, where it can turn it off.
+    pub fn off(self) -> Option<&'static str> {
+        Some(match self {
+            Self::PrivateRoot => "private-root",
+            Self::Landlock => "landlock",
+            Self::Filter => "filter",
+            Self::CargoFilter => "cargo-filter",
+            Self::NetworkNamespace => "network-namespace",
+            Self::PidNamespace => "pid-namespace",
+            Self::IpcNamespace => "ipc-namespace",
+            Self::Capabilities => "capabilities",
+            Self::NoNamespaces => "no-namespaces",
+            Self::Keyring => "keyring",
+            Self::Descriptors => "descriptors",
+            Self::OnBehalf => "on-behalf",
+            _ => return None,
+        })
+    }
+
+    /// For people.
     pub fn name(self) -> &'static str {
         match self {
             Self::PrivateRoot => "private root",
-            Self::UnitDomain => "Landlock domain of the unit",
-            Self::OuterDomain => "Landlock domain of the sandbox",
+            Self::Landlock => "Landlock domains",
             Self::Filter => "filter U",
             Self::CargoFilter => "filter K",
             Self::NetworkNamespace => "network namespace",
             Self::PidNamespace => "PID namespace of the unit",
+            Self::OuterPidNamespace => "PID namespace of the sandbox",
             Self::IpcNamespace => "IPC namespace of the unit",
             Self::Capabilities => "no capability",
             Self::NoNamespaces => "no further namespace",
