@@ -83,7 +83,7 @@ fn main() {
     }).collect());
 
     told("environment", std::env::vars().map(|(name, value)| {
-        let fixed = ["HOME", "PATH", "USER", "LOGNAME", "SHELL", "LANG", "TERM", "TZ", "CARGO_HOME", "RUSTUP_HOME", "HOSTNAME"];
+        let fixed = ["HOME", "PATH", "USER", "LOGNAME", "SHELL", "LANG", "TERM", "TZ", "CARGO_HOME", "RUSTUP_HOME"];
         if fixed.contains(&name.as_str()) { format!("{name}={}", plain(&value)) } else { name }
     }).filter(|name| !name.starts_with("CARGO_CFG_") && !name.starts_with("CARGO_PKG_")).collect());
 
