@@ -72,6 +72,7 @@ impl Attack {
         let mut names: Vec<_> =
             variables.iter().zip(placeholders).map(|((_, value), name)| (value.clone(), name)).collect();
         names.push((out, "{out}"));
+        names.push((told.remove("rustc").unwrap_or_default(), "{rustc}"));
         // The longest first: one may be part of another.
         names.sort_by_key(|(value, _)| std::cmp::Reverse(value.len()));
         let met = told.into_iter().map(|(id, code)| (id, errno_name(&code))).collect();

@@ -41,7 +41,10 @@ fn inside(act: impl FnOnce() -> Answer) -> Answer {
 }
 
 fn code(name: &str) -> i32 {
-    let groups = [files, network, processes, kernel, ipc, supervisor, neighbours, sweeps];
+    // The name of the payload that failed, and why, in the evidence.
+    let whose = name.to_owned();
+    std::panic::set_hook(Box::new(move |info| tell(&format!("panicked {whose}"), info.to_string().replace('/', "."))));
+    let groups = [files, network, processes, kernel, ipc, supervisor, neighbours, sweeps, opens];
     let known = groups.into_iter().map(|group| group(name)).find(|answer| *answer != Err(UNKNOWN));
     known.unwrap_or(Err(UNKNOWN)).err().unwrap_or(0)
 }
@@ -53,6 +56,7 @@ fn run_all() {
     let program = format!("{folder}/attacker");
     fs::copy(std::env::current_exe().unwrap(), &program).unwrap();
     tell("out", out_dir());
+    tell("rustc", variable("RUSTC"));
     for name in names.lines() {
         let path = format!("{folder}/{}", name.replace('/', "+"));
         fs::hard_link(&program, &path).unwrap();
@@ -64,7 +68,7 @@ fn run_all() {
             if let Some(status) = child.try_wait().unwrap() {
                 break status;
             }
-            if start.elapsed() > Duration::from_secs(30) {
+            if start.elapsed() > Duration::from_secs(60) {
                 child.kill().unwrap();
             }
             std::thread::sleep(Duration::from_millis(1));
