@@ -127,8 +127,8 @@ fn network(name: &str) -> Answer {
         "NET-18" => swapped(udp()),
         "NET-19/empty" => call(42, &[socket(2, STREAM, 0)?, bytes(&inet(LOOPBACK, 9)), 0]),
         "NET-19/one" => call(42, &[socket(2, STREAM, 0)?, bytes(&inet(LOOPBACK, 9)), 1]),
-        "NET-19/huge" => call(42, &[socket(2, STREAM, 0)?, bytes(&inet(LOOPBACK, 9)), 4096]),
-        "NET-19/negative" => call(42, &[socket(2, STREAM, 0)?, bytes(&inet(LOOPBACK, 9)), u32::MAX as usize]),
+        "NET-19/huge" => call(42, &[socket(2, STREAM, 0)?, bytes(&[inet(LOOPBACK, 9), vec![0; 4096]].concat()), 4096]),
+        "NET-19/negative" => call(42, &[socket(2, STREAM, 0)?, bytes(&[inet(LOOPBACK, 9), vec![0; 4096]].concat()), u32::MAX as usize]),
         "NET-19/nowhere" => call(42, &[socket(2, STREAM, 0)?, 1, 16]),
         "NET-19/edge" => {
             let page = call(9, &[0, 8192, 3, 0x22, usize::MAX, 0])? as usize;
