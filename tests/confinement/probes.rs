@@ -80,4 +80,4 @@ macro_rules! groups {
     )* };
 }
 
-groups! { files network processes kernel ipc supervisor units }
+groups! { files network processes kernel ipc resources supervisor units }

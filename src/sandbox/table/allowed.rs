@@ -27,7 +27,7 @@ pub(super) const ALLOWED: &[Sysno] = &[
     Sysno::sched_rr_get_interval, Sysno::mlock, Sysno::munlock, Sysno::mlockall, Sysno::munlockall,
     Sysno::arch_prctl, Sysno::setrlimit, Sysno::sync, Sysno::gettid, Sysno::readahead, Sysno::getxattr,
     Sysno::lgetxattr, Sysno::fgetxattr, Sysno::listxattr, Sysno::llistxattr, Sysno::flistxattr, Sysno::time,
-    Sysno::futex, Sysno::sched_setaffinity, Sysno::sched_getaffinity, Sysno::io_setup, Sysno::io_destroy,
+    Sysno::futex, Sysno::sched_setaffinity, Sysno::sched_getaffinity, Sysno::io_destroy,
     Sysno::io_getevents, Sysno::io_submit, Sysno::io_cancel, Sysno::epoll_create, Sysno::getdents64,
     Sysno::set_tid_address, Sysno::restart_syscall, Sysno::semtimedop, Sysno::fadvise64, Sysno::timer_create,
     Sysno::timer_settime, Sysno::timer_gettime, Sysno::timer_getoverrun, Sysno::timer_delete, Sysno::clock_gettime,

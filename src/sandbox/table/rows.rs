@@ -282,7 +282,9 @@ fn kernel(sysno: Sysno) -> Option<Class> {
         | Sysno::settimeofday
         | Sysno::clock_settime
         | Sysno::vhangup => refused(SURFACE, REGISTERS, NO_CAPABILITY),
-        Sysno::io_uring_setup
+        // io_setup: how many such requests there may be is one number for the whole machine.
+        Sysno::io_setup
+        | Sysno::io_uring_setup
         | Sysno::io_uring_enter
         | Sysno::adjtimex
         | Sysno::clock_adjtime

@@ -7,6 +7,12 @@ fn files(name: &str) -> Answer {
         "FS-01" => close_again(open(host("secret"), 0, 0)),
         "FS-02/shadow" => close_again(open("/etc/shadow", 0, 0)),
         "FS-02/init" => close_again(open("/proc/1/environ", 0, 0)),
+        "FS-02/mounts" => {
+            // The fourth field of a line is where a mount lies in its file system.
+            let mounts = fs::read_to_string("/proc/self/mountinfo").unwrap_or_default();
+            let known = |line: &str| line.split(' ').nth(3).is_some_and(|root| root.contains("sandbox-check"));
+            if mounts.lines().any(known) { Ok(0) } else { Err(ENOENT) }
+        }
         "FS-03/host" => close_again(open(host("open"), O_DIRECTORY, 0)),
         "FS-03/homes" => close_again(open("/home", O_DIRECTORY, 0)),
         "FS-04/host" => close_again(open(host("open/new"), O_WRONLY | O_CREAT, 0o600)),

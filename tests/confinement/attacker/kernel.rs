@@ -73,6 +73,7 @@ fn kernel(name: &str) -> Answer {
         "KS-10/thread_area" => call(211, &[bytes(&[0; 32])]),
         "KS-10/map-vdso" => call(158, &[0x2003, 0]),
         "KS-12" => terminal(0x5412),
+        "KS-12/own" => close_again(open("/dev/tty", O_RDWR, 0)),
         "KS-13" => terminal(0xdead_beef_0000_5412),
         "KS-14/linux" => terminal(0x541c),
         "KS-14/discipline" => terminal(0x5423),
@@ -94,6 +95,11 @@ fn kernel(name: &str) -> Answer {
         }),
         "KS-16" => call(101, &[0x420c, std::process::id() as usize, 0, 0]),
         "KS-17" => call(317, &[1, 0, bytes(&[0; 16])]),
+        "RES-11" => {
+            let context = bytes(&[0; 8]);
+            // As many as the machine has for all.
+            call(206, &[1 << 15, context])
+        }
         "KS-18/clocks" => call(305, &[0, bytes(&[0; 256])]),
         "KS-18/pages" => call(279, &[0, 0, 0, 0, 0, 0]),
         "KS-18/flags" => {
