@@ -47,7 +47,7 @@ impl Attack {
     /// As [`Self::run`], with another program, and with more said to it.
     pub fn run_with(payloads: &[String], mut command: Command, more: impl FnOnce(&mut Command)) -> Self {
         let mut machine = Machine::new();
-        let list: String = payloads.iter().map(|id| format!("{id}\n")).collect();
+        let list = payloads.join("\n") + "\n";
         let subject = Subject::new("attacker")
             .manifest("[dependencies]\nneighbour = { path = \"../neighbour\" }")
             .file("build.rs", &attacker())

@@ -45,7 +45,9 @@ fn sabotaged() -> Option<PathBuf> {
 /// Attacks with these layers off.
 fn attack(program: &Path, probes: &[Probe], off: &str) -> Attack {
     let ids: Vec<_> = probes.iter().map(|probe| probe.id.clone()).collect();
-    Attack::run_with(&ids, program_at(program), |command| drop(command.env("SANDBOX_CHECK_SABOTAGE", off)))
+    Attack::run_with(&ids, program_at(program), |command| {
+        command.env("SANDBOX_CHECK_SABOTAGE", off);
+    })
 }
 
 /// Rows by the layers that stop them, where all of these can be turned off and the row's control shows that the same

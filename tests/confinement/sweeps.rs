@@ -38,9 +38,8 @@ const NOT_FILTERED: [u32; 2] = [335, 336];
 /// The errno of a call with all registers full of ones, where the table and not the kernel decides it.
 fn decided(number: u32) -> Option<i32> {
     let of_row = |row: Row| match row.answer {
-        Answer::Constant(errno) => Some(errno),
         Answer::Refuse(_, _) if reads_memory(row.args) => Some(EFAULT),
-        Answer::Refuse(errno, _) => Some(errno),
+        Answer::Constant(errno) | Answer::Refuse(errno, _) => Some(errno),
         _ => None,
     };
     match class_of(number) {

@@ -1,5 +1,6 @@
 //! What a unit sees of the world: a committed list, without what differs from machine to machine.
 
+use std::fmt::Write as _;
 use std::fs;
 
 use crate::support::sandboxed::{Run, Subject};
@@ -23,7 +24,7 @@ fn a_unit_sees_what_is_listed_and_no_more() {
         let Some((part, _)) = name.split_once('#') else { continue };
         let lines: Vec<_> = value.split('|').collect();
         if !text.contains(&format!("== {part}\n")) {
-            text.push_str(&format!("== {part}\n"));
+            writeln!(text, "== {part}").unwrap();
         }
         for line in lines {
             text.push_str(line);

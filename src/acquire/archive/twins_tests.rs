@@ -33,12 +33,15 @@ fn name() -> impl Strategy<Value = Vec<u8>> {
     })
 }
 
-fn entry() -> impl Strategy<Value = (Vec<u8>, u8, u32, Vec<u8>, Vec<u8>)> {
+/// Name, type, mode, what a link leads to, contents.
+type Entry = (Vec<u8>, u8, u32, Vec<u8>, Vec<u8>);
+
+fn entry() -> impl Strategy<Value = Entry> {
     let kind = prop_oneof![4 => Just(b'0'), 2 => Just(b'5'), 1 => Just(b'x'), 1 => Just(b'L'), 3 => any::<u8>()];
     (name(), kind, any::<u32>(), name(), prop::collection::vec(any::<u8>(), 0..40))
 }
 
-fn tar(entries: &[(Vec<u8>, u8, u32, Vec<u8>, Vec<u8>)]) -> Vec<u8> {
+fn tar(entries: &[Entry]) -> Vec<u8> {
     let mut builder = Builder::new(Vec::new());
     for (name, kind, mode, link, contents) in entries {
         let mut header = Header::new_gnu();

@@ -93,7 +93,7 @@ fn kernel(name: &str) -> Answer {
             // LANDLOCK_RESTRICT_SELF_LOG_SUBDOMAINS_OFF without a ruleset.
             call(446, &[usize::MAX, 4])
         }),
-        "KS-16" => call(101, &[0x420c, std::process::id() as usize, 0, 0]),
+        "KS-16" => call(101, &[0x420c, 1, 0, 0]),
         "KS-17" => call(317, &[1, 0, bytes(&[0; 16])]),
         "RES-11" => {
             let context = bytes(&[0; 8]);
