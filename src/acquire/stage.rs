@@ -78,7 +78,7 @@ fn acquire_in_new_run<T>(
     known: impl FnOnce(&Resolved) -> Option<T>,
 ) -> Result<Outcome<T>, AcquireError> {
     let (sources, guard) = runs::begin(&settings.cache_dir)?;
-    let mut config = CargoConfig::load(sources.path(), &settings.cargo_home, &settings.environment)?;
+    let mut config = CargoConfig::of_cargo(&settings.cargo_home, &settings.environment)?;
     if let Request::Lock(lock) = request {
         config.add_foreign(&lock.own.sources);
     }
@@ -121,7 +121,7 @@ enum Work<T> {
 pub fn survey(path: &Path, settings: &AcquireSettings, progress: &dyn Progress) -> Result<Survey, AcquireError> {
     let lock = super::survey::read(path)?;
     let (sources, _guard) = runs::begin(&settings.cache_dir)?;
-    let config = CargoConfig::load(sources.path(), &settings.cargo_home, &settings.environment)?;
+    let config = CargoConfig::of_cargo(&settings.cargo_home, &settings.environment)?;
     let offline = settings.offline || config.offline();
     let transport = if offline { None } else { Some(config.transport()?) };
     let deadline = Instant::now() + settings.limits.total;

@@ -30,6 +30,8 @@ mod sample;
 mod self_test;
 mod sockets;
 mod started;
+#[cfg(test)]
+mod twins_tests;
 mod units;
 mod unwind;
 mod weigh;
