@@ -1,5 +1,7 @@
 //! The part of a report that is on what people have decided.
 
+use std::collections::BTreeSet;
+
 use serde::Serialize;
 
 use super::{Report, safe};
@@ -145,24 +147,21 @@ impl Report {
             let mut say = |name, what: String| {
                 all.push(Notice { name, text: format!("{}: {} {what}", entry.place, entry.label()) });
             };
-            let fate = self.fate_of_all(at, entry.fate);
-            match fate {
-                Some(Fate::Expired) => {
-                    say("expired-ignore", format!("ended on {}; what it is about counts again", entry.expires));
-                }
-                Some(Fate::Outweighed) => {
-                    say(
-                        "outweighed-ignore",
-                        "does not count: the finding is worse than what was decided about".to_owned(),
-                    );
-                }
-                Some(Fate::Refused) => {
-                    say("refused-ignore", "does not count: a critical finding cannot be accepted".to_owned());
-                }
-                Some(Fate::Unused) => say("unused-ignore", "is not used: nothing like it was found".to_owned()),
-                _ => {}
+            let fates = self.fates_of_all(at);
+            let is = |fate: Fate| fates.contains(&fate);
+            if is(Fate::Expired) {
+                say("expired-ignore", format!("ended on {}; what it is about counts again", entry.expires));
             }
-            if fate != Some(Fate::Unused) && (1..=WARNED_DAYS).contains(&entry.days_left) {
+            if is(Fate::Outweighed) {
+                say("outweighed-ignore", "does not count: the finding is worse than what was decided about".to_owned());
+            }
+            if is(Fate::Refused) {
+                say("refused-ignore", "does not count: a critical finding cannot be accepted".to_owned());
+            }
+            let is_unused = fates.iter().all(|fate| matches!(fate, Fate::Unused | Fate::NotAsked)) && is(Fate::Unused);
+            if is_unused {
+                say("unused-ignore", "is not used: nothing like it was found".to_owned());
+            } else if (1..=WARNED_DAYS).contains(&entry.days_left) {
                 let days = if entry.days_left == 1 { "day" } else { "days" };
                 say("expiring-ignore", format!("ends in {} {days}, on {}", entry.days_left, entry.expires));
             }
@@ -174,15 +173,15 @@ impl Report {
         all
     }
 
-    /// What became of an entry in all reports of the call: each has the same entries.
-    fn fate_of_all(&self, at: usize, first: Option<Fate>) -> Option<Fate> {
+    /// What became of an entry in each report of the call: all have the same entries.
+    fn fates_of_all(&self, at: usize) -> BTreeSet<Fate> {
         let of = |report: &Self| report.decisions.as_ref()?.entries.get(at)?.fate;
-        self.further.iter().filter_map(of).chain(first).min()
+        std::iter::once(self).chain(&self.further).filter_map(of).collect()
     }
 
     /// How many reasons were accepted by a person, of how many packages.
     pub(super) fn accepted(&self) -> usize {
         let accepted = self.completeness.reasons.iter().filter(|reason| reason.is_accepted());
-        accepted.filter_map(|reason| reason.package.as_ref()).collect::<std::collections::BTreeSet<_>>().len()
+        accepted.filter_map(|reason| reason.package.as_ref()).collect::<BTreeSet<_>>().len()
     }
 }

@@ -199,6 +199,29 @@ mod tests {
     }
 
     #[test]
+    fn a_shared_file_comes_first_and_the_own_one_wins() {
+        let shared = tempfile::tempdir().unwrap();
+        let file = shared.path().join("shared.toml");
+        fs::write(&file, "env = [\"A=1\", \"B=1\"]\ntoolchain = \"1.90\"\njobs = 3\n[[ignore]]\n").unwrap();
+        let extends = format!("extends = \"{}\"\n", file.display());
+        // Decisions stand in a file that the user names.
+        assert!(gifts(&extends, &[]).unwrap_err().to_string().contains("decisions stand in"));
+        let text = fs::read_to_string(&file).unwrap().replace("[[ignore]]\n", "");
+        fs::write(&file, &text).unwrap();
+        let all = gifts(&format!("{extends}env = [\"A=2\"]\njobs = 1\n"), &[]).unwrap();
+        let env: Vec<_> = all.env.iter().map(|given| given.value.as_str()).collect();
+        assert_eq!((env, all.toolchain.as_deref(), all.jobs), (vec!["A=1", "B=1", "A=2"], Some("1.90"), Some(1)));
+        for (change, says) in [("extends = \"x\"\n", "no further one"), ("surprise = 1\n", "surprise")] {
+            fs::write(&file, format!("{change}{text}")).unwrap();
+            let error = gifts(&extends, &[]).unwrap_err().to_string();
+            assert!(error.contains(says) && error.contains("shared.toml"), "{error}");
+        }
+        fs::write(&file, &text).unwrap();
+        let pinned = extends.replace("shared.toml", &format!("shared.toml#sha256:{}", "0".repeat(64)));
+        assert!(gifts(&pinned, &[]).unwrap_err().to_string().contains("was demanded"));
+    }
+
+    #[test]
     fn a_wrong_file_is_refused_with_the_line() {
         for (wrong, says) in [
             ("jobs = 1\nenvironment = []\n", "line 2"),

@@ -6,7 +6,7 @@ use sha2::{Digest as _, Sha256};
 
 use super::SettingsError;
 use super::extended::{Extended, Origin};
-use crate::acquire::{AcquireSettings, small_text, text_of_commit};
+use crate::acquire::{AcquireError, AcquireSettings, small_text, text_of_commit};
 use crate::cli::DecisionArgs;
 use crate::decisions::{Day, DecisionFile, Decisions, Entry, Text, parse};
 use crate::ids::Sha256Digest;
@@ -55,9 +55,16 @@ pub(super) fn find(wanted: &Wanted<'_>) -> Result<Found, SettingsError> {
         }
         return Ok(found);
     }
-    let here = small_text(&file).map_err(|error| {
-        SettingsError::new(error.to_string(), "a file of decisions is a regular file of at most 1 MiB")
-    })?;
+    let wrong = |what: &str| {
+        SettingsError::new(
+            format!("{}: {what}", shown(&file)),
+            "a file of decisions is a regular file of at most 1 MiB, and no link (docs/decisions-file.md)",
+        )
+    };
+    let here = small_text(&file).map_err(|error| wrong(&reason_of(error)))?;
+    if here.is_none() && wanted.config.is_some() && wanted.args.decisions_from.is_none() {
+        return Err(wrong("there is no such file"));
+    }
     let mut working = Vec::new();
     if let Some(text) = &here {
         let mut files = Vec::new();
@@ -86,6 +93,14 @@ pub(super) fn find(wanted: &Wanted<'_>) -> Result<Found, SettingsError> {
         }
     }
     Ok(found)
+}
+
+/// What is wrong with a file, without its path.
+pub(super) fn reason_of(error: AcquireError) -> String {
+    match error {
+        AcquireError::Manifest { reason, .. } => reason,
+        other => other.to_string(),
+    }
 }
 
 /// The file that counts, whether it is there or not.

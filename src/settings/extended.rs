@@ -5,7 +5,7 @@ use std::path::Path;
 use sha2::{Digest as _, Sha256};
 
 use super::SettingsError;
-use super::decisions::shown;
+use super::decisions::{reason_of, shown};
 use crate::acquire::{AcquireSettings, ErrorClass, shared_text, small_text, text_of_commit};
 use crate::ids::Sha256Digest;
 
@@ -92,7 +92,7 @@ impl Extended {
                     Origin::Commit(base) if self.digest.is_none() => {
                         text_of_commit(base, &path).map_err(|reason| cannot(&format!("{base}: {reason}")))?
                     }
-                    _ => small_text(&path).map_err(|error| cannot(&error.to_string()))?,
+                    _ => small_text(&path).map_err(|error| cannot(&reason_of(error)))?,
                 };
                 (shown(&path), text.ok_or_else(|| cannot("there is no such file"))?)
             }

@@ -266,6 +266,72 @@ fn a_shared_file_needs_its_digest_where_it_comes_from_a_server() {
 }
 
 #[test]
+fn a_change_cannot_excuse_itself_by_a_shared_file_either() {
+    let home = Home::new();
+    home.git(&["init", "--quiet"]);
+    home.decide("extends = \"shared.toml\"\n");
+    fs::write(home.path().join("shared.toml"), entry("other.invalid", &day(50))).unwrap();
+    home.git(&["add", NAME, "shared.toml"]);
+    home.git(&["commit", "--quiet", "-m", "base"]);
+    fs::write(home.path().join("shared.toml"), entry(&object(), &day(50))).unwrap();
+    assert_eq!(code(&home.replay(&[])), 5);
+    let output = home.replay(&["--format=json", "--decisions-from=HEAD"]);
+    let value = json(&output);
+    assert_eq!((code(&output), value["decisions"]["proposed"].as_array().unwrap().len()), (11, 1), "{value:#}");
+    // Outside of the repository nobody can say what it was; with its digest it does not matter.
+    let outside = tempfile::tempdir().unwrap();
+    let path = outside.path().join("shared.toml");
+    fs::write(&path, entry(&object(), &day(50))).unwrap();
+    let pin = |digest: &str| {
+        home.decide(&format!("extends = \"{}{digest}\"\n", path.display()));
+        home.git(&["commit", "--quiet", "-a", "-m", "outside"]);
+        home.replay(&["--format=json", "--decisions-from=HEAD"])
+    };
+    assert_eq!(code(&pin("")), 2);
+    let digest = server::digest(&fs::read(&path).unwrap());
+    assert_eq!(code(&pin(&format!("#{digest}"))), 5);
+    fs::write(&path, "").unwrap();
+    assert_eq!(code(&home.replay(&["--decisions-from=HEAD"])), 2);
+}
+
+#[test]
+fn offline_a_shared_file_comes_from_the_cache_or_is_named() {
+    let (home, registry) = (Home::new(), Registry::start());
+    let dir = runs::package(&home, "honest", "fn main() {}");
+    let shared = entry("x", &day(50));
+    registry.put("/d.toml", shared.clone().into_bytes());
+    let url = format!("{}/d.toml", registry.url());
+    home.decide(&format!("extends = \"{url}#{}\"\n", server::digest(shared.as_bytes())));
+    let check = |args: &[&str]| home.run(args.iter().map(OsStr::new).chain([dir.as_os_str()]));
+    let without = check(&["--offline"]);
+    assert!(code(&without) == 2 && stderr(&without).replace("\n  ", " ").contains(&url), "{}", stderr(&without));
+    assert_eq!(code(&home.replay(&[])), 11, "this fetches it");
+    assert_eq!(code(&check(&["--offline"])), 0);
+    assert_eq!(registry.count("/d.toml"), 1);
+    // A server that does not answer is a matter of time.
+    registry.behave("/e.toml", super::server::Manners::Status(503, u32::MAX));
+    home.decide(&format!("extends = \"{}#{}\"\n", url.replace("d.toml", "e.toml"), server::digest(b"x")));
+    assert_eq!(code(&home.replay(&[])), 75);
+}
+
+#[test]
+fn a_link_a_missing_file_and_settings_are_no_decisions() {
+    let home = Home::new();
+    fs::write(home.path().join("real.toml"), entry(&object(), &day(50))).unwrap();
+    std::os::unix::fs::symlink("real.toml", home.path().join(NAME)).unwrap();
+    let link = home.replay(&[]);
+    assert!(code(&link) == 2 && stderr(&link).contains("sandbox-check.toml: it cannot be read"), "{}", stderr(&link));
+    fs::remove_file(home.path().join(NAME)).unwrap();
+    assert_eq!(code(&home.replay(&["--config", "nowhere.toml"])), 2);
+    assert_eq!(code(&home.replay(&["--config", "real.toml"])), 5);
+    home.decide("read = [\"/etc\"]\n");
+    let settings = home.replay(&[]);
+    assert!(code(&settings) == 2 && stderr(&settings).contains("sandbox-check.toml:1"), "{}", stderr(&settings));
+    // The file of --config may have both.
+    assert_eq!(code(&home.replay(&["--config", NAME])), 11);
+}
+
+#[test]
 fn a_lock_file_is_judged_by_the_file_of_the_workspace_where_the_user_stands() {
     let home = Home::new();
     let registry = Registry::start();

@@ -6,7 +6,7 @@ use std::process::Output;
 use super::git::git;
 
 /// More than any file has that is read so.
-const FILE_BYTES: usize = 64 * 1024 * 1024;
+const FILE_BYTES: u64 = 64 * 1024 * 1024;
 
 /// The text that a file had at a commit; none if it was not there. `git cat-file` runs no filter, hook or program of the
 /// repository's.
@@ -29,7 +29,7 @@ pub fn text_of_commit(commit: &str, file: &Path) -> Result<Option<String>, Strin
         let said = String::from_utf8_lossy(&known.stderr);
         return Err(format!("git knows no such commit: {}", said.lines().next().unwrap_or_default()));
     }
-    let listed = ask(&["ls-tree", "-z", commit, "--", &format!("./{name}")])?;
+    let listed = ask(&["ls-tree", "-z", "--long", commit, "--", &format!("./{name}")])?;
     if !listed.status.success() {
         return Err("git cannot list the files of this commit".to_owned());
     }
@@ -38,8 +38,14 @@ pub fn text_of_commit(commit: &str, file: &Path) -> Result<Option<String>, Strin
         Some(b"100644 " | b"100755 " | b"100664 ") => {}
         Some(_) => return Err(format!("{name} is not a regular file in this commit")),
     }
+    // `MODE TYPE OBJECT SIZE<TAB>PATH`
+    let line = String::from_utf8_lossy(&listed.stdout);
+    let size = line.split_whitespace().nth(3).and_then(|size| size.parse::<u64>().ok());
+    if size.is_none_or(|size| size > FILE_BYTES) {
+        return Err(format!("{name} of this commit is too large"));
+    }
     let read = ask(&["cat-file", "blob", &format!("{commit}:./{name}")])?;
-    if !read.status.success() || read.stdout.len() > FILE_BYTES {
+    if !read.status.success() {
         return Err(format!("git cannot read {name} of this commit"));
     }
     String::from_utf8(read.stdout).map(Some).map_err(|_| format!("{name} of this commit is not UTF-8"))

@@ -83,6 +83,44 @@ fn every_form_says_what_was_decided_and_fits_its_schema() {
 }
 
 #[test]
+fn an_entry_that_one_of_several_lock_files_uses_is_used() {
+    let names = |report: &Report| report.notices().into_iter().filter(|notice| notice.name == "unused-ignore").count();
+    let nothing = LogBuilder::new().build_script("u", |u| u).log();
+    let (one, other) = (decided(&nothing), decided(&log()));
+    assert_eq!((names(&one), names(&other)), (5, 2));
+    let together = |reports: &[&Report]| Report::together(reports.iter().copied().cloned().collect()).unwrap();
+    for all in [together(&[&one, &other]), together(&[&other, &one])] {
+        assert_eq!(names(&all), 2);
+        assert!(all.notices().iter().any(|notice| notice.name == "expired-ignore"));
+    }
+}
+
+#[test]
+fn a_reason_that_was_accepted_is_told_with_what_was_decided() {
+    let log = LogBuilder::new().build_script("u", |u| u.failed("no")).log();
+    let text = format!(
+        "[[ignore]]\npackage = \"subject\"\nversion = \"1.0.0\"\ncode = \"build-failed\"\nreason = \"{BAD}\"\nexpires = 2099-01-01\n"
+    );
+    let mut entries = Vec::new();
+    let text = Text { file: "f.toml", text: &text, codes: known_code, may_have_settings: false, may_extend: false };
+    parse(text, &mut entries).unwrap();
+    let file = DecisionFile { path: "f.toml".to_owned(), sha256: Sha256Digest([1; 32]) };
+    let decisions = Decisions { files: vec![file], entries, ..Decisions::none() };
+    let report = Report::decided(&log, &Policy::shipped(), &decisions, None);
+    let value = serde_json::to_value(&report).unwrap();
+    let schema: serde_json::Value = serde_json::from_str(SCHEMA).unwrap();
+    assert!(jsonschema::draft202012::new(&schema).unwrap().is_valid(&value), "{value:#}");
+    assert_eq!((&value["verdict"], &value["completeness"]["status"]), (&"pass".into(), &"incomplete".into()));
+    assert_eq!(value["completeness"]["reasons"][0]["decision"]["effect"], "applied");
+    let human = written(|out| human(&report, HumanOptions::default(), out));
+    assert!(
+        human.contains("1 package not inspected in full, as you accepted") && human.contains("The run is incomplete"),
+        "{human}"
+    );
+    assert!(!written(|out| junit(&report, Severity::Medium, out)).contains("<error"));
+}
+
+#[test]
 fn where_nobody_decided_anything_no_form_has_a_word_of_it() {
     let report = Report::new(&log(), &Policy::shipped(), None);
     let all =
