@@ -31,6 +31,7 @@ pub mod signals;
 pub mod supervisor;
 #[expect(unsafe_code, reason = "the only module that may call the kernel directly")]
 pub mod sys;
+mod ticker;
 pub mod toolchain;
 
 /// An error and its causes in one line: `failed to A: B: C`, without the first two words.

@@ -11,6 +11,7 @@ use std::process::Command;
 const LAYERS: &[(&str, &[&str])] = &[
     // Values.
     ("ids", &[]),
+    ("ticker", &[]),
     ("evidence", &["ids", "sys"]),
     ("policy", &["evidence", "ids"]),
     ("decisions", &["evidence", "ids", "policy"]),
@@ -21,7 +22,7 @@ const LAYERS: &[(&str, &[&str])] = &[
     ("handoff", &["shim", "sys"]),
     // Stages of the host's side. `acquire` and `plan` share the consumer's name and the acquired sources.
     ("toolchain", &["evidence"]),
-    ("acquire", &["evidence", "ids", "plan", "sys"]),
+    ("acquire", &["evidence", "ids", "plan", "sys", "ticker"]),
     ("facts", &["acquire", "evidence", "ids"]),
     ("plan", &["acquire", "evidence", "ids", "sandbox", "shim", "toolchain"]),
     // The launch helper becomes the supervisor, and the supervisor reads the spec: these two know each other.
@@ -38,7 +39,7 @@ const LAYERS: &[(&str, &[&str])] = &[
         &["acquire", "cli", "decisions", "error_chain", "evidence", "facts", "ids", "judge", "policy", "sandbox"],
     ),
     ("signals", &["acquire", "sandbox", "sys"]),
-    ("progress", &["acquire", "sandbox"]),
+    ("progress", &["acquire", "sandbox", "ticker"]),
 ];
 
 /// The only one that knows the whole story.

@@ -2,15 +2,14 @@
 
 use std::fmt;
 use std::io::{IsTerminal as _, Write as _};
-use std::sync::mpsc::{RecvTimeoutError, Sender, channel};
 use std::sync::{Mutex, PoisonError};
-use std::thread::JoinHandle;
 use std::time::Duration;
 
 use indicatif::{ProgressBar, ProgressDrawTarget, ProgressStyle};
 
 use crate::evidence::bytes::Bytes;
 use crate::ids::PackageId;
+use crate::ticker::Ticker;
 
 /// Is told how far an acquisition is. All calls may come from any thread.
 pub trait Progress: Send + Sync {
@@ -43,8 +42,8 @@ pub struct Bar {
     drawn: ProgressBar,
     /// What is being fetched, the longest first.
     waiting: Mutex<Vec<PackageId>>,
-    /// Tells lines until the sender is gone.
-    lines: Mutex<Option<(Sender<()>, JoinHandle<()>)>>,
+    /// Tells lines where there is no terminal.
+    lines: Mutex<Option<Ticker>>,
 }
 
 impl Bar {
@@ -55,7 +54,11 @@ impl Bar {
         }
         let bar = Self::on(ProgressDrawTarget::stderr());
         if !std::io::stderr().is_terminal() {
-            *bar.lines.lock().unwrap_or_else(PoisonError::into_inner) = tell_lines(bar.drawn.clone());
+            let drawn = bar.drawn.clone();
+            let tell = move || {
+                let _ = writeln!(std::io::stderr(), "{}", line(drawn.length(), drawn.position(), &drawn.message()));
+            };
+            *bar.lines.lock().unwrap_or_else(PoisonError::into_inner) = Ticker::start("acquiring", tell).ok();
         }
         bar
     }
@@ -81,19 +84,6 @@ impl Bar {
         };
         self.drawn.set_message(message);
     }
-}
-
-/// Tells every ten seconds how far it is: whoever reads a log sees that something goes on.
-fn tell_lines(bar: ProgressBar) -> Option<(Sender<()>, JoinHandle<()>)> {
-    const PAUSE: Duration = Duration::from_secs(10);
-    let (end, ended) = channel();
-    let work = move || {
-        while ended.recv_timeout(PAUSE) == Err(RecvTimeoutError::Timeout) {
-            let _ = writeln!(std::io::stderr(), "{}", line(bar.length(), bar.position(), &bar.message()));
-        }
-    };
-    let thread = std::thread::Builder::new().name("acquiring".to_owned()).spawn(work).ok()?;
-    Some((end, thread))
 }
 
 fn line(all: Option<u64>, done: u64, message: &str) -> String {
@@ -137,11 +127,7 @@ impl Progress for Bar {
 
     fn finished(&self) {
         self.drawn.finish_and_clear();
-        let lines = self.lines.lock().unwrap_or_else(PoisonError::into_inner).take();
-        if let Some((end, thread)) = lines {
-            drop(end);
-            let _ = thread.join();
-        }
+        drop(self.lines.lock().unwrap_or_else(PoisonError::into_inner).take());
     }
 }
 

@@ -27,7 +27,7 @@ pub fn shared_text(settings: &AcquireSettings, address: &str, digest: Sha256Dige
     let bytes = if let Some(bytes) = kept {
         bytes
     } else {
-        let config = CargoConfig::load(&settings.cache_dir, &settings.cargo_home, &settings.environment)?;
+        let config = CargoConfig::of_cargo(&settings.cargo_home, &settings.environment)?;
         if settings.offline || config.offline() {
             return Err(AcquireError::OfflineMissing { missing: vec![address.to_owned()] });
         }

@@ -2,10 +2,12 @@
 
 use std::fmt;
 
+use jiff::Span;
 use jiff::civil::Date;
 use jiff::tz::TimeZone;
-use jiff::{Span, Timestamp};
 use serde::{Serialize, Serializer};
+
+use crate::evidence::time::timestamp;
 
 /// A day of UTC.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
@@ -17,8 +19,7 @@ impl Day {
 
     /// The day of a time in seconds since the Unix epoch.
     pub fn of(seconds: u64) -> Self {
-        let time = i64::try_from(seconds).ok().and_then(|seconds| Timestamp::from_second(seconds).ok());
-        Self(time.unwrap_or(Timestamp::MAX).to_zoned(TimeZone::UTC).date())
+        Self(timestamp(seconds).to_zoned(TimeZone::UTC).date())
     }
 
     /// `2026-12-31`, and nothing else.

@@ -7,8 +7,9 @@ use serde_json::json;
 
 use super::context::Context;
 use super::finding::Draft;
-use crate::evidence::fact::{DAY, Fact, HISTORY, History, NewDependency, SOURCE, Source};
+use crate::evidence::fact::{Fact, HISTORY, History, NewDependency, SOURCE, Source};
 use crate::evidence::line::Line;
+use crate::evidence::time::DAY;
 use crate::ids::PackageId;
 use crate::policy::Severity;
 

@@ -3,12 +3,12 @@
 use serde::Serialize;
 use serde_json::Value;
 
-use super::date::rfc3339;
 use super::decided::ReportDecision;
 use super::safe;
 use crate::evidence::captured::SUFFIX;
 use crate::evidence::fact::Baseline;
 use crate::evidence::line::{Artifact, Captured};
+use crate::evidence::time::rfc3339;
 use crate::ids::Sha256Digest;
 use crate::judge::{BaselineState, Finding};
 use crate::policy::Severity;

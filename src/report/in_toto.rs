@@ -5,11 +5,11 @@ use std::io::{self, Write};
 
 use serde_json::{Map, Value, json};
 
-use super::date::rfc3339;
 use super::json::object;
 use super::sarif::purl;
 use super::{Report, ReportFinding, ReportPackage};
 use crate::evidence::line::{PackageSource, TargetKind};
+use crate::evidence::time::rfc3339;
 use crate::ids::Sha256Digest;
 
 const STATEMENT: &str = "https://in-toto.io/Statement/v1";

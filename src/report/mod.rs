@@ -5,7 +5,6 @@
 //! a package chose is escaped before it stands in a report, once more in each
 //! medium where that medium obeys more than control characters.
 
-mod date;
 mod decided;
 mod explain;
 mod found;
@@ -40,6 +39,7 @@ use crate::evidence::line::{
     Integrity, LayerStatus, Line, LockRecord, PackageSource, PolicyRecord, Target, Tool, Toolchain, UnitKind,
     UnitOutcome, note,
 };
+use crate::evidence::time::rfc3339;
 use crate::evidence::{Bytes, EvidenceLog};
 use crate::ids::{PackageId, Sha256Digest};
 use crate::judge::{Agreement, Completeness, Coverage, FactSource, Finding, Judgement, Verdict, judge_decided};
@@ -120,7 +120,7 @@ pub struct Reused {
 impl Reused {
     /// The run of this evidence.
     pub fn of(log: &EvidenceLog) -> Self {
-        Self { recorded: date::rfc3339(log.header.started) }
+        Self { recorded: rfc3339(log.header.started) }
     }
 }
 

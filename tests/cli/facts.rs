@@ -1,6 +1,6 @@
 //! What is known of packages before anything runs: each fact fires once, and once does not.
 
-use sandbox_check::evidence::fact::{DAY, date};
+use sandbox_check::evidence::time::{DAY, date};
 
 use super::server::{Package, Registry};
 use super::*;

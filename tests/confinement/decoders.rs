@@ -89,7 +89,7 @@ proptest! {
         let [exe, crate_name, extra, out_dir, crate_type, source] = parts;
         let plan = Plan {
             program: exe.clone(), private_out: out_dir.clone(), tmp: source.clone(), filter: extra.clone(), filter_flags: flags,
-            output_limit: limit, refuses_bootstrap: flags % 2 == 0,
+            output_limit: limit, processes: limit, refuses_bootstrap: flags % 2 == 0,
         };
         let reply = Reply::Plan(plan);
         prop_assert_eq!(Reply::decode(&reply.encode()), Some(reply));
