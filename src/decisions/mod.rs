@@ -1,6 +1,6 @@
 //! What people have decided about findings: read strictly, matched narrowly, and for a time only.
 //!
-//! Pure: who reads files and who knows the day hands both in ([`file`] reads a text). A decision is about one finding of
+//! Pure: who reads files and who knows the day hands both in ([`parse`] reads a text). A decision is about one finding of
 //! one package's versions: its code and its object. [`crate::judge`] applies it; `docs/decisions-file.md` has the rules.
 
 mod day;
