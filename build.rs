@@ -38,6 +38,10 @@ fn main() {
     ] {
         rustc.args(["-C", option]);
     }
+    rustc.args(["--check-cfg", "cfg(sabotage)"]);
+    if env::var_os("CARGO_FEATURE_SABOTAGE").is_some() {
+        rustc.args(["--cfg", "sabotage"]);
+    }
     rustc.arg("-o").arg(&shim).arg("src/shim/main.rs");
     // Flags of the tool's own build (coverage, sanitizers, native CPUs) would not fit a program without libc.
     rustc.env_remove("RUSTFLAGS").env_remove("CARGO_ENCODED_RUSTFLAGS");

@@ -1,7 +1,10 @@
 //! What the user typed, and nothing more. Meaning is given to it by `settings`.
 
+mod cache;
+
 use std::path::PathBuf;
 
+pub use cache::{CacheArgs, CacheCommand, GcArgs, HeldArgs, PassArgs};
 use clap::{Args, Parser, Subcommand, ValueEnum};
 
 /// The command line.
@@ -29,7 +32,7 @@ pub struct Cli {
 #[derive(Debug, Subcommand)]
 pub enum Command {
     /// Check every package of Cargo.lock files, built once as one graph
-    Lock(LockArgs),
+    Lock(Box<LockArgs>),
     /// Tell which layers of the sandbox hold here, proven by doing, and how to get the rest
     Doctor(DoctorArgs),
     /// Judge the evidence of a run again; nothing is built and nothing fetched
@@ -38,6 +41,14 @@ pub enum Command {
     Facts(FactsArgs),
     /// Look after the evidence that is kept of earlier runs
     Cache(CacheArgs),
+    /// Propose decisions that hide known findings; docs/decisions-file.md
+    Ignore {
+        /// What to do.
+        #[command(subcommand)]
+        command: IgnoreCommand,
+    },
+    /// Propose decisions that declare what a package tries to be its behaviour
+    Accept(DecideArgs),
     /// Print the completions for a shell
     Completions {
         /// Which one
@@ -145,7 +156,7 @@ pub struct FeatureArgs {
 /// What a build gets.
 #[derive(Clone, Debug, Args)]
 pub struct BuildArgs {
-    /// Read settings from this file instead of the user's; docs/configuration.md
+    /// Read settings and decisions from this file instead of the user's and the workspace's; docs/configuration.md
     #[arg(long, value_name = "FILE", help_heading = "Sandbox")]
     pub config: Option<PathBuf>,
     /// Give the build a variable; without a value, ours; repeatable
@@ -194,6 +205,59 @@ pub struct DoctorArgs {
     pub tone: ToneArgs,
 }
 
+/// What to do with decisions that hide.
+#[derive(Debug, Subcommand)]
+pub enum IgnoreCommand {
+    /// Propose an entry for each finding of a package that counts
+    Add(IgnoreArgs),
+}
+
+/// Which findings to hide.
+#[derive(Debug, Args)]
+pub struct IgnoreArgs {
+    /// Only findings of this code, also mild ones; repeatable
+    #[arg(long, value_name = "CODE")]
+    pub code: Vec<String>,
+    /// Only the finding with this subject
+    #[arg(long, value_name = "SUBJECT")]
+    pub object: Option<String>,
+    /// What is decided.
+    #[command(flatten)]
+    pub decide: DecideArgs,
+}
+
+/// What is decided, from which evidence, and where it goes.
+#[derive(Debug, Args)]
+pub struct DecideArgs {
+    /// The package whose findings are meant
+    #[arg(value_name = "CRATE[@VERSION]")]
+    pub package: String,
+    /// Why; anybody who reads the file wants to know
+    #[arg(long, value_name = "TEXT")]
+    pub reason: String,
+    /// When it ends: a day such as 2027-01-31, or a number of days such as 90d
+    #[arg(long, value_name = "DAY|90d")]
+    pub expires: String,
+    /// The evidence of a run; default: the last one of the package that is kept
+    #[arg(long, value_name = "FILE")]
+    pub evidence: Option<PathBuf>,
+    /// Look for it in this directory; default: $XDG_STATE_HOME/sandbox-check/evidence
+    #[arg(long, value_name = "DIR")]
+    pub cache_dir: Option<PathBuf>,
+    /// Write the file; without it, the difference is printed and nothing changes
+    #[arg(long)]
+    pub write: bool,
+    /// The file of decisions; default: that of the workspace
+    #[arg(long, value_name = "FILE")]
+    pub config: Option<PathBuf>,
+    /// Judge by this policy instead of the default one
+    #[arg(long, value_name = "FILE")]
+    pub policy: Option<PathBuf>,
+    /// How it looks.
+    #[command(flatten)]
+    pub tone: ToneArgs,
+}
+
 /// What is known without running anything.
 #[derive(Clone, Debug, Default, Args)]
 pub struct KnownArgs {
@@ -220,6 +284,9 @@ pub struct FactsArgs {
     /// How it is told.
     #[command(flatten)]
     pub reports: ReportArgs,
+    /// Take decisions from this file instead of the workspace's; docs/decisions-file.md
+    #[arg(long, value_name = "FILE", help_heading = "Decisions")]
+    pub config: Option<PathBuf>,
     /// Keep the evidence in this directory
     #[arg(long, value_name = "DIR", help_heading = "Reports")]
     pub evidence: Option<PathBuf>,
@@ -237,6 +304,9 @@ pub struct ReplayArgs {
     /// The evidence of a run: the file that its report names
     #[arg(value_name = "EVIDENCE")]
     pub evidence: PathBuf,
+    /// Take decisions from this file instead of the workspace's; docs/decisions-file.md
+    #[arg(long, value_name = "FILE", help_heading = "Decisions")]
+    pub config: Option<PathBuf>,
     /// Look advisories up in this database instead of taking those of the run; repeatable
     #[arg(long, value_name = "PATH", help_heading = "Known facts")]
     pub advisory_db: Vec<PathBuf>,
@@ -246,72 +316,6 @@ pub struct ReplayArgs {
     /// How it looks.
     #[command(flatten)]
     pub tone: ToneArgs,
-}
-
-/// What to do with the evidence of earlier runs.
-#[derive(Debug, Args)]
-pub struct CacheArgs {
-    /// What to do.
-    #[command(subcommand)]
-    pub command: CacheCommand,
-}
-
-/// What can be done with it.
-#[derive(Debug, Subcommand)]
-pub enum CacheCommand {
-    /// List what is held, and remove what is old, too much or damaged
-    Gc(GcArgs),
-    /// Read all that is held, and name what is damaged
-    Verify(HeldArgs),
-    /// Write all that is held to one file, for another machine
-    Export(PassArgs),
-    /// Bring in what was exported; without the key of its maker it answers for no run
-    Import(PassArgs),
-}
-
-/// A file for or from another machine.
-#[derive(Debug, Args)]
-pub struct PassArgs {
-    /// The file
-    #[arg(value_name = "FILE")]
-    pub file: PathBuf,
-    /// The file with the key of 32 bytes or more; else `SANDBOX_CHECK_CACHE_KEY`, if that is set
-    #[arg(long, value_name = "FILE")]
-    pub key_file: Option<PathBuf>,
-    /// Where it is.
-    #[command(flatten)]
-    pub held: HeldArgs,
-}
-
-/// What may stay.
-#[derive(Debug, Args)]
-pub struct GcArgs {
-    /// Remove what is older
-    #[arg(long, value_name = "DAYS", default_value_t = 30)]
-    pub older_than: u64,
-    /// Remove the oldest of what is more than so many MiB
-    #[arg(long, value_name = "MIB", default_value_t = 1024)]
-    pub max_size: u64,
-    /// Only tell what would go
-    #[arg(long)]
-    pub dry_run: bool,
-    /// Where it is.
-    #[command(flatten)]
-    pub held: HeldArgs,
-}
-
-/// Where it is and how it is told.
-#[derive(Debug, Args)]
-pub struct HeldArgs {
-    /// The directory; default: $XDG_STATE_HOME/sandbox-check/evidence
-    #[arg(long, value_name = "DIR")]
-    pub cache_dir: Option<PathBuf>,
-    /// What goes to standard output
-    #[arg(long, value_enum, default_value_t = PlainFormat::Human)]
-    pub format: PlainFormat,
-    /// When to use colour
-    #[arg(long, value_enum, value_name = "WHEN", default_value_t = Color::Auto)]
-    pub color: Color,
 }
 
 /// How a judgement is made and told.
@@ -329,6 +333,30 @@ pub struct ReportArgs {
     /// The lowest severity for which the exit code is not 0
     #[arg(long, value_enum, value_name = "SEVERITY", default_value_t = FailOn::Medium, help_heading = "Reports")]
     pub fail_on: FailOn,
+    /// What people have decided.
+    #[command(flatten)]
+    pub decisions: DecisionArgs,
+}
+
+/// What counts of what people have decided.
+#[derive(Clone, Debug, Args)]
+pub struct DecisionArgs {
+    /// Take decisions from this commit, not from the working tree; what that would add is listed and does not count
+    #[arg(long, value_name = "REF", help_heading = "Decisions", conflicts_with = "no_decisions")]
+    pub decisions_from: Option<String>,
+    /// Judge as if nobody had decided anything
+    #[arg(long, help_heading = "Decisions")]
+    pub no_decisions: bool,
+    /// Make an error of: unused-ignore (a decision that is about nothing that was found)
+    #[arg(long, short = 'D', value_enum, value_name = "WORD", help_heading = "Decisions")]
+    pub deny: Vec<Deny>,
+}
+
+/// Words about decisions that can be made errors.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, ValueEnum)]
+pub enum Deny {
+    /// A decision that is about nothing that was found
+    UnusedIgnore,
 }
 
 /// How it looks while it is told.
@@ -357,6 +385,8 @@ pub enum Format {
     Junit,
     /// For the summary of a job
     Markdown,
+    /// An in-toto statement with the runtime trace of the archives that ran; not signed
+    InToto,
 }
 
 /// Forms of what is no report on packages.

@@ -12,6 +12,7 @@ pub mod acquire;
 pub mod app;
 pub mod base;
 pub mod cli;
+pub mod decisions;
 
 pub mod evidence;
 pub mod exit;
@@ -31,6 +32,7 @@ pub mod signals;
 pub mod supervisor;
 #[expect(unsafe_code, reason = "the only module that may call the kernel directly")]
 pub mod sys;
+mod ticker;
 pub mod toolchain;
 
 /// An error and its causes in one line: `failed to A: B: C`, without the first two words.

@@ -3,18 +3,14 @@
 
 use std::collections::BTreeSet;
 use std::io::{IsTerminal as _, Write as _};
-use std::sync::mpsc::{RecvTimeoutError, Sender, channel};
 use std::sync::{Arc, Mutex, PoisonError};
-use std::thread::JoinHandle;
 use std::time::{Duration, Instant};
 
 use indicatif::{ProgressBar, ProgressDrawTarget, ProgressStyle};
 
 use crate::acquire::Acquired;
 use crate::sandbox::channel::Event;
-
-/// How often the state is told where no terminal shows it.
-const PAUSE: Duration = Duration::from_secs(10);
+use crate::ticker::Ticker;
 
 /// How far a run is.
 #[derive(Debug, Default)]
@@ -34,7 +30,7 @@ pub struct RunProgress {
     /// How many packages have something to run; 0 where one package is checked.
     packages: u64,
     begun: Instant,
-    ticker: Option<(Sender<()>, JoinHandle<()>)>,
+    ticker: Option<Ticker>,
 }
 
 impl RunProgress {
@@ -70,27 +66,18 @@ impl RunProgress {
         progress
     }
 
-    /// A thread that looks for findings and, without a terminal, tells the state.
-    fn tick(
-        &self,
-        tells: bool,
-        name: String,
-        findings: impl Fn() -> Option<u64> + Send + 'static,
-    ) -> Option<(Sender<()>, JoinHandle<()>)> {
-        let (end, ended) = channel();
+    /// Looks for findings and, without a terminal, tells the state.
+    fn tick(&self, tells: bool, name: String, findings: impl Fn() -> Option<u64> + Send + 'static) -> Option<Ticker> {
         let (state, packages, begun) = (Arc::clone(&self.state), self.packages, self.begun);
         let work = move || {
-            while ended.recv_timeout(PAUSE) == Err(RecvTimeoutError::Timeout) {
-                let found = findings();
-                let mut state = state.lock().unwrap_or_else(PoisonError::into_inner);
-                state.findings = found.or(state.findings);
-                if tells {
-                    let _ = writeln!(std::io::stderr(), "{name}: {}", state.line(packages, begun.elapsed()));
-                }
+            let found = findings();
+            let mut state = state.lock().unwrap_or_else(PoisonError::into_inner);
+            state.findings = found.or(state.findings);
+            if tells {
+                let _ = writeln!(std::io::stderr(), "{name}: {}", state.line(packages, begun.elapsed()));
             }
         };
-        let thread = std::thread::Builder::new().name("progress".to_owned()).spawn(work).ok()?;
-        Some((end, thread))
+        Ticker::start("progress", work).ok()
     }
 
     /// Takes in an event.
@@ -147,10 +134,7 @@ fn left(done: u64, all: u64, elapsed: Duration) -> Option<u64> {
 impl Drop for RunProgress {
     fn drop(&mut self) {
         self.bar.finish_and_clear();
-        if let Some((end, thread)) = self.ticker.take() {
-            drop(end);
-            let _ = thread.join();
-        }
+        drop(self.ticker.take());
     }
 }
 

@@ -1,6 +1,8 @@
 //! What the command line means: defaults, places, checked values.
 
 mod config;
+mod decisions;
+mod extended;
 pub mod facts;
 mod limits;
 
@@ -14,7 +16,10 @@ use etcetera::BaseStrategy;
 use crate::acquire::{AcquireSettings, Request};
 use config::{Gifts, Given};
 
-use crate::cli::{CheckArgs, DepthArg, FailOn, FeatureArgs, Format, ReportArgs, RunArgs, TraceClass};
+use crate::cli::{
+    CheckArgs, DecideArgs, DecisionArgs, Deny, DepthArg, FailOn, FeatureArgs, Format, ReportArgs, RunArgs, TraceClass,
+};
+use crate::decisions::{Day, Decisions};
 use crate::evidence::line::Depth;
 use crate::facts::FactsSettings;
 use crate::policy::{Policy, Severity};
@@ -81,19 +86,61 @@ pub struct Reporting {
     pub format: Format,
     /// Reports that go to files, too.
     pub outputs: Vec<(Format, PathBuf)>,
+    /// What people have decided.
+    pub decisions: Decisions,
+    /// The file that they stand in, where one was read.
+    pub decided_in: Option<PathBuf>,
+    /// What a person should know about a file of decisions that does not count.
+    pub remark: Option<String>,
+    /// What is an error of what is said about decisions.
+    pub deny: Vec<Deny>,
+}
+
+/// What decides beside [`ReportArgs`] how a log is judged.
+#[derive(Clone, Copy, Debug, Default)]
+pub struct Beside<'a> {
+    /// The file of `--config`.
+    pub config: Option<&'a Path>,
+    /// A folder that is examined.
+    pub target: Option<&'a Path>,
+    /// No network.
+    pub offline: bool,
 }
 
 impl Reporting {
     /// Checks and completes what was typed.
     ///
     /// # Errors
-    /// When a policy cannot be read or an output has no form.
-    pub fn new(args: &ReportArgs) -> Result<Self, SettingsError> {
+    /// When a policy or decisions cannot be read or an output has no form.
+    pub fn new(args: &ReportArgs, beside: Beside<'_>) -> Result<Self, SettingsError> {
+        let acquire = || {
+            let mut acquire = AcquireSettings::new(places()?.cache_dir().join("sandbox-check"));
+            acquire.offline = beside.offline;
+            Ok(acquire)
+        };
+        let wanted = decisions::Wanted {
+            args: &args.decisions,
+            config: beside.config,
+            target: beside.target,
+            acquire: &acquire,
+            now: now(),
+        };
+        let outputs = args.output.iter().map(|text| output(text)).collect::<Result<Vec<_>, _>>()?;
+        let mut formats = outputs.iter().map(|(format, _)| *format).chain([args.format]);
+        if beside.target.is_some_and(Path::is_dir) && formats.any(|format| format == Format::InToto) {
+            let message = "in-toto: a statement is about archives with a digest, and a folder has none";
+            return Err(SettingsError::new(message, "check the release, its archive, or the lock file"));
+        }
+        let decisions::Found { decisions, file, remark } = decisions::find(&wanted)?;
         Ok(Self {
             policy: policy(args.policy.as_deref())?,
             fail_on: severity(args.fail_on),
             format: args.format,
-            outputs: args.output.iter().map(|text| output(text)).collect::<Result<_, _>>()?,
+            outputs,
+            decisions,
+            decided_in: file,
+            remark,
+            deny: args.decisions.deny.clone(),
         })
     }
 }
@@ -105,11 +152,13 @@ pub struct SettingsError {
     message: String,
     /// What to do.
     pub hint: Option<String>,
+    /// True where trying again may help.
+    pub is_temporary: bool,
 }
 
 impl SettingsError {
     fn new(message: impl Into<String>, hint: impl Into<String>) -> Self {
-        Self { message: message.into(), hint: Some(hint.into()) }
+        Self { message: message.into(), hint: Some(hint.into()), is_temporary: false }
     }
 
     /// The same with the place of a file in front.
@@ -128,6 +177,7 @@ impl Settings {
         let request = target.parse().map_err(|error: crate::acquire::AcquireError| SettingsError {
             message: error.to_string(),
             hint: error.hint(),
+            is_temporary: false,
         })?;
         Self::of(request, &args.features, &args.run)
     }
@@ -143,13 +193,15 @@ impl Settings {
         acquire.features = features(&wanted.features);
         acquire.all_features = wanted.all_features;
         acquire.no_default_features = wanted.no_default_features;
-        let gifts = Gifts::new(&args.build, &places.config_dir())?;
+        let gifts = Gifts::new(&args.build, &places.config_dir(), &acquire)?;
         let (limits, given_limits) = limits::limits(args.build.timeout, &gifts.limit)?;
         let mut given: Vec<_> = gifts.toolchain.iter().map(|name| format!("toolchain {name}")).collect();
         given.extend(given_limits);
         given.extend(gifts.file.iter().map(|file| format!("configuration {}", file.display())));
         let now = now();
         let facts = facts::settings(&args.known, &acquire, now);
+        let target = if let Request::Directory(folder) = &request { Some(folder.clone()) } else { None };
+        let beside = Beside { config: args.build.config.as_deref(), target: target.as_deref(), offline: args.offline };
         let cpus = std::thread::available_parallelism().map_or(1, usize::from);
         Ok(Self {
             request,
@@ -169,7 +221,7 @@ impl Settings {
             }),
             depth: Depth::Check,
             trace: Trace { probes: args.trace.contains(&TraceClass::Probes) },
-            reporting: Reporting::new(&args.reports)?,
+            reporting: Reporting::new(&args.reports, beside)?,
             evidence: args.evidence.clone(),
             known: args.cache_dir.clone().unwrap_or_else(|| state_dir(&places)),
             fresh: args.fresh,
@@ -185,6 +237,60 @@ impl Settings {
 /// When there is no home for it.
 pub fn cache_dir(given: Option<&Path>) -> Result<PathBuf, SettingsError> {
     given.map_or_else(|| Ok(state_dir(&places()?)), |given| Ok(given.to_owned()))
+}
+
+/// Settings for proposing decisions.
+#[derive(Debug)]
+pub struct Deciding {
+    /// Policy, and what is decided already.
+    pub reporting: Reporting,
+    /// The file that entries go to.
+    pub file: PathBuf,
+    /// The same for people.
+    pub shown: String,
+    /// The directory of evidence that is kept without a word.
+    pub known: PathBuf,
+    /// The end of the entries.
+    pub expires: Day,
+}
+
+impl Deciding {
+    /// Checks and completes what was typed.
+    ///
+    /// # Errors
+    /// When a value makes no sense, or a file that counts cannot be read.
+    pub fn new(args: &DecideArgs) -> Result<Self, SettingsError> {
+        let today = Day::of(now());
+        let expires = match args.expires.strip_suffix('d') {
+            Some(days) => days.parse().ok().filter(|days| *days > 0).and_then(|days| today.after(days)),
+            None => Day::parse(&args.expires).filter(|day| today < *day),
+        };
+        let expires = expires.ok_or_else(|| {
+            let message = format!("--expires {}: no day to come", args.expires);
+            SettingsError::new(message, "write a day such as 2027-01-31, or a number of days such as 90d")
+        })?;
+        if args.reason.trim().is_empty() {
+            return Err(SettingsError::new("--reason: it says nothing", "say why a reader may pass over it"));
+        }
+        let reports = ReportArgs {
+            format: Format::Human,
+            output: Vec::new(),
+            policy: args.policy.clone(),
+            fail_on: FailOn::Medium,
+            // A file that is to be written need not be there.
+            decisions: DecisionArgs {
+                decisions_from: None,
+                no_decisions: args.config.as_ref().is_some_and(|path| path.symlink_metadata().is_err()),
+                deny: Vec::new(),
+            },
+        };
+        let reporting = Reporting::new(&reports, Beside { config: args.config.as_deref(), ..Beside::default() })?;
+        let file = decisions::place(args.config.as_deref()).ok_or_else(|| {
+            SettingsError::new("the working directory cannot be found", "name the file with --config FILE")
+        })?;
+        let shown = decisions::shown(&file);
+        Ok(Self { reporting, file, shown, known: cache_dir(args.cache_dir.as_deref())?, expires })
+    }
 }
 
 fn places() -> Result<impl BaseStrategy, SettingsError> {
@@ -309,8 +415,11 @@ fn policy(file: Option<&Path>) -> Result<Policy, SettingsError> {
             "give a policy file (docs/policy-format.md)",
         )
     })?;
-    Policy::parse(&text)
-        .map_err(|error| SettingsError { message: format!("--policy {}: {error}", file.display()), hint: None })
+    Policy::parse(&text).map_err(|error| SettingsError {
+        message: format!("--policy {}: {error}", file.display()),
+        hint: None,
+        is_temporary: false,
+    })
 }
 
 fn severity(fail_on: FailOn) -> Severity {
@@ -326,7 +435,7 @@ fn output(text: &str) -> Result<(Format, PathBuf), SettingsError> {
     let wrong = || {
         SettingsError::new(
             format!("--output {text}: not FORMAT=FILE"),
-            "write --output json=FILE; the formats are human, json, ndjson, sarif, junit and markdown",
+            "write --output json=FILE; the formats are human, json, ndjson, sarif, junit, markdown and in-toto",
         )
     };
     let (format, file) = text.split_once('=').ok_or_else(wrong)?;

@@ -6,6 +6,11 @@
 
 #[path = "docs/detections.rs"]
 mod detections;
+#[expect(clippy::panic, reason = "a page without its mark ends its test")]
+#[path = "docs/probes.rs"]
+mod probes;
+#[path = "confinement/table.rs"]
+mod table;
 
 use std::fmt::Write as _;
 use std::fs;
@@ -126,6 +131,11 @@ fn the_table_of_system_calls_is_on_a_page() {
             allowed.join(", "),
         ),
     );
+}
+
+#[test]
+fn the_page_of_probes_is_what_the_suite_says() {
+    probes::check();
 }
 
 #[test]

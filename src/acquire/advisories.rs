@@ -75,8 +75,8 @@ pub fn advisories(settings: &AcquireSettings, url: Option<&str>, now: u64) -> Re
 }
 
 fn download(settings: &AcquireSettings, is_named: bool, address: &str) -> Result<Vec<u8>, String> {
-    let config = CargoConfig::load(&settings.cache_dir, &settings.cargo_home, &settings.environment)
-        .map_err(|error| error.to_string())?;
+    let config =
+        CargoConfig::of_cargo(&settings.cargo_home, &settings.environment).map_err(|error| error.to_string())?;
     if settings.offline || config.offline() {
         return Err("offline".to_owned());
     }

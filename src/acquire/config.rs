@@ -102,9 +102,18 @@ impl fmt::Debug for CargoConfig {
     }
 }
 
+/// Where cargo stands when we run it: it obeys the settings of each folder above, and our own folder may lie in one that
+/// is a stranger's, as caches of a CI job do that lie in the project.
+pub(crate) const CARGO_STANDS_IN: &str = "/";
+
 impl CargoConfig {
+    /// Reads what counts for cargo when we run it.
+    pub(crate) fn of_cargo(home: &Path, environment: &Environment) -> Result<Self, ConfigError> {
+        Self::load(Path::new(CARGO_STANDS_IN), home, environment)
+    }
+
     /// Reads what counts for a cargo that runs in `folder`.
-    pub(crate) fn load(folder: &Path, home: &Path, environment: &Environment) -> Result<Self, ConfigError> {
+    fn load(folder: &Path, home: &Path, environment: &Environment) -> Result<Self, ConfigError> {
         let mut merged = Table::new();
         let mut seen = BTreeSet::new();
         let folders = folder.ancestors().map(|folder| folder.join(".cargo")).chain([home.to_owned()]);

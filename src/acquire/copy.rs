@@ -31,7 +31,8 @@ pub(crate) struct Copied {
 pub(crate) enum Leave {
     /// Nothing more.
     Nothing,
-    /// Secrets of whoever works there, and folders that programs fill.
+    /// Secrets of whoever works there, folders that programs fill, and what people have decided: code that is examined
+    /// need not know what is passed over, and a decision is no reason to build again.
     WhatIsNoSource,
 }
 
@@ -39,7 +40,9 @@ impl Leave {
     fn leaves(self, here: &Path, name: &std::ffi::OsStr) -> bool {
         let is_env = name == ".env" || name.as_bytes().starts_with(b".env.");
         let is_filled = [".hg", ".svn", ".jj", "node_modules", ".venv", ".direnv"].iter().any(|known| name == *known);
-        self == Self::WhatIsNoSource && (is_env || is_filled || here.join(name).join("CACHEDIR.TAG").exists())
+        let is_decision = name == "sandbox-check.toml";
+        self == Self::WhatIsNoSource
+            && (is_env || is_filled || is_decision || here.join(name).join("CACHEDIR.TAG").exists())
     }
 }
 

@@ -8,6 +8,8 @@ use std::path::Path;
 use toml::{Table, Value};
 
 use super::facts::{EMBEDDED_CARGO_CONFIG, Found, NAMES_PROGRAM};
+use super::needed::may_hold;
+use super::target::HOST;
 
 /// How much of such a file is looked at.
 pub(crate) const READ: u64 = 256 * 1024;
@@ -45,11 +47,18 @@ pub(crate) fn look(path: &Path, contents: &[u8]) -> Found {
             let mut keys = Vec::new();
             collect(&table, "", &mut keys);
             let (programs, others): (Vec<_>, Vec<_>) = keys.into_iter().partition(|key| is_program(key));
+            let elsewhere = if !is_at_the_root(path) {
+                " for one of its folders"
+            } else if programs.iter().all(|key| is_of_other_targets(key)) {
+                " for other targets"
+            } else {
+                ""
+            };
             match (programs.is_empty(), others.is_empty()) {
                 (true, true) => "sets nothing".to_owned(),
                 (true, false) => format!("sets {}", shown(&others)),
                 (false, _) => {
-                    format!("{NAMES_PROGRAM} ({}) and sets {} other keys", shown(&programs), others.len())
+                    format!("{NAMES_PROGRAM}{elsewhere} ({}) and sets {} other keys", shown(&programs), others.len())
                 }
             }
         }
@@ -62,6 +71,18 @@ pub(crate) fn look(path: &Path, contents: &[u8]) -> Found {
         text: format!("ships {} that {says}", path.display()),
         path: Some(std::os::unix::ffi::OsStrExt::as_bytes(path.as_os_str()).to_vec()),
     }
+}
+
+/// True where cargo, run in the package's own folder, reads the file.
+fn is_at_the_root(path: &Path) -> bool {
+    path.components().count()
+        <= if path.ends_with("rust-toolchain") || path.ends_with("rust-toolchain.toml") { 1 } else { 2 }
+}
+
+/// True for `target.PLATFORM.KEY` where the platform is not the one that is built for here.
+fn is_of_other_targets(key: &str) -> bool {
+    let platform = key.strip_prefix("target.").and_then(|rest| rest.rsplit_once('.'));
+    platform.is_some_and(|(platform, _)| !may_hold(&platform.replace("\\\"", "\""), HOST))
 }
 
 fn is_program(key: &str) -> bool {
@@ -137,6 +158,25 @@ mod tests {
             let text = says(path, contents);
             assert!(text.contains(NAMES_PROGRAM) && text.contains(key), "{text}");
         }
+    }
+
+    #[test]
+    fn a_program_that_nobody_here_would_start_is_told_as_such() {
+        let of = |path: &str, platform: &str| says(path, &format!("[target.'{platform}']\nrunner = 'x'"));
+        for platform in ["wasm32-wasip1", "cfg(windows)", "cfg(all(target_arch = \"arm\", target_os = \"none\"))"] {
+            let text = of(".cargo/config.toml", platform);
+            assert!(text.contains("names a program for other targets ("), "{text}");
+        }
+        for platform in ["x86_64-unknown-linux-gnu", "cfg(unix)", "cfg(target_os = \"linux\")", "cfg(all())"] {
+            let text = of(".cargo/config.toml", platform);
+            assert!(text.contains("names a program ("), "{text}");
+        }
+        let both = "[target.wasm32-wasip1]\nrunner = 'x'\n[build]\nrustc-wrapper = 'x'";
+        assert!(says(".cargo/config", both).contains("names a program ("));
+        assert!(says("ci/.cargo/config", both).contains("names a program for one of its folders ("));
+        let path = "[toolchain]\npath = '/x'";
+        assert!(says("rust-toolchain.toml", path).contains("names a program ("));
+        assert!(says("ci/rust-toolchain.toml", path).contains("names a program for one of its folders ("));
     }
 
     #[test]

@@ -3,7 +3,7 @@
 use semver::Version;
 
 use super::release::Release;
-use crate::evidence::fact::seconds;
+use crate::evidence::time::seconds;
 use crate::ids::{PackageId, Sha256Digest};
 
 /// A package of a lock file, with all that its index says about it.

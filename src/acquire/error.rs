@@ -7,8 +7,8 @@ use std::path::{Path, PathBuf};
 use super::archive::Refusal;
 use super::facts;
 use crate::evidence::bytes::Bytes;
-use crate::evidence::fact;
 use crate::evidence::line::Fact;
+use crate::evidence::time;
 use crate::ids::{PackageId, Sha256Digest};
 
 /// What a failed acquisition means for the exit code.
@@ -38,7 +38,7 @@ pub struct Near {
 impl fmt::Display for Near {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         write!(f, "`{}`", self.name)?;
-        self.since.map_or(Ok(()), |since| write!(f, " (since {})", fact::date(since)))
+        self.since.map_or(Ok(()), |since| write!(f, " (since {})", time::date(since)))
     }
 }
 

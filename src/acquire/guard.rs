@@ -4,7 +4,10 @@
 //! Without a bound it could have us knock at the services that trust whoever
 //! reaches them: on loopback, and those that hand out a cloud machine's keys.
 
+use std::collections::HashMap;
 use std::net::{IpAddr, Ipv4Addr, Ipv6Addr};
+use std::sync::{Mutex, PoisonError};
+use std::time::{Duration, Instant};
 
 use ureq::Error as CallError;
 use ureq::config::Config;
@@ -50,14 +53,20 @@ pub(super) struct Guard {
     /// `host:port` of the index. The user named it, so it may be anywhere.
     home: Option<String>,
     home_is_local: bool,
+    /// What `host:port` was found to be, and when: the client asks before each request, also where it has a connection.
+    found: Mutex<HashMap<String, (Instant, ResolvedSocketAddrs)>>,
 }
+
+/// So long an address is good without another question.
+const FOR: Duration = Duration::from_mins(1);
 
 impl Guard {
     /// `home` is the URL of the registry's index.
     pub(super) fn new(home: &str) -> Self {
         let uri: Option<Uri> = home.parse().ok();
         let home_is_local = uri.as_ref().and_then(Uri::host).is_some_and(is_this_machine);
-        Self { inner: DefaultResolver::default(), home: uri.as_ref().and_then(place), home_is_local }
+        let (inner, found) = (DefaultResolver::default(), Mutex::default());
+        Self { inner, home: uri.as_ref().and_then(place), home_is_local, found }
     }
 
     fn check(&self, uri: &Uri, address: IpAddr) -> Result<(), Astray> {
@@ -72,9 +81,25 @@ impl Guard {
     }
 }
 
+impl Guard {
+    /// Those who ask for a name at the same time wait for one answer.
+    fn look_up(&self, uri: &Uri, config: &Config, timeout: NextTimeout) -> Result<ResolvedSocketAddrs, CallError> {
+        let Some(place) = place(uri) else { return self.inner.resolve(uri, config, timeout) };
+        let mut found = self.found.lock().unwrap_or_else(PoisonError::into_inner);
+        if let Some((when, addresses)) = found.get(&place)
+            && when.elapsed() < FOR
+        {
+            return Ok(addresses.clone());
+        }
+        let addresses = self.inner.resolve(uri, config, timeout)?;
+        found.insert(place, (Instant::now(), addresses.clone()));
+        Ok(addresses)
+    }
+}
+
 impl Resolver for Guard {
     fn resolve(&self, uri: &Uri, config: &Config, timeout: NextTimeout) -> Result<ResolvedSocketAddrs, CallError> {
-        let found = self.inner.resolve(uri, config, timeout)?;
+        let found = self.look_up(uri, config, timeout)?;
         // The user's own proxy may be anywhere; it looks up the names behind it.
         if config.proxy().is_some_and(|proxy| place(proxy.uri()) == place(uri)) {
             return Ok(found);

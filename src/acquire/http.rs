@@ -123,13 +123,65 @@ pub(crate) struct Client {
     deadline: Instant,
 }
 
+/// Which answer it was, in the server's own words (RFC 9110, 8.8).
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub(crate) enum Revision {
+    Etag(String),
+    LastModified(String),
+}
+
+impl Revision {
+    pub(crate) fn etag(tag: &str) -> Self {
+        Self::Etag(tag.to_owned())
+    }
+
+    /// Reads what its `Display` wrote.
+    pub(crate) fn parse(line: &str) -> Option<Self> {
+        match line.split_once(": ")? {
+            ("etag", tag) => Some(Self::etag(tag)),
+            ("last-modified", time) => Some(Self::LastModified(time.to_owned())),
+            _ => None,
+        }
+    }
+
+    fn of(response: &Response<Body>) -> Option<Self> {
+        let header = |name| response.headers().get(name)?.to_str().ok().filter(|value| value.len() < 1024);
+        let etag = header("etag").map(Self::etag);
+        etag.or_else(|| header("last-modified").map(|time| Self::LastModified(time.to_owned())))
+    }
+
+    /// The header that asks whether it is still the one.
+    fn condition(&self) -> (&'static str, &str) {
+        match self {
+            Self::Etag(tag) => ("if-none-match", tag),
+            Self::LastModified(time) => ("if-modified-since", time),
+        }
+    }
+}
+
+impl std::fmt::Display for Revision {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        match self {
+            Self::Etag(tag) => write!(f, "etag: {tag}"),
+            Self::LastModified(time) => write!(f, "last-modified: {time}"),
+        }
+    }
+}
+
+/// A whole file, and which one it was.
+#[derive(Debug)]
+pub(crate) struct Answer {
+    pub(crate) bytes: Vec<u8>,
+    pub(crate) revision: Option<Revision>,
+}
+
 /// What is asked for, and how.
 #[derive(Clone, Copy)]
 struct Question<'a> {
     url: &'a str,
     token: Option<&'a str>,
-    /// What we have, as a header says it.
-    known: Option<(&'a str, &'a str)>,
+    /// What we have.
+    known: Option<&'a Revision>,
 }
 
 /// Whether another try may help.
@@ -188,15 +240,15 @@ impl Client {
         self.get_unless(&AtomicBool::new(false), url, token, limit)
     }
 
-    /// The same; none if the server says that it is still what `known`, a header of such a question, is about.
+    /// The same; none if the server says that it is still the one that is known.
     pub(crate) fn get_if_changed(
         &self,
         url: &str,
         token: Option<&str>,
         limit: u64,
-        known: (&str, &str),
-    ) -> Result<Option<Vec<u8>>, HttpError> {
-        self.fetch(&AtomicBool::new(false), &Question { url, token, known: Some(known) }, limit)
+        known: Option<&Revision>,
+    ) -> Result<Option<Answer>, HttpError> {
+        self.fetch(&AtomicBool::new(false), &Question { url, token, known }, limit)
     }
 
     /// The same, given up soon after `stop` is set.
@@ -207,12 +259,11 @@ impl Client {
         token: Option<&str>,
         limit: u64,
     ) -> Result<Vec<u8>, HttpError> {
-        let body = self.fetch(stop, &Question { url, token, known: None }, limit)?;
-        let reason = "it says that nothing has changed, which nobody asked".to_owned();
-        body.ok_or_else(|| HttpError::Refused { url: url.to_owned(), reason })
+        let answer = self.fetch(stop, &Question { url, token, known: None }, limit)?;
+        answer.map(|answer| answer.bytes).ok_or_else(|| unasked(url))
     }
 
-    fn fetch(&self, stop: &AtomicBool, question: &Question<'_>, limit: u64) -> Result<Option<Vec<u8>>, HttpError> {
+    fn fetch(&self, stop: &AtomicBool, question: &Question<'_>, limit: u64) -> Result<Option<Answer>, HttpError> {
         let url = question.url;
         let deadline = self.deadline.min(Instant::now() + self.limits.transfer);
         let mut wait = self.limits.back_off;
@@ -220,7 +271,7 @@ impl Client {
         loop {
             tries += 1;
             let (reason, asked) = match self.once(stop, question, limit, deadline) {
-                Ok(body) => return Ok(body),
+                Ok(answer) => return Ok(answer),
                 Err(Failure::Final(error)) => return Err(error),
                 Err(Failure::Again(reason, asked)) => (reason, asked),
             };
@@ -242,7 +293,7 @@ impl Client {
         question: &Question<'_>,
         limit: u64,
         deadline: Instant,
-    ) -> Result<Option<Vec<u8>>, Failure> {
+    ) -> Result<Option<Answer>, Failure> {
         let mut place = question.url.to_owned();
         for count in 0..=REDIRECTS {
             // A token never goes where a redirect leads.
@@ -252,7 +303,9 @@ impl Client {
                 return Ok(None);
             }
             if !matches!(response.status().as_u16(), 301..=303 | 307 | 308) {
-                return self.answer(stop, &place, response, limit).map(Some);
+                let revision = Revision::of(&response);
+                let bytes = self.answer(stop, &place, response, limit)?;
+                return Ok(Some(Answer { bytes, revision }));
             }
             let location = response.headers().get("location").map(ureq::http::HeaderValue::as_bytes);
             let refused = |reason| Failure::Final(HttpError::Refused { url: place.clone(), reason });
@@ -268,7 +321,7 @@ impl Client {
         if let Some(token) = question.token {
             request = request.header("authorization", token);
         }
-        if let Some((header, value)) = question.known {
+        if let Some((header, value)) = question.known.map(Revision::condition) {
             request = request.header(header, value);
         }
         let request = request.config().timeout_global(Some(left)).build();
@@ -336,6 +389,12 @@ impl Client {
             _ => Ok(bytes),
         }
     }
+}
+
+/// The error of a server that says that nothing has changed, which nobody asked.
+pub(crate) fn unasked(url: &str) -> HttpError {
+    let reason = "it says that nothing has changed, which nobody asked".to_owned();
+    HttpError::Refused { url: url.to_owned(), reason }
 }
 
 /// The pause in seconds that a server asks for; the form with a date is rare and not read.

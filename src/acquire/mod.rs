@@ -18,6 +18,7 @@ mod error;
 pub mod facts;
 mod guard;
 mod http;
+mod index_cache;
 mod library;
 mod local;
 mod lock;
@@ -35,6 +36,7 @@ mod resolve;
 mod resolved;
 mod runs;
 mod settings;
+mod shared;
 mod sources;
 mod stage;
 mod standin;
@@ -50,7 +52,10 @@ pub use self::config::ConfigError;
 pub use self::entry::{Entry, EntryVersion};
 pub use self::error::{AcquireError, ErrorClass, Near};
 pub use self::http::HttpError;
-pub use self::lock::{GitSource, LockRequest, LockUser, Locked, OwnSettings, Pin, Since, locate as locate_lock};
+pub use self::lock::{
+    GitSource, LockRequest, LockUser, Locked, OwnSettings, Pin, Since, locate as locate_lock, small_text,
+    text_of_commit,
+};
 pub use self::previous::Previous;
 pub use self::progress::{Bar, Progress, Silent};
 pub use self::reputation::Reputation;
@@ -59,9 +64,10 @@ pub use self::resolved::{Resolved, ResolvedLock};
 pub(crate) use self::runs::begin as begin_run;
 pub use self::runs::{RunGuard, abandon};
 pub use self::settings::{AcquireSettings, Environment, Limits};
+pub use self::shared::shared_text;
 pub use self::stage::{Outcome, acquire, acquire_unless, survey};
 pub use self::survey::Survey;
-pub use self::target::{Request, Requirement};
+pub use self::target::{HOST, Request, Requirement};
 use crate::evidence::line::{Fact, MacroName, PackageSource, Target};
 use crate::ids::{PackageId, Sha256Digest};
 

@@ -79,7 +79,7 @@ fn uses(release: &Release, target: &Package, host: &str) -> bool {
 }
 
 /// False only if the platform is certainly not the host.
-fn may_hold(platform: &str, host: &str) -> bool {
+pub(super) fn may_hold(platform: &str, host: &str) -> bool {
     if !platform.trim_start().starts_with("cfg") {
         return platform == host;
     }

@@ -8,12 +8,13 @@ use std::sync::atomic::AtomicBool;
 
 use tame_index::KrateName;
 use tame_index::index::IndexConfig;
-use tame_index::index::cache::{HttpRevision, Revision, ValidCacheEntry};
+use tame_index::index::cache::{HttpRevision, Revision as Told, ValidCacheEntry};
 
 use super::config::CargoConfig;
 use super::error::AcquireError;
 use super::guard::same_server;
-use super::http::{Client, HttpError};
+use super::http::{self, Client, HttpError, Revision};
+use super::index_cache::{IndexCache, Known};
 use super::release::{self, Release};
 use super::settings::Limits;
 use super::sources::Source;
@@ -31,7 +32,17 @@ pub(crate) struct Registry<'a> {
     home: &'a Path,
     token: Option<String>,
     limits: &'a Limits,
+    /// Our own copies of its entries.
+    copies: IndexCache,
     config: OnceLock<IndexConfig>,
+}
+
+/// What came of a question for an entry.
+enum Entry {
+    /// It is the one that is known.
+    Same,
+    /// None: the registry does not know the name.
+    Text(Option<Vec<Release>>),
 }
 
 /// Without the token.
@@ -47,13 +58,15 @@ impl<'a> Registry<'a> {
         config: &CargoConfig,
         client: Option<Client>,
         home: &'a Path,
+        (cache, run): (&Path, &Path),
         limits: &'a Limits,
     ) -> Self {
         let token = match &source {
             Source::Sparse(url) => config.token(url),
             Source::Directory(_) | Source::LocalRegistry(_) => None,
         };
-        Self { source, client, home, token, limits, config: OnceLock::new() }
+        let copies = IndexCache::new(cache, run, &folder_of(&source), limits.index_bytes);
+        Self { source, client, home, token, limits, copies, config: OnceLock::new() }
     }
 
     /// How people know it.
@@ -66,13 +79,7 @@ impl<'a> Registry<'a> {
 
     /// The folder name that cargo uses for it below `registry/src`, `registry/cache` and `registry/index`.
     pub(crate) fn folder(&self) -> String {
-        let url = match &self.source {
-            Source::Sparse(url) => url.as_str(),
-            // Cargo makes no such folder for these; any name that looks usual will do.
-            Source::Directory(_) | Source::LocalRegistry(_) => tame_index::CRATES_IO_HTTP_INDEX,
-        };
-        // `true`: the way of hashing since cargo 1.85. Folders of older ones are not found and not missed.
-        tame_index::utils::url_to_local_dir(url, true).map_or_else(|_| "registry".to_owned(), |dir| dir.dir_name)
+        folder_of(&self.source)
     }
 
     fn index_folder(&self) -> PathBuf {
@@ -122,16 +129,12 @@ impl<'a> Registry<'a> {
             return self.known_versions(name);
         };
         let Ok(krate) = KrateName::try_from(name) else { return Ok(None) };
-        let cached = self.cached(name)?;
-        let entry = cached.as_deref().and_then(|bytes| ValidCacheEntry::read(bytes).ok());
-        let Some(known) = entry.and_then(|entry| condition(&entry.revision)) else { return self.versions(name) };
-        let url = entry_url(url, krate);
-        let (limit, known) = (self.limits.index_bytes, (known.0, known.1.as_str()));
-        match self.ask(|token| client.get_if_changed(&url, token, limit, known)) {
-            Ok(None) => Ok(cached.map(|bytes| read_cache(&bytes)).filter(some)),
-            Ok(Some(text)) => read_entry(name, &url, &text),
-            Err(HttpError::NotFound { .. }) => Ok(None),
-            Err(error) => Err(error.into()),
+        let Some(known) = self.known(krate, name)?.filter(|known| known.revision.is_some()) else {
+            return self.versions(name);
+        };
+        match self.fetch_entry(client, url, krate, name, known.revision.as_ref())? {
+            Entry::Same => Ok(Some(known.releases)),
+            Entry::Text(releases) => Ok(releases),
         }
     }
 
@@ -154,7 +157,7 @@ impl<'a> Registry<'a> {
     pub(crate) fn known_versions(&self, name: &str) -> Result<Option<Vec<Release>>, AcquireError> {
         let Ok(krate) = KrateName::try_from(name) else { return Ok(None) };
         match &self.source {
-            Source::Sparse(_) => Ok(self.cached(name)?.map(|bytes| read_cache(&bytes)).filter(some)),
+            Source::Sparse(_) => Ok(self.known(krate, name)?.map(|known| known.releases)),
             Source::LocalRegistry(root) => {
                 let path = root.join("index").join(krate.relative_path(None));
                 let lines = read_bounded(&path, self.limits.index_bytes)?;
@@ -164,14 +167,30 @@ impl<'a> Registry<'a> {
         }
     }
 
+    /// What this machine has of an entry: cargo's copy or ours, whichever is newer.
+    fn known(&self, krate: KrateName<'_>, name: &str) -> Result<Option<Known>, AcquireError> {
+        let of_cargo = self.copy_of_cargo(krate, name)?;
+        let ours = self.copies.read(krate, name);
+        Ok(match (of_cargo, ours) {
+            (Some(of_cargo), Some(ours)) if ours.written > of_cargo.written => Some(ours),
+            (None, ours) => ours,
+            (of_cargo, _) => of_cargo,
+        })
+    }
+
     /// Cargo's copy of an entry. Read, not mapped: cargo may be writing the file.
-    fn cached(&self, name: &str) -> Result<Option<Vec<u8>>, AcquireError> {
-        let Ok(krate) = KrateName::try_from(name) else { return Ok(None) };
+    fn copy_of_cargo(&self, krate: KrateName<'_>, name: &str) -> Result<Option<Known>, AcquireError> {
         let path = self.index_folder().join(".cache").join(krate.relative_path(None));
-        match fs::metadata(&path) {
-            Ok(meta) if meta.len() > self.limits.index_bytes => Err(self.too_large(name)),
-            _ => read_bounded(&path, self.limits.index_bytes),
+        let meta = fs::metadata(&path).ok();
+        if meta.as_ref().is_some_and(|meta| meta.len() > self.limits.index_bytes) {
+            return Err(self.too_large(name));
         }
+        let Some(bytes) = read_bounded(&path, self.limits.index_bytes)? else { return Ok(None) };
+        let Ok(entry) = ValidCacheEntry::read(&bytes) else { return Ok(None) };
+        let releases = read_cache(&entry);
+        let written = meta.and_then(|meta| meta.modified().ok());
+        Ok(Some(Known { revision: revision(&entry.revision), releases, written })
+            .filter(|known| !known.releases.is_empty()))
     }
 
     fn too_large(&self, name: &str) -> AcquireError {
@@ -181,12 +200,36 @@ impl<'a> Registry<'a> {
 
     fn fetch_versions(&self, client: &Client, url: &str, name: &str) -> Result<Option<Vec<Release>>, AcquireError> {
         let Ok(krate) = KrateName::try_from(name) else { return Ok(None) };
-        let url = entry_url(url, krate);
-        match self.get(client, &url, self.limits.index_bytes) {
-            Ok(text) => read_entry(name, &url, &text),
-            Err(HttpError::NotFound { .. }) => Ok(None),
-            Err(error) => Err(error.into()),
+        match self.fetch_entry(client, url, krate, name, None)? {
+            Entry::Same => Err(http::unasked(&entry_url(url, krate)).into()),
+            Entry::Text(releases) => Ok(releases),
         }
+    }
+
+    /// Asks for an entry, and keeps the answer for the next time.
+    fn fetch_entry(
+        &self,
+        client: &Client,
+        index: &str,
+        krate: KrateName<'_>,
+        name: &str,
+        known: Option<&Revision>,
+    ) -> Result<Entry, AcquireError> {
+        let url = entry_url(index, krate);
+        let limit = self.limits.index_bytes;
+        let answer = match self.ask(|token| client.get_if_changed(&url, token, limit, known)) {
+            Ok(None) => return Ok(Entry::Same),
+            Ok(Some(answer)) => answer,
+            Err(HttpError::NotFound { .. }) => return Ok(Entry::Text(None)),
+            Err(error) => return Err(error.into()),
+        };
+        let releases = read_entry(name, &url, &answer.bytes)?;
+        if releases.is_some()
+            && let Err(error) = self.copies.write(krate, answer.revision.as_ref(), &answer.bytes)
+        {
+            tracing::debug!(name, %error, "the answer of an index is not kept");
+        }
+        Ok(Entry::Text(releases))
     }
 
     fn get(&self, client: &Client, url: &str, limit: u64) -> Result<Vec<u8>, HttpError> {
@@ -265,6 +308,16 @@ impl<'a> Registry<'a> {
     }
 }
 
+fn folder_of(source: &Source) -> String {
+    let url = match source {
+        Source::Sparse(url) => url.as_str(),
+        // Cargo makes no such folder for these; any name that looks usual will do.
+        Source::Directory(_) | Source::LocalRegistry(_) => tame_index::CRATES_IO_HTTP_INDEX,
+    };
+    // `true`: the way of hashing since cargo 1.85. Folders of older ones are not found and not missed.
+    tame_index::utils::url_to_local_dir(url, true).map_or_else(|_| "registry".to_owned(), |dir| dir.dir_name)
+}
+
 /// Whether the token of the registry at `home` may go to the download address `url`: to the registry's own server,
 /// and to the one that it named over a secure line. What came over an open line may be anyone's word.
 fn may_have_token(home: &str, url: &str) -> bool {
@@ -298,18 +351,17 @@ fn read_entry(name: &str, url: &str, text: &[u8]) -> Result<Option<Vec<Release>>
     Ok(Some(release::entry(name, text).map_err(refused)?).filter(some))
 }
 
-/// The header that asks whether an entry is still the one that a server gave with these words.
-fn condition(revision: &Revision<'_>) -> Option<(&'static str, String)> {
-    match revision {
-        Revision::Http(HttpRevision::Etag(tag)) => Some(("if-none-match", (*tag).to_owned())),
-        Revision::Http(HttpRevision::LastModified(time)) => Some(("if-modified-since", (*time).to_owned())),
-        Revision::Git(_) | Revision::Unknown => None,
+/// Which answer cargo has kept.
+fn revision(told: &Told<'_>) -> Option<Revision> {
+    match told {
+        Told::Http(HttpRevision::Etag(tag)) => Some(Revision::etag(tag)),
+        Told::Http(HttpRevision::LastModified(time)) => Some(Revision::LastModified((*time).to_owned())),
+        Told::Git(_) | Told::Unknown => None,
     }
 }
 
 /// Cargo's index cache: the JSON of each version behind its number, all ended by NUL.
-fn read_cache(bytes: &[u8]) -> Vec<Release> {
-    let Ok(entry) = ValidCacheEntry::read(bytes) else { return Vec::new() };
+fn read_cache(entry: &ValidCacheEntry<'_>) -> Vec<Release> {
     entry.version_entries.split(|byte| *byte == 0).filter_map(Release::parse).collect()
 }
 

@@ -9,6 +9,7 @@ use std::path::Path;
 use std::process::{Child, Command, Stdio};
 use std::time::{Duration, Instant};
 
+use super::config::CARGO_STANDS_IN;
 use super::error::AcquireError;
 use super::settings::{AcquireSettings, Limits};
 use crate::evidence::bytes::is_printable;
@@ -63,7 +64,8 @@ fn command(resolution: &Resolution<'_>, settings: &AcquireSettings) -> Command {
     for value in &resolution.config {
         command.args(["--config", value]);
     }
-    command.current_dir(resolution.folder).stdin(Stdio::null()).stdout(Stdio::null()).stderr(Stdio::piped());
+    command.arg("--manifest-path").arg(resolution.folder.join("Cargo.toml"));
+    command.current_dir(CARGO_STANDS_IN).stdin(Stdio::null()).stdout(Stdio::null()).stderr(Stdio::piped());
     command.env_clear().envs(settings.environment.iter().filter(|(name, _)| passes(name)));
     command.env("CARGO_HOME", &settings.cargo_home);
     // What cargo asks the compiler it asks this one, not a proxy that has to find it first.
@@ -233,11 +235,13 @@ mod tests {
     }
 
     #[test]
-    fn cargo_runs_in_our_folder_with_the_toolchain_pinned_and_without_wrappers() {
-        let script = "{ pwd; echo \"$RUSTUP_TOOLCHAIN $KEPT [$RUSTC_WRAPPER$CARGO_BUILD_RUSTC] $*\"; } > Cargo.lock";
+    fn cargo_runs_in_no_folder_of_anybodys_with_the_toolchain_pinned_and_without_wrappers() {
+        let script = "for last; do :; done; \
+            { pwd; echo \"$RUSTUP_TOOLCHAIN $KEPT [$RUSTC_WRAPPER$CARGO_BUILD_RUSTC] $*\"; } > \"${last%.toml}.lock\"";
         let (folder, outcome) = run(script, Duration::from_secs(5));
-        let folder = folder.path().canonicalize().unwrap();
-        let expected = format!("{}\npinned kept [] generate-lockfile --color never\n", folder.display());
+        let manifest = folder.path().join("Cargo.toml");
+        let expected =
+            format!("/\npinned kept [] generate-lockfile --color never --manifest-path {}\n", manifest.display());
         assert_eq!(outcome.unwrap(), expected);
     }
 

@@ -12,6 +12,7 @@ use super::download::{self, Placed, Store};
 use super::error::AcquireError;
 use super::facts::{Found, YANKED};
 use super::http::{Client, Transport};
+use super::index_cache;
 use super::local::{self, LocalPackage};
 use super::needed;
 use super::progress::Progress;
@@ -77,7 +78,7 @@ fn acquire_in_new_run<T>(
     known: impl FnOnce(&Resolved) -> Option<T>,
 ) -> Result<Outcome<T>, AcquireError> {
     let (sources, guard) = runs::begin(&settings.cache_dir)?;
-    let mut config = CargoConfig::load(sources.path(), &settings.cargo_home, &settings.environment)?;
+    let mut config = CargoConfig::of_cargo(&settings.cargo_home, &settings.environment)?;
     if let Request::Lock(lock) = request {
         config.add_foreign(&lock.own.sources);
     }
@@ -90,6 +91,7 @@ fn acquire_in_new_run<T>(
         Request::Lock(lock) => stage.lock(lock, known)?,
         _ => stage.work(request, known)?,
     };
+    index_cache::keep(stage.run, &settings.cache_dir);
     let parts = match work {
         Work::Known(known) => return Ok(Outcome::Known(known)),
         Work::Done(parts) => *parts,
@@ -123,7 +125,7 @@ pub(super) enum Work<T> {
 pub fn survey(path: &Path, settings: &AcquireSettings, progress: &dyn Progress) -> Result<Survey, AcquireError> {
     let lock = super::survey::read(path)?;
     let (sources, _guard) = runs::begin(&settings.cache_dir)?;
-    let config = CargoConfig::load(sources.path(), &settings.cargo_home, &settings.environment)?;
+    let config = CargoConfig::of_cargo(&settings.cargo_home, &settings.environment)?;
     let offline = settings.offline || config.offline();
     let transport = if offline { None } else { Some(config.transport()?) };
     let deadline = Instant::now() + settings.limits.total;
@@ -134,6 +136,9 @@ pub fn survey(path: &Path, settings: &AcquireSettings, progress: &dyn Progress) 
         settings.limits.questions,
         progress,
     );
+    if outcome.is_ok() {
+        index_cache::keep(stage.run, &settings.cache_dir);
+    }
     runs::stay_if_abandoned();
     progress.finished();
     outcome
@@ -317,7 +322,14 @@ impl Stage<'_> {
             }
             _ => None,
         };
-        Ok(Registry::new(source, self.config, client, &settings.cargo_home, &settings.limits))
+        Ok(Registry::new(
+            source,
+            self.config,
+            client,
+            &settings.cargo_home,
+            (&settings.cache_dir, self.run),
+            &settings.limits,
+        ))
     }
 
     fn subject(&self, request: &Request, default: &Registry<'_>, store: &Store<'_>) -> Result<Subject, AcquireError> {

@@ -10,6 +10,9 @@ use tame_index::KrateName;
 use super::error::AcquireError;
 use super::lock::LockRequest;
 
+/// The platform that is built on and for.
+pub const HOST: &str = "x86_64-unknown-linux-gnu";
+
 /// What to examine.
 #[derive(Clone, Debug, PartialEq)]
 pub enum Request {

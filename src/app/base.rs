@@ -1,7 +1,7 @@
 //! The base: finished units of earlier runs that a run is given, and those of its own that are kept for later ones.
 //!
 //! A package is taken from an earlier run if all that decides its units is the same, its evidence is whole and is the one
-//! that was kept, nothing above low was found on it, and the same holds for all that it needs (decision 13).
+//! that was kept, nothing above low was found on it, and the same holds for all that it needs (decision 16).
 
 mod kept;
 

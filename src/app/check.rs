@@ -2,7 +2,7 @@
 
 use std::collections::BTreeMap;
 use std::fs::{self, File};
-use std::io::{self, IsTerminal as _, Write as _};
+use std::io::{self, Write as _};
 use std::os::unix::fs::chown;
 use std::path::{Path, PathBuf};
 use std::time::Instant;
@@ -10,9 +10,9 @@ use std::time::Instant;
 use super::base::{self, Given, Keys};
 use super::keep::{Kept, Later, Left, keep};
 use super::refused::refuse;
-use super::tell::{Teller, complain, deliver, fail, failed_to, warn};
-use super::{inputs, known};
-use crate::acquire::{AcquireError, Acquired, Bar, Outcome, Resolved, Silent, acquire_unless};
+use super::tell::{Teller, complain, deliver, fail, failed_to, judged, refuse_settings, warn};
+use super::{baseline, inputs, known};
+use crate::acquire::{AcquireError, Acquired, Bar, Outcome, Resolved, acquire_unless};
 use crate::base::{Finished, pack};
 use crate::cli::{CheckArgs, Format, RunArgs};
 use crate::evidence::EvidenceLog;
@@ -43,7 +43,7 @@ pub(super) fn run(args: &CheckArgs) -> ExitCode {
     let teller = Teller::new(args.run.reports.format, args.run.tone.color);
     let settings = match Settings::new(args) {
         Ok(settings) => settings,
-        Err(error) => return fail(&teller, ExitCode::Usage, error.to_string(), error.hint),
+        Err(error) => return refuse_settings(&teller, error),
     };
     let signals = match watch(teller) {
         Ok(signals) => signals,
@@ -169,8 +169,7 @@ pub(super) fn ready(settings: &mut Settings, reuses: bool, quiet: bool, teller: 
             broken = Some(error);
             None
         });
-        let today = known::Today::new(resolved, facts::anew(resolved, &settings.facts));
-        Some((found?, today))
+        Some((found?, known::Today::new(resolved, settings)))
     };
     let outcome = acquire(settings, quiet, known);
     if let Some(broken) = broken {
@@ -191,6 +190,8 @@ pub(super) fn ready(settings: &mut Settings, reuses: bool, quiet: bool, teller: 
     key = key.filter(|_| !acquired.changed);
     tracing::info!(can_answer = key.is_some(), "no evidence of an earlier run answers");
     acquired.facts.extend(facts::of_acquired(&acquired, &settings.facts).map_err(|error| wrong(&error))?);
+    let earlier = baseline::facts(acquired.locked.as_ref().map(|locked| &locked.record), settings);
+    acquired.facts.extend(earlier);
     tracing::info!(packages = acquired.packages.len(), facts = acquired.facts.len(), "acquired the sources");
     let keys = if acquired.locked.is_some() { Keys::of(&acquired, settings, &toolchain) } else { None };
     let stream = acquired.sources.path().join("base");
@@ -214,10 +215,7 @@ fn acquire<T>(
     quiet: bool,
     known: impl FnOnce(&Resolved) -> Option<T>,
 ) -> Result<Outcome<T>, AcquireError> {
-    if quiet || !io::stderr().is_terminal() {
-        return acquire_unless(&settings.request, &settings.acquire, &Silent, known);
-    }
-    acquire_unless(&settings.request, &settings.acquire, &Bar::on_stderr(), known)
+    acquire_unless(&settings.request, &settings.acquire, &Bar::on_stderr(quiet), known)
 }
 
 /// Only what executes at build time, where that can be built and its macros driven, unless something else was asked for.
@@ -322,16 +320,16 @@ fn tell(ready: &Ready, settings: &Settings, teller: &Teller) -> Result<Told, Exi
     let internal = |message| fail(teller, ExitCode::Internal, message, None);
     let opened = open(&spec.evidence).map_err(|error| internal(failed_to(&error)))?;
     let opened = base::complete(opened, ready.given.as_ref(), spec).map_err(internal)?;
-    let mut report = Report::new(&opened.log, policy, None);
+    let draft = Report::new(&opened.log, policy, None);
     let lines = opened.log.lines.len();
-    tracing::info!(lines, policy = policy.name, verdict = report.verdict.as_str(), "judged");
+    tracing::info!(lines, policy = policy.name, verdict = draft.verdict.as_str(), "judged");
     let finished = ready.keys.as_ref().map(|keys| base::keep(&opened.log, keys, policy)).unwrap_or_default();
     let key = ready.key.filter(|_| known::lasts(&opened.log, policy));
     let later = Later { key, is_base: !finished.is_empty() };
-    let kept = keep_run(&opened, spec, settings, report.verdict, later, teller).map_err(internal)?;
-    report.lies_at(kept.shown.as_deref().and_then(Path::to_str));
+    let kept = keep_run(&opened, spec, settings, draft.verdict, later, teller).map_err(internal)?;
     keep_units(finished, ready, &opened.log, kept.own.as_deref(), teller);
-    Ok(Told::Judged(Box::new(report)))
+    let path = kept.shown.as_deref().and_then(Path::to_str);
+    Ok(Told::Judged(Box::new(judged(&opened.log, &settings.reporting, path))))
 }
 
 /// Keeps finished units with their outputs. Later runs are slower without them, and that is all.
@@ -398,7 +396,7 @@ fn broken_run(
     let left = kept.as_ref().map(|path| format!("the evidence until then is in {}", path.display()));
     let hints: Vec<_> = room.into_iter().chain(left).collect();
     let hint = (!hints.is_empty()).then(|| hints.join("; "));
-    let mut report = Report::new(&opened.log, &settings.reporting.policy, kept.as_deref().and_then(Path::to_str));
+    let mut report = judged(&opened.log, &settings.reporting, kept.as_deref().and_then(Path::to_str));
     if report.verdict == Verdict::Pass {
         // The log was closed, and the end of its writer was not as it should be.
         return Err(fail(teller, code, message, hint));

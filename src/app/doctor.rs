@@ -9,7 +9,7 @@ use serde::Serialize;
 
 use super::check::{Prepared, Ready, carry_out, code_of_signal, kernel, ready, watch};
 use super::tell::{Teller, fail, failed_to};
-use crate::cli::{CheckArgs, DepthArg, DoctorArgs, FailOn, Format, KnownArgs, ReportArgs, RunArgs};
+use crate::cli::{CheckArgs, DecisionArgs, DepthArg, DoctorArgs, FailOn, Format, KnownArgs, ReportArgs, RunArgs};
 use crate::evidence::file::open;
 use crate::evidence::line::{Layer, LayerStatus};
 use crate::evidence::{Bytes, EvidenceLog};
@@ -145,8 +145,16 @@ fn check_args(args: &DoctorArgs, target: String) -> CheckArgs {
 }
 
 fn run_args(args: &DoctorArgs) -> RunArgs {
+    // Nothing is judged.
+    let decisions = DecisionArgs { decisions_from: None, no_decisions: true, deny: Vec::new() };
     RunArgs {
-        reports: ReportArgs { format: args.format.into(), output: Vec::new(), policy: None, fail_on: FailOn::Medium },
+        reports: ReportArgs {
+            format: args.format.into(),
+            output: Vec::new(),
+            policy: None,
+            fail_on: FailOn::Medium,
+            decisions,
+        },
         evidence: None,
         build: args.build.clone(),
         cache_dir: None,

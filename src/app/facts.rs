@@ -6,7 +6,7 @@ use std::path::Path;
 use super::check::{kernel, watch};
 use super::keep::{Later, Left, keep};
 use super::refused::{refuse, written};
-use super::tell::{Teller, deliver, fail, failed_to};
+use super::tell::{Teller, deliver, fail, failed_to, judged, refuse_settings};
 use crate::acquire::{self, AcquireError, Acquired, Silent, Survey};
 use crate::cli::FactsArgs;
 use crate::evidence::EvidenceLog;
@@ -39,7 +39,7 @@ pub(super) fn run(args: &FactsArgs) -> ExitCode {
     let teller = Teller::new(args.reports.format, args.tone.color);
     let mut settings = match Settings::of_facts(args) {
         Ok(settings) => settings,
-        Err(error) => return fail(&teller, ExitCode::Usage, error.to_string(), error.hint),
+        Err(error) => return refuse_settings(&teller, error),
     };
     let _signals = match watch(teller) {
         Ok(signals) => signals,
@@ -138,7 +138,7 @@ fn tell(told: Told, settings: &Settings, toolchain: &HostToolchain, teller: &Tel
     let file = written(header, &lines).map_err(|error| format!("failed to write evidence: {error}"))?;
     let log = EvidenceLog::read(BufReader::new(&file), None).map_err(|error| failed_to(&error))?;
     let verdict = Report::new(&log, policy, None).verdict;
-    let kept =
-        keep(Left { file, log: &log, counters: None, captured: None }, settings, verdict, Later::default(), teller)?;
-    Ok(Report::new(&log, policy, kept.shown.as_deref().and_then(Path::to_str)))
+    let left = Left { file, log: &log, counters: None, captured: None };
+    let kept = keep(left, settings, verdict, Later::default(), teller)?.shown;
+    Ok(judged(&log, &settings.reporting, kept.as_deref().and_then(Path::to_str)))
 }

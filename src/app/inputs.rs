@@ -56,6 +56,11 @@ struct Inputs<'a> {
     depth: Depth,
 }
 
+/// The digest of this program.
+pub(super) fn program() -> io::Result<Sha256Digest> {
+    digest_of(Path::new("/proc/self/exe"))
+}
+
 /// A file without its contents.
 #[derive(Serialize)]
 struct Stamp {
@@ -94,7 +99,7 @@ fn of_sources(sources: Sha256Digest, settings: &Settings, toolchain: &HostToolch
     let inputs = Inputs {
         version: VERSION,
         sources,
-        program: digest_of(Path::new("/proc/self/exe")).ok()?,
+        program: program().ok()?,
         toolchain: &toolchain.described,
         toolchain_files: toolchain_files(toolchain).ok()?,
         toolchain_at: layout("", &toolchain.sysroot).toolchain,

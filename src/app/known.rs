@@ -6,14 +6,15 @@ use std::fs::File;
 use std::io::BufReader;
 use std::path::Path;
 
-use super::base;
 use super::check::kernel;
 use super::keep::{Later, Left, keep, keep_asked};
 use super::refused::rewritten;
-use super::tell::{Teller, failed_to};
+use super::tell::{Teller, failed_to, judged};
+use super::{base, baseline};
 use crate::acquire::Resolved;
 use crate::evidence::EvidenceLog;
 use crate::evidence::captured::folder_of;
+use crate::evidence::fact::BASELINE;
 use crate::evidence::file::Opened;
 use crate::evidence::known::{self, Bounds};
 use crate::evidence::line::{Fact, Header, LayerStatus, Line, LockRecord, LockedPackage, PackageSource, Target};
@@ -112,9 +113,11 @@ pub(super) struct Today {
 
 impl Today {
     /// What is known of resolved packages, and what has become known of them.
-    pub(super) fn new(resolved: &Resolved, facts: Result<Vec<Fact>, FactsError>) -> Result<Self, FactsError> {
+    pub(super) fn new(resolved: &Resolved, settings: &Settings) -> Result<Self, FactsError> {
         let lock = resolved.lock.as_ref().map(|lock| lock.record.clone());
-        Ok(Self { target: resolved.target.clone(), lock, facts: facts? })
+        let mut facts = facts::anew(resolved, &settings.facts)?;
+        facts.extend(baseline::facts(lock.as_ref(), settings));
+        Ok(Self { target: resolved.target.clone(), lock, facts })
     }
 
     /// The header of the earlier run. Of a lock file, what it is compared with and where it lies is of today.
@@ -147,7 +150,9 @@ pub(super) fn answer(
 ) -> Result<Report, String> {
     let header = today.header(&opened.log.header);
     let subject = PackageId::new(&header.target.name, &header.target.version);
-    let lines = with_facts(&opened.log, today.facts.clone(), |fact| facts::is_told_anew(fact, &subject));
+    let lines = with_facts(&opened.log, today.facts.clone(), |fact| {
+        fact.code == BASELINE || facts::is_told_anew(fact, &subject)
+    });
     let mut report = if lines == opened.log.lines && header == opened.log.header {
         as_it_is(opened, settings)?
     } else {
@@ -179,16 +184,15 @@ fn written_anew(
         rewritten(header, lines, &opened.log.totals).map_err(|error| format!("failed to write evidence: {error}"))?;
     let log = EvidenceLog::read(BufReader::new(&file), None).map_err(|error| failed_to(&error))?;
     let policy = &settings.reporting.policy;
-    let mut report = Report::new(&log, policy, None);
+    let draft = Report::new(&log, policy, None);
     let is_limited = log.header.lock.as_ref().is_some_and(|record| record.since.is_some());
-    let is_whole = if is_limited { lasts(&log, policy) } else { report.is_complete() };
+    let is_whole = if is_limited { lasts(&log, policy) } else { draft.is_complete() };
     let captured = folder_of(&opened.path);
     let captured = Some(captured.as_path()).filter(|folder| folder.is_dir());
     let left = Left { file, log: &log, counters: None, captured };
-    let kept =
-        keep(left, settings, report.verdict, Later { key: key.filter(|_| is_whole), ..Later::default() }, teller)?;
-    report.lies_at(kept.shown.as_deref().and_then(Path::to_str));
-    Ok(report)
+    let later = Later { key: key.filter(|_| is_whole), ..Later::default() };
+    let kept = keep(left, settings, draft.verdict, later, teller)?;
+    Ok(judged(&log, &settings.reporting, kept.shown.as_deref().and_then(Path::to_str)))
 }
 
 fn as_it_is(opened: &Opened, settings: &Settings) -> Result<Report, String> {
@@ -198,7 +202,7 @@ fn as_it_is(opened: &Opened, settings: &Settings) -> Result<Report, String> {
     let captured = Some(captured.as_path()).filter(|folder| folder.is_dir());
     let copied = keep_asked(&mut Left { file, log: &opened.log, counters: None, captured }, settings)?;
     let path = copied.unwrap_or_else(|| opened.path.clone());
-    Ok(Report::new(&opened.log, &settings.reporting.policy, path.to_str()))
+    Ok(judged(&opened.log, &settings.reporting, path.to_str()))
 }
 
 #[cfg(test)]

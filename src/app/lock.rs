@@ -1,18 +1,16 @@
 //! Lock files: one run for each, one report for all.
 
 use std::collections::BTreeSet;
+use std::path::Path;
 
 use super::check::{Told, code_of_signal, examine, start_logging, watch};
-use super::tell::{Teller, deliver, fail};
-use crate::acquire::{AcquireError, ErrorClass, LockRequest, Request, locate_lock};
+use super::tell::{Teller, deliver, fail, refuse_settings};
+use crate::acquire::{AcquireError, ErrorClass, HOST, LockRequest, Request, locate_lock};
 use crate::cli::{FeatureArgs, LockArgs};
 use crate::exit::ExitCode;
 use crate::report::Report;
 use crate::settings::Settings;
 use crate::signals::Signals;
-
-/// The platform that is built on and for.
-const HOST: &str = "x86_64-unknown-linux-gnu";
 
 /// Checks all lock files that were named.
 pub(super) fn run(args: &LockArgs) -> ExitCode {
@@ -26,7 +24,7 @@ pub(super) fn run(args: &LockArgs) -> ExitCode {
     for request in requests {
         match settings(request, args) {
             Ok(settings) => all.push(settings),
-            Err(error) => return fail(&teller, ExitCode::Usage, error.to_string(), error.hint),
+            Err(error) => return refuse_settings(&teller, error),
         }
     }
     let signals = match watch(teller) {
@@ -59,6 +57,12 @@ fn settings(request: LockRequest, args: &LockArgs) -> Result<Settings, crate::se
     let channel = request.own.channel.clone();
     let request = Request::Lock(Box::new(request));
     let mut settings = Settings::of(request, &FeatureArgs::default(), &args.run)?;
+    if let Request::Lock(request) = &mut settings.request
+        && request.workspace.is_some()
+        && settings.reporting.decided_in.as_deref().and_then(Path::parent) == request.workspace.as_deref()
+    {
+        request.own.takes_decisions();
+    }
     settings.channel = channel.filter(|_| settings.toolchain.is_none());
     settings.toolchain = settings.toolchain.take().or_else(|| settings.channel.clone());
     Ok(settings)

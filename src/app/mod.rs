@@ -1,10 +1,12 @@
 //! The whole story: one file for each command, one line for each stage.
 
 mod base;
+mod baseline;
 mod cache;
 mod check;
 mod doctor;
 mod facts;
+mod ignore;
 mod inputs;
 mod keep;
 mod known;
@@ -19,7 +21,7 @@ use std::path::{Path, PathBuf};
 use clap::error::ErrorKind;
 use clap::{CommandFactory as _, Parser as _};
 
-use crate::cli::{Cli, Command, Format};
+use crate::cli::{Cli, Command, Format, IgnoreCommand};
 use crate::exit::ExitCode;
 use crate::report;
 use crate::sandbox::launch::launch;
@@ -60,6 +62,10 @@ pub fn main() -> std::process::ExitCode {
         Ok(Cli { command: Some(Command::Cache(args)), .. }) => cache::run(&args),
         Ok(Cli { command: Some(Command::Facts(args)), .. }) => facts::run(&args),
         Ok(Cli { command: Some(Command::Replay(args)), .. }) => replay::run(&args),
+        Ok(Cli { command: Some(Command::Ignore { command: IgnoreCommand::Add(args) }), .. }) => {
+            ignore::add_ignores(&args)
+        }
+        Ok(Cli { command: Some(Command::Accept(args)), .. }) => ignore::accept(&args),
         Ok(Cli { command: None, check }) => check::run(&check),
         Err(error) => usage(&error, wants_json),
     }

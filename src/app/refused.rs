@@ -8,7 +8,7 @@ use nix::sys::memfd::{MFdFlags, memfd_create};
 
 use super::check::kernel;
 use super::keep::{Later, Left, keep};
-use super::tell::{Teller, deliver, fail, failed_to};
+use super::tell::{Teller, deliver, fail, failed_to, judged};
 use crate::acquire::{self, AcquireError, ErrorClass};
 use crate::evidence::EvidenceLog;
 use crate::evidence::line::{
@@ -67,7 +67,7 @@ fn tell(
     let verdict = Report::new(&log, policy, None).verdict;
     let left = Left { file, log: &log, counters: None, captured: None };
     let kept = keep(left, settings, verdict, Later::default(), teller)?.shown;
-    Ok(Report::new(&log, policy, kept.as_deref().and_then(Path::to_str)))
+    Ok(judged(&log, &settings.reporting, kept.as_deref().and_then(Path::to_str)))
 }
 
 /// The log, in memory: where it is kept depends on what it comes to.

@@ -3,7 +3,7 @@
 use std::path::PathBuf;
 
 use super::known::with_facts;
-use super::tell::{Teller, deliver, fail, failed_to};
+use super::tell::{Teller, deliver, fail, failed_to, judged, refuse_settings};
 use crate::cli::ReplayArgs;
 use crate::evidence::EvidenceLog;
 use crate::evidence::file::{OpenLogError, open};
@@ -12,9 +12,8 @@ use crate::evidence::log::ReadLogError;
 use crate::exit::ExitCode;
 use crate::facts::{self, FactsError, Question};
 use crate::ids::PackageId;
-use crate::report::Report;
-use crate::settings::Reporting;
 use crate::settings::facts::of_databases;
+use crate::settings::{Beside, Reporting};
 
 /// Characters of a message.
 const LONGEST: usize = 1000;
@@ -22,9 +21,10 @@ const LONGEST: usize = 1000;
 /// Replays a log.
 pub(super) fn run(args: &ReplayArgs) -> ExitCode {
     let teller = Teller::new(args.reports.format, args.tone.color);
-    let reporting = match Reporting::new(&args.reports) {
+    let reporting = match Reporting::new(&args.reports, Beside { config: args.config.as_deref(), ..Beside::default() })
+    {
         Ok(reporting) => reporting,
-        Err(error) => return fail(&teller, ExitCode::Usage, error.to_string(), error.hint),
+        Err(error) => return refuse_settings(&teller, error),
     };
     match open(&args.evidence) {
         Ok(mut opened) => {
@@ -33,7 +33,7 @@ pub(super) fn run(args: &ReplayArgs) -> ExitCode {
             {
                 return fail(&teller, ExitCode::Usage, error.to_string(), Some(error.hint()));
             }
-            deliver(&Report::new(&opened.log, &reporting.policy, opened.path.to_str()), &reporting, &teller)
+            deliver(&judged(&opened.log, &reporting, opened.path.to_str()), &reporting, &teller)
         }
         Err(error) => {
             // It may quote a line of the file.

@@ -4,11 +4,13 @@ use std::fs::File;
 use std::io::{self, Write};
 use std::sync::atomic::{AtomicBool, Ordering};
 
-use crate::cli::{Color, Format};
+use super::inputs::program;
+use crate::cli::{Color, Deny, Format};
+use crate::evidence::EvidenceLog;
 use crate::exit::ExitCode;
 use crate::policy::Severity;
 use crate::report::{self, HumanOptions, Report, ReportError};
-use crate::settings::Reporting;
+use crate::settings::{Reporting, SettingsError};
 
 /// How to speak.
 #[derive(Clone, Copy, Debug)]
@@ -44,6 +46,7 @@ impl Teller {
             Format::Sarif => report::sarif(report, out),
             Format::Junit => report::junit(report, fail_on, out),
             Format::Markdown => report::markdown(report, out),
+            Format::InToto => report::in_toto(report, program()?, out),
             Format::Human => report::human(report, HumanOptions { width: self.width, color }, out),
         }
     }
@@ -58,8 +61,22 @@ fn speaks_first() -> bool {
     !SPOKEN.swap(true, Ordering::SeqCst)
 }
 
+/// Judges a log as the user wants it judged.
+pub(super) fn judged(log: &EvidenceLog, reporting: &Reporting, evidence: Option<&str>) -> Report {
+    Report::decided(log, &reporting.policy, &reporting.decisions, evidence)
+}
+
 /// Writes every report that was asked for. The exit code is what the report comes to.
 pub(super) fn deliver(report: &Report, reporting: &Reporting, teller: &Teller) -> ExitCode {
+    let denied = denied(report, reporting);
+    let report = denied.as_ref().unwrap_or(report);
+    let formats = reporting.outputs.iter().map(|(format, _)| *format).chain([reporting.format]);
+    if formats.into_iter().any(|format| format == Format::InToto)
+        && let Err(error) = report.subjects()
+    {
+        let hint = "check a release, an archive or a lock file; a folder has no archive".to_owned();
+        return fail(teller, ExitCode::Usage, error.to_string(), Some(hint));
+    }
     for (format, file) in &reporting.outputs {
         let written =
             File::create(file).and_then(|mut out| teller.write(report, (*format, reporting.fail_on), false, &mut out));
@@ -71,16 +88,55 @@ pub(super) fn deliver(report: &Report, reporting: &Reporting, teller: &Teller) -
     if !speaks_first() {
         return ExitCode::Internal;
     }
-    match teller.write(report, (reporting.format, reporting.fail_on), teller.color, &mut out) {
-        Ok(()) => code_of(report, reporting.fail_on),
-        Err(_) => ExitCode::Internal,
+    let written = teller.write(report, (reporting.format, reporting.fail_on), teller.color, &mut out);
+    for text in reporting.remark.iter().cloned().chain(report.notices().into_iter().map(|notice| notice.text)) {
+        warn(&text, teller);
     }
+    match (written, denied.as_ref().and_then(|report| report.error.as_ref())) {
+        (Err(_), _) => ExitCode::Internal,
+        (Ok(()), Some(error)) => {
+            if teller.format != Format::Json {
+                let _ = complain(error, teller);
+            }
+            ExitCode::Usage
+        }
+        (Ok(()), None) => code_of(report, reporting.fail_on),
+    }
+}
+
+/// The report with an error, where a decision is about nothing and the user wants that to be one.
+fn denied(report: &Report, reporting: &Reporting) -> Option<Report> {
+    if !reporting.deny.contains(&Deny::UnusedIgnore) {
+        return None;
+    }
+    let unused: Vec<_> = report
+        .notices()
+        .into_iter()
+        .filter(|notice| notice.name == "unused-ignore")
+        .map(|notice| notice.text)
+        .collect();
+    let first = unused.first()?;
+    let more = if unused.len() > 1 { format!("; and {} more", unused.len() - 1) } else { String::new() };
+    let error = ReportError {
+        code: ExitCode::Usage.name().to_owned(),
+        message: format!("{first}{more}"),
+        hint: Some("take it out, or do without -D unused-ignore".to_owned()),
+    };
+    let mut denied = report.clone();
+    denied.error = Some(error);
+    Some(denied)
+}
+
+/// Says what is wrong with what was typed or configured.
+pub(super) fn refuse_settings(teller: &Teller, error: SettingsError) -> ExitCode {
+    let code = if error.is_temporary { ExitCode::Temporary } else { ExitCode::Usage };
+    fail(teller, code, error.to_string(), error.hint)
 }
 
 /// What a report comes to, with those on further lock files: the first of the documented order.
 fn code_of(report: &Report, fail_on: Severity) -> ExitCode {
     const ORDER: [ExitCode; 4] = [ExitCode::Fail, ExitCode::Review, ExitCode::Temporary, ExitCode::Inconclusive];
-    let of_one = |report: &Report| match ExitCode::of_run(report.worst(), report.is_complete(), fail_on) {
+    let of_one = |report: &Report| match ExitCode::of_run(report.worst(), report.is_settled(), fail_on) {
         ExitCode::Pass | ExitCode::Inconclusive if report.is_temporary() => ExitCode::Temporary,
         code => code,
     };

@@ -1,7 +1,7 @@
 //! The base: finished units of earlier runs, given to a run so that cargo finds them fresh.
 //!
 //! [`stream`] is the form in which outputs leave a sandbox and enter another one, [`pack`] how those of one package are
-//! kept. Which packages are taken, and what their evidence says, is for whoever knows the whole story. Decision 13 has
+//! kept. Which packages are taken, and what their evidence says, is for whoever knows the whole story. Decision 16 has
 //! the reasons.
 
 pub mod pack;

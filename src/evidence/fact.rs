@@ -8,7 +8,7 @@ use serde::{Deserialize, Serialize};
 use serde_json::Value;
 
 use super::bytes::Bytes;
-use crate::ids::PackageId;
+use crate::ids::{PackageId, Sha256Digest};
 
 /// Whether a source of facts was asked. `data` is a [`Source`].
 pub const SOURCE: &str = "facts-source";
@@ -28,6 +28,9 @@ pub const RELEASE_CHANGE: &str = "release-change";
 pub const REPUTATION: &str = "reputation";
 /// Something about the archive that packing does not explain. `data` is a [`Change`].
 pub const ODD_ARCHIVE: &str = "odd-archive";
+
+/// What an earlier run found of the version before. `data` is a [`Baseline`].
+pub const BASELINE: &str = "baseline";
 
 /// What is known about a package without running it.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
@@ -63,6 +66,32 @@ impl Fact {
     pub fn read<T: DeserializeOwned>(&self) -> Option<T> {
         T::deserialize(self.data.as_ref()?).ok()
     }
+}
+
+/// What an earlier run found of the version before, judged when this run began.
+#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Baseline {
+    /// The version that was there before.
+    pub version: String,
+    /// When the earlier run began.
+    pub recorded: u64,
+    /// The SHA-256 of its evidence.
+    pub evidence: Option<Sha256Digest>,
+    /// What was found.
+    pub findings: Vec<BaselineFinding>,
+}
+
+/// A finding of an earlier run.
+#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+pub struct BaselineFinding {
+    /// Its code.
+    pub code: String,
+    /// How bad it was.
+    pub severity: String,
+    /// What identifies it over versions.
+    pub fingerprint: String,
+    /// What it was about, escaped for a reader.
+    pub subject: String,
 }
 
 /// Whether a source of facts was asked.
@@ -201,89 +230,9 @@ pub struct Reputation {
     pub trusted: Option<bool>,
 }
 
-/// Seconds of a day.
-pub const DAY: u64 = 24 * 60 * 60;
-
-/// The seconds of a time such as `2026-08-20T10:11:12Z`, or of a day. Zones other than UTC and times before 1970
-/// are not understood.
-pub fn seconds(text: &str) -> Option<u64> {
-    let (day, time) = match text.split_once('T') {
-        Some((day, time)) => (day, Some(time.strip_suffix('Z').or_else(|| time.strip_suffix("+00:00"))?)),
-        None => (text, None),
-    };
-    let (year, month, day) = three(day, '-')?;
-    if !(1970..=9999).contains(&year) || !(1..=12).contains(&month) || !(1..=31).contains(&day) {
-        return None;
-    }
-    // Years begin in March, so that the leap day is the last of one.
-    let year = if month <= 2 { year - 1 } else { year };
-    let day_of_year = (153 * ((month + 9) % 12) + 2) / 5 + day - 1;
-    let days = year * 365 + year / 4 - year / 100 + year / 400 + day_of_year;
-    let days = days.checked_sub(719_468)?;
-    let in_day = match time {
-        Some(time) => {
-            let (hour, minute, second) = three(time.split_once('.').map_or(time, |(whole, _)| whole), ':')?;
-            if hour > 23 || minute > 59 || second > 60 {
-                return None;
-            }
-            hour * 3600 + minute * 60 + second
-        }
-        None => 0,
-    };
-    Some(days * DAY + in_day)
-}
-
-fn three(text: &str, by: char) -> Option<(u64, u64, u64)> {
-    let number = |text: &str| {
-        let is_plain = !text.is_empty() && text.len() <= 4 && text.bytes().all(|byte| byte.is_ascii_digit());
-        is_plain.then(|| text.parse::<u64>().ok()).flatten()
-    };
-    let mut parts = text.split(by);
-    let found = (number(parts.next()?)?, number(parts.next()?)?, number(parts.next()?)?);
-    parts.next().is_none().then_some(found)
-}
-
-/// The day of a time, as `2026-08-20`.
-pub fn date(seconds: u64) -> String {
-    let days = seconds / DAY + 719_468;
-    let era = days / 146_097;
-    let day = days % 146_097;
-    let year = (day - day / 1460 + day / 36_524 - day / 146_096) / 365;
-    let day_of_year = day - (365 * year + year / 4 - year / 100);
-    let month = (5 * day_of_year + 2) / 153;
-    let day = day_of_year - (153 * month + 2) / 5 + 1;
-    let (month, next) = if month < 10 { (month + 3, 0) } else { (month - 9, 1) };
-    format!("{:04}-{month:02}-{day:02}", year + era * 400 + next)
-}
-
 #[cfg(test)]
 mod tests {
     use super::*;
-
-    #[test]
-    fn days_and_seconds_agree_over_leap_years() {
-        for (text, expected) in [
-            ("1970-01-01", 0),
-            ("2000-02-29", 951_782_400),
-            ("2024-03-01", 1_709_251_200),
-            ("2026-08-20T10:11:12Z", 1_787_220_672),
-            ("2026-08-20T10:11:12.5+00:00", 1_787_220_672),
-        ] {
-            assert_eq!(seconds(text), Some(expected), "{text}");
-            assert_eq!(date(expected), text.get(..10).unwrap());
-        }
-        for day in 0..60_000 {
-            assert_eq!(seconds(&date(day * DAY)), Some(day * DAY));
-        }
-    }
-
-    #[test]
-    fn what_is_no_time_is_none() {
-        for text in ["", "2026", "2026-13-01", "2026-08-20T10:11:12", "1969-12-31", "2026-08-20T25:00:00Z", "+2026-1-1"]
-        {
-            assert_eq!(seconds(text), None, "{text}");
-        }
-    }
 
     #[test]
     fn a_fact_of_a_file_without_data_is_read_and_written_as_before() {

@@ -20,9 +20,11 @@ use super::log::EvidenceLog;
 use crate::ids::Sha256Digest;
 
 mod held;
+mod last;
 mod sweep;
 
 pub use held::{BadEntry, Damage, Held, Holdings, holdings, is_folder};
+pub use last::{Shelf, is_build, last_of};
 pub use sweep::{Bounds, sweep};
 
 /// The folder of entries in that of evidence.

@@ -22,6 +22,7 @@ pub mod quota;
 pub mod store;
 #[cfg(test)]
 pub mod testing;
+pub mod time;
 pub mod writer;
 #[cfg(test)]
 mod writer_tests;

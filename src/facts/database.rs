@@ -182,7 +182,7 @@ fn beginning(path: &Path) -> io::Result<String> {
 fn date(text: &str) -> Option<String> {
     let line = text.lines().find_map(|line| line.strip_prefix("date = \""))?;
     let day = line.split('"').next()?;
-    crate::evidence::fact::seconds(day).map(|_| day.to_owned())
+    crate::evidence::time::seconds(day).map(|_| day.to_owned())
 }
 
 #[cfg(test)]

@@ -47,7 +47,7 @@ fn new_dependencies(this: &EntryVersion, previous: &EntryVersion, all: &[Entry])
 #[cfg(test)]
 pub(super) mod tests {
     use super::*;
-    use crate::evidence::fact::seconds;
+    use crate::evidence::time::seconds;
     use crate::ids::PackageId;
 
     /// `version day yanked dependency…` for each release.

@@ -9,7 +9,8 @@ use semver::Version;
 use super::advisory::Record;
 use super::{FactsError, FactsSettings, NOTHING, Question, asked, database};
 use crate::acquire::{self, Kept};
-use crate::evidence::fact::{ADVISORY, Asked, DAY, Fact, KNOWN_MALICIOUS, Source, date, seconds};
+use crate::evidence::fact::{ADVISORY, Asked, Fact, KNOWN_MALICIOUS, Source};
+use crate::evidence::time::{DAY, date, seconds};
 use crate::ids::PackageId;
 
 /// A database to read.

@@ -23,10 +23,11 @@ pub use self::names::Corpus;
 use crate::acquire::facts::YANKED;
 use crate::acquire::{AcquireSettings, Acquired, Entry, Near, POPULAR, Previous, Reputation, Resolved, Survey};
 use crate::evidence::fact::{
-    ADVISORY, Asked, DAY, Fact, HISTORY, KNOWN_MALICIOUS, LOOK_ALIKE_NAME, Nearest, REPUTATION, SOURCE, Source,
+    ADVISORY, Asked, Fact, HISTORY, KNOWN_MALICIOUS, LOOK_ALIKE_NAME, Nearest, REPUTATION, SOURCE, Source,
     UNKNOWN_NAME, UnknownName,
 };
 use crate::evidence::line::PackageSource;
+use crate::evidence::time::DAY;
 use crate::ids::PackageId;
 
 /// What is said where there is nobody to ask about.
@@ -257,7 +258,7 @@ fn histories(question: &Question<'_>, settings: &FactsSettings, facts: &mut Vec<
         }
         dated += usize::from(history.published.is_some());
         let age = history.published.map_or("at a time that the index does not tell".to_owned(), |time| {
-            format!("on {}", crate::evidence::fact::date(time))
+            format!("on {}", crate::evidence::time::date(time))
         });
         let text = format!("published {age}, one of {} releases", history.releases);
         told.push(Fact::new(HISTORY, &entry.id, text).with(&history));

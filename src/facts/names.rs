@@ -55,7 +55,7 @@ impl Corpus {
         let (comments, names): (Vec<&str>, Vec<&str>) = text.lines().partition(|line| line.starts_with('#'));
         let date = comments.iter().flat_map(|line| line.split_whitespace()).find_map(|word| {
             let day = word.trim_end_matches([';', ',', '.']);
-            crate::evidence::fact::seconds(day).map(|_| day.to_owned())
+            crate::evidence::time::seconds(day).map(|_| day.to_owned())
         });
         let names: Vec<String> = names.into_iter().filter(|name| !name.is_empty()).map(plain).collect();
         let apart: Arc<BTreeMap<_, _>> = Arc::new(names.iter().map(|name| (joined(name), name.clone())).collect());

@@ -2,7 +2,7 @@
 
 use std::fs;
 
-use crate::evidence::fact::seconds;
+use crate::evidence::time::seconds;
 
 use super::history::tests::{attack, entry};
 use super::*;

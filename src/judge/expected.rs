@@ -1,4 +1,4 @@
-//! What single crates are known to try is low.
+//! What single crates are known to try is low: by the policy, or because somebody has declared it.
 //!
 //! Before chains are looked for: what is expected alone may be bad together with
 //! something else.
@@ -6,36 +6,42 @@
 use serde_json::json;
 
 use super::context::Context;
+use super::decided::Book;
 use super::finding::Draft;
 use crate::evidence::line::PackageSource;
 use crate::policy::{Known, Severity};
 
-/// Lowers the findings that the policy knows of their crate. The object keeps the severity and the reason.
-pub(super) fn lower(cx: &Context<'_>, drafts: &mut [Draft]) {
+/// Lowers the findings that the policy knows of their crate, and declared behaviour. The object keeps the severity and
+/// the reason.
+pub(super) fn lower(cx: &Context<'_>, book: &Book<'_>, drafts: &mut [Draft]) {
     for draft in drafts {
         // What an attack alone does is never expected.
         if draft.severity <= Severity::Low || draft.severity == Severity::Critical {
             continue;
         }
-        // A folder or a file may call itself whatever it likes.
-        if cx.package(&draft.package).is_none_or(|package| package.source != PackageSource::Registry) {
-            continue;
-        }
-        let unit = draft.unit.and_then(|unit| cx.units.0.get(&unit)).map(super::units::Unit::kind);
-        let known = Known {
-            package: &draft.package,
-            code: draft.code,
-            unit,
-            subject: &draft.subject.0,
-            summary: &draft.summary,
+        let (by, why) = match (by_policy(cx, draft), book.expected(cx, draft)) {
+            (Some(why), _) => ("expected of this crate", why),
+            (None, Some(entry)) => ("declared by you", entry.reason.as_str()),
+            (None, None) => continue,
         };
-        let Some(rule) = cx.policy.crate_rule(&known) else { continue };
         if let serde_json::Value::Object(object) = &mut draft.object {
-            object.insert("expected".to_owned(), json!({"severity": draft.severity, "why": rule.why.get_ref()}));
+            object.insert("expected".to_owned(), json!({"severity": draft.severity, "why": why}));
         }
         draft.severity = Severity::Low;
-        draft.summary = format!("{} (expected of this crate: {})", draft.summary, rule.why.get_ref());
+        draft.summary = format!("{} ({by}: {why})", draft.summary);
     }
+}
+
+/// Why the policy knows the finding of its crate.
+fn by_policy<'a>(cx: &Context<'a>, draft: &Draft) -> Option<&'a str> {
+    // A folder or a file may call itself whatever it likes.
+    if cx.package(&draft.package).is_none_or(|package| package.source != PackageSource::Registry) {
+        return None;
+    }
+    let unit = draft.unit.and_then(|unit| cx.units.0.get(&unit)).map(super::units::Unit::kind);
+    let known =
+        Known { package: &draft.package, code: draft.code, unit, subject: &draft.subject.0, summary: &draft.summary };
+    cx.policy.crate_rule(&known).map(|rule| rule.why.get_ref().as_str())
 }
 
 #[cfg(test)]

@@ -7,7 +7,9 @@ use serde::Serialize;
 use serde_json::{Value, json};
 use sha2::{Digest as _, Sha256};
 
+use super::baseline::BaselineState;
 use super::context::{Context, Tried, layout_path};
+use super::decided::Decided;
 use super::library;
 use super::paths::is_below;
 use crate::evidence::Bytes;
@@ -46,6 +48,13 @@ pub struct Finding {
     pub attempts: Vec<u64>,
     /// How often it was tried.
     pub count: u64,
+    /// The subject in the form that is the same in every version and run, for decisions.
+    #[serde(skip)]
+    pub stable: String,
+    /// What a person has decided about it.
+    pub decision: Option<Decided>,
+    /// How it stands to the findings of the version before, where these are known.
+    pub baseline: Option<BaselineState>,
 }
 
 /// What a rule hands in; drafts about the same become one finding.
@@ -262,10 +271,16 @@ fn finish(cx: &Context<'_>, mut draft: Draft) -> Finding {
         object.insert("library".to_owned(), library);
     }
     draft.attempts.truncate(MAX_ATTEMPTS);
+    let mut stable = stable(cx, &draft.package, &draft.subject.0);
+    let fingerprint = fingerprint(&draft, &stable);
+    stable.pop();
     Finding {
         code: draft.code,
         severity: draft.severity,
-        fingerprint: fingerprint(cx, &draft),
+        fingerprint,
+        stable: Bytes(stable).to_string(),
+        decision: None,
+        baseline: None,
         package: draft.package,
         unit: draft.unit,
         subject: draft.subject.to_string(),
@@ -292,19 +307,27 @@ fn name_bytes(cx: &Context<'_>, draft: &mut Draft) {
     }
 }
 
-fn fingerprint(cx: &Context<'_>, draft: &Draft) -> String {
+/// The stable form of a subject, escaped for a reader.
+pub(crate) fn stable_text(cx: &Context<'_>, package: &PackageId, subject: &Bytes) -> String {
+    let mut text = stable(cx, package, &subject.0);
+    // What `stable` adds at the end.
+    text.pop();
+    Bytes(text).to_string()
+}
+
+fn fingerprint(draft: &Draft, stable: &[u8]) -> String {
     let mut hasher = Sha256::new();
     hasher.update(draft.code);
     hasher.update([0]);
     hasher.update(&draft.package.name);
     hasher.update([0]);
-    hasher.update(stable(cx, &draft.package, &draft.subject.0));
+    hasher.update(stable);
     let digest = crate::ids::Sha256Digest(hasher.finalize().into()).hex();
     digest.chars().take(16).collect()
 }
 
 /// The subject without what differs between versions and runs: the package's version and cargo's hashes.
-fn stable(cx: &Context<'_>, package: &PackageId, subject: &[u8]) -> Vec<u8> {
+pub(crate) fn stable(cx: &Context<'_>, package: &PackageId, subject: &[u8]) -> Vec<u8> {
     let mut text = subject.to_vec();
     for place in cx.log.header.packages.iter().map(|p| short(cx, &p.dir.0)) {
         if is_below(&text, &place.0) {

@@ -7,8 +7,9 @@ use serde_json::json;
 
 use super::context::Context;
 use super::finding::Draft;
-use crate::evidence::fact::{DAY, Fact, HISTORY, History, NewDependency, SOURCE, Source};
+use crate::evidence::fact::{Fact, HISTORY, History, NewDependency, SOURCE, Source};
 use crate::evidence::line::Line;
+use crate::evidence::time::DAY;
 use crate::ids::PackageId;
 use crate::policy::Severity;
 
@@ -26,6 +27,7 @@ pub(super) struct Release<'a> {
     pub(super) package_age: Option<u64>,
     pub(super) is_fresh: bool,
     pub(super) is_young: bool,
+    pub(super) is_established: bool,
 }
 
 impl<'a> Release<'a> {
@@ -71,6 +73,7 @@ pub(super) fn releases<'a>(cx: &Context<'a>) -> Vec<Release<'a>> {
                 package: &fact.package,
                 is_fresh: age.is_some_and(|age| age <= limits.fresh_days),
                 is_young: package_age.is_some_and(|age| age <= limits.young_days),
+                is_established: package_age.is_some_and(|age| age >= limits.established_days),
                 history,
                 age,
                 package_age,

@@ -131,6 +131,7 @@ pub(super) fn reasons(cx: &Context<'_>, reasons: &mut Vec<Reason>) {
             text: found.text,
             log_tail: None,
             missing: Vec::new(),
+            decision: None,
         });
     }
 }

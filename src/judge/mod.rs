@@ -5,11 +5,13 @@
 
 mod access;
 mod agreement;
+mod baseline;
 mod chains;
 pub mod codes;
 mod completeness;
 mod context;
 mod coverage;
+mod decided;
 mod diagnosis;
 mod expected;
 mod finding;
@@ -29,8 +31,10 @@ mod honest;
 use std::collections::BTreeMap;
 
 pub use agreement::{Agreement, Seen};
+pub use baseline::BaselineState;
 pub use completeness::{Completeness, Reason, Status};
 pub use coverage::{BuildScripts, Coverage, FactSource, MacroCoverage, MacroLibraries};
+pub use decided::{Decided, Effect, Fate, known_code};
 pub use finding::Finding;
 pub use locked::Unexercised;
 pub use missing::{Missing, MissingKind, looked_for};
@@ -38,11 +42,14 @@ pub use verdict::Verdict;
 
 pub use crate::policy::Severity;
 
+use crate::decisions::Decisions;
 use crate::evidence::EvidenceLog;
+use crate::evidence::fact::Baseline;
 use crate::evidence::line::{Artifact, Line, PackageSource, UnitKind, UnitOutcome};
 use crate::ids::{PackageId, Sha256Digest, UnitId};
 use crate::policy::Policy;
 use context::Context;
+use decided::Book;
 use units::Units;
 
 /// What a log comes to under a policy.
@@ -60,12 +67,14 @@ pub struct Judgement {
     pub packages: Vec<JudgedPackage>,
     /// Of a lock file: the packages that were not exercised, and why.
     pub unexercised: Vec<Unexercised>,
+    /// What became of each decision, in their order.
+    pub fates: Vec<Fate>,
 }
 
 impl Judgement {
-    /// The worst finding, if there is one.
+    /// The worst finding that counts, if there is one.
     pub fn worst(&self) -> Option<Severity> {
-        self.packages.iter().flat_map(|package| &package.findings).map(|finding| finding.severity).max()
+        worst(self.packages.iter().flat_map(|package| &package.findings))
     }
 }
 
@@ -90,6 +99,8 @@ pub struct JudgedPackage {
     pub artifacts: Vec<Artifact>,
     /// Where its macros tried something else in their driver than in the consumer; none where they did not run in both.
     pub agreement: Option<Agreement>,
+    /// What an earlier run saw of the version before; its findings are those that are found no longer.
+    pub baseline: Option<Baseline>,
 }
 
 /// A unit, for the report.
@@ -107,32 +118,52 @@ pub struct JudgedUnit {
     pub earlier: Option<u64>,
 }
 
-/// Judges a log.
+/// Judges a log as if nobody had decided anything.
 pub fn judge(log: &EvidenceLog, policy: &Policy) -> Judgement {
+    judge_decided(log, policy, &Decisions::none())
+}
+
+/// Judges a log under what people have decided.
+pub fn judge_decided(log: &EvidenceLog, policy: &Policy, decisions: &Decisions) -> Judgement {
     let units = Units::new(log);
     let cx = Context::new(log, policy, &units);
+    let mut book = Book::new(decisions);
     let mut drafts = Vec::new();
     for code in codes::ALL {
         (code.rule)(&cx, &mut drafts);
     }
-    expected::lower(&cx, &mut drafts);
+    expected::lower(&cx, &book, &mut drafts);
     chains::raise(&cx, &mut drafts);
     known::raise(&cx, &mut drafts);
-    let findings = finding::group(&cx, drafts);
-    let completeness = completeness::of(&cx);
+    let mut findings = finding::group(&cx, drafts);
+    let mut completeness = completeness::of(&cx);
+    // What is not told of is nothing that a decision could be about.
+    if let Some(record) = &log.header.lock {
+        findings.retain(|finding| record.tells(&finding.package));
+    }
+    book.mark(&cx, &mut findings);
+    book.accept(&cx, &mut completeness);
     let mut packages = packages(&cx, findings, &completeness);
     if let Some(record) = &log.header.lock {
         packages.retain(|package| record.tells(&package.id));
     }
-    let worst = packages.iter().flat_map(|p| &p.findings).map(|f| f.severity).max();
+    baseline::compare(&cx, &completeness, &mut packages);
+    let worst = worst(packages.iter().flat_map(|package| &package.findings));
+    let facts_only = completeness::is_facts_only(&cx);
     Judgement {
-        verdict: Verdict::of(worst, completeness.is_complete()),
+        verdict: Verdict::of(worst, completeness.is_settled()),
         coverage: coverage::of(&cx),
-        facts_only: completeness::is_facts_only(&cx),
+        facts_only,
+        fates: book.fates(&cx, &completeness, facts_only),
         completeness,
         packages,
         unexercised: locked::unexercised(&cx),
     }
+}
+
+/// The worst of those that count.
+fn worst<'f>(findings: impl Iterator<Item = &'f Finding>) -> Option<Severity> {
+    findings.filter(|finding| !finding.is_hidden()).map(|finding| finding.severity).max()
 }
 
 fn packages(cx: &Context<'_>, findings: Vec<Finding>, completeness: &Completeness) -> Vec<JudgedPackage> {
@@ -149,6 +180,7 @@ fn packages(cx: &Context<'_>, findings: Vec<Finding>, completeness: &Completenes
             findings: Vec::new(),
             artifacts: Vec::new(),
             agreement: None,
+            baseline: None,
         }
     };
     for package in &cx.log.header.packages {
@@ -175,9 +207,9 @@ fn packages(cx: &Context<'_>, findings: Vec<Finding>, completeness: &Completenes
         all.entry(id.clone()).or_insert_with(|| empty(&id)).findings.push(finding);
     }
     for package in all.values_mut() {
-        let worst = package.findings.iter().map(|finding| finding.severity).max();
+        let worst = worst(package.findings.iter());
         package.agreement = agreement::of(cx, &package.id, &package.findings);
-        package.verdict = Verdict::of(worst, completeness.is_complete_for(&package.id));
+        package.verdict = Verdict::of(worst, completeness.is_settled_for(&package.id));
     }
     // What runs in the consumer is the subject's, so the consumer itself has nothing to tell.
     all.retain(|_, package| {

@@ -64,7 +64,8 @@ pub struct Known<'a> {
 pub struct Versions(VersionReq);
 
 impl Versions {
-    fn contain(&self, version: &str) -> bool {
+    /// True for a release that it names.
+    pub fn contain(&self, version: &str) -> bool {
         version.parse::<Version>().is_ok_and(|version| self.0.matches(&version))
     }
 }

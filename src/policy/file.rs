@@ -92,6 +92,8 @@ pub struct FactLimits {
     pub fresh_days: u64,
     /// A package is young for so many days after its first release.
     pub young_days: u64,
+    /// It is established so many days after that: who takes a name to be mistaken for another is found out before.
+    pub established_days: u64,
     /// A new dependency was made for a release if it is so many hours older at most.
     pub dependency_hours: u64,
     /// So many versions in a row that were withdrawn below a fresh release are a lure.
@@ -102,7 +104,14 @@ pub struct FactLimits {
 
 impl Default for FactLimits {
     fn default() -> Self {
-        Self { fresh_days: 14, young_days: 90, dependency_hours: 72, lure_yanks: 3, dormant_days: 730 }
+        Self {
+            fresh_days: 14,
+            young_days: 90,
+            established_days: 730,
+            dependency_hours: 72,
+            lure_yanks: 3,
+            dormant_days: 730,
+        }
     }
 }
 

@@ -3,6 +3,8 @@
 //! The shape is not a contract; programs read JSON. Nothing in it depends on
 //! colour, and every text that a package chose is escaped.
 
+mod baseline;
+mod decided;
 mod facts;
 mod lock;
 mod wrap;
@@ -13,12 +15,13 @@ use std::io::{self, Write};
 
 use anstyle::{AnsiColor, Style};
 
+use self::baseline::has_resolved;
 pub(super) use self::wrap::wrap;
 use super::{EnforcementStatus, Report, ReportArtifact, ReportError, ReportFinding, ReportPackage};
 use crate::evidence::Bytes;
 use crate::evidence::captured::SUFFIX;
 use crate::evidence::line::{Captured, Depth, DrivenInputs, Integrity, LayerStatus, PolicyRecord, UnitKind};
-use crate::judge::{MacroCoverage, Seen, Verdict};
+use crate::judge::{BaselineState, MacroCoverage, Seen, Verdict};
 use crate::policy::Severity;
 
 /// How it is written.
@@ -54,13 +57,16 @@ pub fn human(report: &Report, options: HumanOptions, writer: &mut dyn Write) -> 
     page.enforcement(report);
     // Of hundreds of packages, those with a word for information only are named together.
     let least = if report.lock.is_some() { Severity::Low } else { Severity::Info };
-    let is_shown = |package: &&ReportPackage| package.findings.iter().any(|finding| finding.severity >= least);
+    let is_shown = |package: &&ReportPackage| {
+        has_resolved(package) || package.findings.iter().any(|f| f.severity >= least && !f.is_hidden())
+    };
     for package in report.packages.iter().filter(is_shown) {
         page.package(report, package);
     }
     page.not_exercised(report);
     page.coverage(report);
     page.lock(report);
+    page.decided(report);
     page.evidence(report);
     for further in &report.further {
         page.line("");
@@ -154,7 +160,7 @@ impl Page {
 
     fn headline(&mut self, report: &Report) {
         let target = safe(&report.target.label());
-        let findings = report.packages.iter().map(|p| len(p.findings.len())).sum();
+        let findings = len(report.counting().count());
         let word = report.verdict.as_str().to_uppercase();
         let word = self.paint(&word, verdict_style(report.verdict));
         let says = match report.verdict {
@@ -236,7 +242,7 @@ impl Page {
             self.paragraph(&format!("  by {}", path.join(" > ")), 5);
         }
         // Stable: within a unit the worst stays first.
-        let mut findings: Vec<_> = package.findings.iter().collect();
+        let mut findings: Vec<_> = package.findings.iter().filter(|finding| !finding.is_hidden()).collect();
         findings.sort_by_key(|finding| finding.unit.clone());
         for of_unit in findings.chunk_by(|one, next| one.unit == next.unit) {
             let title = unit_title(report, package, of_unit.first().and_then(|finding| finding.unit.as_deref()));
@@ -247,6 +253,7 @@ impl Page {
             }
             self.rest(&rest);
         }
+        self.resolved(package);
         if let Some(agreement) = &package.agreement {
             self.seen("only when driven", &agreement.only_driven);
             self.seen("only in the consumer", &agreement.only_in_consumer);
@@ -266,7 +273,8 @@ impl Page {
 
     fn finding(&mut self, finding: &ReportFinding) {
         let severity = self.paint(&format!("{:8}", finding.severity), severity_style(finding.severity));
-        let mut text = format!("    {severity}  {}: {}", finding.code, safe(&finding.summary));
+        let new = if finding.baseline == Some(BaselineState::New) { " (new)" } else { "" };
+        let mut text = format!("    {severity}  {}{new}: {}", finding.code, safe(&finding.summary));
         match finding.attempts.as_slice() {
             [] => {}
             [only] => _ = write!(text, " [attempt {only}{}]", times(finding.count)),
@@ -392,7 +400,7 @@ impl Page {
             self.paragraph(&format!("                 {}", safe(path)), 17);
         }
         self.captured(report);
-        let worst = report.packages.iter().flat_map(|p| &p.findings).max_by_key(|finding| finding.severity);
+        let worst = report.counting().max_by_key(|finding| finding.severity);
         if let Some(worst) = worst {
             self.paragraph(&format!("hint             sandbox-check explain {}", worst.code), 17);
         }

@@ -36,7 +36,7 @@ impl Counts {
         Self {
             tests: report.packages.len() + skipped + 2,
             failures: report.packages.iter().filter(|package| !failures(package, fail_on).is_empty()).count(),
-            errors: usize::from(!report.is_complete()) + usize::from(report.error.is_some()),
+            errors: usize::from(!report.is_settled()) + usize::from(report.error.is_some()),
             skipped,
         }
     }
@@ -72,12 +72,13 @@ fn suite(report: &Report, fail_on: Severity, writer: &mut impl Write) -> io::Res
         .completeness
         .reasons
         .iter()
+        .filter(|reason| !reason.is_accepted())
         .map(|reason| {
             let who = reason.package.as_ref().map_or(String::new(), |package| format!("{package}: "));
             (reason.code.to_owned(), format!("{}: {who}{}", reason.code, reason.text))
         })
         .collect();
-    case("completeness", (!report.is_complete()).then(|| ("error", "incomplete", lines(&reasons))), writer)?;
+    case("completeness", (!report.is_settled()).then(|| ("error", "incomplete", lines(&reasons))), writer)?;
     for source in report.unasked() {
         let text = format!("{}: {}", word(source.status), source.detail);
         case(&format!("known facts: {}", source.source), Some(("skipped", "facts-not-checked", text)), writer)?;
@@ -88,7 +89,7 @@ fn suite(report: &Report, fail_on: Severity, writer: &mut impl Write) -> io::Res
 }
 
 fn failures(package: &ReportPackage, fail_on: Severity) -> Vec<(String, String)> {
-    let counts = package.findings.iter().filter(|finding| finding.severity >= fail_on);
+    let counts = package.findings.iter().filter(|finding| finding.severity >= fail_on && !finding.is_hidden());
     counts.map(|f| (f.code.to_owned(), format!("{} {}: {}", f.severity, f.code, f.summary))).collect()
 }
 

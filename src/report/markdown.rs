@@ -5,6 +5,7 @@ use std::io::{self, Write};
 
 use super::{Report, ReportFinding, ReportLock, ReportPackage, safe, word};
 use crate::evidence::line::Change;
+use crate::judge::BaselineState;
 
 /// Findings that are listed in all. A summary has one mebibyte on GitHub.
 const MOST_FINDINGS: usize = 200;
@@ -25,7 +26,11 @@ pub fn markdown(report: &Report, writer: &mut dyn Write) -> io::Result<()> {
         let _ = writeln!(text, "Error {}: {}\n", span(&error.code), span(&error.message));
     }
     let mut left = MOST_FINDINGS;
-    for package in report.packages.iter().filter(|package| !package.findings.is_empty()) {
+    let has_counting = |package: &&ReportPackage| {
+        let is_resolved = package.baseline.as_ref().is_some_and(|baseline| !baseline.resolved.is_empty());
+        is_resolved || package.findings.iter().any(|finding| !finding.is_hidden())
+    };
+    for package in report.packages.iter().filter(has_counting) {
         findings(package, &mut left, &mut text);
     }
     if !report.completeness.reasons.is_empty() {
@@ -48,12 +53,38 @@ pub fn markdown(report: &Report, writer: &mut dyn Write) -> io::Result<()> {
     if let Some(lock) = &report.lock {
         lock_file(report, lock, &mut text);
     }
+    decided(report, &mut text);
     let _ = writeln!(text, "Policy {}. `sandbox-check explain CODE` tells what a code means.", span(&report.policy));
     writer.write_all(text.as_bytes())?;
     report.further.iter().try_for_each(|further| {
         writeln!(writer)?;
         markdown(further, writer)
     })
+}
+
+/// Hidden findings, and words about decisions.
+fn decided(report: &Report, text: &mut String) {
+    let Some(decisions) = &report.decisions else { return };
+    text.push_str("### Decisions\n\n");
+    if let Some(base) = &decisions.base {
+        let _ = writeln!(text, "Taken from {}; what the working tree would add does not count.\n", span(base));
+    }
+    let _ = writeln!(text, "Hidden findings: {}.\n", decisions.hidden);
+    let all = report.packages.iter().flat_map(|package| package.findings.iter().map(move |finding| (package, finding)));
+    let hidden: Vec<_> = all.filter(|(_, finding)| finding.is_hidden()).collect();
+    for (package, finding) in hidden.iter().take(MOST_FINDINGS) {
+        let Some(decision) = &finding.decision else { continue };
+        let (id, subject, reason) = (span(&package.id), span(&finding.subject), span(&decision.reason));
+        let (severity, code, expires) = (finding.severity, finding.code, &decision.expires);
+        let _ = writeln!(text, "- {id} {severity} {code} {subject} until {expires}: {reason}");
+    }
+    more(hidden.len().saturating_sub(MOST_FINDINGS), text);
+    let notices = report.notices();
+    for notice in notices.iter().take(MOST_FINDINGS) {
+        let _ = writeln!(text, "- **{}** {}", notice.name, span(&notice.text));
+    }
+    more(notices.len().saturating_sub(MOST_FINDINGS), text);
+    text.push('\n');
 }
 
 fn lock_file(report: &Report, lock: &ReportLock, text: &mut String) {
@@ -91,12 +122,27 @@ fn findings(package: &ReportPackage, left: &mut usize, text: &mut String) {
     if let Some(path) = package.path.as_ref().filter(|path| path.len() > 1) {
         let _ = writeln!(text, "Needed by {}\n", span(&path.join(" > ")));
     }
-    let shown: Vec<&ReportFinding> = package.findings.iter().take(*left).collect();
+    let counting: Vec<&ReportFinding> = package.findings.iter().filter(|finding| !finding.is_hidden()).collect();
+    let shown: Vec<&ReportFinding> = counting.iter().copied().take(*left).collect();
     *left = left.saturating_sub(shown.len());
     for finding in &shown {
-        let _ = writeln!(text, "- **{}** {}: {}", finding.severity, finding.code, span(&finding.summary));
+        let new = finding.baseline.map(|state| if state == BaselineState::New { " (new)" } else { " (unchanged)" });
+        let (severity, code, new) = (finding.severity, finding.code, new.unwrap_or_default());
+        let _ = writeln!(text, "- **{severity}** {code}{new}: {}", span(&finding.summary));
     }
-    more(package.findings.len().saturating_sub(shown.len()), text);
+    if let Some(baseline) = &package.baseline {
+        for was in baseline.resolved.iter().take(MOST_FINDINGS) {
+            let _ = writeln!(
+                text,
+                "- resolved since {}: {} {}",
+                span(&baseline.version),
+                span(&was.code),
+                span(&was.subject)
+            );
+        }
+        more(baseline.resolved.len().saturating_sub(MOST_FINDINGS), text);
+    }
+    more(counting.len().saturating_sub(shown.len()), text);
     text.push('\n');
 }
 

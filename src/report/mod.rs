@@ -5,9 +5,11 @@
 //! a package chose is escaped before it stands in a report, once more in each
 //! medium where that medium obeys more than control characters.
 
-mod date;
+mod decided;
 mod explain;
+mod found;
 mod human;
+mod in_toto;
 mod json;
 mod junit;
 mod lock;
@@ -15,8 +17,11 @@ mod markdown;
 mod ndjson;
 mod sarif;
 
+pub use decided::{Notice, ReportDecision, ReportDecisions, ReportEntry};
 pub use explain::{ExplainError, explain, explain_all};
+pub use found::{ReportArtifact, ReportBaseline, ReportFinding, Resolved};
 pub use human::{HumanOptions, human, human_error, human_warning};
+pub use in_toto::{NoSubject, in_toto};
 pub use json::{SCHEMA, json, json_error};
 pub use junit::junit;
 pub use lock::{NotExercised, ReportLock, ReportLocked};
@@ -27,17 +32,17 @@ pub use sarif::sarif;
 use std::cmp::Reverse;
 
 use serde::Serialize;
-use serde_json::Value;
 
-use crate::evidence::captured::SUFFIX;
+use crate::decisions::Decisions;
 use crate::evidence::fact::Asked;
 use crate::evidence::line::{
-    Artifact, Captured, Integrity, LayerStatus, Line, LockRecord, PackageSource, PolicyRecord, Target, Tool, Toolchain,
-    UnitKind, UnitOutcome, note,
+    Integrity, LayerStatus, Line, LockRecord, PackageSource, PolicyRecord, Target, Tool, Toolchain, UnitKind,
+    UnitOutcome, note,
 };
+use crate::evidence::time::rfc3339;
 use crate::evidence::{Bytes, EvidenceLog};
 use crate::ids::{PackageId, Sha256Digest};
-use crate::judge::{Agreement, Completeness, Coverage, FactSource, Finding, Judgement, Verdict, judge};
+use crate::judge::{Agreement, Completeness, Coverage, FactSource, Finding, Judgement, Verdict, judge_decided};
 use crate::policy::{Policy, Severity};
 
 /// A judged run, ready to be told.
@@ -62,6 +67,12 @@ pub struct Report {
     pub facts_only: bool,
     /// Which policy it was judged under.
     pub policy: String,
+    /// Of its text, for statements.
+    #[serde(skip)]
+    policy_sha256: Sha256Digest,
+    /// When the run began, for statements.
+    #[serde(skip)]
+    started: u64,
     /// Present when that is not the policy that the run was made under.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub rejudged: Option<Rejudged>,
@@ -79,6 +90,9 @@ pub struct Report {
     pub lock: Option<ReportLock>,
     /// Where the evidence lies and whether it is whole.
     pub evidence: ReportEvidence,
+    /// Present where a file of decisions was read.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub decisions: Option<ReportDecisions>,
     /// The reports on further lock files of the same call.
     #[serde(skip_serializing_if = "Vec::is_empty")]
     pub further: Vec<Report>,
@@ -106,7 +120,7 @@ pub struct Reused {
 impl Reused {
     /// The run of this evidence.
     pub fn of(log: &EvidenceLog) -> Self {
-        Self { recorded: date::rfc3339(log.header.started) }
+        Self { recorded: rfc3339(log.header.started) }
     }
 }
 
@@ -117,6 +131,22 @@ pub struct Enforcement {
     pub status: EnforcementStatus,
     /// One by one.
     pub layers: Vec<ReportLayer>,
+}
+
+impl Enforcement {
+    fn of(log: &EvidenceLog) -> Self {
+        let layers = log.header.layers.iter();
+        let layers: Vec<_> =
+            layers.map(|l| ReportLayer { name: safe(&l.name), status: l.status, detail: safe(&l.detail) }).collect();
+        let status = if layers.is_empty() {
+            EnforcementStatus::None
+        } else if layers.iter().all(|layer| layer.status == LayerStatus::Full) {
+            EnforcementStatus::Full
+        } else {
+            EnforcementStatus::Degraded
+        };
+        Self { status, layers }
+    }
 }
 
 /// All layers in one word.
@@ -164,6 +194,9 @@ pub struct ReportPackage {
     pub artifacts: Vec<ReportArtifact>,
     /// Where its macros tried something else in their driver than in the consumer; null where they did not run in both.
     pub agreement: Option<Agreement>,
+    /// What an earlier run saw of the version that the lock file had before.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub baseline: Option<ReportBaseline>,
 }
 
 /// One unit.
@@ -180,87 +213,6 @@ pub struct ReportUnit {
     /// When the earlier run began that it was taken from, as RFC 3339 has it; absent if it ran in this one.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub recorded: Option<String>,
-}
-
-/// One finding.
-#[derive(Clone, Debug, PartialEq, Serialize)]
-pub struct ReportFinding {
-    /// See `sandbox-check explain`.
-    pub code: &'static str,
-    /// How bad it is.
-    pub severity: Severity,
-    /// The same for the same code, package name and subject, in every version and run.
-    pub fingerprint: String,
-    /// As `u0`; null for what is known without running anything.
-    pub unit: Option<String>,
-    /// What it is about, escaped.
-    pub subject: String,
-    /// The same for programs.
-    pub object: Value,
-    /// A sentence.
-    pub summary: String,
-    /// ATT&CK techniques.
-    pub attack: Vec<String>,
-    /// By number in the evidence.
-    pub attempts: Vec<u64>,
-    /// How often it was tried.
-    pub count: u64,
-}
-
-impl From<Finding> for ReportFinding {
-    fn from(finding: Finding) -> Self {
-        Self {
-            code: finding.code,
-            severity: finding.severity,
-            fingerprint: finding.fingerprint,
-            unit: finding.unit.map(|unit| unit.to_string()),
-            subject: finding.subject,
-            object: safe_value(finding.object),
-            summary: safe(&finding.summary),
-            attack: finding.attack,
-            attempts: finding.attempts,
-            count: finding.count,
-        }
-    }
-}
-
-/// Bytes that were captured.
-#[derive(Clone, Debug, PartialEq, Eq, Serialize)]
-pub struct ReportArtifact {
-    /// Why.
-    pub what: Captured,
-    /// As `u0`.
-    pub unit: String,
-    /// Where the file lay, or where the message was to go, escaped.
-    pub path: String,
-    /// Of the contents; null beyond the bounds.
-    pub sha256: Option<Sha256Digest>,
-    /// In bytes.
-    pub size: u64,
-    /// How many bytes are kept.
-    pub kept: u64,
-    /// True if not all bytes were hashed, or only the first ones are kept.
-    pub truncated: bool,
-    /// The attempt that they belong to; null for messages on a connected socket.
-    pub attempt: Option<u64>,
-    /// The file that has them; null when there is none.
-    pub file: Option<String>,
-}
-
-impl ReportArtifact {
-    fn new(artifact: &Artifact) -> Self {
-        Self {
-            what: artifact.what,
-            unit: artifact.unit.to_string(),
-            path: artifact.path.to_string(),
-            sha256: artifact.sha256,
-            size: artifact.size,
-            kept: artifact.kept,
-            truncated: artifact.truncated,
-            attempt: artifact.attempt,
-            file: None,
-        }
-    }
 }
 
 /// Where the evidence lies and whether it is whole.
@@ -301,31 +253,28 @@ impl Report {
     ///
     /// [`Self::reused`] is for the caller to set; everything else is the same when the evidence is replayed.
     pub fn new(log: &EvidenceLog, policy: &Policy, evidence_path: Option<&str>) -> Self {
-        let mut report = Self::of(log, policy, judge(log, policy));
-        report.lies_at(evidence_path);
-        report
+        Self::decided(log, policy, &Decisions::none(), evidence_path)
     }
 
-    fn of(log: &EvidenceLog, policy: &Policy, judgement: Judgement) -> Self {
+    /// The same under what people have decided.
+    pub fn decided(log: &EvidenceLog, policy: &Policy, decisions: &Decisions, evidence_path: Option<&str>) -> Self {
+        let judgement = judge_decided(log, policy, decisions);
+        let hidden = judgement.packages.iter().flat_map(|package| &package.findings).filter(|f| f.is_hidden()).count();
+        let decisions = ReportDecisions::of(decisions, &judgement.fates, hidden);
+        Self { decisions, ..Self::of(log, policy, judgement, evidence_path) }
+    }
+
+    fn of(log: &EvidenceLog, policy: &Policy, judgement: Judgement, evidence_path: Option<&str>) -> Self {
         let header = &log.header;
-        let layers: Vec<_> = header
-            .layers
-            .iter()
-            .map(|l| ReportLayer { name: safe(&l.name), status: l.status, detail: safe(&l.detail) })
-            .collect();
-        let status = if layers.is_empty() {
-            EnforcementStatus::None
-        } else if layers.iter().all(|layer| layer.status == LayerStatus::Full) {
-            EnforcementStatus::Full
-        } else {
-            EnforcementStatus::Degraded
-        };
         let lock = ReportLock::of(log, &judgement);
         let mut packages: Vec<_> = judgement.packages.into_iter().collect();
         if header.lock.is_some() {
             packages.retain(|package| package.source != PackageSource::Consumer || !package.findings.is_empty());
             // The worst first; within a severity as cargo orders them.
-            packages.sort_by_key(|package| Reverse(package.findings.iter().map(|finding| finding.severity).max()));
+            let counts = |finding: &&Finding| !finding.is_hidden();
+            packages.sort_by_key(|package| {
+                Reverse(package.findings.iter().filter(counts).map(|finding| finding.severity).max())
+            });
         }
         let packages = packages.into_iter().map(|package| ReportPackage {
             id: safe(&package.id.to_string()),
@@ -341,12 +290,13 @@ impl Report {
                     kind: unit.kind,
                     outcome: unit.outcome,
                     duration_ms: unit.duration_ms,
-                    recorded: unit.earlier.map(date::rfc3339),
+                    recorded: unit.earlier.map(rfc3339),
                 })
                 .collect(),
             findings: package.findings.into_iter().map(Into::into).collect(),
-            artifacts: package.artifacts.iter().map(ReportArtifact::new).collect(),
+            artifacts: package.artifacts.iter().map(|a| ReportArtifact::new(a, evidence_path)).collect(),
             agreement: package.agreement,
+            baseline: package.baseline.map(Into::into),
         });
         let totals = &log.totals;
         Self {
@@ -360,10 +310,12 @@ impl Report {
             },
             verdict: judgement.verdict,
             completeness: completeness(judgement.completeness),
-            enforcement: Enforcement { status, layers },
+            enforcement: Enforcement::of(log),
             coverage: judgement.coverage,
             facts_only: judgement.facts_only,
             policy: safe(&policy.name),
+            policy_sha256: policy.record().sha256,
+            started: header.started,
             rejudged: rejudged(header.policy.as_ref(), &policy.record()),
             reused: None,
             toolchain: Toolchain {
@@ -374,9 +326,10 @@ impl Report {
             given: header.given.iter().map(|given| safe(given)).collect(),
             packages: packages.collect(),
             lock,
+            decisions: None,
             further: Vec::new(),
             evidence: ReportEvidence {
-                path: None,
+                path: evidence_path.map(safe),
                 sha256: log.sha256,
                 received: totals.received,
                 recorded: totals.recorded,
@@ -389,24 +342,24 @@ impl Report {
         }
     }
 
-    /// Says where a reader finds the evidence.
-    pub fn lies_at(&mut self, evidence_path: Option<&str>) {
-        self.evidence.path = evidence_path.map(safe);
-        for artifact in self.packages.iter_mut().flat_map(|package| &mut package.artifacts) {
-            let folder = evidence_path.filter(|_| artifact.kept > 0);
-            artifact.file =
-                folder.zip(artifact.sha256).map(|(path, digest)| format!("{path}{SUFFIX}/{}", digest.hex()));
-        }
+    /// The worst finding that counts, for the exit code.
+    pub fn worst(&self) -> Option<Severity> {
+        self.counting().map(|finding| finding.severity).max()
     }
 
-    /// The worst finding, for the exit code.
-    pub fn worst(&self) -> Option<Severity> {
-        self.packages.iter().flat_map(|package| &package.findings).map(|finding| finding.severity).max()
+    /// The findings that nobody has hidden.
+    fn counting(&self) -> impl Iterator<Item = &ReportFinding> {
+        self.packages.iter().flat_map(|package| &package.findings).filter(|finding| !finding.is_hidden())
     }
 
     /// True if nothing is missing.
     pub fn is_complete(&self) -> bool {
         self.completeness.is_complete()
+    }
+
+    /// True if nothing is missing that nobody has accepted.
+    pub fn is_settled(&self) -> bool {
+        self.completeness.is_settled()
     }
 
     /// True if a registry did not give all packages of a lock file: trying again may help.
@@ -443,20 +396,14 @@ fn safe(text: &str) -> String {
     Bytes::from(text).to_string()
 }
 
-/// The same for all texts of a value.
-fn safe_value(value: Value) -> Value {
-    match value {
-        Value::String(text) => Value::String(safe(&text)),
-        Value::Array(values) => Value::Array(values.into_iter().map(safe_value).collect()),
-        Value::Object(map) => Value::Object(map.into_iter().map(|(key, value)| (key, safe_value(value))).collect()),
-        other => other,
-    }
-}
-
 fn completeness(mut judged: Completeness) -> Completeness {
     for reason in &mut judged.reasons {
         reason.package = reason.package.take().map(|package| safe(&package));
         reason.text = safe(&reason.text);
+        if let Some(decided) = &mut reason.decision {
+            decided.place = safe(&decided.place);
+            decided.reason = safe(&decided.reason);
+        }
     }
     judged
 }

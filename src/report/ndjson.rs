@@ -36,8 +36,10 @@ pub fn ndjson(report: &Report, writer: &mut impl Write) -> io::Result<()> {
         "facts": report.coverage.facts,
         "error": report.error,
     });
-    if let (Some(lock), Some(map)) = (&report.lock, run.as_object_mut()) {
-        map.insert("lock".to_owned(), json!(lock));
+    if let Some(map) = run.as_object_mut() {
+        let lock = report.lock.as_ref().map(|lock| ("lock".to_owned(), json!(lock)));
+        let decisions = report.decisions.as_ref().map(|decisions| ("decisions".to_owned(), json!(decisions)));
+        map.extend(lock.into_iter().chain(decisions));
     }
     line(&run, writer)?;
     report.further.iter().try_for_each(|further| ndjson(further, writer))

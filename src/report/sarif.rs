@@ -31,17 +31,20 @@ pub fn sarif(report: &Report, writer: &mut impl Write) -> io::Result<()> {
 fn run(report: &Report) -> Value {
     let mut results: Vec<_> =
         report.packages.iter().flat_map(|package| package.findings.iter().map(move |f| (package, f))).collect();
-    // Stable: the report's order stays within a severity.
-    results.sort_by_key(|(_, finding)| Reverse(finding.severity));
+    // Stable: the report's order stays within a severity. What is hidden comes last.
+    results.sort_by_key(|(_, finding)| (finding.is_hidden(), Reverse(finding.severity)));
     let left_out = results.len().saturating_sub(MOST_RESULTS);
     results.truncate(MOST_RESULTS);
+    let room = MOST_RESULTS - results.len();
     let mut properties = json!({
         "verdict": report.verdict,
         "completeness": report.completeness.status,
         "policy": report.policy,
     });
-    if let (Some(lock), Some(map)) = (&report.lock, properties.as_object_mut()) {
-        map.insert("lock".to_owned(), json!(lock));
+    if let Some(map) = properties.as_object_mut() {
+        let lock = report.lock.as_ref().map(|lock| ("lock".to_owned(), json!(lock)));
+        let decisions = report.decisions.as_ref().map(|decisions| ("decisions".to_owned(), json!(decisions)));
+        map.extend(lock.into_iter().chain(decisions));
     }
     json!({
         "tool": { "driver": {
@@ -52,10 +55,14 @@ fn run(report: &Report) -> Value {
         "automationDetails": { "id": format!("sandbox-check/{}", target(report)) },
         "columnKind": "unicodeCodePoints",
         "invocations": [{
-            "executionSuccessful": report.error.is_none() && report.is_complete(),
+            "executionSuccessful": report.error.is_none() && report.is_settled(),
             "toolExecutionNotifications": notifications(report, left_out),
         }],
-        "results": results.into_iter().map(|(package, finding)| result(report, package, finding)).collect::<Vec<_>>(),
+        "results": results
+            .into_iter()
+            .map(|(package, finding)| result(report, package, finding))
+            .chain(resolved(report).take(room))
+            .collect::<Vec<_>>(),
         "properties": properties,
     })
 }
@@ -145,10 +152,61 @@ fn result(report: &Report, package: &ReportPackage, finding: &ReportFinding) -> 
             "count": finding.count,
         },
     });
+    if let (Some(state), Some(map)) = (finding.baseline, told.as_object_mut()) {
+        map.insert("baselineState".to_owned(), json!(state));
+    }
+    if let (Some(decision), Some(map)) = (&finding.decision, told.as_object_mut()) {
+        if decision.hides() {
+            let why = format!("{} ({}, until {})", decision.reason, decision.place, decision.expires);
+            map.insert(
+                "suppressions".to_owned(),
+                json!([{
+                    "kind": "external", "status": "accepted", "justification": why,
+                    "properties": decision,
+                }]),
+            );
+        }
+        if let Some(properties) = map.get_mut("properties").and_then(Value::as_object_mut) {
+            properties.insert("decision".to_owned(), json!(decision));
+        }
+    }
     if let (Some(path), Some(properties)) = (&package.path, told.get_mut("properties").and_then(Value::as_object_mut)) {
         properties.insert("path".to_owned(), json!(path));
     }
     told
+}
+
+/// What was found of the version before and is no longer.
+fn resolved(report: &Report) -> impl Iterator<Item = Value> {
+    let all = report.packages.iter().filter_map(|package| Some((package, package.baseline.as_ref()?)));
+    all.flat_map(move |(package, baseline)| {
+        let (place, line) = place(report, package);
+        baseline.resolved.iter().map(move |was| {
+            let text = format!(
+                "{}: {} {} was found of {} and is no longer",
+                package.id, was.code, was.subject, baseline.version
+            );
+            json!({
+                "ruleId": was.code,
+                "kind": "pass",
+                "level": "none",
+                "baselineState": "absent",
+                // A viewer that knows no baseline shows none of these.
+                "suppressions": [{ "kind": "external", "status": "accepted", "justification": "found no longer" }],
+                "message": { "text": message(&text) },
+                "locations": [{
+                    "physicalLocation": {
+                        "artifactLocation": { "uri": place, "uriBaseId": "%SRCROOT%" },
+                        "region": { "startLine": line },
+                    },
+                    "logicalLocations": [
+                        { "name": package.id, "fullyQualifiedName": purl(&package.id), "kind": "module" }
+                    ],
+                }],
+                "partialFingerprints": { "sandboxCheck/v1": was.fingerprint },
+            })
+        })
+    })
 }
 
 fn notifications(report: &Report, left_out: usize) -> Vec<Value> {
@@ -159,12 +217,16 @@ fn notifications(report: &Report, left_out: usize) -> Vec<Value> {
         .iter()
         .map(|reason| {
             let who = reason.package.as_ref().map_or(String::new(), |package| format!("{package}: "));
-            said(reason.code, "warning", &format!("not seen: {who}{}", reason.text))
+            let level = if reason.is_accepted() { "note" } else { "warning" };
+            said(reason.code, level, &format!("not seen: {who}{}", reason.text))
         })
         .collect();
     for source in report.unasked() {
         let text = format!("known facts: {} {}: {}", source.source, word(source.status), source.detail);
         all.push(said("facts-not-checked", "note", &text));
+    }
+    for notice in report.notices() {
+        all.push(said(notice.name, "warning", &notice.text));
     }
     if let Some(error) = &report.error {
         all.push(said(&error.code, "error", &error.message));

@@ -1,6 +1,8 @@
 //! Snapshots of both faces of a report, and the schema held against all of them.
 
+mod decided;
 mod formats;
+mod in_toto;
 
 use super::*;
 use crate::evidence::line::{Captured, LayerStatus, UnitKind, note};

@@ -11,6 +11,7 @@ use seccompiler::{
 };
 use syscalls::Sysno;
 
+use super::sabotage::{Off, is_off};
 use super::table::{Class, Harmless, Trace, class_of, class_with};
 
 /// An error that occurred while compiling a filter.
@@ -65,6 +66,10 @@ pub fn unit_filter(trace: Trace, makers: Makers) -> Result<BpfProgram, FilterErr
     let mut rules = BTreeMap::new();
     for sysno in Sysno::iter() {
         let number = i64::from(sysno.id());
+        if is_off(Off::Filter) && ![Sysno::open, Sysno::openat].contains(&sysno) {
+            rules.insert(number, Vec::new());
+            continue;
+        }
         match u32::try_from(number).ok().and_then(|number| class_with(number, trace)) {
             Some(Class::Allowed) => {
                 rules.insert(number, Vec::new());
@@ -81,7 +86,11 @@ pub fn unit_filter(trace: Trace, makers: Makers) -> Result<BpfProgram, FilterErr
     }
     let filter =
         SeccompFilter::new(rules, SeccompAction::Trace(u32::from(MARK)), SeccompAction::Allow, TargetArch::x86_64)?;
-    to_notification(filter.try_into()?)
+    let mut program = to_notification(filter.try_into()?)?;
+    if is_off(Off::Filter) {
+        *architecture_return(&mut program, RET_USER_NOTIF)? = RET_ALLOW;
+    }
+    Ok(program)
 }
 
 /// Filter K, on cargo and everything below: only what no unit needs to have recorded.
@@ -99,7 +108,7 @@ pub fn cargo_filter() -> Result<BpfProgram, FilterError> {
     let filter = SeccompFilter::new(rules, SeccompAction::Allow, refuse, TargetArch::x86_64)?;
     let mut program = filter.try_into()?;
     // KILL outranks a notification, and foreign architectures are filter U's to record.
-    *architecture_return(&mut program)? = RET_ALLOW;
+    *architecture_return(&mut program, RET_KILL_PROCESS)? = RET_ALLOW;
     Ok(program)
 }
 
@@ -138,16 +147,14 @@ fn to_notification(mut program: BpfProgram) -> Result<BpfProgram, FilterError> {
     if rewritten == 0 {
         return Err(FilterError::Shape("no marked return"));
     }
-    *architecture_return(&mut program)? = RET_USER_NOTIF;
+    *architecture_return(&mut program, RET_KILL_PROCESS)? = RET_USER_NOTIF;
     Ok(program)
 }
 
 /// The value of the third instruction: load the architecture, jump over it if it is ours, kill.
-fn architecture_return(program: &mut BpfProgram) -> Result<&mut u32, FilterError> {
+fn architecture_return(program: &mut BpfProgram, value: u32) -> Result<&mut u32, FilterError> {
     match program.get_mut(2) {
-        Some(instruction) if instruction.code == BPF_RETURN && instruction.k == RET_KILL_PROCESS => {
-            Ok(&mut instruction.k)
-        }
+        Some(instruction) if instruction.code == BPF_RETURN && instruction.k == value => Ok(&mut instruction.k),
         _ => Err(FilterError::Shape("no architecture check")),
     }
 }

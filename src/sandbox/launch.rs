@@ -20,6 +20,7 @@ use nix::unistd::{Gid, Pid, Uid};
 use super::channel::{Event, Order, Parent, Why};
 use super::mounts::{self, MountError, Sources};
 use super::ruleset::{self, RulesetError};
+use super::sabotage::{Off, is_off};
 use super::seal;
 use super::spec::SandboxSpec;
 use crate::supervisor::{self, Sandboxed, SupervisorError};
@@ -133,13 +134,11 @@ fn enter_namespaces(parent: &mut Parent) -> Result<(), LaunchError> {
     if Uid::current().is_root() {
         nix::unistd::setgroups(&[]).map_err(in_layer("user-namespace", "drop supplementary groups"))?;
     }
-    let flags = CloneFlags::CLONE_NEWUSER
-        | CloneFlags::CLONE_NEWNS
-        | CloneFlags::CLONE_NEWNET
-        | CloneFlags::CLONE_NEWIPC
-        | CloneFlags::CLONE_NEWUTS
-        | CloneFlags::CLONE_NEWCGROUP;
-    unshare(flags).map_err(in_layer("user-namespace", "make the namespaces"))?;
+    let flags =
+        CloneFlags::CLONE_NEWUSER | CloneFlags::CLONE_NEWNS | CloneFlags::CLONE_NEWUTS | CloneFlags::CLONE_NEWCGROUP;
+    let network = if is_off(Off::NetworkNamespace) { CloneFlags::empty() } else { CloneFlags::CLONE_NEWNET };
+    let messages = if is_off(Off::IpcNamespace) { CloneFlags::empty() } else { CloneFlags::CLONE_NEWIPC };
+    unshare(flags | network | messages).map_err(in_layer("user-namespace", "make the namespaces"))?;
     parent.tell(&Event::NeedsMapping);
     match parent.order() {
         Ok(Order::Mapped) => Ok(()),
@@ -156,6 +155,9 @@ fn become_user(spec: &SandboxSpec) -> Result<(), LaunchError> {
     nix::unistd::setresuid(uid, uid, uid).map_err(failed("change the user id"))?;
     // A change of credentials makes a process unreadable, its /proc files root's.
     nix::sys::prctl::set_dumpable(true).map_err(failed("make ourselves readable again"))?;
+    if is_off(Off::NoNamespaces) {
+        return Ok(());
+    }
     std::fs::write("/proc/sys/user/max_user_namespaces", "0")
         .map_err(in_layer("user-namespace", "forbid further user namespaces"))
 }
@@ -171,10 +173,13 @@ struct Root {
 fn build_root(spec: &SandboxSpec, sources: &Sources) -> Result<Root, LaunchError> {
     let read_only = mounts::apply(&spec.mounts, sources, &spec.root)?;
     let failed = |step| in_layer("network-namespace", step);
-    network::loopback_up().map_err(failed("turn the loopback interface on"))?;
+    let port = if is_off(Off::NetworkNamespace) { 0 } else { 53 };
+    if port != 0 {
+        network::loopback_up().map_err(failed("turn the loopback interface on"))?;
+    }
     let _ = nix::unistd::sethostname("workstation");
-    let mut resolver = vec![UdpSocket::bind((Ipv4Addr::LOCALHOST, 53)).map_err(failed("bind the resolver"))?];
-    resolver.extend(UdpSocket::bind((Ipv6Addr::LOCALHOST, 53)).ok());
+    let mut resolver = vec![UdpSocket::bind((Ipv4Addr::LOCALHOST, port)).map_err(failed("bind the resolver"))?];
+    resolver.extend(UdpSocket::bind((Ipv6Addr::LOCALHOST, port)).ok());
     let outer_proc = open("/proc", OFlag::O_PATH | OFlag::O_DIRECTORY | OFlag::O_CLOEXEC, Mode::empty())
         .map_err(in_layer("pid-namespace", "open /proc"))?;
     Ok(Root { outer_proc, read_only, resolver })
@@ -228,7 +233,9 @@ fn init(spec: &SandboxSpec, life: OwnedFd, ready: OwnedFd) -> i32 {
 
 /// Step 6: what holds for the supervisor and for everything inside alike.
 fn restrict(spec: &SandboxSpec, started: &Started, captured: &OwnedFd) -> Result<(), LaunchError> {
-    keyring::join_new_session().map_err(in_layer("keyring", "leave the session keyring"))?;
+    if !is_off(Off::Keyring) {
+        keyring::join_new_session().map_err(in_layer("keyring", "leave the session keyring"))?;
+    }
     nix::sys::prctl::set_no_new_privs().map_err(in_layer("seccomp", "set no-new-privs"))?;
     let domain = ruleset::outer(&spec.header.layout, &started.root.outer_proc, captured)?;
     landlock::restrict_self(domain.as_fd()).map_err(in_layer("landlock", "enter the domain"))

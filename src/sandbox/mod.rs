@@ -12,6 +12,7 @@ pub mod limits;
 pub mod mounts;
 pub mod ruleset;
 pub mod run;
+pub mod sabotage;
 pub mod seal;
 pub mod spec;
 pub mod table;

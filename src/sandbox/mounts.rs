@@ -11,6 +11,7 @@ use nix::fcntl::{OFlag, open};
 use nix::mount::{MntFlags, MsFlags, mount, umount2};
 use nix::sys::stat::Mode;
 
+use super::sabotage;
 use super::spec::MountOp;
 use crate::base::stream;
 
@@ -49,7 +50,11 @@ pub enum MountError {
 /// The sources of a plan, opened before the caller gives up its user id: a home that only root can
 /// enter is then reached by descriptor.
 #[derive(Debug)]
-pub struct Sources(Vec<Option<OwnedFd>>);
+pub struct Sources {
+    of_plan: Vec<Option<OwnedFd>>,
+    /// What a test lets in that turns the private root off.
+    let_in: Option<OwnedFd>,
+}
 
 /// Opens the source of each operation that has one.
 ///
@@ -65,7 +70,9 @@ pub fn open_sources(plan: &[MountOp]) -> Result<Sources, MountError> {
         }
         _ => Ok(None),
     };
-    plan.iter().map(open_one).collect::<Result<_, _>>().map(Sources)
+    let of_plan = plan.iter().map(open_one).collect::<Result<_, _>>()?;
+    let let_in = sabotage::folder().map(|folder| open_path(&folder)).transpose()?;
+    Ok(Sources { of_plan, let_in })
 }
 
 fn open_path(path: &Path) -> Result<OwnedFd, MountError> {
@@ -80,7 +87,7 @@ fn open_path(path: &Path) -> Result<OwnedFd, MountError> {
 pub fn apply(plan: &[MountOp], sources: &Sources, root: &Path) -> Result<Vec<String>, MountError> {
     call("the mount namespace as private", None, Path::new("/"), None, MsFlags::MS_REC | MsFlags::MS_PRIVATE, None)?;
     let mut read_only = Vec::new();
-    for (op, source) in plan.iter().zip(&sources.0) {
+    for (op, source) in plan.iter().zip(&sources.of_plan) {
         if let (MountOp::Outputs { at, .. }, Some(stream)) = (op, source) {
             lay_out(stream, &inside(root, at))?;
             continue;
@@ -120,6 +127,10 @@ pub fn apply(plan: &[MountOp], sources: &Sources, root: &Path) -> Result<Vec<Str
                 return Err(MountError::Source { path: name.into(), source: Errno::EBADF });
             }
         }
+    }
+    if let (Some(folder), Some(source)) = (sabotage::folder(), &sources.let_in) {
+        let source = PathBuf::from(format!("/proc/self/fd/{}", source.as_raw_fd()));
+        bind(&source, &inside(root, &folder.display().to_string()), false)?;
     }
     Ok(read_only)
 }

@@ -95,6 +95,7 @@ pub fn spawn(spec: &SandboxSpec, run_dir: &Path) -> Result<(RunningSandbox, Stop
     command.arg("__launch").arg(&spec_file).stdin(Stdio::piped()).stdout(Stdio::piped()).stderr(Stdio::inherit());
     // A Ctrl-C of the terminal is ours to handle; the helper gets an order.
     command.process_group(0).env_clear().current_dir("/");
+    command.envs(super::sabotage::variables());
     let mut child = command.spawn().map_err(RunError::Start)?;
     let (Some(input), Some(output)) = (child.stdin.take(), child.stdout.take()) else {
         return Err(RunError::Start(io::ErrorKind::BrokenPipe.into()));

@@ -8,9 +8,12 @@ use std::io;
 use std::path::{Path, PathBuf};
 
 use serde::Deserialize;
+use serde::de::IgnoredAny;
 use toml::Spanned;
 
 use super::SettingsError;
+use super::extended::{Extended, Origin};
+use crate::acquire::AcquireSettings;
 use crate::cli::BuildArgs;
 
 /// The most bytes of a configuration file.
@@ -30,6 +33,11 @@ struct File {
     #[serde(default)]
     limit: Vec<Spanned<String>>,
     jobs: Option<Spanned<u16>>,
+    /// A file whose settings come before ours.
+    extends: Option<Spanned<String>>,
+    /// Decisions may stand beside settings where the user names the file; they are read elsewhere.
+    ignore: Option<IgnoredAny>,
+    expect: Option<IgnoredAny>,
 }
 
 /// A value with the place where it stands.
@@ -55,10 +63,10 @@ pub(super) struct Gifts {
 
 impl Gifts {
     /// Reads the configuration and puts what was typed behind it, where it wins.
-    pub(super) fn new(args: &BuildArgs, config_dir: &Path) -> Result<Self, SettingsError> {
+    pub(super) fn new(args: &BuildArgs, config_dir: &Path, acquire: &AcquireSettings) -> Result<Self, SettingsError> {
         let mut gifts = match (&args.config, config_dir.is_absolute()) {
-            (Some(path), _) => read(path, true)?,
-            (None, true) => read(&config_dir.join("sandbox-check/config.toml"), false)?,
+            (Some(path), _) => read(path, true, acquire)?,
+            (None, true) => read(&config_dir.join("sandbox-check/config.toml"), false, acquire)?,
             (None, false) => Self::default(),
         };
         gifts.env.extend(typed(&args.env));
@@ -76,14 +84,9 @@ fn typed<T: Clone>(values: &[T]) -> impl Iterator<Item = Given<T>> {
 }
 
 /// A file that was not named may be absent.
-fn read(path: &Path, is_named: bool) -> Result<Gifts, SettingsError> {
+fn read(path: &Path, is_named: bool, acquire: &AcquireSettings) -> Result<Gifts, SettingsError> {
     let shown = path.display().to_string();
-    let cannot = |text: &dyn std::fmt::Display| {
-        SettingsError::new(
-            format!("the configuration file {shown}: {text}"),
-            "docs/configuration.md says what may stand in it; --config FILE names another one",
-        )
-    };
+    let cannot = |text: &dyn std::fmt::Display| cannot(&shown, text);
     match fs::metadata(path) {
         Err(error) if error.kind() == io::ErrorKind::NotFound && !is_named => return Ok(Gifts::default()),
         Err(error) => return Err(cannot(&error)),
@@ -92,12 +95,54 @@ fn read(path: &Path, is_named: bool) -> Result<Gifts, SettingsError> {
         Ok(_) => {}
     }
     let text = fs::read_to_string(path).map_err(|error| cannot(&error))?;
-    let file = toml::from_str::<File>(&text).map_err(|error| cannot(&error))?;
-    if let Some(jobs) = file.jobs.as_ref().filter(|jobs| *jobs.get_ref() == 0) {
-        return Err(cannot(&format!("line {}: jobs = 0: nothing would run", line_of(&text, jobs.span().start))));
+    let (own, extends) = understand(path, &shown, &text, is_named)?;
+    let Some((word, line)) = extends else { return Ok(own) };
+    let place = format!("{shown}:{line}: ");
+    let shared =
+        Extended::parse(&word).and_then(|extended| extended.read(path, &Origin::WorkingTree, &|| Ok(acquire.clone())));
+    let shared = shared.map_err(|error| error.at(&place))?;
+    let (mut gifts, further) = understand(path, &shared.shown, &shared.text, is_named)?;
+    if further.is_some() {
+        return Err(self::cannot(&shared.shown, &"a file that is extended names no further one"));
     }
-    let place = |start: usize| format!("{shown}:{}: ", line_of(&text, start));
-    Ok(Gifts {
+    gifts.env.extend(own.env);
+    gifts.env_secret.extend(own.env_secret);
+    gifts.read.extend(own.read);
+    gifts.limit.extend(own.limit);
+    gifts.toolchain = own.toolchain.or(gifts.toolchain);
+    gifts.jobs = own.jobs.or(gifts.jobs);
+    gifts.file = own.file;
+    Ok(gifts)
+}
+
+fn cannot(shown: &str, text: &dyn std::fmt::Display) -> SettingsError {
+    SettingsError::new(
+        format!("the configuration file {shown}: {text}"),
+        "docs/configuration.md says what may stand in it; --config FILE names another one",
+    )
+}
+
+/// The settings of a text, and the file that it extends with the line that says so.
+fn understand(
+    path: &Path,
+    shown: &str,
+    text: &str,
+    is_named: bool,
+) -> Result<(Gifts, Option<(String, usize)>), SettingsError> {
+    let cannot = |text: &dyn std::fmt::Display| cannot(shown, text);
+    let file = toml::from_str::<File>(text).map_err(|error| cannot(&error))?;
+    if let Some(jobs) = file.jobs.as_ref().filter(|jobs| *jobs.get_ref() == 0) {
+        return Err(cannot(&format!("line {}: jobs = 0: nothing would run", line_of(text, jobs.span().start))));
+    }
+    if (file.ignore.is_some() || file.expect.is_some()) && !is_named {
+        return Err(cannot(&"decisions stand in the sandbox-check.toml of a workspace, or in the file of --config"));
+    }
+    let place = |start: usize| format!("{shown}:{}: ", line_of(text, start));
+    let extends = file.extends.map(|extends| {
+        let line = line_of(text, extends.span().start);
+        (extends.into_inner(), line)
+    });
+    let gifts = Gifts {
         env: file.env.into_iter().map(|value| given(value, place)).collect(),
         env_secret: file.env_secret.into_iter().map(|value| given(value, place)).collect(),
         read: relative_to(path, file.read.into_iter().map(|value| given(value, place)).collect()),
@@ -105,7 +150,8 @@ fn read(path: &Path, is_named: bool) -> Result<Gifts, SettingsError> {
         limit: file.limit.into_iter().map(|value| given(value, place)).collect(),
         jobs: file.jobs.map(Spanned::into_inner),
         file: Some(path.to_owned()),
-    })
+    };
+    Ok((gifts, extends))
 }
 
 /// A relative path in the file starts at the file's own folder, wherever the program is started.
@@ -136,7 +182,7 @@ mod tests {
         fs::create_dir(dir.path().join("sandbox-check")).unwrap();
         fs::write(&file, config).unwrap();
         let args = Cli::parse_from(["sandbox-check"].iter().chain(typed).chain(&["name"]));
-        Gifts::new(&args.check.run.build, dir.path())
+        Gifts::new(&args.check.run.build, dir.path(), &AcquireSettings::new(dir.path()))
     }
 
     #[test]
@@ -150,6 +196,29 @@ mod tests {
         assert!(all.env[0].place.ends_with("config.toml:1: ") && all.env[1].place.is_empty());
         assert!(all.read[0].value.ends_with("sandbox-check/libs"), "beside the file: {:?}", all.read[0].value);
         assert_eq!(all.read[1].value, Path::new("/usr"));
+    }
+
+    #[test]
+    fn a_shared_file_comes_first_and_the_own_one_wins() {
+        let shared = tempfile::tempdir().unwrap();
+        let file = shared.path().join("shared.toml");
+        fs::write(&file, "env = [\"A=1\", \"B=1\"]\ntoolchain = \"1.90\"\njobs = 3\n[[ignore]]\n").unwrap();
+        let extends = format!("extends = \"{}\"\n", file.display());
+        // Decisions stand in a file that the user names.
+        assert!(gifts(&extends, &[]).unwrap_err().to_string().contains("decisions stand in"));
+        let text = fs::read_to_string(&file).unwrap().replace("[[ignore]]\n", "");
+        fs::write(&file, &text).unwrap();
+        let all = gifts(&format!("{extends}env = [\"A=2\"]\njobs = 1\n"), &[]).unwrap();
+        let env: Vec<_> = all.env.iter().map(|given| given.value.as_str()).collect();
+        assert_eq!((env, all.toolchain.as_deref(), all.jobs), (vec!["A=1", "B=1", "A=2"], Some("1.90"), Some(1)));
+        for (change, says) in [("extends = \"x\"\n", "no further one"), ("surprise = 1\n", "surprise")] {
+            fs::write(&file, format!("{change}{text}")).unwrap();
+            let error = gifts(&extends, &[]).unwrap_err().to_string();
+            assert!(error.contains(says) && error.contains("shared.toml"), "{error}");
+        }
+        fs::write(&file, &text).unwrap();
+        let pinned = extends.replace("shared.toml", &format!("shared.toml#sha256:{}", "0".repeat(64)));
+        assert!(gifts(&pinned, &[]).unwrap_err().to_string().contains("was demanded"));
     }
 
     #[test]
@@ -169,9 +238,10 @@ mod tests {
     fn only_a_file_that_was_named_must_exist() {
         let empty = tempfile::tempdir().unwrap();
         let args = |typed: &[&str]| Cli::parse_from(["sandbox-check", "name"].iter().chain(typed)).check.run.build;
-        assert!(Gifts::new(&args(&[]), empty.path()).unwrap().file.is_none());
-        assert!(Gifts::new(&args(&[]), Path::new("relative")).unwrap().file.is_none());
+        let acquire = AcquireSettings::new(empty.path());
+        assert!(Gifts::new(&args(&[]), empty.path(), &acquire).unwrap().file.is_none());
+        assert!(Gifts::new(&args(&[]), Path::new("relative"), &acquire).unwrap().file.is_none());
         let missing = empty.path().join("none.toml");
-        Gifts::new(&args(&["--config", missing.to_str().unwrap()]), empty.path()).unwrap_err();
+        Gifts::new(&args(&["--config", missing.to_str().unwrap()]), empty.path(), &acquire).unwrap_err();
     }
 }

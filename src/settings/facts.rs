@@ -2,7 +2,7 @@
 
 use std::path::{Path, PathBuf};
 
-use super::{Reporting, Settings, SettingsError, identity, limits, now, places, state_dir};
+use super::{Beside, Reporting, Settings, SettingsError, identity, limits, now, places, state_dir};
 use crate::acquire::{AcquireSettings, Request};
 use crate::cli::{FactsArgs, KnownArgs};
 use crate::evidence::line::Depth;
@@ -39,12 +39,16 @@ impl Settings {
             args.target.parse().map_err(|error: crate::acquire::AcquireError| SettingsError {
                 message: error.to_string(),
                 hint: error.hint(),
+                is_temporary: false,
             })?
         };
         let places = places()?;
         let mut acquire = AcquireSettings::new(etcetera::BaseStrategy::cache_dir(&places).join("sandbox-check"));
         acquire.offline = args.offline;
         acquire.only_subject = true;
+        let folder = if let Request::Directory(folder) = &request { Some(folder.clone()) } else { None };
+        let folder = folder.filter(|folder| folder.is_dir());
+        let beside = Beside { config: args.config.as_deref(), target: folder.as_deref(), offline: args.offline };
         let (limits, _) = limits::limits(1, &[])?;
         let now = now();
         Ok(Self {
@@ -63,7 +67,7 @@ impl Settings {
             depth: Depth::default(),
             given: Vec::new(),
             trace: Trace { probes: false },
-            reporting: Reporting::new(&args.reports)?,
+            reporting: Reporting::new(&args.reports, beside)?,
             evidence: args.evidence.clone(),
             known: state_dir(&places),
             fresh: false,

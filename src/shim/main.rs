@@ -24,6 +24,7 @@ mod payload;
 mod protocol;
 mod relay;
 mod rustc;
+mod sabotage;
 mod unit;
 
 use alloc::vec::Vec;

@@ -92,6 +92,8 @@ pub struct Plan {
     pub filter_flags: u32,
     /// Bytes that the unit may print.
     pub output_limit: u64,
+    /// The unit's processes start no other while the sandbox has so many (`RLIMIT_NPROC`).
+    pub processes: u64,
     /// True if a build script that sets `RUSTC_BOOTSTRAP` fails, as it does under a stable cargo.
     pub refuses_bootstrap: bool,
 }
@@ -162,6 +164,7 @@ impl Reply {
                 out.byte(1);
                 out.number(plan.filter_flags);
                 out.long_number(plan.output_limit);
+                out.long_number(plan.processes);
                 out.byte(u8::from(plan.refuses_bootstrap));
                 for field in [&plan.program, &plan.private_out, &plan.tmp, &plan.filter] {
                     out.bytes(field);
@@ -182,6 +185,7 @@ impl Reply {
             1 => Self::Plan(Plan {
                 filter_flags: input.number()?,
                 output_limit: input.long_number()?,
+                processes: input.long_number()?,
                 refuses_bootstrap: input.byte()? != 0,
                 program: input.bytes()?,
                 private_out: input.bytes()?,
@@ -306,6 +310,7 @@ mod tests {
             filter: [7; 16].to_vec(),
             filter_flags: 8,
             output_limit: 1 << 40,
+            processes: 4096,
             refuses_bootstrap: true,
         };
         assert_eq!(Reply::decode(&Reply::Plan(plan.clone()).encode()), Some(Reply::Plan(plan)));

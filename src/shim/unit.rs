@@ -10,6 +10,7 @@ use alloc::vec::Vec;
 use crate::bare::calls::{self, FileType, nr};
 use crate::bare::runtime::Start;
 use crate::protocol::{End, GO, KNOCK, LIMIT, LISTENER, Plan, Reply, Request, Role};
+use crate::sabotage::is_off;
 use crate::{HANDOFF, fail};
 
 /// A channel to the supervisor with a plan on it.
@@ -61,7 +62,9 @@ pub(crate) fn start(granted: &Granted, program: &Program<'_>) -> Result<Running,
     // Before there is a pipe that the report comes through, so that no number can mean it.
     let jobserver = jobserver(program.env);
     let (status, status_writer) = calls::pipe().map_err(|_| &b"cannot make a pipe"[..])?;
-    let init = calls::clone_process(calls::CLONE_NEWPID | calls::CLONE_NEWIPC | calls::SIGCHLD)
+    let pids = if is_off(program.env, b"pid-namespace") { 0 } else { calls::CLONE_NEWPID };
+    let messages = if is_off(program.env, b"ipc-namespace") { 0 } else { calls::CLONE_NEWIPC };
+    let init = calls::clone_process(pids | messages | calls::SIGCHLD)
         .map_err(|_| &b"cannot make the unit's namespaces"[..])?;
     if init == 0 {
         calls::exit(mini_init(granted, program, jobserver, status_writer));
@@ -172,7 +175,7 @@ fn mini_init(granted: &Granted, program: &Program<'_>, jobserver: Option<(usize,
     if calls::restrict_self(granted.ruleset).is_err() {
         return fail(b"cannot enter the unit's Landlock domain");
     }
-    if calls::drop_capabilities().is_err() {
+    if !is_off(program.env, b"capabilities") && calls::drop_capabilities().is_err() {
         return fail(b"cannot give up capabilities");
     }
     // The program has our rights and our domain. Through /proc it could else write to the pipe of our
@@ -221,7 +224,8 @@ fn mini_init(granted: &Granted, program: &Program<'_>, jobserver: Option<(usize,
             Err(_) => break 125 << 8,
         }
     };
-    let (left, detached) = end_the_rest();
+    let alone = !is_off(program.env, b"pid-namespace");
+    let (left, detached) = if alone { end_the_rest() } else { (0, 0) };
     let mut report = [0_u8; 12];
     report[..4].copy_from_slice(&status.to_le_bytes());
     report[4..8].copy_from_slice(&left.to_le_bytes());
@@ -298,6 +302,8 @@ fn become_program(
         let _ = calls::dup2(err, 2);
     }
     let closed = match jobserver {
+        // Our channel stays, for a test to find.
+        _ if is_off(program.env, b"descriptors") => calls::dup2(granted.channel, 63).is_ok(),
         None => calls::close_range(3, u32::MAX as usize).is_ok(),
         Some((low, high)) => {
             (low == 3 || calls::close_range(3, low - 1).is_ok())
@@ -307,6 +313,9 @@ fn become_program(
     };
     if !closed {
         return fail(b"cannot close the descriptors of the shim");
+    }
+    if calls::limit_processes(granted.plan.processes).is_err() {
+        return fail(b"cannot limit the unit's processes");
     }
     let errno = calls::exec(program.path, program.args, program.env);
     fail(if errno.0 == 2 {

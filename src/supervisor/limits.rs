@@ -3,6 +3,7 @@
 use std::collections::{BTreeMap, BTreeSet, HashMap};
 use std::io;
 use std::os::fd::OwnedFd;
+use std::path::PathBuf;
 use std::time::{Duration, Instant};
 
 use nix::sys::statvfs::statvfs;
@@ -10,6 +11,7 @@ use nix::unistd::Pid;
 
 use super::caller::Proc;
 use super::sample::{CpuTime, Sample, Use, machine, sum};
+use super::weigh::weigh;
 use crate::sandbox::limits::{Limit, Limits, shown};
 use crate::sandbox::spec::{MountOp, SandboxSpec};
 use crate::sys::process::{kill_by_pidfd, pidfd};
@@ -48,6 +50,8 @@ struct Watched {
     init: i32,
     /// The same, by descriptor.
     handle: OwnedFd,
+    /// Where it may write.
+    places: Vec<PathBuf>,
     since: Instant,
     cpu: CpuTime,
     is_ending: bool,
@@ -100,7 +104,7 @@ impl Watch {
     }
 
     /// A thread of the unit made its first call: its parent is the unit's init. No foreign code has run yet.
-    pub(super) fn begin(&mut self, unit: u32, tid: i32, procfs: &Proc) {
+    pub(super) fn begin(&mut self, unit: u32, tid: i32, places: &[PathBuf], procfs: &Proc) {
         if self.units.contains_key(&unit) {
             return;
         }
@@ -111,7 +115,8 @@ impl Watch {
             let numbers = procfs.status(init, "NSpid")?;
             let numbers: Vec<i32> = numbers.split_whitespace().filter_map(|number| number.parse().ok()).collect();
             let &[.., init, 1] = numbers.as_slice() else { return None };
-            Some(Watched { init, handle, since: Instant::now(), cpu: CpuTime::default(), is_ending: false })
+            let (places, since, cpu) = (places.to_vec(), Instant::now(), CpuTime::default());
+            Some(Watched { init, handle, places, since, cpu, is_ending: false })
         };
         if let Some(watched) = watched() {
             self.units.insert(unit, watched);
@@ -135,12 +140,16 @@ impl Watch {
         (!self.units.is_empty()).then_some(self.next)
     }
 
-    /// The unit that runs, if it is the only one.
-    pub(super) fn only_unit(&self) -> Option<u32> {
-        match self.units.keys().collect::<Vec<_>>().as_slice() {
-            [one] => Some(**one),
-            _ => None,
+    /// The unit in whose places the most lies, of which there is not enough.
+    fn fullest(&self, limit: Limit) -> Option<u32> {
+        if let [one] = self.units.keys().collect::<Vec<_>>().as_slice() {
+            return Some(**one);
         }
+        let weight = |watched: &Watched| match (limit, weigh(&watched.places)) {
+            (Limit::Inodes, weight) => weight.names,
+            (_, weight) => weight.bytes,
+        };
+        self.units.iter().max_by_key(|(_, watched)| weight(watched)).map(|(unit, _)| *unit)
     }
 
     /// Looks, if it is time.
@@ -207,15 +216,9 @@ impl Watch {
     }
 
     fn of_folders(&self, folders: Folders) -> impl Iterator<Item = Hit> {
-        let unit = self.only_unit();
         let full = [(Limit::Disk, folders.no_bytes), (Limit::Inodes, folders.no_inodes)];
-        let limits = self.limits.clone();
-        full.into_iter().filter(|(_, full)| *full).map(move |(limit, _)| Hit {
-            limit,
-            unit,
-            act: Act::Tell,
-            text: text(limit, &limits),
-        })
+        let news = full.into_iter().filter(|(limit, full)| *full && !self.told.contains(&(None, *limit)));
+        news.map(|(limit, _)| Hit { limit, unit: self.fullest(limit), act: Act::Tell, text: text(limit, &self.limits) })
     }
 
     /// A file could not be made because a folder was full: which limit that is.

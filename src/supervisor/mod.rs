@@ -30,8 +30,11 @@ mod sample;
 mod self_test;
 mod sockets;
 mod started;
+#[cfg(test)]
+mod twins_tests;
 mod units;
 mod unwind;
+mod weigh;
 mod zones;
 
 use std::fs::File;

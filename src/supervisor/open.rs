@@ -49,6 +49,8 @@ pub(super) enum Unreadable {
     TooLong,
     /// A structure of a size that we do not know.
     Size,
+    /// A structure with bits that we do not know, or that contradict each other.
+    Bits,
 }
 
 /// What came of a call.
@@ -90,13 +92,21 @@ impl OpenCall {
             }
             let how = caller::read_memory(tid, register(2), OPEN_HOW).map_err(|_| Unreadable::Memory)?;
             let word = |at| caller::word64(&how, at).ok_or(Unreadable::Memory);
-            (Some(caller::int(register(0))), register(1), caller::int(word(0)?), caller::uint(word(8)?), word(16)?)
+            let (flags, mode, resolve) = (word(0)?, word(8)?, word(16)?);
+            if !is_valid_how(flags, mode, resolve) {
+                return Err(Unreadable::Bits);
+            }
+            (Some(caller::int(register(0))), register(1), caller::int(flags), caller::uint(mode), resolve)
         };
         let (path, whole) = caller::read_string(tid, path, PATH_CAP).map_err(|_| Unreadable::Memory)?;
         if !whole {
             return Err(Unreadable::TooLong);
         }
-        let flags = OFlag::from_bits_truncate(flags);
+        let mut flags = OFlag::from_bits_truncate(flags);
+        // Beside O_PATH open(2) ignores what would read, write or make.
+        if flags.contains(OFlag::O_PATH) && args != Args::OpenHow {
+            flags &= OFlag::O_PATH | OFlag::O_DIRECTORY | OFlag::O_NOFOLLOW | OFlag::O_CLOEXEC;
+        }
         // Mode bits without a file to make are ignored by open(2) and refused by openat2(2).
         let mode = if makes(flags) { Mode::from_bits_truncate(mode & 0o7777) } else { Mode::empty() };
         Ok(Self { dirfd, path, flags, mode, resolve: ResolveFlag::from_bits_truncate(resolve) })
@@ -138,6 +148,15 @@ impl OpenCall {
         names.extend(self.resolve.iter_names().map(|(name, _)| name.to_owned()));
         names
     }
+}
+
+/// openat2(2) refuses what open(2) ignores.
+fn is_valid_how(flags: u64, mode: u64, resolve: u64) -> bool {
+    /// Of 32-bit callers; here every file may be large, and libc's name for it is nothing.
+    const O_LARGEFILE: u64 = 0o100_000;
+    let Ok(flags) = u32::try_from(flags & !O_LARGEFILE).map(u32::cast_signed) else { return false };
+    let Some(flags) = OFlag::from_bits(flags) else { return false };
+    mode <= 0o7777 && (mode == 0 || makes(flags)) && ResolveFlag::from_bits(resolve).is_some()
 }
 
 fn makes(flags: OFlag) -> bool {
@@ -224,8 +243,9 @@ impl Open<'_> {
     /// Opens anew what is open already, by another name for its descriptor.
     fn descriptor(self, object: &OwnedFd, real: PathBuf) -> (Opened, PathBuf) {
         let call = self.call;
-        // The name is a link, and it is there: the kernel refuses both.
-        if call.flags.contains(OFlag::O_NOFOLLOW) || call.flags.contains(OFlag::O_CREAT | OFlag::O_EXCL) {
+        // The name is a link, it is there, and no folder can be made by open(2): the kernel refuses all three.
+        let refused = [OFlag::O_NOFOLLOW, OFlag::O_CREAT | OFlag::O_EXCL, OFlag::O_CREAT | OFlag::O_DIRECTORY];
+        if refused.into_iter().any(|flags| call.flags.contains(flags)) {
             return (Opened::Continued, real);
         }
         let is_memory = real.as_os_str().as_bytes().starts_with(b"/memfd:");
@@ -427,6 +447,7 @@ impl Unreadable {
             Self::Memory => libc::EFAULT,
             Self::TooLong => libc::ENAMETOOLONG,
             Self::Size => libc::E2BIG,
+            Self::Bits => libc::EINVAL,
         }
     }
 }

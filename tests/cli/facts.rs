@@ -1,6 +1,6 @@
 //! What is known of packages before anything runs: each fact fires once, and once does not.
 
-use sandbox_check::evidence::fact::{DAY, date};
+use sandbox_check::evidence::time::{DAY, date};
 
 use super::server::{Package, Registry};
 use super::*;
@@ -94,12 +94,15 @@ fn a_database_that_is_too_old_or_none_is_said() {
 fn a_young_look_alike_is_worth_a_review_and_an_old_one_a_word() {
     let registry = Registry::start();
     registry.publish(&release("serdee", "1.0.0", 2));
-    registry.publish(&release("serde-rs", "1.0.0", 900));
+    registry.publish(&release("serde-rs", "1.0.0", 700));
+    registry.publish(&release("serdde", "1.0.0", 900));
     registry.publish(&release("nothing-like-it", "1.0.0", 900));
     let (code, report) = facts(&registry, "serdee");
     assert_eq!((code, findings(&report)), (11, vec!["fresh-release medium".into(), "look-alike-name medium".into()]));
     let (code, report) = facts(&registry, "serde-rs");
     assert_eq!((code, findings(&report)), (0, vec!["look-alike-name low".into()]));
+    let (code, report) = facts(&registry, "serdde");
+    assert_eq!((code, findings(&report)), (0, vec!["look-alike-name info".into()]));
     let (code, report) = facts(&registry, "nothing-like-it");
     assert_eq!((code, findings(&report)), (0, Vec::new()));
 }

@@ -6,8 +6,10 @@ use super::*;
 
 mod again;
 mod base;
+mod baseline;
 mod ends;
 mod facts;
+mod unchanged;
 
 /// A workspace, and a registry that its packages come from.
 struct Ground {

@@ -4,6 +4,7 @@
 
 mod archives;
 mod cache;
+mod decisions;
 mod facts;
 mod given;
 mod install;
@@ -11,6 +12,7 @@ mod lock;
 #[expect(dead_code, unreachable_pub, reason = "the tests of the sandbox use the rest, from further up")]
 #[path = "../support/processes.rs"]
 mod processes;
+mod propose;
 mod registry;
 mod replay;
 mod runs;
@@ -18,6 +20,7 @@ mod second;
 #[expect(dead_code, reason = "the tests of acquisition use the rest")]
 #[path = "../support/registry.rs"]
 mod server;
+mod statement;
 
 use std::ffi::OsStr;
 use std::fs;

@@ -192,11 +192,13 @@ fn wait_for_end(child: &mut Child) -> (i32, Duration) {
     }
 }
 
-/// Processes that work in a folder of the test's, removed or not: a cargo that goes on asking.
-fn at_work(home: &Home) -> Vec<PathBuf> {
-    let folders =
-        fs::read_dir("/proc").unwrap().flatten().filter_map(|entry| fs::read_link(entry.path().join("cwd")).ok());
-    folders.filter(|folder| folder.starts_with(home.path().join(".cache"))).collect()
+/// Command lines of what works on a manifest in a folder of the test's, removed or not: a cargo that goes on asking.
+fn at_work(home: &Home) -> Vec<String> {
+    let cache = home.path().join(".cache").display().to_string();
+    let lines =
+        fs::read_dir("/proc").unwrap().flatten().filter_map(|entry| fs::read(entry.path().join("cmdline")).ok());
+    let words = lines.map(|line| String::from_utf8_lossy(&line).replace('\0', " "));
+    words.filter(|line| line.contains(&format!("--manifest-path {cache}"))).collect()
 }
 
 #[test]

@@ -392,7 +392,8 @@ fn runs_side_by_side_do_not_disturb_each_other() {
             assert!(run.dir_of(&run.packages[0]).join("src/lib.rs").exists());
         }
     });
-    assert!(registry.left().iter().all(|file| file.starts_with("crates")), "{:?}", registry.left());
+    let is_kept = |file: &std::path::PathBuf| ["crates", "index"].iter().any(|folder| file.starts_with(folder));
+    assert!(registry.left().iter().all(is_kept), "{:?}", registry.left());
 }
 
 #[test]

@@ -138,6 +138,14 @@ fn a_fork_bomb_is_ended_with_its_unit() {
 }
 
 #[test]
+fn a_build_script_may_not_raise_its_limit_of_processes_to_that_of_compilers() {
+    let watched = run("raises-its-limit", "raise_processes_to(600)", &["--limit", "processes=200"]);
+    assert_eq!(watched.run.value("processes"), "200");
+    watched.run.met("raise", libc::EPERM);
+    watched.control();
+}
+
+#[test]
 fn a_fork_bomb_under_the_default_limits_is_ended_too() {
     let watched = run("bombs-by-default", "loop { fork_bomb(100_000) }", &[]);
     let unit = watched.hit("bombs-by-default", "processes", 4096);

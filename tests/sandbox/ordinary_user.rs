@@ -1,9 +1,16 @@
 //! The same as an ordinary user, who has no capability and cannot read root's home.
 
+use std::collections::BTreeMap;
 use std::fs;
 use std::os::unix::fs::{PermissionsExt as _, chown};
 use std::path::Path;
 use std::process::{Command, Output};
+
+use nix::sched::CloneFlags;
+use seccompiler::{
+    BpfProgram, SeccompAction, SeccompCmpArgLen, SeccompCmpOp, SeccompCondition, SeccompFilter, SeccompRule, TargetArch,
+};
+use serde_json::Value;
 
 use crate::require;
 use crate::support::sandboxed::{PROGRAM, Run, Subject};
@@ -114,4 +121,58 @@ fn the_guarantees_are_those_of_root() {
             met("rename-to-own", libc::EXDEV);
         }
     }
+}
+
+/// What `AppArmor` makes of namespaces for ordinary users on ubuntu-24.04: a user namespace can be made, but no
+/// capability in it counts, so no other namespace comes with it and nothing can be mounted.
+fn emulated_apparmor() -> BpfProgram {
+    let namespaces = CloneFlags::CLONE_NEWNS
+        | CloneFlags::CLONE_NEWNET
+        | CloneFlags::CLONE_NEWPID
+        | CloneFlags::CLONE_NEWIPC
+        | CloneFlags::CLONE_NEWUTS
+        | CloneFlags::CLONE_NEWCGROUP;
+    let asks_for = |flag: CloneFlags| {
+        let bit = u64::from(flag.bits().cast_unsigned());
+        let condition = SeccompCondition::new(0, SeccompCmpArgLen::Dword, SeccompCmpOp::MaskedEq(bit), bit).unwrap();
+        SeccompRule::new(vec![condition]).unwrap()
+    };
+    let mut rules: BTreeMap<i64, Vec<SeccompRule>> =
+        [libc::SYS_mount, libc::SYS_pivot_root, libc::SYS_sethostname, libc::SYS_move_mount, libc::SYS_open_tree]
+            .into_iter()
+            .map(|number| (number, Vec::new()))
+            .collect();
+    for number in [libc::SYS_unshare, libc::SYS_clone] {
+        rules.insert(number, namespaces.iter().map(asks_for).collect());
+    }
+    let refused = SeccompAction::Errno(libc::EPERM.cast_unsigned());
+    let filter = SeccompFilter::new(rules, SeccompAction::Allow, refused, TargetArch::x86_64).unwrap();
+    filter.try_into().unwrap()
+}
+
+#[test]
+fn where_apparmor_forbids_namespaces_nothing_is_built_and_the_way_out_is_named() {
+    let subject = Subject::new("not-built").build_script("fn main() { tell(\"ran\", 1); }");
+    let mut command = subject.command();
+    // The filter is this thread's and its children's.
+    let restricted = std::thread::spawn(move || {
+        seccompiler::apply_filter(&emulated_apparmor()).unwrap();
+        let alone = Command::new("unshare").args(["--user", "true"]).status().unwrap();
+        let with_mounts = Command::new("unshare").args(["--user", "--mount", "true"]).output().unwrap();
+        (command.output().unwrap(), alone, with_mounts)
+    });
+    let (output, alone, with_mounts) = restricted.join().unwrap();
+    assert!(alone.success(), "a user namespace can be made: {alone}");
+    assert!(String::from_utf8_lossy(&with_mounts.stderr).contains("Operation not permitted"), "{with_mounts:?}");
+
+    assert_eq!(output.status.code(), Some(4), "{output:?}");
+    let report: Value = serde_json::from_slice(&output.stdout).unwrap();
+    assert_eq!((&report["error"]["code"], &report["verdict"]), (&"no-sandbox".into(), &Value::Null), "{report}");
+    let error = report["error"].to_string();
+    assert!(error.contains("user-namespace") && error.contains("apparmor_restrict_unprivileged_userns=0"), "{error}");
+    let logs = subject.evidence();
+    assert!(logs.iter().all(|log| !fs::read_to_string(log).unwrap().contains("unit-start")), "nothing was built");
+
+    let free = subject.run();
+    assert_eq!(free.value("ran"), "1");
 }

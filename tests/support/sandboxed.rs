@@ -32,11 +32,16 @@ pub const PROGRAM: &str = env!("CARGO_BIN_EXE_sandbox-check");
 
 /// The program, started so that SIGINT and SIGTERM are not ignored: a shell's background process ignores the first.
 pub fn program() -> Command {
+    program_at(Path::new(PROGRAM))
+}
+
+/// As [`program`], another build of it.
+pub fn program_at(path: &Path) -> Command {
     if !ignores_signals() {
-        return Command::new(PROGRAM);
+        return Command::new(path);
     }
     let mut command = Command::new("env");
-    command.args(["--default-signal=INT,TERM", PROGRAM]);
+    command.arg("--default-signal=INT,TERM").arg(path);
     command
 }
 

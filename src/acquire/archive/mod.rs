@@ -171,3 +171,5 @@ pub(crate) fn write_checksum_file(root: &Path, checksum: Sha256Digest) -> io::Re
 
 #[cfg(test)]
 mod tests;
+#[cfg(test)]
+mod twins_tests;

@@ -9,6 +9,7 @@
 
 mod asked;
 mod bring;
+mod commit;
 mod file;
 mod git;
 mod held;
@@ -24,8 +25,9 @@ use std::path::{Path, PathBuf};
 use super::error::AcquireError;
 use super::survey::Survey;
 use crate::evidence::line::LockRecord;
+pub use commit::text_of_commit;
 pub use git::GitSource;
-pub use own::OwnSettings;
+pub use own::{OwnSettings, text as small_text};
 pub use pinned::Pin;
 pub use since::Since;
 

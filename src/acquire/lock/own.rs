@@ -22,6 +22,9 @@ const LISTED: usize = 40;
 /// Text that is shown of one name.
 const SHOWN: usize = 120;
 
+/// What is said of a file of decisions that lies beside a lock file.
+const OWN_DECISIONS: &str = "sandbox-check.toml: a target brings no decisions of its own";
+
 /// What a workspace's files ask for, sorted.
 #[derive(Clone, Debug, Default, PartialEq)]
 pub struct OwnSettings {
@@ -59,7 +62,7 @@ pub(super) fn read(root: &Path, host: &str) -> Result<OwnSettings, AcquireError>
         }
     }
     if root.join("sandbox-check.toml").symlink_metadata().is_ok() {
-        own.ignored.push("sandbox-check.toml: a target brings no settings of its own".to_owned());
+        own.ignored.push(OWN_DECISIONS.to_owned());
     }
     let more = own.ignored.len().saturating_sub(LISTED);
     own.ignored.truncate(LISTED);
@@ -70,7 +73,10 @@ pub(super) fn read(root: &Path, host: &str) -> Result<OwnSettings, AcquireError>
 }
 
 /// A small regular file; a link, a FIFO or a folder is none.
-fn text(path: &Path) -> Result<Option<String>, AcquireError> {
+///
+/// # Errors
+/// When something else is there, or what cannot be read.
+pub fn text(path: &Path) -> Result<Option<String>, AcquireError> {
     let wrong = |reason: &str| AcquireError::Manifest { path: path.to_owned(), reason: reason.to_owned() };
     let mut options = OpenOptions::new();
     options.read(true).custom_flags(libc::O_NOFOLLOW | libc::O_NONBLOCK);
@@ -93,6 +99,11 @@ fn text(path: &Path) -> Result<Option<String>, AcquireError> {
 }
 
 impl OwnSettings {
+    /// The file of decisions beside the lock file is the user's own, and counts.
+    pub fn takes_decisions(&mut self) {
+        self.ignored.retain(|text| text != OWN_DECISIONS);
+    }
+
     fn ignore(&mut self, file: &str, key: &str, why: &str) {
         self.ignored.push(format!("{file}: {}: {why}", key.chars().take(SHOWN).collect::<String>()));
     }

@@ -6,8 +6,8 @@ use std::path::Path;
 use cargo_lock::{Lockfile, Package};
 
 use super::super::error::AcquireError;
+use super::commit::text_of_commit;
 use super::file::LockFile;
-use super::git::git;
 use crate::evidence::line::{Change, LockedPackage};
 
 /// What a lock file is compared with.
@@ -50,27 +50,16 @@ pub(super) fn read(word: &str, file: &Path) -> Result<Since, AcquireError> {
     Ok(Since { label: word.to_owned(), lock })
 }
 
-/// `git cat-file` runs no filter, hook or program of the repository's.
 fn of_commit(word: &str, file: &Path) -> Result<Lockfile, AcquireError> {
     let usage = |message: String| AcquireError::Usage {
         message,
         hint: Some("--since takes a lock file, or what git calls a commit: a branch, a tag, a hash".to_owned()),
     };
-    let is_plain = |c: char| c.is_ascii_alphanumeric() || "-_./@~^".contains(c);
-    if word.starts_with('-') || word.is_empty() || !word.chars().all(is_plain) {
-        return Err(usage(format!("--since {word}: there is no such file, and no commit is called so")));
-    }
-    let (Some(folder), Some(name)) = (file.parent(), file.file_name().and_then(|name| name.to_str())) else {
-        return Err(usage(format!("--since {word}: the lock file lies in no folder")));
+    let text = match text_of_commit(word, file) {
+        Ok(Some(text)) => text,
+        Ok(None) => return Err(usage(format!("--since {word}: git knows no such lock file"))),
+        Err(reason) => return Err(usage(format!("--since {word}: {reason}"))),
     };
-    let mut command = git(folder);
-    command.args(["cat-file", "blob", &format!("{word}:./{name}")]);
-    let output = command.output().map_err(|error| usage(format!("--since {word}: cannot start git: {error}")))?;
-    if !output.status.success() {
-        let said = String::from_utf8_lossy(&output.stderr).lines().next().unwrap_or_default().to_owned();
-        return Err(usage(format!("--since {word}: git knows no such lock file: {said}")));
-    }
-    let text = String::from_utf8(output.stdout).map_err(|_| usage(format!("--since {word}: it is not UTF-8")))?;
     // A commit from before there was a package is a lock file without one.
     match LockFile::parse(text) {
         Ok(file) => Ok(file.lock),

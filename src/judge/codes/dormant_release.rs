@@ -3,7 +3,7 @@
 use serde_json::json;
 
 use super::Code;
-use crate::evidence::fact::{DAY, date};
+use crate::evidence::time::{DAY, date};
 use crate::judge::context::Context;
 use crate::judge::finding::Draft;
 use crate::judge::known::{days, releases};

@@ -7,7 +7,8 @@ use crate::policy::Severity;
 
 pub(crate) const CODE: Code = Code {
     name: "embedded-cargo-config",
-    severity: "info; naming a wrapper, linker, runner, credential provider or toolchain path medium",
+    severity: "info; naming a wrapper, linker, runner, credential provider or toolchain path medium, low for other \
+               targets or a folder below",
     attack: &["T1574"],
     meaning: "The package ships .cargo/config.toml or a toolchain file. Whoever runs cargo inside its folder obeys \
               them; with a wrapper, linker or runner in them that starts a program of the package's choice.",
@@ -19,13 +20,21 @@ pub(crate) const CODE: Code = Code {
 /// What acquisition writes of a file that chooses a program ([`crate::acquire::facts`]): judging shares
 /// words with it, not code.
 const NAMES_PROGRAM: &str = "names a program";
+/// Followed by its keys where cargo in the package's own folder would start it on this machine.
+const HERE: &str = "names a program (";
 
 fn rule(cx: &Context<'_>, out: &mut Vec<Draft>) {
     from_facts(cx, &CODE, severity, out);
 }
 
 fn severity(text: &str) -> Severity {
-    if text.contains(NAMES_PROGRAM) { Severity::Medium } else { Severity::Info }
+    if text.contains(HERE) {
+        Severity::Medium
+    } else if text.contains(NAMES_PROGRAM) {
+        Severity::Low
+    } else {
+        Severity::Info
+    }
 }
 
 #[cfg(test)]
@@ -40,6 +49,10 @@ mod tests {
             fact("ships .cargo/config.toml that names a program (build.rustc-wrapper) and sets 0 other keys"),
             ["embedded-cargo-config medium subject@1.0.0"]
         );
+        for elsewhere in ["for other targets", "for one of its folders"] {
+            let text = format!("ships .cargo/config.toml that names a program {elsewhere} (x) and sets 0 other keys");
+            assert_eq!(fact(&text), ["embedded-cargo-config low subject@1.0.0"]);
+        }
         assert_eq!(fact("ships .cargo/config.toml that sets net.retry"), ["embedded-cargo-config info subject@1.0.0"]);
     }
 }

@@ -3,7 +3,7 @@
 use serde_json::json;
 
 use super::Code;
-use crate::evidence::fact::date;
+use crate::evidence::time::date;
 use crate::judge::context::Context;
 use crate::judge::finding::Draft;
 use crate::judge::known::{days, releases};

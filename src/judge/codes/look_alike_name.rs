@@ -12,11 +12,12 @@ use crate::policy::Severity;
 
 pub(crate) const CODE: Code = Code {
     name: LOOK_ALIKE_NAME,
-    severity: "low; medium while the package is young",
+    severity: "low; medium while the package is young, info when it is established",
     attack: &["T1195.001", "T1036.005"],
     meaning: "The name of the package is that of a well-known one but for a letter, a hyphen, the order of its words, \
               or a number or a word put to it. Who mistypes a name, or takes one from an assistant that did, gets it.",
-    honest: "Names are short and many, and a fork or a companion often takes the name of what it belongs to.",
+    honest: "Names are short and many, and a fork or a companion often takes the name of what it belongs to. A name \
+             that has been there for two years has a standing of its own.",
     action: "Ask whether this is the package that you meant.",
     rule,
 };
@@ -24,8 +25,11 @@ pub(crate) const CODE: Code = Code {
 fn rule(cx: &Context<'_>, out: &mut Vec<Draft>) {
     let releases = releases(cx);
     for fact in facts(cx, CODE.name) {
-        let is_young = releases.iter().any(|release| *release.package == fact.package && release.is_young);
-        let severity = if is_young { Severity::Medium } else { Severity::Low };
+        let severity = match releases.iter().find(|release| *release.package == fact.package) {
+            Some(release) if release.is_young => Severity::Medium,
+            Some(release) if release.is_established => Severity::Info,
+            _ => Severity::Low,
+        };
         let object = fact.read::<LookAlike>().map_or_else(|| json!({}), |found| json!(found));
         out.push(
             Draft::of_package(&fact.package, CODE.name, severity)
@@ -50,5 +54,7 @@ mod tests {
         let of = |first| History { published: ago(50), first: ago(first), releases: 9, ..History::default() };
         assert_eq!(found(&log().line(history(&of(90))).log()), ["look-alike-name medium subject@1.0.0"]);
         assert_eq!(found(&log().line(history(&of(91))).log()), ["look-alike-name low subject@1.0.0"]);
+        assert_eq!(found(&log().line(history(&of(729))).log()), ["look-alike-name low subject@1.0.0"]);
+        assert_eq!(found(&log().line(history(&of(730))).log()), ["look-alike-name info subject@1.0.0"]);
     }
 }

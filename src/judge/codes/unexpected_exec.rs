@@ -1,12 +1,14 @@
 //! `unexpected-exec`: a program that the policy does not expect of this unit.
 
 use serde_json::json;
+use sha2::{Digest as _, Sha256};
 
 use super::{Code, push};
 use crate::evidence::Bytes;
 use crate::evidence::line::ProgramFile;
+use crate::ids::Sha256Digest;
 use crate::judge::context::{Context, Tried, Who, program};
-use crate::judge::finding::{Draft, actor, short};
+use crate::judge::finding::{Draft, actor, short, stable};
 use crate::judge::paths::file_name;
 use crate::judge::shell::{self, Given};
 use crate::policy::{Role, Severity};
@@ -158,13 +160,25 @@ fn is_direct(cx: &Context<'_>, tried: &Tried<'_>) -> bool {
     matches!(cx.policy.role(caller), None | Some(Role::Shell | Role::Interpreter | Role::Utility))
 }
 
+/// Bytes of a text that a subject shows.
+const SHOWN: usize = 120;
+
+/// The beginning of the SHA-256 of a text, without what differs between versions and runs.
+fn digest(cx: &Context<'_>, tried: &Tried<'_>, text: &[u8]) -> String {
+    let stable = tried.unit.package.as_ref().or(cx.subject()).map(|id| stable(cx, id, text));
+    let digest = Sha256Digest(Sha256::digest(stable.as_deref().unwrap_or(text)).into()).hex();
+    digest.chars().take(12).collect()
+}
+
 /// One subject for a program wherever PATH led, and one for each text.
 fn subject(cx: &Context<'_>, tried: &Tried<'_>, name: &[u8], argv: &[Bytes], reason: &Reason) -> Bytes {
     match reason {
         Reason::ShellText | Reason::AlarmingText(_) => {
             let Given::Text(text) = shell::given(&tried.path, argv) else { return Bytes::from(name) };
-            let text: Vec<u8> = text.iter().copied().take(120).collect();
-            Bytes([name, b" -c ", &text].concat())
+            let shown: Vec<u8> = text.iter().copied().take(SHOWN).collect();
+            // Two long texts that begin alike are two.
+            let rest = if text.len() > SHOWN { format!(" #{}", digest(cx, tried, text)) } else { String::new() };
+            Bytes([name, b" -c ", &shown, rest.as_bytes()].concat())
         }
         _ if cx.policy.is_system(&tried.path) || is_search_folder(cx, &tried.path) => {
             Bytes::from(shell::applet(&tried.path, argv).unwrap_or(name))
@@ -238,6 +252,14 @@ mod tests {
             let found = script(|u| u.run(&["/bin/sh", "-c", text]));
             assert_eq!(found, [format!("unexpected-exec high sh -c {text}")]);
         }
+    }
+
+    #[test]
+    fn two_long_texts_that_begin_alike_are_two_findings() {
+        let long = |end: &str| format!("echo {}{end}", "x".repeat(200));
+        let found = script(|u| u.run(&["/bin/sh", "-c", &long("a")]).run(&["/bin/sh", "-c", &long("b")]));
+        assert_eq!(found.len(), 2, "{found:?}");
+        assert_eq!(script(|u| u.run(&["/bin/sh", "-c", &long("a")]).run(&["/bin/sh", "-c", &long("a")])).len(), 1);
     }
 
     #[test]

@@ -43,7 +43,8 @@ impl Page {
             self.paragraph(&format!("not exercised    {}: {}{more}", safe(text), names.join(", ")), 17);
         }
         let is_info = |package: &&ReportPackage| {
-            !package.findings.is_empty() && package.findings.iter().all(|finding| finding.severity == Severity::Info)
+            let mut counting = package.findings.iter().filter(|finding| !finding.is_hidden()).peekable();
+            counting.peek().is_some() && counting.all(|finding| finding.severity == Severity::Info)
         };
         let told: Vec<_> = report.packages.iter().filter(is_info).map(|package| safe(&package.id)).collect();
         if !told.is_empty() {

@@ -82,8 +82,8 @@ fn the_message_of_an_error_cannot_speak_to_the_reader_of_any_format() {
     assert!(written(|out| markdown(&report, out)).contains("`` a\\x0ab `<b>\\x1b[2J\\u{202e}]]> ``"));
 }
 
-#[test]
-fn every_sarif_log_fits_the_standards_schema() {
+/// The standard's schema.
+pub(super) fn sarif_schema() -> jsonschema::Validator {
     let schema = include_str!("../../../tests/data/sarif-2.1.0/schema.json");
     let mut schema: serde_json::Value = serde_json::from_str(schema).unwrap();
     // Its pattern for a language, which no log of ours names, is no regular expression: a bracket has no partner.
@@ -91,7 +91,12 @@ fn every_sarif_log_fits_the_standards_schema() {
         let language = schema["definitions"][of]["properties"]["language"].as_object_mut().unwrap();
         assert!(language.remove("pattern").is_some());
     }
-    let validator = jsonschema::validator_for(&schema).unwrap();
+    jsonschema::validator_for(&schema).unwrap()
+}
+
+#[test]
+fn every_sarif_log_fits_the_standards_schema() {
+    let validator = sarif_schema();
     for (name, log) in logs() {
         let value: serde_json::Value = serde_json::from_str(&as_sarif(&log)).unwrap();
         let errors: Vec<_> = validator.iter_errors(&value).map(|e| format!("{e} at {}", e.instance_path())).collect();

@@ -56,10 +56,17 @@ pub const FILE_TYPE_MASK: u32 = 0o170_000;
 pub const XATTR: Names = &[(1, "XATTR_CREATE"), (2, "XATTR_REPLACE")];
 
 /// `linux/fcntl.h`: the operations of fcntl(2) that are notified.
-pub const FCNTL: Names = &[(8, "F_SETOWN"), (10, "F_SETSIG"), (15, "F_SETOWN_EX"), (1026, "F_NOTIFY")];
+pub const FCNTL: Names =
+    &[(8, "F_SETOWN"), (10, "F_SETSIG"), (15, "F_SETOWN_EX"), (1024, "F_SETLEASE"), (1026, "F_NOTIFY")];
 
 /// `asm-generic/ioctls.h`: the operations of ioctl(2) that are notified.
-pub const IOCTL: Names = &[(0x5412, "TIOCSTI"), (0x541c, "TIOCLINUX"), (0x5423, "TIOCSETD")];
+pub const IOCTL: Names = &[
+    (0x5412, "TIOCSTI"),
+    (0x541c, "TIOCLINUX"),
+    (0x5423, "TIOCSETD"),
+    (0x4008_6602, "FS_IOC_SETFLAGS"),
+    (0x401c_5820, "FS_IOC_FSSETXATTR"),
+];
 
 /// `linux/prctl.h`: the operations of prctl(2) that are notified.
 pub const PRCTL: Names =

@@ -14,6 +14,9 @@ use crate::evidence::Kind;
 const TIOCSTI: u32 = 0x5412;
 const TIOCLINUX: u32 = 0x541c;
 const TIOCSETD: u32 = 0x5423;
+const FS_IOC_SETFLAGS: u32 = 0x4008_6602;
+const FS_IOC_FSSETXATTR: u32 = 0x401c_5820;
+const AF_UNIX: u32 = 1;
 const PR_SET_DUMPABLE: u32 = 4;
 const PR_SET_SECCOMP: u32 = 22;
 const PR_SET_MM: u32 = 35;
@@ -23,6 +26,7 @@ const PERSONALITY_QUERY: u32 = u32::MAX;
 const F_SETOWN: u32 = 8;
 const F_SETSIG: u32 = 10;
 const F_SETOWN_EX: u32 = 15;
+const F_SETLEASE: u32 = 1024;
 const F_NOTIFY: u32 = 1026;
 /// Every bit of an operation counts.
 const WHOLE: u32 = u32::MAX;
@@ -149,11 +153,12 @@ fn processes(sysno: Sysno) -> Option<Class> {
         Sysno::tgkill | Sysno::rt_tgsigqueueinfo => {
             row(Kind::ProcSignal, Signal(Recipient::Thread(Some(0), 1), 2), SIGNAL)
         }
+        // A lease of a file that is mounted from the machine makes its writers there wait.
         Sysno::fcntl => unless(
-            &[Not(1, F_SETOWN), Not(1, F_SETSIG), Not(1, F_SETOWN_EX), Not(1, F_NOTIFY)],
+            &[Not(1, F_SETOWN), Not(1, F_SETSIG), Not(1, F_SETOWN_EX), Not(1, F_SETLEASE), Not(1, F_NOTIFY)],
             Kind::ProcSignal,
             Parts(&[Name(Value(1, WHOLE, names::FCNTL)), Descriptor(0)]),
-            Answer::Refuse(EPERM, Layer::PidNamespace),
+            Answer::Constant(EPERM),
         ),
         Sysno::ptrace => {
             refused(INSPECT, Parts(&[Name(Value(0, WHOLE, names::PTRACE)), Process(1)]), Layer::PidNamespace)
@@ -174,6 +179,10 @@ fn sockets(sysno: Sysno) -> Option<Class> {
     const NETWORK: Answer = Answer::Continue(Layer::NetworkNamespace);
     let class = match sysno {
         Sysno::socket => row(Kind::NetSocket, Socket, Answer::SocketByFamily),
+        // The kernel makes a socket of whatever family, and loads its module, before it finds that most have no pairs.
+        Sysno::socketpair => {
+            unless(&[Harmless::Is(0, AF_UNIX)], Kind::NetSocket, Socket, Answer::Constant(libc::EAFNOSUPPORT))
+        }
         Sysno::connect => row(Kind::NetConnect, Address, NETWORK),
         Sysno::bind => row(Kind::NetBind, Address, NETWORK),
         Sysno::listen => row(Kind::NetListen, Parts(&[Descriptor(0)]), NETWORK),
@@ -214,8 +223,10 @@ fn kernel(sysno: Sysno) -> Option<Class> {
         }
         Sysno::bpf => constant(SURFACE, Parts(&[Name(Value(0, WHOLE, names::BPF))]), EPERM),
         Sysno::perf_event_open => constant(SURFACE, Parts(&[Process(1)]), EPERM),
+        // Flags of inodes are metadata: they need no descriptor that is open for writing, only the owner, and all units
+        // are one.
         Sysno::ioctl => unless(
-            &[Not(1, TIOCSTI), Not(1, TIOCLINUX), Not(1, TIOCSETD)],
+            &[Not(1, TIOCSTI), Not(1, TIOCLINUX), Not(1, TIOCSETD), Not(1, FS_IOC_SETFLAGS), Not(1, FS_IOC_FSSETXATTR)],
             SURFACE,
             Parts(&[Name(Value(1, WHOLE, names::IOCTL)), Descriptor(0)]),
             Answer::Constant(EPERM),
@@ -232,7 +243,7 @@ fn kernel(sysno: Sysno) -> Option<Class> {
         Sysno::pivot_root => refused(MOUNT, Parts(&[Part::Path(None, 0), Part::Path(None, 1)]), NO_CAPABILITY),
         Sysno::chroot => refused(MOUNT, Parts(&[Part::Path(None, 0)]), NO_CAPABILITY),
         Sysno::open_tree | Sysno::open_tree_attr => {
-            refused(MOUNT, Parts(&[Name(Bits(2, WHOLE, names::OPEN_TREE)), Part::Path(Some(0), 1)]), NO_CAPABILITY)
+            constant(MOUNT, Parts(&[Name(Bits(2, WHOLE, names::OPEN_TREE)), Part::Path(Some(0), 1)]), EPERM)
         }
         Sysno::move_mount => refused(MOUNT, Parts(&[Part::Path(Some(0), 1), Part::Path(Some(2), 3)]), NO_CAPABILITY),
         Sysno::fsopen => refused(MOUNT, Parts(&[Text(0)]), NO_CAPABILITY),
@@ -242,10 +253,10 @@ fn kernel(sysno: Sysno) -> Option<Class> {
         Sysno::mount_setattr => {
             refused(MOUNT, Parts(&[Name(Bits(2, WHOLE, names::AT)), Part::Path(Some(0), 1)]), NO_CAPABILITY)
         }
-        Sysno::name_to_handle_at => {
-            row(SURFACE, Path(Some(0), 1, Some(Bits(4, WHOLE, names::AT))), Answer::Refuse(EOPNOTSUPP, NO_CAPABILITY))
-        }
-        Sysno::open_by_handle_at | Sysno::quotactl_fd => refused(SURFACE, Parts(&[Descriptor(0)]), NO_CAPABILITY),
+        Sysno::name_to_handle_at => constant(SURFACE, Path(Some(0), 1, Some(Bits(4, WHOLE, names::AT))), EOPNOTSUPP),
+        Sysno::open_by_handle_at => refused(SURFACE, Parts(&[Descriptor(0)]), NO_CAPABILITY),
+        // What follows needs no capability in some of its forms, so that nothing stands behind the answer.
+        Sysno::quotactl_fd => constant(SURFACE, Parts(&[Descriptor(0)]), EPERM),
         Sysno::personality => unless(
             &[Is(0, PERSONALITY_QUERY)],
             SURFACE,
@@ -259,22 +270,21 @@ fn kernel(sysno: Sysno) -> Option<Class> {
         Sysno::finit_module => refused(SURFACE, Parts(&[Descriptor(0), Text(1)]), NO_CAPABILITY),
         Sysno::delete_module => refused(SURFACE, Parts(&[Text(0)]), NO_CAPABILITY),
         Sysno::kexec_file_load => refused(SURFACE, Parts(&[Descriptor(0), Descriptor(1)]), NO_CAPABILITY),
-        Sysno::quotactl => refused(SURFACE, Parts(&[Part::Path(None, 1)]), NO_CAPABILITY),
-        Sysno::fanotify_mark => refused(
-            SURFACE,
-            Parts(&[Name(Bits(1, WHOLE, names::FANOTIFY_MARK)), Part::Path(Some(3), 4)]),
-            NO_CAPABILITY,
-        ),
-        Sysno::move_pages | Sysno::migrate_pages => refused(SURFACE, Parts(&[Process(0)]), NO_CAPABILITY),
-        Sysno::syslog
-        | Sysno::iopl
+        Sysno::quotactl => constant(SURFACE, Parts(&[Part::Path(None, 1)]), EPERM),
+        Sysno::fanotify_mark => {
+            constant(SURFACE, Parts(&[Name(Bits(1, WHOLE, names::FANOTIFY_MARK)), Part::Path(Some(3), 4)]), EPERM)
+        }
+        Sysno::move_pages | Sysno::migrate_pages => constant(SURFACE, Parts(&[Process(0)]), EPERM),
+        Sysno::syslog | Sysno::fanotify_init => constant(SURFACE, REGISTERS, EPERM),
+        Sysno::iopl
         | Sysno::ioperm
         | Sysno::kexec_load
         | Sysno::settimeofday
         | Sysno::clock_settime
-        | Sysno::fanotify_init
         | Sysno::vhangup => refused(SURFACE, REGISTERS, NO_CAPABILITY),
-        Sysno::io_uring_setup
+        // io_setup: how many such requests there may be is one number for the whole machine.
+        Sysno::io_setup
+        | Sysno::io_uring_setup
         | Sysno::io_uring_enter
         | Sysno::adjtimex
         | Sysno::clock_adjtime

@@ -410,3 +410,6 @@ mod tests {
         assert!(driver.pending.len() <= LONGEST_ANSWER + piece.len());
     }
 }
+
+#[cfg(test)]
+mod twins_tests;

@@ -7,7 +7,7 @@ use super::elf::{self, Elf};
 use crate::supervisor::caller::{word32, word64};
 
 /// Bytes of a table of symbols that are looked through.
-const MOST_SYMBOLS: u64 = 4 << 20;
+const MOST_SYMBOLS: u64 = 16 << 20;
 /// Bytes of a mangled name that are read, and of a name that is kept.
 const LONGEST_MANGLED: usize = 2048;
 const LONGEST: usize = 160;

@@ -443,9 +443,24 @@ pub fn install_filter(program: &[u8], flags: usize) -> Answer {
 /// No core file of this process.
 pub fn no_core_file() {
     const RLIMIT_CORE: usize = 4;
-    let none = [0_usize; 2];
-    // SAFETY: `none` has the layout of `struct rlimit` and outlives the call.
-    let _ = unsafe { raw(nr::SETRLIMIT, [RLIMIT_CORE, none.as_ptr() as usize, 0, 0, 0, 0]) };
+    let _ = limit(RLIMIT_CORE, 0);
+}
+
+/// This process starts no other while its user has so many in the user namespace. A bound above the hard one of
+/// now changes nothing.
+pub fn limit_processes(bound: u64) -> Answer {
+    const RLIMIT_NPROC: usize = 6;
+    const EPERM: i32 = 1;
+    match limit(RLIMIT_NPROC, bound as usize) {
+        Err(Errno(EPERM)) => Ok(0),
+        answer => answer,
+    }
+}
+
+fn limit(resource: usize, bound: usize) -> Answer {
+    let both = [bound; 2];
+    // SAFETY: `both` has the layout of `struct rlimit` and outlives the call.
+    unsafe { raw(nr::SETRLIMIT, [resource, both.as_ptr() as usize, 0, 0, 0, 0]) }
 }
 
 /// `getpid` by the 32-bit table (`int 0x80`, number 20): the answer in eax.

@@ -23,7 +23,7 @@ fn a_database_is_downloaded_kept_for_a_day_and_told_with_its_age() {
     let evil = vec!["known-malicious critical".to_owned()];
     let (code, advisories, found) = run(&["--advisory-url", &url]);
     assert_eq!((code, &found), (10, &evil), "{advisories}");
-    let today = date(sandbox_check::evidence::fact::seconds(&ago(0)).unwrap());
+    let today = date(sandbox_check::evidence::time::seconds(&ago(0)).unwrap());
     let detail = advisories["detail"].as_str().unwrap();
     assert!(detail.starts_with("3 advisories, the newest of 2026-01-03 ("), "{detail}");
     assert!(detail.ends_with(&format!(", downloaded on {today}")), "{detail}");

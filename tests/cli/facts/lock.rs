@@ -105,7 +105,7 @@ fn an_invented_name_comes_with_the_nearest_real_ones_and_their_ages() {
     let path = lock(&home, &[("serde-derivee", "1.0.0", None)]);
     let (_, report) = facts(&registry, path.to_str().unwrap());
     let text = report.to_string();
-    let since = date(sandbox_check::evidence::fact::seconds(&ago(900)).unwrap());
+    let since = date(sandbox_check::evidence::time::seconds(&ago(900)).unwrap());
     assert!(text.contains(&format!("the nearest are `serde_derive` (since {since})")), "{text}");
     // The same where the name is all that is asked about.
     let output = command(&home, &registry, &["facts", "serde-derivee"]).output().unwrap();

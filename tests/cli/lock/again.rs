@@ -1,137 +1,39 @@
-//! A lock file that was checked before: its evidence answers, as long as nothing that decides is other.
-
-use std::os::unix::fs::PermissionsExt as _;
+//! What a first run leaves for a second one, on a machine whose cargo never saw these packages.
 
 use super::*;
 
-const DATABASE: &str = concat!(env!("CARGO_MANIFEST_DIR"), "/tests/data/advisory-db");
-
-impl Ground {
-    /// True if the answer is that of an earlier run. Both are whole.
-    fn is_reused(&self, args: &[&str]) -> bool {
-        let (report, code) = self.report(args);
-        assert_eq!((code, &report["verdict"]), (0, &Value::from("pass")), "{}", report["completeness"]);
-        report.get("reused").is_some()
-    }
-}
-
-/// A report without the word that it is of an earlier run.
-fn plain(mut report: Value) -> Value {
-    report.as_object_mut().unwrap().remove("reused");
-    report
-}
-
-#[test]
-fn an_unchanged_lock_file_is_answered_by_the_report_of_the_first_run() {
+/// A workspace with its lock file, and a cargo home that knows nothing of any index.
+fn on_a_fresh_machine() -> Ground {
     let ground = Ground::new();
+    ground.registry.mark();
     ground.workspace().locked();
-    let (first, _) = ground.report(&["ws"]);
-    assert_eq!((&first["verdict"], first.get("reused")), (&"pass".into(), None), "{}", first["completeness"]);
-    let fetched = ground.registry.count(&download_path("leafy", "1.0.0"));
-    let (second, code) = ground.report(&["ws"]);
-    assert!(second["reused"]["recorded"].as_str().unwrap().starts_with("20"));
-    assert_eq!((code, plain(second)), (0, first));
-    assert_eq!(ground.registry.count(&download_path("leafy", "1.0.0")), fetched);
-    let people = stdout(&ground.run(&["ws"]));
-    assert!(people.contains("from evidence of ") && people.contains("--fresh builds"), "{people}");
-    assert!(!ground.is_reused(&["ws", "--fresh"]));
-    assert!(ground.is_reused(&["ws"]));
-}
-
-/// What it is called, and what it does to a workspace.
-type Change<'a> = (&'a str, &'a dyn Fn(&Path));
-
-#[test]
-fn whatever_the_workspace_is_made_of_decides() {
-    let ground = Ground::new();
-    ground.workspace().file("ws/data.txt", "one").locked();
-    assert!(!ground.is_reused(&["ws"]));
-    let changes: [Change<'_>; 6] = [
-        ("a byte of a member", &|ws| fs::write(ws.join("app/src/lib.rs"), "// other\n").unwrap()),
-        ("a byte of a folder that a member names", &|ws| fs::write(ws.join("inner/src/lib.rs"), "// other\n").unwrap()),
-        ("a file beside the members", &|ws| fs::write(ws.join("data.txt"), "two").unwrap()),
-        ("a right", &|ws| fs::set_permissions(ws.join("data.txt"), fs::Permissions::from_mode(0o755)).unwrap()),
-        ("a setting that counts", &|ws| {
-            fs::create_dir(ws.join(".cargo")).unwrap();
-            fs::write(ws.join(".cargo/config.toml"), "[env]\nHELLO = 'world'\n").unwrap();
-        }),
-        ("a link", &|ws| std::os::unix::fs::symlink("data.txt", ws.join("link")).unwrap()),
-    ];
-    let ws = ground.home.path().join("ws");
-    for (what, change) in changes {
-        change(&ws);
-        assert!(!ground.is_reused(&["ws"]), "{what}");
-        assert!(ground.is_reused(&["ws"]), "{what}");
-    }
-    // What is not copied decides nothing.
-    ground.file("ws/.env", "A=1").file("ws/target/CACHEDIR.TAG", "").file("ws/target/x", "").file("ws/.git/x", "");
-    assert!(ground.is_reused(&["ws"]));
-    // The dependencies alone are another run, in which only manifests count.
-    assert!(!ground.is_reused(&["ws", "--deps-only"]));
-    ground.file("ws/app/src/lib.rs", "// another\n");
-    assert!(ground.is_reused(&["ws", "--deps-only"]));
-    assert!(!ground.is_reused(&["ws"]));
-    ground.file(
-        "ws/app/Cargo.toml",
-        &member("app", "[dependencies]\ninner = { path = '../inner' }\n[features]\nmore = []\n"),
-    );
-    assert!(!ground.is_reused(&["ws", "--deps-only"]));
-}
-
-#[test]
-fn a_bare_lock_file_and_several_of_them_are_answered_too() {
-    let ground = Ground::new();
-    ground.workspace().locked();
-    fs::create_dir(ground.home.path().join("bare")).unwrap();
-    fs::copy(ground.home.path().join("ws/Cargo.lock"), ground.home.path().join("bare/Cargo.lock")).unwrap();
-    assert!(!ground.is_reused(&["bare"]));
-    assert!(ground.is_reused(&["bare"]));
-    let (both, _) = ground.report(&["bare", "ws"]);
-    assert!(both["reused"].is_object() && both["further"][0].get("reused").is_none(), "{both:#}");
-    let (both, _) = ground.report(&["bare", "ws"]);
-    assert!(both["reused"].is_object() && both["further"][0]["reused"].is_object(), "{both:#}");
-    assert_eq!(both["further"][0]["target"]["name"], "ws/Cargo.lock");
-}
-
-#[test]
-fn advisories_and_yanks_of_the_day_are_told_without_a_build() {
-    let ground = Ground::new();
-    ground.registry.publish(&Package::new("smallcheck", "1.0.0").needs("leafy", "^1"));
+    fs::remove_dir_all(ground.registry.home().join("registry")).unwrap();
     ground
-        .file("ws/Cargo.toml", "[workspace]\nmembers = ['app']\nresolver = '2'\n")
-        .file("ws/app/Cargo.toml", &member("app", "[dependencies]\nsmallcheck = '1'\n"))
-        .file("ws/app/src/lib.rs", "")
-        .locked();
-    assert!(!ground.is_reused(&["ws"]));
-    let yanked = Package::new("leafy", "1.0.0").file("build.rs", BUILDS).yanked();
-    ground.registry.put(&index_path("leafy"), yanked.line().into_bytes());
-    let (report, code) = ground.report(&["ws", "--advisory-db", DATABASE]);
-    assert!(report["reused"].is_object(), "{report:#}");
-    let codes = |id: &str| package(&report, id).unwrap()["findings"][0]["code"].clone();
-    assert_eq!((codes("smallcheck@1.0.0"), codes("leafy@1.0.0")), ("advisory".into(), "yanked".into()));
-    assert_eq!(code, 10);
-    // The evidence that answered is what the report names, and replays to the same.
-    let evidence = report["evidence"]["path"].as_str().unwrap();
-    let replayed = json(&ground.home.run(["replay", "--format=json", evidence]));
-    assert_eq!(plain(report.clone()), replayed);
 }
 
 #[test]
-fn what_it_is_compared_with_is_of_the_day_and_a_report_on_changes_answers_for_no_more() {
-    let ground = Ground::new();
-    ground.registry.publish(&Package::new("broken", "1.0.0").file("build.rs", "fn main() { panic!() }"));
-    ground.workspace().locked();
-    fs::copy(ground.home.path().join("ws/Cargo.lock"), ground.home.path().join("old.lock")).unwrap();
-    assert!(!ground.is_reused(&["ws"]));
-    let (report, _) = ground.report(&["ws", "--since", "old.lock"]);
-    assert!(report["reused"].is_object() && report["lock"]["since"] == "old.lock", "{report:#}");
-    assert!(package(&report, "leafy@1.0.0").is_none() && package(&report, "app@0.1.0").is_some());
-    assert!(package(&ground.report(&["ws"]).0, "leafy@1.0.0").is_some());
-    // Now one fails that was there before: the report on changes is complete, and the run is not.
-    ground.file("ws/inner/Cargo.toml", &member("inner", "[dependencies]\nmiddle = '1'\nbroken = '1'\n")).locked();
-    fs::copy(ground.home.path().join("ws/Cargo.lock"), ground.home.path().join("old.lock")).unwrap();
-    let limited = ["ws", "--since", "old.lock", "--deps-only"];
-    assert_eq!(ground.report(&limited).0["completeness"]["status"], "complete");
-    let (report, _) = ground.report(&["ws", "--deps-only"]);
-    assert_eq!((report.get("reused"), &report["completeness"]["status"]), (None, &"incomplete".into()));
+fn an_index_is_asked_only_whether_its_answers_still_hold() {
+    let ground = on_a_fresh_machine();
+    let (first, exit) = ground.report(&["ws", "--fresh"]);
+    assert_eq!(exit, 0, "{first:#}");
+    let asked = ground.registry.seen().len();
+    let (second, exit) = ground.report(&["ws", "--fresh"]);
+    assert_eq!((exit, &second["coverage"]), (0, &first["coverage"]));
+    let seen = ground.registry.seen().split_off(asked);
+    let entries: Vec<_> = ["leafy", "middle", "windowsy"].iter().map(|name| index_path(name)).collect();
+    let (of_entries, others): (Vec<_>, Vec<_>) = seen.iter().partition(|seen| entries.contains(&seen.path));
+    assert!(!of_entries.is_empty() && of_entries.iter().all(|seen| seen.conditional), "{of_entries:?}");
+    assert!(others.iter().all(|seen| seen.path.ends_with("config.json")), "no archive comes twice: {others:?}");
+}
+
+#[test]
+fn the_second_run_needs_no_network() {
+    let ground = on_a_fresh_machine();
+    let (first, exit) = ground.report(&["ws", "--fresh"]);
+    assert_eq!(exit, 0, "{first:#}");
+    let asked = ground.registry.seen().len();
+    let (second, exit) = ground.report(&["ws", "--fresh", "--offline"]);
+    assert_eq!((exit, &second["completeness"]), (0, &first["completeness"]), "{second:#}");
+    assert_eq!(second["coverage"]["build_scripts"], first["coverage"]["build_scripts"]);
+    assert_eq!(ground.registry.seen().len(), asked);
 }

@@ -19,6 +19,17 @@ fn fork_bomb(most: usize) {
     }
 }
 
+/// Tells how many processes it may have, and tries to have more.
+fn raise_processes_to(bound: u64) {
+    const GETRLIMIT: i64 = 97;
+    const SETRLIMIT: i64 = 160;
+    const RLIMIT_NPROC: usize = 6;
+    let mut both = [0_u64; 2];
+    call(GETRLIMIT, &[RLIMIT_NPROC, both.as_mut_ptr() as usize]).unwrap();
+    tell("processes", both[1]);
+    tried("raise", call(SETRLIMIT, &[RLIMIT_NPROC, [bound; 2].as_ptr() as usize]));
+}
+
 /// Touches so much memory, and holds it for a while.
 fn memory_hog(mib: usize) {
     let mut held = Vec::new();

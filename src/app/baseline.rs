@@ -1,0 +1,88 @@
+//! What earlier runs found of the versions that a lock file had before: kept as facts, so that a replay compares as well.
+
+use std::collections::BTreeMap;
+use std::path::{Path, PathBuf};
+
+use crate::evidence::EvidenceLog;
+use crate::evidence::fact::{BASELINE, Baseline, BaselineFinding};
+use crate::evidence::file::open;
+use crate::evidence::known::{Shelf, is_build};
+use crate::evidence::line::{Change, Fact, LockRecord};
+use crate::ids::{PackageId, Sha256Digest};
+use crate::judge::{Finding, Judgement, judge};
+use crate::policy::Policy;
+use crate::settings::Settings;
+
+/// More findings than any package has that somebody reads.
+const MOST: usize = 1000;
+
+/// An earlier run, judged today.
+struct Earlier {
+    judgement: Judgement,
+    recorded: u64,
+    evidence: Option<Sha256Digest>,
+}
+
+/// One fact for each package that was there with another version, where evidence of that one is kept.
+pub(super) fn facts(record: Option<&LockRecord>, settings: &Settings) -> Vec<Fact> {
+    let Some(record) = record.filter(|record| record.since.is_some()) else { return Vec::new() };
+    let shelves: Vec<Shelf> =
+        settings.evidence.iter().chain([&settings.known]).map(|folder| Shelf::new(folder)).collect();
+    let mut judged: BTreeMap<PathBuf, Option<Earlier>> = BTreeMap::new();
+    let mut all = Vec::new();
+    for package in &record.packages {
+        let Some(Change::Changed { from }) = &package.change else { continue };
+        // The same version with other bytes: which of the two the evidence is of is not known.
+        let mut versions: Vec<&String> = from.iter().filter(|version| **version != package.id.version).collect();
+        versions.sort_by_key(|version| std::cmp::Reverse(version.parse::<semver::Version>().ok()));
+        let found = versions.into_iter().find_map(|version| {
+            let id = PackageId::new(&package.id.name, version);
+            let paths = shelves.iter().flat_map(|shelf| shelf.with(&package.id.name, Some(version.as_str())));
+            paths.into_iter().find_map(|path| {
+                let earlier =
+                    judged.entry(path.to_owned()).or_insert_with(|| earlier(path, &settings.reporting.policy));
+                baseline(earlier.as_ref()?, &id)
+            })
+        });
+        if let Some(baseline) = found {
+            let text =
+                format!("an earlier run found {} of version {}", counted(baseline.findings.len()), baseline.version);
+            all.push(Fact::new(BASELINE, &package.id, text).with(&baseline));
+        }
+    }
+    all
+}
+
+fn counted(findings: usize) -> String {
+    if findings == 1 { "1 thing".to_owned() } else { format!("{findings} things") }
+}
+
+fn earlier(path: &Path, policy: &Policy) -> Option<Earlier> {
+    let mut log: EvidenceLog = open(path).ok()?.log;
+    // That run may have been limited to other changes.
+    if let Some(record) = log.header.lock.as_mut() {
+        record.since = None;
+    }
+    let is_whole = is_build(&log);
+    is_whole.then(|| Earlier { recorded: log.header.started, evidence: log.sha256, judgement: judge(&log, policy) })
+}
+
+/// What was found of a package, where all of it was seen.
+fn baseline(earlier: &Earlier, id: &PackageId) -> Option<Baseline> {
+    let package = earlier.judgement.packages.iter().find(|package| package.id == *id)?;
+    if !earlier.judgement.completeness.is_complete_for(id) {
+        return None;
+    }
+    let of = |finding: &Finding| BaselineFinding {
+        code: finding.code.to_owned(),
+        severity: finding.severity.as_str().to_owned(),
+        fingerprint: finding.fingerprint.clone(),
+        subject: finding.subject.clone(),
+    };
+    Some(Baseline {
+        version: id.version.clone(),
+        recorded: earlier.recorded,
+        evidence: earlier.evidence,
+        findings: package.findings.iter().take(MOST).map(of).collect(),
+    })
+}

@@ -1,0 +1,124 @@
+use super::*;
+use crate::evidence::EvidenceLog;
+use crate::evidence::line::UnitEnd;
+use crate::evidence::testing::LogBuilder;
+use crate::judge::{Verdict, judge};
+use crate::policy::Policy;
+
+fn reasons(log: &EvidenceLog) -> Vec<&'static str> {
+    let judgement = judge(log, &Policy::shipped());
+    assert_eq!(judgement.completeness.is_complete(), judgement.completeness.reasons.is_empty());
+    assert_ne!(judgement.verdict == Verdict::Pass, !judgement.completeness.is_complete());
+    judgement.completeness.reasons.iter().map(|r| r.code).collect()
+}
+
+#[test]
+fn a_self_test_that_was_ended_proves_nothing() {
+    let ended = |outcome| {
+        let log = LogBuilder::new()
+            .build_script("u", |u| u)
+            .rustc(UnitKind::SelfTest, |u| u.end(|end| end.outcome = outcome));
+        judge(&log.log(), &Policy::shipped()).completeness
+    };
+    assert!(ended(UnitOutcome::Ok).is_complete());
+    assert_eq!(ended(UnitOutcome::Killed).reasons[0].code, "killed");
+}
+
+#[test]
+fn a_compiler_that_ended_well_without_its_outputs_is_a_reason_in_the_consumer_too() {
+    let end = |end: &mut UnitEnd| {
+        end.outcome = UnitOutcome::Failed;
+        end.code = Some(1);
+        end.missing_outputs = vec!["libx-1.rmeta".into()];
+    };
+    for kind in [UnitKind::Compile, UnitKind::CompileConsumer] {
+        let log = LogBuilder::new().driven().rustc(kind, |u| u.end(end)).log();
+        let reasons = judge(&log, &Policy::shipped()).completeness.reasons;
+        let is_there = |reason: &Reason| reason.code == "build-failed" && reason.text.contains("libx-1.rmeta");
+        assert!(reasons.iter().any(is_there), "{reasons:?}");
+    }
+}
+
+#[test]
+fn a_whole_run_is_complete() {
+    assert!(reasons(&LogBuilder::new().build_script("u", |u| u).log()).is_empty());
+    assert!(reasons(&LogBuilder::new().proc_macro(&["D"]).driven().log()).is_empty());
+}
+
+#[test]
+fn a_failure_after_a_lookup_is_the_networks() {
+    let log = LogBuilder::new().build_script("u", |u| u.dns("x.invalid").failed("cannot find -lssl")).log();
+    assert_eq!(judge(&log, &Policy::shipped()).completeness.reasons[0].code, "network-denied");
+    let log = LogBuilder::new().build_script("u", |u| u.dns("x.invalid")).log();
+    assert!(judge(&log, &Policy::shipped()).completeness.is_complete());
+}
+
+#[test]
+fn what_did_not_run_was_not_seen() {
+    assert_eq!(reasons(&LogBuilder::new().log()), ["unit-not-run"]);
+    assert_eq!(reasons(&LogBuilder::new().proc_macro(&["D"]).log()), ["undriven"]);
+    let unseen = LogBuilder::new().proc_macro(&[]).driven().rustc(UnitKind::CompileConsumer, |u| u).log();
+    assert_eq!(reasons(&unseen), ["undriven"], "a library in whose source no macro was found");
+}
+
+#[test]
+fn a_consumer_that_does_not_compile_is_coverage_and_no_more() {
+    let log =
+        LogBuilder::new().proc_macro(&["D"]).driven().rustc(UnitKind::CompileConsumer, |u| u.failed("error")).log();
+    assert!(reasons(&log).is_empty());
+}
+
+#[test]
+fn lost_evidence_and_killed_runs_are_incomplete() {
+    let killed = LogBuilder::new().build_script("u", crate::evidence::testing::UnitBuilder::endless).killed_log();
+    assert_eq!(reasons(&killed), ["killed", "killed", "unit-not-run"]);
+    let mut lossy = LogBuilder::new().build_script("u", |u| u).log();
+    lossy.totals.received = 7;
+    assert_eq!(reasons(&lossy), ["evidence-lost"]);
+    for (code, expected) in [
+        (note::LIMIT_HIT, "limit-hit"),
+        (note::EVIDENCE_LOST, "evidence-lost"),
+        (note::ATTRIBUTION_MISMATCH, "evidence-lost"),
+        (note::KILLED, "killed"),
+    ] {
+        let log = LogBuilder::new().build_script("u", |u| u).note(code, "said").log();
+        let codes: Vec<_> = judge(&log, &Policy::shipped()).completeness.reasons.iter().map(|r| r.code).collect();
+        assert_eq!(codes, [expected]);
+    }
+}
+
+#[test]
+fn attempts_without_a_unit_are_lost_evidence() {
+    let mut log = LogBuilder::new().build_script("u", |u| u.open("/etc/passwd")).log();
+    for line in &mut log.lines {
+        if let Line::Attempt(attempt) = line {
+            attempt.unit = UnitId(77);
+        }
+    }
+    assert_eq!(reasons(&log), ["evidence-lost"]);
+}
+
+#[test]
+fn a_waived_layer_is_said_once() {
+    let log = LogBuilder::new()
+        .header(|h| h.layers[1].status = LayerStatus::Waived)
+        .build_script("u", |u| u)
+        .note(note::LAYER_WAIVED, "landlock")
+        .log();
+    assert_eq!(reasons(&log), ["layer-waived"]);
+}
+
+#[test]
+fn cargos_own_failure_counts_when_no_unit_failed() {
+    let log = LogBuilder::new().build_script("u", |u| u).note(note::CARGO_EXIT, "exit status: 101").log();
+    assert_eq!(reasons(&log), ["build-failed"]);
+    let log = LogBuilder::new().build_script("u", |u| u).note(note::CARGO_EXIT, "exit status: 0").log();
+    assert!(reasons(&log).is_empty());
+}
+
+#[test]
+fn a_tail_is_escaped_line_by_line() {
+    let log = LogBuilder::new().build_script("u", |u| u.failed("one\n\x1b[2Jtwo\n")).log();
+    let judgement = judge(&log, &Policy::shipped());
+    assert_eq!(judgement.completeness.reasons[0].log_tail.as_deref(), Some("one\n\\x1b[2Jtwo"));
+}
