@@ -15,7 +15,7 @@ use nix::sys::signal::SigSet;
 use nix::sys::wait::{WaitStatus, waitpid};
 use nix::unistd::Pid;
 
-use super::filter::{FilterError, cargo_filter};
+use super::filter::cargo_filter;
 use super::limits::{Limit, Limits};
 use super::sabotage::{self, Off};
 use super::spec::SandboxSpec;
@@ -27,9 +27,6 @@ use crate::sys::process::{Side, SingleThreaded, exit_now, fork, meet_file_size_l
 /// An error that occurred while sealing the process that becomes cargo.
 #[derive(Debug, thiserror::Error)]
 pub enum SealError {
-    /// Filter K cannot be made.
-    #[error(transparent)]
-    Filter(#[from] FilterError),
     /// Filter K cannot be installed.
     #[error("install filter K")]
     Install(#[from] seccompiler::Error),
@@ -120,7 +117,7 @@ fn try_seal(spec: &SandboxSpec, supervisor: Pid, ends: Ends) -> Result<std::conv
     limit(spec)?;
     meet_file_size_limit_as_signal().map_err(call("expect the signal of a file that is too large"))?;
     if !sabotage::is_off(Off::CargoFilter) {
-        seccompiler::apply_filter(&cargo_filter()?)?;
+        seccompiler::apply_filter(&cargo_filter())?;
     }
 
     let mut self_test = Command::new(spec.shim());

@@ -181,12 +181,12 @@ impl<'a> EventLoop<'a> {
         }
         let procfs = Arc::new(Proc::new(outer_proc));
         let zones = Arc::new(Zones::new(spec.header.layout.clone(), spec.reads.clone()));
-        let filter = |makers| Ok::<_, SupervisorError>(to_bytes(&unit_filter(spec.trace, makers)?));
+        let filter = |makers| to_bytes(&unit_filter(spec.trace, makers));
         let this = Self {
             walker: Walker::new(Arc::clone(&procfs), Arc::clone(&zones)),
             zones,
             admission: Admission::new(&spec),
-            filters: (filter(Makers::Notified)?, filter(Makers::Allowed)?),
+            filters: (filter(Makers::Notified), filter(Makers::Allowed)),
             evidence: Some(
                 EvidenceWriter::new(
                     evidence,

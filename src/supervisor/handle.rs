@@ -56,6 +56,8 @@ pub(super) struct Handler<'a> {
     pub(super) macros: &'a HashMap<String, PackageId>,
     /// Whose the call is that is being handled.
     pub(super) origin: Origin,
+    /// Its arguments, if it opens something and they were read to find out whose it is. They are read once.
+    pub(super) read: Option<OpenCall>,
 }
 
 /// What is recorded of a call beside its registers.
@@ -70,6 +72,7 @@ struct Finding {
 impl Handler<'_> {
     /// Handles one notification. An error means that evidence cannot be written.
     pub(super) fn handle(&mut self, unit: &mut Unit, notification: &Notification) -> io::Result<()> {
+        self.read = None;
         let Some(origin) = self.attribute(unit, notification)? else { return Ok(()) };
         self.origin = origin;
         self.check_start(unit, notification)?;
@@ -263,7 +266,8 @@ impl Handler<'_> {
     }
 
     fn open(&mut self, unit: &mut Unit, notification: &Notification, args: Args) -> io::Result<Reply> {
-        let call = match OpenCall::read(notification, args) {
+        let read = self.read.take().map_or_else(|| OpenCall::read(notification, args, self.procfs), Ok);
+        let call = match read {
             Ok(call) => call,
             Err(unreadable) => return self.unreadable(unit, notification, Kind::FsOpen, unreadable),
         };
@@ -274,8 +278,7 @@ impl Handler<'_> {
             opens::open(&call, notification.tid, this_unit, self.zones, self.procfs)
         } else {
             // The thread could not be started. Nothing is opened, and that is recorded, too.
-            let path = Path::new(std::ffi::OsStr::from_bytes(&call.path));
-            (Opened::Failed(Errno::EACCES), self.procfs.resolve(notification.tid, call.dirfd, path))
+            (Opened::Failed(Errno::EACCES), call.by_text.clone())
         };
         unit.met.no_room |= matches!(opened, Opened::Failed(Errno::ENOSPC));
         self.note_library(unit, &resolved);

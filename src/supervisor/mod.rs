@@ -45,7 +45,6 @@ use std::os::fd::OwnedFd;
 use nix::unistd::Pid;
 
 use crate::sandbox::channel::Parent;
-use crate::sandbox::filter::FilterError;
 use crate::sandbox::spec::SandboxSpec;
 
 /// What the launch helper hands over when it becomes the supervisor.
@@ -106,9 +105,6 @@ pub enum SupervisorError {
         /// Why it failed.
         source: io::Error,
     },
-    /// Filter U cannot be made.
-    #[error(transparent)]
-    Filter(#[from] FilterError),
 }
 
 impl SupervisorError {

@@ -38,6 +38,8 @@ pub(super) struct OpenCall {
     pub(super) flags: OFlag,
     mode: Mode,
     resolve: ResolveFlag,
+    /// The absolute path that it means to the caller, by text.
+    pub(super) by_text: PathBuf,
 }
 
 /// Why a call cannot be decoded.
@@ -78,7 +80,7 @@ pub(super) struct Unit<'a> {
 
 impl OpenCall {
     /// Reads the arguments of an open call from registers and memory.
-    pub(super) fn read(notification: &Notification, args: Args) -> Result<Self, Unreadable> {
+    pub(super) fn read(notification: &Notification, args: Args, procfs: &Proc) -> Result<Self, Unreadable> {
         let register = |at: u8| notification.args.get(usize::from(at)).copied().unwrap_or_default();
         let tid = notification.tid;
         let (dirfd, path, flags, mode, resolve) = if let Args::Open(dirfd, path, flags, mode) = args {
@@ -109,17 +111,19 @@ impl OpenCall {
         }
         // Mode bits without a file to make are ignored by open(2) and refused by openat2(2).
         let mode = if makes(flags) { Mode::from_bits_truncate(mode & 0o7777) } else { Mode::empty() };
-        Ok(Self { dirfd, path, flags, mode, resolve: ResolveFlag::from_bits_truncate(resolve) })
+        let resolve = ResolveFlag::from_bits_truncate(resolve);
+        let by_text = procfs.resolve(tid, dirfd, as_path(path_from_base(&path, resolve)));
+        Ok(Self { dirfd, path, flags, mode, resolve, by_text })
     }
 
-    /// The path as it is to be joined to the directory. With `RESOLVE_IN_ROOT` that is the root of
-    /// absolute paths, too.
-    fn path_from_base(&self) -> &[u8] {
-        if self.resolve.contains(ResolveFlag::RESOLVE_IN_ROOT) {
-            let slashes = self.path.iter().take_while(|byte| **byte == b'/').count();
-            return self.path.get(slashes..).unwrap_or_default();
-        }
-        &self.path
+    /// True for a path that starts from a folder of the caller's.
+    fn is_relative(&self) -> bool {
+        !path_from_base(&self.path, self.resolve).starts_with(b"/")
+    }
+
+    /// True if walking the path passes no other names than those of [`Self::by_text`].
+    fn is_plain(&self) -> bool {
+        self.resolve.is_empty() && !as_path(&self.path).iter().any(|name| name == "..")
     }
 
     /// True if the call can make a file.
@@ -148,6 +152,13 @@ impl OpenCall {
         names.extend(self.resolve.iter_names().map(|(name, _)| name.to_owned()));
         names
     }
+}
+
+/// A path as it is to be joined to the directory. With `RESOLVE_IN_ROOT` that is the root of absolute paths, too.
+fn path_from_base(path: &[u8], resolve: ResolveFlag) -> &[u8] {
+    let slashes = path.iter().take_while(|byte| **byte == b'/').count();
+    let skipped = if resolve.contains(ResolveFlag::RESOLVE_IN_ROOT) { slashes } else { 0 };
+    path.get(skipped..).unwrap_or_default()
 }
 
 /// openat2(2) refuses what open(2) ignores.
@@ -196,10 +207,14 @@ type Tried = Result<(Opened, PathBuf), Loop>;
 impl Open<'_> {
     fn carry_out(self) -> (Opened, PathBuf) {
         let Self { call, tid, procfs, .. } = self;
-        let by_text = procfs.resolve(tid, call.dirfd, as_path(call.path_from_base()));
+        let by_text = call.by_text.clone();
         match self.zone(&by_text) {
             Zone::Kernel => return (Opened::Continued, by_text),
             Zone::Fixed(name) if !call.writes() || name == DEVICE || name == OWN_DESCRIPTOR => {
+                return (Opened::Counted(name), by_text);
+            }
+            // Nothing on the way is a link: what is there is what the text says, and no folder needs to be opened.
+            Zone::Dull(name) if !call.writes() && call.is_plain() && !leads_by_link(&by_text) => {
                 return (Opened::Counted(name), by_text);
             }
             _ => {}
@@ -208,9 +223,8 @@ impl Open<'_> {
             return self.by_detour(by_text);
         }
         let Ok(path) = CString::new(call.path.clone()) else { return (Opened::Continued, by_text) };
-        let is_absolute = call.path_from_base().starts_with(b"/");
-        let base = if is_absolute { None } else { procfs.open_base(tid, call.dirfd).ok() };
-        if base.is_none() && !is_absolute {
+        let base = if call.is_relative() { procfs.open_base(tid, call.dirfd).ok() } else { None };
+        if base.is_none() && call.is_relative() {
             // A bad directory descriptor: the kernel says so.
             return (Opened::Continued, by_text);
         }
@@ -377,6 +391,11 @@ pub(super) fn object(path: &[u8], base: Option<&OwnedFd>, follow: bool) -> Resul
     let path = CString::new(path).map_err(|_| Errno::EINVAL)?;
     let flags = if follow { OFlag::empty() } else { OFlag::O_NOFOLLOW };
     look(&path, base, flags, ResolveFlag::RESOLVE_NO_MAGICLINKS)
+}
+
+/// True if a link is part of an absolute path, or if nobody can tell.
+fn leads_by_link(path: &Path) -> bool {
+    !matches!(without_links(path), Ok(_) | Err(Errno::ENOENT))
 }
 
 /// The object that lies at an absolute path, which no link may be part of.

@@ -59,14 +59,14 @@ impl Expected {
         }
         let process = procfs.process(tid)?;
         let start = self.0.get(&process)?;
-        if procfs.began(process) != Some(start.began) {
-            // The process whose start that was is gone, and its id is another's.
-            self.0.remove(&process);
-            return None;
-        }
         let runs = procfs.exe(tid)?;
         if runs == start.before && runs != start.recorded {
             // Not yet, or it failed.
+            return None;
+        }
+        if procfs.began(process) != Some(start.began) {
+            // The process whose start that was is gone, and its id is another's.
+            self.0.remove(&process);
             return None;
         }
         let start = self.0.remove(&process)?;

@@ -1,5 +1,7 @@
 //! Program starts: which file, with which arguments.
 
+use std::collections::VecDeque;
+
 use nix::errno::Errno;
 
 use super::{Caller, Decoded};
@@ -60,19 +62,18 @@ fn read_arguments(tid: i32, vector: u64) -> Result<Arguments, Unreadable> {
     /// case; execve(2) fails beyond, so that nothing larger needs to be measured.
     const MEASURED: u64 = 6 << 20;
     let mut read = Arguments { argv: Vec::new(), argc: 0, bytes: 0, whole: true };
-    let (mut pointers, mut strings) = (Window::new(tid), Window::new(tid));
+    let mut memory = Pages::new(tid);
     let mut at = vector;
     // A null vector is an empty one (execve(2), notes). The kernel counts the pointers, too.
     while at != 0 && read.bytes + 8 * read.argc < MEASURED {
-        let word = pointers.read(at, 8)?;
-        let pointer = word64(word, 0).ok_or(Unreadable::Memory)?;
+        let pointer = memory.pointer(at)?;
         if pointer == 0 {
             return Ok(read);
         }
         at = at.wrapping_add(8);
         read.argc += 1;
         let room = KEPT.saturating_sub(read.bytes);
-        let (text, length) = strings.string(pointer, room, MEASURED)?;
+        let (text, length) = memory.string(pointer, room, MEASURED)?;
         read.whole &= room > 0 && u64::try_from(text.len()) == Ok(length);
         if room > 0 {
             read.argv.push(Bytes(text));
@@ -83,42 +84,44 @@ fn read_arguments(tid: i32, vector: u64) -> Result<Arguments, Unreadable> {
     Ok(read)
 }
 
-/// The page of the caller's memory that was read last: arguments lie side by side.
-struct Window {
+/// Pages of the caller's memory that were read: arguments lie side by side, but not in their order.
+struct Pages {
     tid: i32,
-    start: u64,
-    bytes: Vec<u8>,
+    /// By the address of the page, the one that was read last at the end.
+    known: VecDeque<(u64, Vec<u8>)>,
 }
 
-impl Window {
+impl Pages {
     const PAGE: u64 = 4096;
+    /// As many as an ordinary command line lies in.
+    const MOST: usize = 32;
 
     fn new(tid: i32) -> Self {
-        Self { tid, start: 0, bytes: Vec::new() }
+        Self { tid, known: VecDeque::new() }
     }
 
     /// What is there from `at` to the end of its page, at least one byte.
     fn rest(&mut self, at: u64) -> Result<&[u8], Unreadable> {
         let page = at - at % Self::PAGE;
-        if self.bytes.is_empty() || self.start != page {
+        if !self.known.iter().any(|(known, _)| *known == page) {
             let length = usize::try_from(Self::PAGE).unwrap_or_default();
-            self.bytes = caller::read_memory(self.tid, page, length)?;
-            self.start = page;
+            let bytes = caller::read_memory(self.tid, page, length)?;
+            if self.known.len() >= Self::MOST {
+                self.known.pop_front();
+            }
+            self.known.push_back((page, bytes));
         }
+        let bytes = self.known.iter().find(|(known, _)| *known == page).map_or(&[][..], |(_, bytes)| bytes);
         let skip = usize::try_from(at - page).map_err(|_| Unreadable::Memory)?;
-        self.bytes.get(skip..).filter(|rest| !rest.is_empty()).ok_or(Unreadable::Memory)
+        bytes.get(skip..).filter(|rest| !rest.is_empty()).ok_or(Unreadable::Memory)
     }
 
-    /// Some bytes that may lie across two pages.
-    fn read(&mut self, at: u64, length: usize) -> Result<&[u8], Unreadable> {
-        let here = self.rest(at)?.len();
-        if here < length {
-            self.bytes = caller::read_memory(self.tid, at, length)?;
-            // Not the start of a page, so that the next look reads anew.
-            self.start = u64::MAX;
-            return Ok(&self.bytes);
+    /// A pointer, which may lie across two pages.
+    fn pointer(&mut self, at: u64) -> Result<u64, Unreadable> {
+        if let Some(pointer) = word64(self.rest(at)?, 0) {
+            return Ok(pointer);
         }
-        self.rest(at)
+        word64(&caller::read_memory(self.tid, at, 8)?, 0).ok_or(Unreadable::Memory)
     }
 
     /// The first `room` bytes of a string, and its length, measured up to `most` bytes.
@@ -178,6 +181,22 @@ mod tests {
         let found = read(&many);
         assert_eq!((found.argc, found.bytes, found.whole), (300_000, 600_000, false));
         assert_eq!(found.argv.len(), 32 * 1024);
+    }
+
+    #[test]
+    fn arguments_are_read_in_whatever_order_they_lie_and_pointers_across_two_pages() {
+        let mut memory = vec![0_u8; 3 * 4096];
+        let first = memory.as_ptr().addr();
+        let page = first.next_multiple_of(4096) - first;
+        let vector = page + 4096 - 12;
+        let strings = [(page + 5000, "cc"), (page + 10, "-o"), (page + 5100, "x")];
+        for (at, (place, text)) in (vector..).step_by(8).zip(strings) {
+            memory[place..][..text.len()].copy_from_slice(text.as_bytes());
+            memory[at..][..8].copy_from_slice(&(first + place).to_le_bytes());
+        }
+        let me = std::process::id().cast_signed();
+        let found = read_arguments(me, u64::try_from(first + vector).unwrap()).unwrap();
+        assert_eq!(found.argv, strings.map(|(_, text)| Bytes::from(text)));
     }
 
     #[test]

@@ -250,8 +250,9 @@ impl EventLoop<'_> {
         if let Some(first) = pending.front() {
             limits.begin(number, first.tid, &unit.places, procfs);
         }
-        let (start, trace, macros, origin) = (*start, spec.trace, &*macro_units, Origin::default());
-        let mut handler = Handler { evidence, procfs, zones, start, trace, asked, store, walker, macros, origin };
+        let (start, trace, macros) = (*start, spec.trace, &*macro_units);
+        let (origin, read) = (Origin::default(), None);
+        let mut handler = Handler { evidence, procfs, zones, start, trace, asked, store, walker, macros, origin, read };
         for notification in pending {
             handler.handle(unit, &notification).map_err(SupervisorError::Evidence)?;
         }
@@ -327,8 +328,9 @@ impl EventLoop<'_> {
     fn settle(&mut self, unit: &mut Unit) -> Result<()> {
         let Self { evidence, procfs, zones, start, asked, spec, store, walker, macro_units, .. } = self;
         let Some(evidence) = evidence.as_mut() else { return Ok(()) };
-        let (start, trace, macros, origin) = (*start, spec.trace, &*macro_units, Origin::default());
-        let mut handler = Handler { evidence, procfs, zones, start, trace, asked, store, walker, macros, origin };
+        let (start, trace, macros) = (*start, spec.trace, &*macro_units);
+        let (origin, read) = (Origin::default(), None);
+        let mut handler = Handler { evidence, procfs, zones, start, trace, asked, store, walker, macros, origin, read };
         handler.settle(unit).map_err(SupervisorError::Evidence)
     }
 

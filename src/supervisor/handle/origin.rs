@@ -1,8 +1,6 @@
 //! Within rustc: whose a call is, asked before anything is done about it, because reading registers breaks it off.
 
 use std::io;
-use std::os::unix::ffi::OsStrExt as _;
-use std::path::Path;
 
 use syscalls::Sysno;
 
@@ -51,8 +49,8 @@ impl Handler<'_> {
             }
             None => self.ask(unit, notification),
         };
-        let waits = unit.listener.as_ref().is_some_and(|listener| listener.is_valid(notification.id));
-        if is_new && unit.origins.libraries > 0 && !waits {
+        let waits = || unit.listener.as_ref().is_some_and(|listener| listener.is_valid(notification.id));
+        if is_new && unit.origins.libraries > 0 && !waits() {
             unit.origins.broke_off(*notification, origin);
             return Ok(None);
         }
@@ -131,7 +129,8 @@ impl Handler<'_> {
             Class::Allowed | Class::Silent(_) => None,
         });
         let kind = row.map_or(Kind::KernelSurface, |row| row.kind);
-        let open = row.filter(|row| row.answer == Answer::OpenOnBehalf).map(|row| OpenCall::read(call, row.args));
+        let open =
+            row.filter(|row| row.answer == Answer::OpenOnBehalf).map(|row| OpenCall::read(call, row.args, self.procfs));
         let object = match (open, row) {
             (Some(Ok(open)), _) => Object::Path(decode::path_object(call.tid, open.dirfd, open.path, self.procfs)),
             (None, Some(row)) => {
@@ -151,21 +150,22 @@ impl Handler<'_> {
     }
 
     /// False for what is going to be counted only. Where this is wrong, the record says that nobody looked.
-    fn may_be_recorded(&self, unit: &Unit, notification: &Notification) -> bool {
+    fn may_be_recorded(&mut self, unit: &Unit, notification: &Notification) -> bool {
         let Some(Class::Notified(row) | Class::Unless(_, row)) = table::class_with(notification.number, self.trace)
         else {
             return true;
         };
         if row.answer == Answer::OpenOnBehalf {
-            let Ok(call) = OpenCall::read(notification, row.args) else { return true };
-            let path = Path::new(std::ffi::OsStr::from_bytes(&call.path));
-            let path = self.procfs.resolve(notification.tid, call.dirfd, path);
-            return match self.zones.of(&path, unit.kind, &unit.places) {
+            let Ok(call) = OpenCall::read(notification, row.args, self.procfs) else { return true };
+            let path = &call.by_text;
+            let may_be = match self.zones.of(path, unit.kind, &unit.places) {
                 Zone::Fixed(name) => call.writes() && name != zones::DEVICE && name != zones::OWN_DESCRIPTOR,
-                Zone::Dull(_) => call.writes() && !self.is_private(unit, &path),
+                Zone::Dull(_) => call.writes() && !self.is_private(unit, path),
                 Zone::Kernel | Zone::Decoy => true,
-                Zone::Other => call.writes() || !self.zones.is_library_search(&path),
+                Zone::Other => call.writes() || !self.zones.is_library_search(path),
             };
+            self.read = Some(call);
+            return may_be;
         }
         if !matches!(row.kind, Kind::FsWrite | Kind::FsRemove | Kind::FsLink | Kind::FsProbe | Kind::ProcSignal) {
             return true;
