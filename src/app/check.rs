@@ -12,6 +12,7 @@ use super::tell::{Teller, complain, deliver, fail, failed_to, judged, refuse_set
 use super::{baseline, inputs, known};
 use crate::acquire::{AcquireError, Acquired, Bar, Outcome, Resolved, acquire_unless};
 use crate::cli::{CheckArgs, Format, RunArgs};
+use crate::evidence::baselines;
 use crate::evidence::file::{Opened, counters_path, open};
 use crate::evidence::known::{Bounds, sweep};
 use crate::evidence::line::Depth;
@@ -138,6 +139,7 @@ pub(super) fn ready(settings: &mut Settings, reuses: bool, quiet: bool, teller: 
     settings.acquire.cargo.clone_from(&toolchain.cargo);
     settings.acquire.toolchain.clone_from(&settings.toolchain);
     sweep(&settings.known, settings.now, Bounds::default());
+    baselines::sweep(&settings.known, settings.now);
     let (mut key, mut broken) = (None, None);
     let known = |resolved: &Resolved| {
         key = inputs::key(resolved, settings, &toolchain);
@@ -290,7 +292,9 @@ fn tell(spec: &SandboxSpec, settings: &Settings, key: Option<Sha256Digest>, tell
     let key = key.filter(|_| known::lasts(&opened.log, &draft));
     let kept = keep_run(&opened, spec, settings, draft.verdict, key, teller)
         .map_err(|message| fail(teller, ExitCode::Internal, message, None))?;
-    Ok(Told::Judged(Box::new(judged(&opened.log, &settings.reporting, kept.as_deref().and_then(Path::to_str)))))
+    let report = judged(&opened.log, &settings.reporting, kept.as_deref().and_then(Path::to_str));
+    baseline::remember(opened.log, settings, teller);
+    Ok(Told::Judged(Box::new(report)))
 }
 
 fn keep_run(
