@@ -3,6 +3,7 @@
 #![expect(clippy::unwrap_used, clippy::panic, clippy::indexing_slicing, reason = "a helper that fails ends its test")]
 
 mod archives;
+mod ci;
 mod decisions;
 mod facts;
 mod given;
