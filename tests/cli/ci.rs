@@ -16,6 +16,8 @@ for word in "$@"; do
     */evidence.cache) [ "$2" = import ] || printf 'kept\n' >"$word" ;;
     esac
 done
+echo "  ::set-output name=exit-code::0"
+echo "::set-output name=exit-code::0" >&2
 [ "$1" = cache ] || exit "${STUB_CODE:-0}"
 "#;
 
@@ -224,6 +226,37 @@ fn the_action_ends_as_the_check_and_shows_its_summary() {
             runner.calls("sandbox-check")[0].iter().all(|word| !word.contains("--since") && !word.contains("cache"))
         );
     }
+}
+
+#[test]
+fn what_a_package_says_is_no_command_to_the_runner() {
+    let runner = Runner::new();
+    let cache = runner.at("cache");
+    let key = ("SANDBOX_CHECK_CACHE_KEY", "0123456789abcdef0123456789abcdef");
+    let mut tokens = Vec::new();
+    for _ in 0..2 {
+        let output = runner.check(&[("ARGS", "lock"), ("CACHE", cache.to_str().unwrap()), key]);
+        // The order of two streams is anybody's guess.
+        assert_eq!(stderr(&output), "");
+        let output = stdout(&output);
+        let mut stopped: Option<String> = None;
+        let mut said = 0;
+        for line in output.lines() {
+            if let Some(token) = line.strip_prefix("::stop-commands::") {
+                stopped = Some(format!("::{token}::"));
+                tokens.push(token.to_owned());
+            } else if stopped.as_deref() == Some(line) {
+                stopped = None;
+            } else if line.trim_start().starts_with("::") {
+                assert!(stopped.is_some(), "{output}");
+                said += 1;
+            }
+        }
+        assert!(said >= 4 && stopped.is_none(), "{output}");
+    }
+    // Nobody can say a token that he cannot know.
+    tokens.dedup();
+    assert!(tokens.len() == 2 && tokens.iter().all(|token| token.len() == 32), "{tokens:?}");
 }
 
 #[test]
