@@ -3,11 +3,13 @@
 use std::collections::BTreeMap;
 use std::path::{Path, PathBuf};
 
+use super::tell::{Teller, warn};
 use crate::evidence::EvidenceLog;
+use crate::evidence::baselines::{self, JudgedBy};
 use crate::evidence::fact::{BASELINE, Baseline, BaselineFinding};
 use crate::evidence::file::open;
 use crate::evidence::known::{Shelf, is_build};
-use crate::evidence::line::{Change, Fact, LockRecord};
+use crate::evidence::line::{Change, Fact, LockRecord, PackageSource, Tool};
 use crate::ids::{PackageId, Sha256Digest};
 use crate::judge::{Finding, Judgement, judge};
 use crate::policy::Policy;
@@ -21,6 +23,26 @@ struct Earlier {
     judgement: Judgement,
     recorded: u64,
     evidence: Option<Sha256Digest>,
+}
+
+/// What judges findings here.
+fn by(policy: &Policy) -> JudgedBy {
+    let tool = Tool { name: env!("CARGO_PKG_NAME").to_owned(), version: env!("CARGO_PKG_VERSION").to_owned() };
+    JudgedBy { tool, policy: policy.record().sha256 }
+}
+
+/// Keeps what was found of each package of a registry or of git that was seen in full, whatever the verdict, for a run that
+/// compares its next version.
+pub(super) fn remember(log: EvidenceLog, settings: &Settings, teller: &Teller) {
+    let policy = &settings.reporting.policy;
+    let Some(earlier) = judged_today(log, policy) else { return };
+    let packages = earlier.judgement.packages.iter();
+    let of_others = packages.filter(|p| matches!(p.source, PackageSource::Registry | PackageSource::Git));
+    let all = of_others.filter_map(|package| Some((package.id.clone(), baseline(&earlier, &package.id)?)));
+    if let Err(error) = baselines::put(&settings.known, &by(policy), all) {
+        let folder = settings.known.display();
+        warn(&format!("what was found is not kept in {folder} to compare later versions with: {error}"), teller);
+    }
 }
 
 /// One fact for each package that was there with another version, where evidence of that one is kept.
@@ -38,11 +60,14 @@ pub(super) fn facts(record: Option<&LockRecord>, settings: &Settings) -> Vec<Fac
         let found = versions.into_iter().find_map(|version| {
             let id = PackageId::new(&package.id.name, version);
             let paths = shelves.iter().flat_map(|shelf| shelf.with(&package.id.name, Some(version.as_str())));
-            paths.into_iter().find_map(|path| {
-                let earlier =
-                    judged.entry(path.to_owned()).or_insert_with(|| earlier(path, &settings.reporting.policy));
-                baseline(earlier.as_ref()?, &id)
-            })
+            paths
+                .into_iter()
+                .find_map(|path| {
+                    let earlier =
+                        judged.entry(path.to_owned()).or_insert_with(|| earlier(path, &settings.reporting.policy));
+                    baseline(earlier.as_ref()?, &id)
+                })
+                .or_else(|| baselines::find(&settings.known, &by(&settings.reporting.policy), &id))
         });
         if let Some(baseline) = found {
             let text =
@@ -58,7 +83,10 @@ fn counted(findings: usize) -> String {
 }
 
 fn earlier(path: &Path, policy: &Policy) -> Option<Earlier> {
-    let mut log: EvidenceLog = open(path).ok()?.log;
+    judged_today(open(path).ok()?.log, policy)
+}
+
+fn judged_today(mut log: EvidenceLog, policy: &Policy) -> Option<Earlier> {
     // That run may have been limited to other changes.
     if let Some(record) = log.header.lock.as_mut() {
         record.since = None;

@@ -15,10 +15,10 @@ use super::{baseline, inputs, known};
 use crate::acquire::{AcquireError, Acquired, Bar, Outcome, Resolved, acquire_unless};
 use crate::base::{Finished, pack};
 use crate::cli::{CheckArgs, Format, RunArgs};
-use crate::evidence::EvidenceLog;
 use crate::evidence::file::{Opened, counters_path, open};
 use crate::evidence::known::{Bounds, sweep};
 use crate::evidence::line::Depth;
+use crate::evidence::{EvidenceLog, baselines};
 use crate::exit::ExitCode;
 use crate::facts::{self, FactsError};
 use crate::ids::{PackageId, Sha256Digest};
@@ -161,6 +161,7 @@ pub(super) fn ready(settings: &mut Settings, reuses: bool, quiet: bool, teller: 
     settings.acquire.toolchain.clone_from(&settings.toolchain);
     sweep(&settings.known, settings.now, Bounds::default());
     pack::sweep(&settings.known, settings.now, Bounds::default().age, PACKS);
+    baselines::sweep(&settings.known, settings.now);
     let (mut key, mut broken) = (None, None);
     let known = |resolved: &Resolved| {
         key = inputs::key(resolved, settings, &toolchain);
@@ -329,7 +330,9 @@ fn tell(ready: &Ready, settings: &Settings, teller: &Teller) -> Result<Told, Exi
     let kept = keep_run(&opened, spec, settings, draft.verdict, later, teller).map_err(internal)?;
     keep_units(finished, ready, &opened.log, kept.own.as_deref(), teller);
     let path = kept.shown.as_deref().and_then(Path::to_str);
-    Ok(Told::Judged(Box::new(judged(&opened.log, &settings.reporting, path))))
+    let report = judged(&opened.log, &settings.reporting, path);
+    baseline::remember(opened.log, settings, teller);
+    Ok(Told::Judged(Box::new(report)))
 }
 
 /// Keeps finished units with their outputs. Later runs are slower without them, and that is all.

@@ -5,6 +5,7 @@
 //! [`store`] keeps captured bytes, [`captured`] lays them beside the file. [`known`] finds the file of an earlier run.
 
 mod attempt;
+pub mod baselines;
 pub mod bytes;
 pub mod captured;
 #[cfg(test)]

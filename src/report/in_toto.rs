@@ -5,8 +5,9 @@ use std::io::{self, Write};
 
 use serde_json::{Map, Value, json};
 
+use super::files::Used;
 use super::json::object;
-use super::sarif::purl;
+use super::sarif::{percent, purl};
 use super::{Report, ReportFinding, ReportPackage};
 use crate::evidence::line::{PackageSource, TargetKind};
 use crate::evidence::time::rfc3339;
@@ -82,6 +83,8 @@ pub fn in_toto(report: &Report, program: Sha256Digest, writer: &mut impl Write) 
             "monitorLog": {
                 "process": packages().flat_map(processes).collect::<Vec<_>>(),
                 "network": packages().flat_map(network).collect::<Vec<_>>(),
+                "fileAccess": report.all().flat_map(|report| &report.files.told).map(file).collect::<Vec<_>>(),
+                "sandboxCheckFileAccess": report.all().map(extent).collect::<Vec<_>>(),
                 "sandboxCheckEvidence": evidence,
             },
             "metadata": { "buildStartedOn": rfc3339(report.started) },
@@ -138,6 +141,28 @@ fn network(package: &ReportPackage) -> impl Iterator<Item = Value> {
         Some(Value::Object(entry))
     };
     package.findings.iter().filter_map(of)
+}
+
+/// A file that a unit tried to use, by its place inside the sandbox.
+fn file(used: &Used) -> Value {
+    let is_path = |byte: u8| byte.is_ascii_alphanumeric() || b"-._~/".contains(&byte);
+    let mut entry = json!({
+        "name": used.path.to_string(),
+        "uri": format!("file://{}", percent(&used.path.0, is_path)),
+        "annotations": {
+            "package": purl(&used.package.to_string()), "unit": used.unit.to_string(), "access": used.access,
+            "outcome": used.outcome, "count": used.count,
+        },
+    });
+    if let (Some(sha256), Some(map)) = (used.sha256, entry.as_object_mut()) {
+        map.insert("digest".to_owned(), digest(sha256));
+    }
+    entry
+}
+
+/// How much of what was tried stands in the list.
+fn extent(report: &Report) -> Value {
+    json!({ "listed": report.files.told.len(), "leftOut": report.files.left_out, "counted": report.evidence.counted })
 }
 
 /// What it came to, findings by what identifies them.

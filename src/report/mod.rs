@@ -7,6 +7,7 @@
 
 mod decided;
 mod explain;
+mod files;
 mod found;
 mod human;
 mod in_toto;
@@ -73,6 +74,9 @@ pub struct Report {
     /// When the run began, for statements.
     #[serde(skip)]
     started: u64,
+    /// Which files were tried, for statements.
+    #[serde(skip)]
+    files: files::FileAccess,
     /// Present when that is not the policy that the run was made under.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub rejudged: Option<Rejudged>,
@@ -267,6 +271,7 @@ impl Report {
     fn of(log: &EvidenceLog, policy: &Policy, judgement: Judgement, evidence_path: Option<&str>) -> Self {
         let header = &log.header;
         let lock = ReportLock::of(log, &judgement);
+        let files = files::FileAccess::of(log, &judgement);
         let mut packages: Vec<_> = judgement.packages.into_iter().collect();
         if header.lock.is_some() {
             packages.retain(|package| package.source != PackageSource::Consumer || !package.findings.is_empty());
@@ -316,6 +321,7 @@ impl Report {
             policy: safe(&policy.name),
             policy_sha256: policy.record().sha256,
             started: header.started,
+            files,
             rejudged: rejudged(header.policy.as_ref(), &policy.record()),
             reused: None,
             toolchain: Toolchain {

@@ -7,6 +7,8 @@ use std::cmp::Reverse;
 use std::fmt::Write as _;
 use std::io::{self, Write};
 
+use flate2::Compression;
+use flate2::write::GzEncoder;
 use serde_json::{Value, json};
 
 use super::json::object;
@@ -14,28 +16,99 @@ use super::{Report, ReportFinding, ReportPackage, word};
 use crate::judge::codes::{self, Code};
 use crate::policy::Severity;
 
-/// GitHub shows so many results of a run. The worst are kept, and a notification says how many are not there.
-const MOST_RESULTS: usize = 5_000;
+/// What GitHub takes of one file, and shows of it. More runs or bytes, and it takes none; of more results it shows none.
+pub(super) const LIMITS: Limits = Limits { runs: 20, results: 5_000, bytes: 10_000_000 };
 /// The file that a result points at: a release has none in the reader's repository.
 const PLACE: &str = "Cargo.toml";
 
-/// Writes a report as one SARIF log with one run.
-pub fn sarif(report: &Report, writer: &mut impl Write) -> io::Result<()> {
-    let runs: Vec<_> = std::iter::once(report).chain(&report.further).map(run).collect();
-    object(
-        &json!({ "$schema": "https://json.schemastore.org/sarif-2.1.0.json", "version": "2.1.0", "runs": runs }),
-        writer,
-    )
+/// Bounds of an upload.
+#[derive(Clone, Copy)]
+pub(super) struct Limits {
+    /// Of one file.
+    pub(super) runs: usize,
+    /// Of one run.
+    pub(super) results: usize,
+    /// Of one file, compressed.
+    pub(super) bytes: usize,
 }
 
-fn run(report: &Report) -> Value {
-    let mut results: Vec<_> =
-        report.packages.iter().flat_map(|package| package.findings.iter().map(move |f| (package, f))).collect();
+/// Writes a report as one SARIF log, with a run for each lock file, within what an upload may have.
+pub fn sarif(report: &Report, writer: &mut impl Write) -> io::Result<()> {
+    within(report, LIMITS, writer)
+}
+
+/// The same within others.
+pub(super) fn within(report: &Report, limits: Limits, writer: &mut impl Write) -> io::Result<()> {
+    let (reports, left_out) = worst(report, limits.runs);
+    let mut most = limits.results;
+    loop {
+        let mut runs: Vec<_> = reports.iter().map(|report| run(report, most)).collect();
+        if let (Some(text), Some(first)) = (&left_out, runs.first_mut()) {
+            note(first, said("runs-left-out", "warning", text));
+        }
+        let mut text = Vec::new();
+        let log =
+            json!({ "$schema": "https://json.schemastore.org/sarif-2.1.0.json", "version": "2.1.0", "runs": runs });
+        object(&log, &mut text)?;
+        let size = compressed(&text, limits.bytes)?;
+        if size <= limits.bytes || most == 0 {
+            return writer.write_all(&text);
+        }
+        // As many as would fit if all were as large, and a tenth less.
+        let longest = reports.iter().map(|report| findings(report).count()).max().unwrap_or_default().min(most);
+        most = (longest.saturating_mul(limits.bytes) / size * 9 / 10).min(most.saturating_sub(1));
+    }
+}
+
+/// So many reports at most: the worst, in their order; and in words, which are not among them.
+fn worst(report: &Report, most: usize) -> (Vec<&Report>, Option<String>) {
+    const NAMED: usize = 10;
+    let mut all: Vec<_> = std::iter::once(report).chain(&report.further).enumerate().collect();
+    all.sort_by_key(|(_, report)| Reverse((report.verdict, report.worst())));
+    let mut left_out = all.split_off(most.min(all.len()));
+    all.sort_by_key(|(at, _)| *at);
+    left_out.sort_by_key(|(at, _)| *at);
+    let names: Vec<_> = left_out.iter().take(NAMED).map(|(_, report)| report.target.label()).collect();
+    let more = if left_out.len() > NAMED { ", …" } else { "" };
+    let text = format!("{} milder runs are only in other formats: {}{more}", left_out.len(), names.join(", "));
+    (all.into_iter().map(|(_, report)| report).collect(), (!left_out.is_empty()).then_some(text))
+}
+
+/// How large an upload would be. What is not larger as it is need not be compressed.
+fn compressed(text: &[u8], enough: usize) -> io::Result<usize> {
+    if text.len() <= enough {
+        return Ok(text.len());
+    }
+    let mut packed = GzEncoder::new(Count(0), Compression::default());
+    packed.write_all(text)?;
+    Ok(packed.finish()?.0)
+}
+
+/// Takes bytes and keeps their number.
+struct Count(usize);
+
+impl Write for Count {
+    fn write(&mut self, bytes: &[u8]) -> io::Result<usize> {
+        self.0 += bytes.len();
+        Ok(bytes.len())
+    }
+
+    fn flush(&mut self) -> io::Result<()> {
+        Ok(())
+    }
+}
+
+fn findings(report: &Report) -> impl Iterator<Item = (&ReportPackage, &ReportFinding)> {
+    report.packages.iter().flat_map(|package| package.findings.iter().map(move |finding| (package, finding)))
+}
+
+fn run(report: &Report, most: usize) -> Value {
+    let mut results: Vec<_> = findings(report).collect();
     // Stable: the report's order stays within a severity. What is hidden comes last.
     results.sort_by_key(|(_, finding)| (finding.is_hidden(), Reverse(finding.severity)));
-    let left_out = results.len().saturating_sub(MOST_RESULTS);
-    results.truncate(MOST_RESULTS);
-    let room = MOST_RESULTS - results.len();
+    let gone: Vec<_> = resolved(report).collect();
+    let left_out = (results.len() + gone.len()).saturating_sub(most);
+    results.truncate(most);
     let mut properties = json!({
         "verdict": report.verdict,
         "completeness": report.completeness.status,
@@ -61,22 +134,36 @@ fn run(report: &Report) -> Value {
         "results": results
             .into_iter()
             .map(|(package, finding)| result(report, package, finding))
-            .chain(resolved(report).take(room))
+            .chain(gone)
+            .take(most)
             .collect::<Vec<_>>(),
         "properties": properties,
     })
 }
 
+/// One more word about a run.
+fn note(run: &mut Value, notification: Value) {
+    if let Some(Value::Array(said)) = run.pointer_mut("/invocations/0/toolExecutionNotifications") {
+        said.push(notification);
+    }
+}
+
+/// What stands before the last slash is the category: results of a later upload take the place of those of the same one,
+/// and no two runs of a file may have the same.
 fn target(report: &Report) -> String {
-    report.target.label().replacen(' ', "@", usize::from(report.lock.is_none()))
+    if report.lock.is_some() {
+        format!("{}/", report.target.label())
+    } else {
+        format!("{}/{}", report.target.name, report.target.version)
+    }
 }
 
 fn rule(code: &Code) -> Value {
     let worst = worst_named(code.severity);
     let mut tags = vec!["security".to_owned(), "supply-chain".to_owned()];
     tags.extend(code.attack.iter().map(|technique| format!("attack/{technique}")));
-    // GitHub refuses more.
-    tags.truncate(20);
+    // GitHub takes 20 and shows no more than this.
+    tags.truncate(10);
     json!({
         "id": code.name,
         "shortDescription": { "text": message(code.meaning.split_inclusive(". ").next().unwrap_or(code.meaning).trim_end()) },
@@ -121,7 +208,7 @@ fn place(report: &Report, package: &ReportPackage) -> (String, u64) {
     let is_path = |byte: u8| byte.is_ascii_alphanumeric() || b"-._~/".contains(&byte);
     match locked {
         None => (PLACE.to_owned(), 1),
-        Some((lock, package)) => (percent(lock.path.trim_start_matches('/'), is_path), package.line),
+        Some((lock, package)) => (percent(lock.path.trim_start_matches('/').as_bytes(), is_path), package.line),
     }
 }
 
@@ -209,8 +296,11 @@ fn resolved(report: &Report) -> impl Iterator<Item = Value> {
     })
 }
 
+fn said(id: &str, level: &str, text: &str) -> Value {
+    json!({ "descriptor": { "id": id }, "level": level, "message": { "text": message(text) } })
+}
+
 fn notifications(report: &Report, left_out: usize) -> Vec<Value> {
-    let said = |id: &str, level: &str, text: &str| json!({ "descriptor": { "id": id }, "level": level, "message": { "text": message(text) } });
     let mut all: Vec<_> = report
         .completeness
         .reasons
@@ -252,12 +342,12 @@ fn message(text: &str) -> String {
 
 /// `pkg:cargo/name@version`, with everything else as percent signs.
 pub(super) fn purl(id: &str) -> String {
-    format!("pkg:cargo/{}", percent(id, |byte| byte.is_ascii_alphanumeric() || b"-._~@".contains(&byte)))
+    format!("pkg:cargo/{}", percent(id.as_bytes(), |byte| byte.is_ascii_alphanumeric() || b"-._~@".contains(&byte)))
 }
 
-fn percent(text: &str, is_plain: impl Fn(u8) -> bool) -> String {
+pub(super) fn percent(text: &[u8], is_plain: impl Fn(u8) -> bool) -> String {
     let mut all = String::with_capacity(text.len());
-    for byte in text.bytes() {
+    for &byte in text {
         if is_plain(byte) {
             all.push(char::from(byte));
         } else {

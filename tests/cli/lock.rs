@@ -12,9 +12,9 @@ mod facts;
 mod unchanged;
 
 /// A workspace, and a registry that its packages come from.
-struct Ground {
-    home: Home,
-    registry: Registry,
+pub(super) struct Ground {
+    pub(super) home: Home,
+    pub(super) registry: Registry,
 }
 
 const BUILDS: &str = "fn main() {}";
@@ -24,7 +24,7 @@ fn member(name: &str, more: &str) -> String {
 }
 
 impl Ground {
-    fn new() -> Self {
+    pub(super) fn new() -> Self {
         let registry = Registry::start();
         registry.publish(&Package::new("leafy", "1.0.0").file("build.rs", BUILDS));
         registry.publish(&Package::new("middle", "1.0.0").needs("leafy", "^1"));
@@ -48,7 +48,7 @@ impl Ground {
             .file("ws/inner/src/lib.rs", "")
     }
 
-    fn file(&self, path: &str, text: &str) -> &Self {
+    pub(super) fn file(&self, path: &str, text: &str) -> &Self {
         let path = self.home.path().join(path);
         fs::create_dir_all(path.parent().unwrap()).unwrap();
         fs::write(path, text).unwrap();
@@ -56,7 +56,7 @@ impl Ground {
     }
 
     /// Lets cargo write the lock file, before anything hostile lies there.
-    fn locked(&self) -> &Self {
+    pub(super) fn locked(&self) -> &Self {
         let mut cargo = self.home.command("cargo");
         cargo.env("CARGO_HOME", self.registry.home()).arg("generate-lockfile");
         let output = cargo.current_dir(self.home.path().join("ws")).output().unwrap();

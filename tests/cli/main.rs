@@ -4,6 +4,7 @@
 
 mod archives;
 mod cache;
+mod ci;
 mod decisions;
 mod facts;
 mod given;

@@ -394,5 +394,8 @@ fn what_is_kept_is_for_its_owner_only() {
         }
         seen += 1;
     }
-    assert_eq!(seen, 4, "the folder, the evidence, the folder of entries, an entry");
+    assert_eq!(
+        seen, 7,
+        "the folder, the evidence, the folder of entries, an entry, that of what was found, two packages"
+    );
 }

@@ -1,7 +1,12 @@
 //! Snapshots of the formats for other programs, and what each medium obeys held against hostile text.
 
+use sha2::Digest as _;
+
 use super::*;
 use crate::evidence::bytes::is_printable;
+use crate::evidence::testing::lock;
+use crate::judge::codes;
+use crate::report::sarif::{LIMITS, Limits, within};
 
 fn written(write: impl Fn(&mut Vec<u8>) -> std::io::Result<()>) -> String {
     let mut text = Vec::new();
@@ -154,6 +159,84 @@ fn sarif_keeps_the_worst_5000_results_and_says_how_many_it_left_out() {
     let said = run["invocations"][0]["toolExecutionNotifications"].as_array().unwrap().last().unwrap();
     assert_eq!(said["descriptor"]["id"], "results-left-out");
     assert!(said["message"]["text"].as_str().unwrap().starts_with(&format!("{had} milder")), "{said}");
+}
+
+/// As a lock file's report among several.
+fn of_lock(name: &str, reads: &str) -> Report {
+    let log = LogBuilder::new().header(|header| {
+        header.lock = Some(Box::new(lock(&[("subject@1.0.0", &[])])));
+        (header.target.name, header.target.version) = (name.to_owned(), String::new());
+    });
+    report(&log.build_script("u", |u| u.open(reads)).log())
+}
+
+#[test]
+fn sarif_keeps_the_worst_20_runs_and_names_the_others() {
+    let mut report = of_lock("0/Cargo.lock", "/usr/include/x.h");
+    report.further = (1..24).map(|at| of_lock(&format!("{at}/Cargo.lock"), "/usr/include/x.h")).collect();
+    report.further.push(of_lock("24/Cargo.lock", &format!("{HOME}/.ssh/id_ed25519")));
+    let value: serde_json::Value = serde_json::from_str(&written(|out| sarif(&report, out))).unwrap();
+    let runs = value["runs"].as_array().unwrap();
+    let verdicts: Vec<_> = runs.iter().map(|run| run["properties"]["verdict"].as_str().unwrap()).collect();
+    assert_eq!((runs.len(), verdicts.last()), (20, Some(&"fail")));
+    let said = runs[0]["invocations"][0]["toolExecutionNotifications"].as_array().unwrap().last().unwrap();
+    assert_eq!(said["descriptor"]["id"], "runs-left-out");
+    let text = said["message"]["text"].as_str().unwrap();
+    assert!(text.starts_with("5 milder runs") && text.contains("19/Cargo.lock, 20/Cargo.lock"), "{text}");
+    assert!(sarif_schema().is_valid(&value));
+    // Results of one take no place of another's.
+    let mut categories: Vec<_> = runs.iter().map(|run| run["automationDetails"]["id"].as_str().unwrap()).collect();
+    assert!(categories.iter().all(|id| id.starts_with("sandbox-check/") && id.ends_with("/Cargo.lock/")));
+    categories.dedup();
+    assert_eq!(categories.len(), 20);
+}
+
+#[test]
+fn sarif_keeps_as_many_of_the_worst_results_as_an_upload_may_weigh() {
+    use std::io::Write as _;
+    let weight = |text: &str| {
+        let mut packed = flate2::write::GzEncoder::new(Vec::new(), flate2::Compression::default());
+        packed.write_all(text.as_bytes()).unwrap();
+        packed.finish().unwrap().len()
+    };
+    let mut report = report(&fail());
+    let worst = report.worst().unwrap();
+    let mild = report.packages[0].findings[0].clone();
+    let others = (0..3_000_u64).map(|at| {
+        let digest = sha2::Sha256::digest(at.to_le_bytes());
+        ReportFinding { severity: Severity::Info, fingerprint: Sha256Digest(digest.into()).hex(), ..mild.clone() }
+    });
+    report.packages[0].findings.splice(0..0, others);
+    let written_within = |bytes| written(|out| within(&report, Limits { bytes, ..LIMITS }, out));
+    let (all, some) = (written_within(LIMITS.bytes), written_within(60_000));
+    assert!(weight(&all) > 60_000 && weight(&some) <= 60_000, "{} {}", weight(&all), weight(&some));
+    let value: serde_json::Value = serde_json::from_str(&some).unwrap();
+    let results = value["runs"][0]["results"].as_array().unwrap();
+    assert!(results.len() > 100, "{}", results.len());
+    assert_eq!(results[0]["properties"]["severity"], worst.as_str());
+    let said = value["runs"][0]["invocations"][0]["toolExecutionNotifications"].as_array().unwrap().last().unwrap();
+    assert_eq!(said["descriptor"]["id"], "results-left-out");
+    // Where nothing fits, a log without results is better than none.
+    let none: serde_json::Value = serde_json::from_str(&written_within(1)).unwrap();
+    assert_eq!(none["runs"][0]["results"], serde_json::json!([]));
+}
+
+#[test]
+fn rules_and_their_tags_are_as_many_as_an_upload_may_have_and_a_result_has_one_location() {
+    let value: serde_json::Value = serde_json::from_str(&as_sarif(&fail())).unwrap();
+    let run = &value["runs"][0];
+    let rules = run["tool"]["driver"]["rules"].as_array().unwrap();
+    assert!(rules.len() <= 25_000 && run["tool"].get("extensions").is_none());
+    for rule in rules {
+        let attack = codes::ALL.iter().find(|code| rule["id"] == code.name).unwrap().attack.len();
+        // None is lost.
+        assert_eq!(rule["properties"]["tags"].as_array().unwrap().len(), 2 + attack, "{rule}");
+        assert!(2 + attack <= 10, "{rule}");
+    }
+    for result in run["results"].as_array().unwrap() {
+        assert_eq!(result["locations"].as_array().unwrap().len(), 1);
+        assert!(result.get("codeFlows").is_none());
+    }
 }
 
 #[test]

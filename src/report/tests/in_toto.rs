@@ -1,7 +1,7 @@
 //! The shape of a statement, as the specifications of Statement and runtime trace have it.
 
 use super::*;
-use crate::evidence::line::TargetKind;
+use crate::evidence::line::{Object, PathObject, TargetKind};
 use crate::evidence::testing::lock;
 
 /// Required fields and types of both specifications.
@@ -57,7 +57,7 @@ fn shape() -> jsonschema::Validator {
                             "network": { "type": "array", "items": { "type": "object", "anyOf": [
                                 { "required": ["ip"] }, { "required": ["hostname"] },
                             ] } },
-                            "fileAccess": { "type": "array", "items": descriptor },
+                            "fileAccess": { "type": "array", "items": { "allOf": [descriptor, { "required": ["name", "uri"] }] } },
                             "sandboxCheckEvidence": { "type": "array", "minItems": 1, "items": descriptor },
                         },
                     },
@@ -111,16 +111,94 @@ fn a_statement_binds_the_trace_to_the_archive_the_policy_the_program_and_the_evi
 }
 
 #[test]
+fn files_that_were_tried_stand_in_it_with_the_digests_that_are_known() {
+    let key = format!("{HOME}/.ssh/id_ed25519");
+    let mut raw = format!("{OUT}/a b\n").into_bytes();
+    raw.push(0xff);
+    let log = read(LogBuilder::new().build_script("u", |u| {
+        u.open(key.as_str())
+            .denied(13)
+            .write(crate::evidence::Bytes(raw.clone()))
+            .run(&["/tmp/x"])
+            .captured(Captured::Program, "/tmp/x", b"\x7fELF")
+            .run(&["/bin/sh", "/tmp/y"])
+            .captured(Captured::Script, "/tmp/y", b"id")
+            .remove("/tmp/x")
+    }));
+    let value = statement(&log);
+    let errors: Vec<_> = shape().iter_errors(&value).map(|e| format!("{e} at {}", e.instance_path())).collect();
+    assert!(errors.is_empty(), "{errors:#?}");
+    let trace = &value["predicate"]["monitorLog"];
+    let sha256 = |bytes: &[u8]| {
+        use sha2::Digest as _;
+        serde_json::Value::from(Sha256Digest(sha2::Sha256::digest(bytes).into()).hex())
+    };
+    let none = serde_json::Value::Null;
+    let told: Vec<_> = trace["fileAccess"]
+        .as_array()
+        .unwrap()
+        .iter()
+        .map(|file| {
+            let about = &file["annotations"];
+            (
+                file["uri"].as_str().unwrap(),
+                about["access"].as_str().unwrap(),
+                about["outcome"].as_str().unwrap(),
+                file["digest"]["sha256"].clone(),
+            )
+        })
+        .collect();
+    let uri = |path: &str| format!("file://{path}");
+    let (key, raw) = (uri(&key), uri(&format!("{OUT}/a%20b%0A%FF")));
+    assert_eq!(
+        told,
+        [
+            (key.as_str(), "read", "denied", none.clone()),
+            (&raw, "write", "allowed", none.clone()),
+            ("file:///tmp/x", "run", "allowed", sha256(b"\x7fELF")),
+            ("file:///bin/sh", "run", "allowed", none.clone()),
+            ("file:///tmp/y", "run", "allowed", sha256(b"id")),
+            ("file:///tmp/x", "remove", "allowed", none.clone()),
+        ]
+    );
+    assert_eq!(trace["fileAccess"][0]["annotations"]["package"], "pkg:cargo/subject@1.0.0");
+    assert_eq!(trace["sandboxCheckFileAccess"][0]["listed"], 6);
+    assert_eq!(trace["sandboxCheckFileAccess"][0]["leftOut"], 0);
+}
+
+#[test]
+fn a_list_of_files_is_bounded_says_so_and_keeps_what_findings_are_about() {
+    let key = format!("{HOME}/.ssh/id_ed25519");
+    let log =
+        read(LogBuilder::new().build_script("u", |u| {
+            (0..2_100).fold(u, |u, at| u.open(format!("/dull/{at}").as_str())).open(key.as_str())
+        }));
+    let trace = statement(&log)["predicate"]["monitorLog"].clone();
+    let told = trace["fileAccess"].as_array().unwrap();
+    assert_eq!((told.len(), &trace["sandboxCheckFileAccess"][0]["leftOut"]), (2_000, &101.into()));
+    assert_eq!((&told[0]["name"], &told[1_999]["name"]), (&"/dull/0".into(), &key.into()));
+    // A path that is not whole has no place.
+    let relative = read(LogBuilder::new().build_script("u", |u| {
+        u.open("x").with(|attempt| {
+            attempt.object = Object::Path(PathObject { path: "x".into(), ..PathObject::default() });
+        })
+    }));
+    let extent = statement(&relative)["predicate"]["monitorLog"]["sandboxCheckFileAccess"][0].clone();
+    assert_eq!((&extent["listed"], &extent["leftOut"]), (&0.into(), &1.into()));
+}
+
+#[test]
 fn the_shape_refuses_what_is_no_statement() {
-    let good = statement(&read(LogBuilder::new().build_script("u", |u| u)));
+    let good = statement(&read(LogBuilder::new().build_script("u", |u| u.open("/x"))));
     assert!(shape().is_valid(&good));
-    let spoil: [fn(&mut serde_json::Value); 6] = [
+    let spoil: [fn(&mut serde_json::Value); 7] = [
         |v| v["subject"] = serde_json::json!([]),
         |v| v["subject"][0]["digest"]["sha256"] = "x".into(),
         |v| v["predicateType"] = "https://in-toto.io/attestation/runtime-trace".into(),
         |v| drop(v["predicate"].as_object_mut().unwrap().remove("monitorLog")),
         |v| v["predicate"]["monitoredProcess"]["event"] = "".into(),
         |v| v["predicate"]["monitorLog"]["sandboxCheckEvidence"][0]["digest"] = serde_json::Value::Null,
+        |v| drop(v["predicate"]["monitorLog"]["fileAccess"][0].as_object_mut().unwrap().remove("uri")),
     ];
     for change in spoil {
         let mut bad = good.clone();

@@ -74,3 +74,54 @@ fn without_evidence_of_the_version_before_nothing_is_called_new() {
     let asks = package(&report, "asks@1.1.0").unwrap();
     assert_eq!((asks.get("baseline"), asks["findings"][0].get("baseline")), (None, None), "{asks:#}");
 }
+
+fn writes(names: &[&str]) -> String {
+    let one = |name: &&str| format!("std::fs::write(\"{name}\", \"\").unwrap();");
+    format!("fn main() {{ {} }}", names.iter().map(one).collect::<String>())
+}
+
+/// What each finding of `writes@1.1.0` is to those of 1.0.0, whose run passed, once `forget` has had the folder of evidence.
+fn after_a_pass(forget: impl Fn(&Path)) -> (Vec<(String, Option<String>)>, Value) {
+    let ground = Ground::new();
+    ground.registry.publish(&Package::new("writes", "1.0.0").file("build.rs", &writes(&["stays", "goes"])));
+    ground.file("ws/Cargo.toml", &member("app", "[dependencies]\nwrites = '1'\n")).file("ws/src/lib.rs", "").locked();
+    let (before, code) = ground.report(&["ws"]);
+    assert_eq!((code, &before["verdict"]), (0, &"pass".into()), "{before:#}");
+    forget(&ground.home.path().join(".local/state/sandbox-check/evidence"));
+    fs::copy(ground.home.path().join("ws/Cargo.lock"), ground.home.path().join("old.lock")).unwrap();
+    ground.registry.publish(&Package::new("writes", "1.1.0").file("build.rs", &writes(&["stays", "comes"])));
+    fs::remove_file(ground.home.path().join("ws/Cargo.lock")).unwrap();
+    ground.locked();
+    let (after, _) = ground.report(&["ws", "--since", "old.lock"]);
+    let writes = package(&after, "writes@1.1.0").unwrap();
+    let findings = writes["findings"].as_array().unwrap();
+    let states = findings.iter().map(|finding| {
+        let subject = finding["subject"].as_str().unwrap().rsplit('/').next().unwrap();
+        (subject.to_owned(), finding["baseline"].as_str().map(str::to_owned))
+    });
+    (states.collect(), writes["baseline"]["resolved"].clone())
+}
+
+/// All but what was found.
+fn forget_evidence(folder: &Path) {
+    for path in fs::read_dir(folder).unwrap().map(|entry| entry.unwrap().path()) {
+        if path.file_name().unwrap() != "baselines" {
+            fs::remove_dir_all(&path).or_else(|_| fs::remove_file(&path)).unwrap();
+        }
+    }
+}
+
+#[test]
+fn a_run_that_passes_leaves_enough_to_compare_with() {
+    let (states, resolved) = after_a_pass(forget_evidence);
+    let state = |name: &str, state: &str| (name.to_owned(), Some(state.to_owned()));
+    assert_eq!(states, [state("stays", "unchanged"), state("comes", "new")]);
+    let resolved: Vec<_> = resolved.as_array().unwrap().iter().map(|was| was["subject"].as_str().unwrap()).collect();
+    assert!(resolved.len() == 1 && resolved[0].ends_with("goes"), "{resolved:?}");
+    // It is that which is compared with.
+    let (states, resolved) = after_a_pass(|folder| {
+        forget_evidence(folder);
+        fs::remove_dir_all(folder.join("baselines")).unwrap();
+    });
+    assert!(states.iter().all(|(_, state)| state.is_none()) && resolved.is_null(), "{states:?} {resolved}");
+}

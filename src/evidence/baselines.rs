@@ -1,0 +1,196 @@
+//! What was found of each version of a package, a few lines apiece: enough to compare the next version with, long after the
+//! evidence is gone, and of runs that pass.
+//!
+//! `baselines/HEX.json` in the folder of evidence, named by the digest of name and version, so that no name in it comes from a
+//! package. An entry is written under another name first. What another user could have written is not read.
+
+use std::fs;
+use std::io::{self, Read as _, Write as _};
+use std::os::unix::fs::MetadataExt as _;
+use std::path::{Path, PathBuf};
+use std::time::UNIX_EPOCH;
+
+use serde::{Deserialize, Serialize};
+use sha2::{Digest as _, Sha256};
+
+use super::fact::Baseline;
+use super::file::regular;
+use super::known::make;
+use super::line::Tool;
+use crate::ids::{PackageId, Sha256Digest};
+
+/// The folder in that of evidence.
+const FOLDER: &str = "baselines";
+const FORMAT: &str = "sandbox-check-baseline";
+const VERSION: u32 = 1;
+/// An entry is a few lines; who finds more than this in a package needs no comparison.
+const ENTRY_BYTES: u64 = 256 * 1024;
+/// A new version may come a year after the last.
+const AGE: u64 = 365 * 24 * 60 * 60;
+/// Of all entries: some ten thousand packages.
+const BYTES: u64 = 64 << 20;
+
+/// What judged: findings of another policy or program cannot be compared.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct JudgedBy {
+    /// This program.
+    pub tool: Tool,
+    /// The policy, by its text.
+    pub policy: Sha256Digest,
+}
+
+#[derive(Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+struct Entry {
+    format: String,
+    version: u32,
+    package: PackageId,
+    by: JudgedBy,
+    found: Baseline,
+}
+
+/// Keeps what was found of packages, in the place of what was kept of the same versions before.
+///
+/// # Errors
+/// When they cannot be written.
+pub fn put(folder: &Path, by: &JudgedBy, all: impl IntoIterator<Item = (PackageId, Baseline)>) -> io::Result<()> {
+    let mut all = all.into_iter().peekable();
+    if all.peek().is_none() {
+        return Ok(());
+    }
+    let folder = folder.join(FOLDER);
+    make(&folder)?;
+    for (package, found) in all {
+        let to = place(&folder, &package);
+        let entry = Entry { format: FORMAT.to_owned(), version: VERSION, package, by: by.clone(), found };
+        let mut text = serde_json::to_vec(&entry)?;
+        text.push(b'\n');
+        if u64::try_from(text.len()).is_ok_and(|length| length <= ENTRY_BYTES) {
+            // Readable for its owner only.
+            let mut file = tempfile::Builder::new().prefix(".new-").tempfile_in(&folder)?;
+            file.write_all(&text)?;
+            file.persist(to)?;
+        }
+    }
+    Ok(())
+}
+
+/// What was found of a version, if that is kept, is ours, and the same judged.
+pub fn find(folder: &Path, by: &JudgedBy, package: &PackageId) -> Option<Baseline> {
+    let file = regular(&place(&folder.join(FOLDER), package)).ok()?;
+    let meta = file.metadata().ok()?;
+    if !is_of_us(&meta) || meta.mode() & 0o022 != 0 {
+        return None;
+    }
+    let mut text = Vec::new();
+    file.take(ENTRY_BYTES).read_to_end(&mut text).ok()?;
+    let entry: Entry = serde_json::from_slice(&text).ok()?;
+    let is_it = entry.format == FORMAT && entry.version == VERSION && entry.package == *package && entry.by == *by;
+    (is_it && entry.found.version == package.version).then_some(entry.found)
+}
+
+/// Removes what is too old, and the oldest of what is too much.
+pub fn sweep(folder: &Path, now: u64) {
+    sweep_within(folder, now, AGE, BYTES);
+}
+
+fn sweep_within(folder: &Path, now: u64, oldest: u64, most: u64) {
+    let entries = fs::read_dir(folder.join(FOLDER)).into_iter().flatten().flatten();
+    let mut all: Vec<(u64, u64, PathBuf)> = entries
+        .filter_map(|entry| {
+            let meta = entry.metadata().ok().filter(|meta| meta.is_file() && is_of_us(meta))?;
+            let changed = meta.modified().ok()?.duration_since(UNIX_EPOCH).ok()?.as_secs();
+            Some((now.saturating_sub(changed), meta.len(), entry.path()))
+        })
+        .collect();
+    all.sort_unstable();
+    let mut total = 0;
+    for (age, bytes, path) in all {
+        total += bytes;
+        if age > oldest || total > most {
+            let _ = fs::remove_file(path);
+        }
+    }
+}
+
+fn place(folder: &Path, package: &PackageId) -> PathBuf {
+    let name = Sha256Digest(Sha256::digest(package.to_string()).into());
+    folder.join(format!("{}.json", name.hex()))
+}
+
+fn is_of_us(meta: &fs::Metadata) -> bool {
+    meta.uid() == nix::unistd::geteuid().as_raw()
+}
+
+#[cfg(test)]
+mod tests {
+    use std::fs::File;
+    use std::os::unix::fs::PermissionsExt as _;
+    use std::time::{Duration, SystemTime};
+
+    use super::super::fact::BaselineFinding;
+    use super::*;
+
+    fn by(policy: u8) -> JudgedBy {
+        JudgedBy { tool: Tool { name: "x".to_owned(), version: "1".to_owned() }, policy: Sha256Digest([policy; 32]) }
+    }
+
+    fn found(version: &str, subject: &str) -> (PackageId, Baseline) {
+        let finding = BaselineFinding { subject: subject.to_owned(), ..BaselineFinding::default() };
+        let data = Baseline { version: version.to_owned(), findings: vec![finding], ..Baseline::default() };
+        (PackageId::new("a", version), data)
+    }
+
+    #[test]
+    fn what_was_kept_is_found_by_who_judges_alike_and_is_ours() {
+        let folder = tempfile::tempdir().unwrap();
+        let (one, two) = (found("1.0.0", "x"), found("2.0.0", "y"));
+        put(folder.path(), &by(1), [one.clone(), two.clone()]).unwrap();
+        let find = |by: &JudgedBy, id: &PackageId| find(folder.path(), by, id);
+        assert_eq!((find(&by(1), &one.0), find(&by(1), &two.0)), (Some(one.1.clone()), Some(two.1)));
+        assert_eq!((find(&by(2), &one.0), find(&by(1), &PackageId::new("a", "3.0.0"))), (None, None));
+        // What is newer takes the place.
+        let again = found("1.0.0", "z");
+        put(folder.path(), &by(1), [again.clone()]).unwrap();
+        assert_eq!(find(&by(1), &one.0), Some(again.1));
+        let path = place(&folder.path().join(FOLDER), &one.0);
+        fs::set_permissions(&path, fs::Permissions::from_mode(0o622)).unwrap();
+        assert_eq!(find(&by(1), &one.0), None);
+        // One that stands under the name of another is not that one.
+        fs::rename(place(&folder.path().join(FOLDER), &PackageId::new("a", "2.0.0")), &path).unwrap();
+        assert_eq!(find(&by(1), &one.0), None);
+    }
+
+    #[test]
+    fn what_is_old_and_the_oldest_of_too_much_goes() {
+        let folder = tempfile::tempdir().unwrap();
+        let now = SystemTime::now();
+        let seconds = now.duration_since(UNIX_EPOCH).unwrap().as_secs();
+        let mut bytes = 0;
+        for (version, age) in [("1.0.0", 400), ("2.0.0", 30), ("3.0.0", 2)] {
+            let entry = found(version, "x");
+            put(folder.path(), &by(1), [entry.clone()]).unwrap();
+            let file = File::options().write(true).open(place(&folder.path().join(FOLDER), &entry.0)).unwrap();
+            file.set_modified(now - Duration::from_secs(age * 24 * 60 * 60)).unwrap();
+            bytes = file.metadata().unwrap().len();
+        }
+        let left = || {
+            let is_there = |version: &&str| find(folder.path(), &by(1), &PackageId::new("a", *version)).is_some();
+            ["1.0.0", "2.0.0", "3.0.0"].into_iter().filter(is_there).collect::<Vec<_>>()
+        };
+        assert_eq!(left().len(), 3);
+        sweep(folder.path(), seconds);
+        assert_eq!(left(), ["2.0.0", "3.0.0"]);
+        sweep_within(folder.path(), seconds, AGE, bytes);
+        assert_eq!(left(), ["3.0.0"]);
+    }
+
+    #[test]
+    fn more_than_anybody_reads_is_not_kept() {
+        let folder = tempfile::tempdir().unwrap();
+        let large = found("1.0.0", &"x".repeat(300 * 1024));
+        put(folder.path(), &by(1), [large.clone()]).unwrap();
+        assert_eq!(find(folder.path(), &by(1), &large.0), None);
+    }
+}
