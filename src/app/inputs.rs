@@ -72,7 +72,7 @@ struct Stamp {
 pub(super) fn key(resolved: &Resolved, settings: &Settings, toolchain: &HostToolchain) -> Option<Sha256Digest> {
     let sources = resolved.digest?;
     // What lies there may change at any time; and a digest of a short secret can be guessed.
-    if !settings.read.is_empty() || settings.has_secrets {
+    if !settings.read.is_empty() || settings.facts.repository.is_some() || settings.has_secrets {
         return None;
     }
     let inputs = Inputs {
