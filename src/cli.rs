@@ -70,6 +70,9 @@ pub struct CheckArgs {
     #[arg(required = true, value_name = "TARGET")]
     pub target: Option<String>,
 
+    /// Where it is kept.
+    #[command(flatten)]
+    pub repository: RepositoryArgs,
     /// What is built of it.
     #[command(flatten)]
     pub features: FeatureArgs,
@@ -272,19 +275,30 @@ pub struct KnownArgs {
     pub max_db_age: Option<u64>,
 }
 
+/// Where the subject is developed.
+#[derive(Clone, Debug, Default, Args)]
+pub struct RepositoryArgs {
+    /// Compare the archive with the commit that it names, in this clone of its repository
+    #[arg(long, value_name = "DIR", help_heading = "Known facts")]
+    pub repository: Option<PathBuf>,
+}
+
 /// What to tell the known facts of.
 #[derive(Debug, Args)]
 pub struct FactsArgs {
     /// name@version, name, ./directory, file.crate, or a Cargo.lock
     #[arg(value_name = "TARGET")]
     pub target: String,
+    /// Where it is kept.
+    #[command(flatten)]
+    pub repository: RepositoryArgs,
     /// What is known.
     #[command(flatten)]
     pub known: KnownArgs,
     /// How it is told.
     #[command(flatten)]
     pub reports: ReportArgs,
-    /// Take decisions from this file instead of the workspace's; docs/decisions-file.md
+    /// Read settings and decisions from this file instead of the user's and the workspace's; docs/configuration.md
     #[arg(long, value_name = "FILE", help_heading = "Decisions")]
     pub config: Option<PathBuf>,
     /// Keep the evidence in this directory

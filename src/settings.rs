@@ -179,7 +179,10 @@ impl Settings {
             hint: error.hint(),
             is_temporary: false,
         })?;
-        Self::of(request, &args.features, &args.run)
+        let repository = facts::repository(&args.repository, &request)?;
+        let mut settings = Self::of(request, &args.features, &args.run)?;
+        settings.facts.repository = repository;
+        Ok(settings)
     }
 
     /// The same for what is already known to be meant.

@@ -7,6 +7,7 @@
 mod advisories;
 mod archive;
 mod choose;
+mod clone;
 mod config;
 mod consumer;
 mod copy;
@@ -48,6 +49,7 @@ use std::path::PathBuf;
 
 pub use self::advisories::{Kept, advisories};
 pub use self::archive::{Reason, Refusal};
+pub use self::clone::{CommitFiles, Item, LocalClone, Past, blob_name};
 pub use self::config::ConfigError;
 pub use self::entry::{Entry, EntryVersion};
 pub use self::error::{AcquireError, ErrorClass, Near};

@@ -133,7 +133,7 @@ fn wait(child: &mut Child, limits: &Limits) -> std::io::Result<Ended> {
 }
 
 /// The bytes of memory that a process holds; nothing if it is gone.
-fn memory(pid: u32) -> u64 {
+pub(super) fn memory(pid: u32) -> u64 {
     let status = std::fs::read_to_string(format!("/proc/{pid}/status")).unwrap_or_default();
     let line = status.lines().find_map(|line| line.strip_prefix("VmRSS:"));
     let kib: u64 = line.and_then(|line| line.trim().trim_end_matches("kB").trim().parse().ok()).unwrap_or(0);

@@ -9,7 +9,9 @@ use serde::Serialize;
 
 use super::check::{Prepared, Ready, carry_out, code_of_signal, kernel, ready, watch};
 use super::tell::{Teller, fail, failed_to};
-use crate::cli::{CheckArgs, DecisionArgs, DepthArg, DoctorArgs, FailOn, Format, KnownArgs, ReportArgs, RunArgs};
+use crate::cli::{
+    CheckArgs, DecisionArgs, DepthArg, DoctorArgs, FailOn, Format, KnownArgs, ReportArgs, RepositoryArgs, RunArgs,
+};
 use crate::evidence::file::open;
 use crate::evidence::line::{Layer, LayerStatus};
 use crate::evidence::{Bytes, EvidenceLog};
@@ -141,7 +143,8 @@ fn empty_package() -> io::Result<tempfile::TempDir> {
 
 /// The arguments of a check of the target.
 fn check_args(args: &DoctorArgs, target: String) -> CheckArgs {
-    CheckArgs { target: Some(target), features: args.features.clone(), run: run_args(args) }
+    let repository = RepositoryArgs::default();
+    CheckArgs { target: Some(target), repository, features: args.features.clone(), run: run_args(args) }
 }
 
 fn run_args(args: &DoctorArgs) -> RunArgs {

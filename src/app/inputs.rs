@@ -93,7 +93,7 @@ pub(super) fn keys(
 
 fn of_sources(sources: Sha256Digest, settings: &Settings, toolchain: &HostToolchain) -> Option<Sha256Digest> {
     // What lies there may change at any time; and a digest of a short secret can be guessed.
-    if !settings.read.is_empty() || settings.has_secrets {
+    if !settings.read.is_empty() || settings.facts.repository.is_some() || settings.has_secrets {
         return None;
     }
     let inputs = Inputs {

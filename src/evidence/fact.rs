@@ -29,6 +29,9 @@ pub const REPUTATION: &str = "reputation";
 /// Something about the archive that packing does not explain. `data` is a [`Change`].
 pub const ODD_ARCHIVE: &str = "odd-archive";
 
+/// What a clone of the repository says of the commit that an archive names. `data` is a [`Repository`].
+pub const REPOSITORY: &str = "repository";
+
 /// What an earlier run found of the version before. `data` is a [`Baseline`].
 pub const BASELINE: &str = "baseline";
 
@@ -228,6 +231,37 @@ pub struct Reputation {
     pub publisher: Option<String>,
     /// Whether it was published by the repository's own automation, without a token of a person's.
     pub trusted: Option<bool>,
+}
+
+/// What a clone of the repository says of the commit that an archive names, and of itself.
+#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Repository {
+    /// The commit that the archive names.
+    pub commit: Option<String>,
+    /// The folder of the package in it.
+    pub path: String,
+    /// Whether the clone has the commit.
+    pub known: bool,
+    /// Whether one of the clone's remotes is what the manifest names; absent where one of the two is.
+    pub matches: Option<bool>,
+    /// How many files of the archive are as the commit has them, apart from line endings.
+    pub equal: u64,
+    /// Files that the commit has otherwise; the first of many.
+    pub changed: Vec<String>,
+    /// Files that the commit does not have; the first of many.
+    pub added: Vec<String>,
+    /// Files that only the commit has, as `exclude` makes them; the first of many.
+    pub missing: Vec<String>,
+    /// How many files nobody could compare: those of submodules, and of links that the clone lacks.
+    pub uncompared: u64,
+    /// How many commits the clone has.
+    pub commits: Option<u64>,
+    /// How many addresses of authors.
+    pub contributors: Option<u64>,
+    /// The time of its newest commit.
+    pub last: Option<u64>,
+    /// True if the clone has only the last commits.
+    pub shallow: bool,
 }
 
 #[cfg(test)]

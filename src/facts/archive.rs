@@ -4,12 +4,13 @@ use std::collections::BTreeSet;
 
 use toml::{Table, Value};
 
+use super::manifest;
 use super::tree::{Kind, Tree};
 use crate::evidence::fact::{Change, Fact, ODD_ARCHIVE, RELEASE_CHANGE};
 use crate::ids::PackageId;
 
 /// The most files of one sort that are named; one more says how many there are.
-const MOST: usize = 20;
+pub(super) const MOST: usize = 20;
 
 /// What is new since the release before.
 pub(super) fn changes(package: &PackageId, new: &Tree, old: &Tree, since: &str) -> Vec<Fact> {
@@ -78,15 +79,25 @@ pub(super) fn oddities(package: &PackageId, tree: &Tree) -> Vec<Fact> {
         let change = Change { what: what.to_owned(), which: which.to_owned(), since: None };
         facts.push(Fact::new(ODD_ARCHIVE, package, text).with(&change));
     };
-    let git = tree.vcs.as_ref().and_then(|vcs| vcs.get("git"));
+    let git = git_of(tree);
     if git.and_then(|git| git.get("dirty")).and_then(serde_json::Value::as_bool) == Some(true) {
         tell("vcs-dirty", ".cargo_vcs_info.json", "it was packed with changes that no commit has".to_owned());
     }
-    let commit = git.and_then(|git| git.get("sha1")).and_then(serde_json::Value::as_str);
-    let is_commit = |text: &str| [40, 64].contains(&text.len()) && text.bytes().all(|byte| byte.is_ascii_hexdigit());
     let says_file = tree.files.contains_key(".cargo_vcs_info.json");
-    if says_file && !commit.is_some_and(is_commit) {
+    if says_file && (commit(tree).is_none() || path_in_vcs(tree).is_none()) {
         tell("vcs-odd", ".cargo_vcs_info.json", "what it says about its commit is not what cargo writes".to_owned());
+    }
+    if commit(tree).is_some() && path_in_vcs(tree) == Some("") && manifest::is_only_a_member(tree) {
+        let text = "it says that it lies at the root of its repository, and its manifest takes values of a workspace \
+                    further up";
+        tell("vcs-path", ".cargo_vcs_info.json", text.to_owned());
+    }
+    if commit(tree).is_some() && self::text(tree, "repository").is_none() {
+        let text = "it names its commit, and no repository where that could be looked up";
+        tell("no-repository", ".cargo_vcs_info.json", text.to_owned());
+    }
+    for (which, text) in manifest::differences(tree).into_iter().take(MOST) {
+        tell("manifest-differs", &which, text);
     }
     // Cargo leaves out packages in packages, and what git keeps for itself.
     let nested: BTreeSet<&str> = tree.files.keys().filter_map(|path| path.strip_suffix("/Cargo.toml")).collect();
@@ -99,6 +110,24 @@ pub(super) fn oddities(package: &PackageId, tree: &Tree) -> Vec<Fact> {
     facts
 }
 
+fn git_of(tree: &Tree) -> Option<&serde_json::Value> {
+    tree.vcs.as_ref()?.get("git")
+}
+
+/// The commit that an archive is of, as it says itself.
+pub(super) fn commit(tree: &Tree) -> Option<String> {
+    let name = git_of(tree)?.get("sha1")?.as_str()?;
+    let is_commit = [40, 64].contains(&name.len()) && name.bytes().all(|byte| byte.is_ascii_hexdigit());
+    is_commit.then(|| name.to_ascii_lowercase())
+}
+
+/// The folder of the package in the commit, empty for its root; none for what is no such folder.
+pub(super) fn path_in_vcs(tree: &Tree) -> Option<&str> {
+    let Some(path) = tree.vcs.as_ref()?.get("path_in_vcs") else { return Some("") };
+    let is_plain = |part: &str| !["", ".", ".."].contains(&part);
+    path.as_str().filter(|path| path.is_empty() || path.split('/').all(is_plain))
+}
+
 fn files(tree: &Tree, kind: Kind) -> impl Iterator<Item = &String> {
     tree.files.iter().filter(move |(_, is)| **is == kind).map(|(path, _)| path)
 }
@@ -107,11 +136,11 @@ fn package_table(tree: &Tree) -> Option<&Table> {
     tree.manifest.get("package").or_else(|| tree.manifest.get("project")).and_then(Value::as_table)
 }
 
-fn text<'a>(tree: &'a Tree, key: &str) -> Option<&'a str> {
+pub(super) fn text<'a>(tree: &'a Tree, key: &str) -> Option<&'a str> {
     package_table(tree)?.get(key)?.as_str()
 }
 
-fn build_script(tree: &Tree) -> Option<String> {
+pub(super) fn build_script(tree: &Tree) -> Option<String> {
     match package_table(tree).and_then(|package| package.get("build")) {
         Some(Value::Boolean(false)) => None,
         Some(Value::String(path)) => Some(path.clone()),
@@ -119,7 +148,7 @@ fn build_script(tree: &Tree) -> Option<String> {
     }
 }
 
-fn is_proc_macro(tree: &Tree) -> bool {
+pub(super) fn is_proc_macro(tree: &Tree) -> bool {
     let lib = tree.manifest.get("lib").and_then(Value::as_table);
     let says = |key: &str| lib.and_then(|lib| lib.get(key)).and_then(Value::as_bool) == Some(true);
     says("proc-macro") || says("proc_macro")
@@ -143,7 +172,7 @@ mod tests {
 
     fn tree(manifest: &str, files: &[(&str, Kind)]) -> Tree {
         let files = files.iter().map(|(path, kind)| ((*path).to_owned(), *kind)).collect();
-        Tree { manifest: format!("[package]\nname = \"a\"\n{manifest}").parse().unwrap(), files, vcs: None }
+        Tree { manifest: format!("[package]\nname = \"a\"\n{manifest}").parse().unwrap(), files, ..Tree::default() }
     }
 
     fn words(facts: &[Fact]) -> Vec<String> {
@@ -203,14 +232,40 @@ mod tests {
     #[test]
     fn what_cargo_leaves_out_and_what_no_commit_has_is_odd() {
         let odd = |tree: &Tree| words(&oddities(&PackageId::new("a", "1.0.1"), tree));
-        let info = [(".cargo_vcs_info.json", Kind::Plain)];
-        let fine = Tree { vcs: Some(serde_json::json!({"git": {"sha1": "a".repeat(40)}})), ..tree("", &info) };
-        assert_eq!(odd(&fine), Vec::<String>::new());
-        let dirty = Tree { vcs: Some(serde_json::json!({"git": {"sha1": "x", "dirty": true}})), ..tree("", &info) };
+        let of = |manifest: &str, vcs: serde_json::Value| Tree {
+            vcs: Some(vcs),
+            ..tree(manifest, &[(".cargo_vcs_info.json", Kind::Plain)])
+        };
+        let commit = serde_json::json!({"sha1": "a".repeat(40)});
+        let url = "repository = 'https://x.invalid'";
+        let fine = of(url, serde_json::json!({"git": commit, "path_in_vcs": "crates/a"}));
+        assert_eq!((odd(&fine), path_in_vcs(&fine)), (Vec::new(), Some("crates/a")));
+        let dirty = of(url, serde_json::json!({"git": {"sha1": "x", "dirty": true}}));
         assert_eq!(odd(&dirty), ["vcs-dirty .cargo_vcs_info.json", "vcs-odd .cargo_vcs_info.json"]);
+        for path in ["../a", "/a", "a//b", "."] {
+            let outside = of(url, serde_json::json!({"git": commit, "path_in_vcs": path}));
+            assert_eq!(odd(&outside), ["vcs-odd .cargo_vcs_info.json"], "{path}");
+        }
+        assert_eq!(odd(&of("", serde_json::json!({"git": commit}))), ["no-repository .cargo_vcs_info.json"]);
         let nested =
             tree("", &[("Cargo.toml", Kind::Plain), ("x/Cargo.toml", Kind::Plain), (".git/config", Kind::Plain)]);
         assert_eq!(odd(&nested), ["nested-package x", "git-folder .git/config"]);
+    }
+
+    #[test]
+    fn a_member_of_a_workspace_does_not_lie_at_the_root_of_its_repository() {
+        let of = |path: &str, written: &str| {
+            let tree = Tree {
+                vcs: Some(serde_json::json!({"git": {"sha1": "a".repeat(40)}, "path_in_vcs": path})),
+                written: Some(written.parse().unwrap()),
+                ..tree("repository = 'https://x.invalid'", &[(".cargo_vcs_info.json", Kind::Plain)])
+            };
+            words(&oddities(&PackageId::new("a", "1.0.1"), &tree))
+        };
+        let member = "[package]\nversion.workspace = true";
+        assert_eq!(of("", member), ["vcs-path .cargo_vcs_info.json"]);
+        assert_eq!(of("a", member), Vec::<String>::new());
+        assert_eq!(of("", "[package]\nversion.workspace = true\n[workspace]"), Vec::<String>::new());
     }
 
     #[test]

@@ -53,7 +53,7 @@ pub(super) fn advisories(
                 facts.push(none(&reason));
                 continue;
             }
-            Err(reason) => return Err(FactsError { path, reason }),
+            Err(reason) => return Err(FactsError::database(path, reason)),
         };
         let age = database.newest.as_deref().and_then(seconds).map(|day| settings.now.saturating_sub(day) / DAY);
         let newest = database.newest.as_deref().unwrap_or("unknown");

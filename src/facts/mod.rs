@@ -1,18 +1,21 @@
 //! What is known about packages before anything of them runs: advisories, names, the index, the archive before.
 //!
 //! A stage between acquisition and judgement. [`gather`] turns what acquisition left and what a database says into
-//! facts; how bad they are is for the judge. Only `database` and `tree` read files. Nothing here has a network: where no
-//! database was named, `lookup` lets acquisition bring one.
+//! facts; how bad they are is for the judge. Only `database`, `tree` and `repository` read files. Nothing here has a network:
+//! where no database was named, `lookup` lets acquisition bring one.
 //!
 //! For many packages at once, [`Question::of`] takes a list of them with their index entries, and [`gather`] reads each
 //! database once and gives facts that each name their package.
 
 mod advisory;
 mod archive;
+mod build_code;
 mod database;
 mod history;
 mod lookup;
+mod manifest;
 mod names;
+mod repository;
 mod tree;
 
 use std::collections::BTreeSet;
@@ -20,6 +23,7 @@ use std::fmt::Write as _;
 use std::path::{Path, PathBuf};
 
 pub use self::names::Corpus;
+use self::tree::Tree;
 use crate::acquire::facts::YANKED;
 use crate::acquire::{AcquireSettings, Acquired, Entry, Near, POPULAR, Previous, Reputation, Resolved, Survey};
 use crate::evidence::fact::{
@@ -44,6 +48,8 @@ pub struct FactsSettings {
     pub usual: Option<PathBuf>,
     /// A database whose newest advisory is older than so many days is as good as none.
     pub max_age: Option<u64>,
+    /// A clone of the subject's repository that the user named.
+    pub repository: Option<PathBuf>,
     /// Seconds since the Unix epoch.
     pub now: u64,
 }
@@ -86,18 +92,31 @@ impl<'a> Question<'a> {
     }
 }
 
-/// A database that the user named and that cannot be used.
+/// Something that the user named and that cannot be used.
 #[derive(Debug, thiserror::Error)]
-#[error("--advisory-db {}: {reason}", path.display())]
+#[error("{option} {}: {reason}", path.display())]
 pub struct FactsError {
+    option: &'static str,
     path: PathBuf,
     reason: String,
+    hint: &'static str,
 }
 
 impl FactsError {
+    fn database(path: PathBuf, reason: String) -> Self {
+        let hint = "name a checkout of RustSec's advisory-db, or a directory or file of OSV records";
+        Self { option: "--advisory-db", path, reason, hint }
+    }
+
+    fn repository(path: &Path, reason: String) -> Self {
+        let hint =
+            "name a clone of the package's repository, as `git clone --filter=blob:none --no-checkout URL` makes one";
+        Self { option: "--repository", path: path.to_owned(), reason, hint }
+    }
+
     /// What a person can do about it.
     pub fn hint(&self) -> String {
-        "name a checkout of RustSec's advisory-db, or a directory or file of OSV records".to_owned()
+        self.hint.to_owned()
     }
 }
 
@@ -198,9 +217,9 @@ pub fn is_told_anew(fact: &Fact, subject: &PackageId) -> bool {
 pub fn gather(question: &Question<'_>, settings: &FactsSettings) -> Result<Vec<Fact>, FactsError> {
     let mut facts = Vec::new();
     of_the_day(question, settings, &mut facts)?;
-    archives(question, &mut facts);
+    let tree = archives(question, &mut facts);
     reputation(question, &mut facts);
-    facts.push(asked(question, "repository", Asked::NotChecked, "contributors and commits are not asked for"));
+    repository::tell(question, tree.as_ref(), settings, &mut facts)?;
     Ok(facts)
 }
 
@@ -324,17 +343,18 @@ fn reputation(question: &Question<'_>, facts: &mut Vec<Fact>) {
     facts.push(asked(question, "reputation", status, format!("{text}{lacks}")));
 }
 
-fn archives(question: &Question<'_>, facts: &mut Vec<Fact>) {
+/// The subject's archive, if there is one that can be read.
+fn archives(question: &Question<'_>, facts: &mut Vec<Fact>) -> Option<Tree> {
     let not = |why: String| asked(question, "archive", Asked::NotChecked, why);
     let Some((dir, previous)) = question.archive else {
         facts.push(not("there is no archive of a subject".to_owned()));
-        return;
+        return None;
     };
     let new = match tree::read(dir) {
         Ok(new) => new,
         Err(error) => {
             facts.push(not(format!("it cannot be read: {error}")));
-            return;
+            return None;
         }
     };
     facts.extend(archive::oddities(question.subject, &new));
@@ -354,6 +374,7 @@ fn archives(question: &Question<'_>, facts: &mut Vec<Fact>) {
         },
     };
     facts.push(asked);
+    Some(new)
 }
 
 #[cfg(test)]

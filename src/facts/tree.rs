@@ -16,6 +16,8 @@ const MANIFEST: u64 = 8 * 1024 * 1024;
 #[derive(Clone, Debug, Default)]
 pub(super) struct Tree {
     pub(super) manifest: Table,
+    /// `Cargo.toml.orig`: the manifest as its author wrote it, if there is one that can be read.
+    pub(super) written: Option<Table>,
     pub(super) files: BTreeMap<String, Kind>,
     /// `.cargo_vcs_info.json`, if there is one that can be read.
     pub(super) vcs: Option<serde_json::Value>,
@@ -52,6 +54,8 @@ pub(super) fn read(root: &Path) -> io::Result<Tree> {
     tree.files.remove(".cargo-checksum.json");
     let text = beginning(&root.join("Cargo.toml"), MANIFEST)?;
     tree.manifest = String::from_utf8_lossy(&text).parse().map_err(|_| io::Error::other("its manifest is no TOML"))?;
+    let written = beginning(&root.join("Cargo.toml.orig"), MANIFEST).ok();
+    tree.written = written.and_then(|text| String::from_utf8_lossy(&text).parse().ok());
     let vcs = beginning(&root.join(".cargo_vcs_info.json"), BEGINNING).ok();
     tree.vcs = vcs.and_then(|text| serde_json::from_slice(&text).ok());
     Ok(tree)

@@ -87,8 +87,8 @@ pub(super) fn days(count: u64) -> String {
     format!("{count} {}", if count == 1 { "day" } else { "days" })
 }
 
-/// Raises what a doubtful release tried: a fresh release that is marked once more, or a young package that looks like
-/// another one, is no honest package that has a bad day.
+/// Raises what a doubtful release tried: a fresh release that is marked once more, a young package that looks like
+/// another one, or one whose build code is not that of its commit, is no honest package that has a bad day.
 pub(super) fn raise(cx: &Context<'_>, drafts: &mut [Draft]) {
     let doubtful: Vec<(PackageId, Vec<&'static str>)> =
         releases(cx).iter().filter_map(|release| Some((release.package.clone(), doubts(release, drafts)?))).collect();
@@ -115,7 +115,16 @@ fn doubts(release: &Release<'_>, drafts: &[Draft]) -> Option<Vec<&'static str>> 
     if drafts.iter().any(|draft| is_wanted(&draft)) {
         marks.insert("fresh-dependency");
     }
-    let is_doubtful = release.is_fresh && !marks.is_empty() || release.is_young && marks.contains("look-alike-name");
+    // Of build code that its commit does not have, nobody who reads the repository knows.
+    let is_hidden = |draft: &&Draft| {
+        draft.code == "odd-archive" && draft.package == *release.package && draft.severity >= Severity::Medium
+    };
+    let is_hidden = drafts.iter().any(|draft| is_hidden(&draft));
+    if is_hidden {
+        marks.insert("odd-archive");
+    }
+    let is_doubtful =
+        is_hidden || release.is_fresh && !marks.is_empty() || release.is_young && marks.contains("look-alike-name");
     if release.is_fresh {
         marks.insert("fresh-release");
     }
@@ -125,7 +134,7 @@ fn doubts(release: &Release<'_>, drafts: &[Draft]) -> Option<Vec<&'static str>> 
 #[cfg(test)]
 pub(super) mod tests {
     use super::*;
-    use crate::evidence::fact::{Asked, LOOK_ALIKE_NAME, LookAlike};
+    use crate::evidence::fact::{Asked, Change, LOOK_ALIKE_NAME, LookAlike};
     use crate::evidence::testing::{LogBuilder, subject};
     use crate::judge::codes::testing::found;
 
@@ -160,6 +169,16 @@ pub(super) mod tests {
     fn a_fresh_look_alike_that_looks_a_name_up_fails() {
         assert_eq!(lookup(2, 2, Some(look_alike())), ["dns-query high x.invalid"]);
         assert_eq!(lookup(30, 60, Some(look_alike())), ["dns-query high x.invalid"]);
+    }
+
+    #[test]
+    fn build_code_that_no_commit_has_and_that_looks_a_name_up_fails_whatever_its_age() {
+        let odd = |what: &str| {
+            let change = Change { what: what.to_owned(), which: "build.rs".to_owned(), since: None };
+            Some(Line::Fact(Fact::new("odd-archive", &subject(), "x").with(&change)))
+        };
+        assert_eq!(lookup(400, 900, odd("build-code-added")), ["dns-query high x.invalid"]);
+        assert_eq!(lookup(400, 900, odd("file-added")), ["dns-query medium x.invalid"]);
     }
 
     #[test]

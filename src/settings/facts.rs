@@ -4,7 +4,7 @@ use std::path::{Path, PathBuf};
 
 use super::{Beside, Reporting, Settings, SettingsError, identity, limits, now, places, state_dir};
 use crate::acquire::{AcquireSettings, Request};
-use crate::cli::{FactsArgs, KnownArgs};
+use crate::cli::{FactsArgs, KnownArgs, RepositoryArgs};
 use crate::evidence::line::Depth;
 use crate::facts::{Download, FactsSettings};
 use crate::sandbox::table::Trace;
@@ -16,8 +16,21 @@ pub(super) fn settings(args: &KnownArgs, acquire: &AcquireSettings, now: u64) ->
         download: Some(Download { acquire: acquire.clone(), url: args.advisory_url.clone() }),
         usual: Some(acquire.cargo_home.join("advisory-db")),
         max_age: args.max_db_age,
+        repository: None,
         now,
     }
+}
+
+/// The clone that the user gave, for a target that has an archive.
+pub(super) fn repository(args: &RepositoryArgs, request: &Request) -> Result<Option<PathBuf>, SettingsError> {
+    let Some(folder) = &args.repository else { return Ok(None) };
+    if matches!(request, Request::Directory(_)) {
+        return Err(SettingsError::new(
+            "--repository: only one archive is compared with a repository, and a folder or a lock file is none",
+            "name the release, or its file.crate",
+        ));
+    }
+    Ok(Some(folder.clone()))
 }
 
 /// Databases that the user named, and nothing else.
@@ -51,9 +64,10 @@ impl Settings {
         let beside = Beside { config: args.config.as_deref(), target: folder.as_deref(), offline: args.offline };
         let (limits, _) = limits::limits(1, &[])?;
         let now = now();
+        let repository = repository(&args.repository, &request)?;
         Ok(Self {
             request,
-            facts: settings(&args.known, &acquire, now),
+            facts: FactsSettings { repository, ..settings(&args.known, &acquire, now) },
             acquire,
             identity: identity(),
             toolchain: None,

@@ -7,6 +7,7 @@ use super::*;
 
 mod anew;
 mod lock;
+mod repository;
 
 const DATABASE: &str = concat!(env!("CARGO_MANIFEST_DIR"), "/tests/data/advisory-db");
 

@@ -340,8 +340,8 @@ fn skipped(path: &Path, what: &str) -> Found {
 }
 
 /// git in a folder of ours, without hooks, filters, prompts and whatever starts programs of a repository's choice.
-pub(super) fn git(folder: &Path) -> Command {
-    const SETTINGS: [&str; 13] = [
+pub(in crate::acquire) fn git(folder: &Path) -> Command {
+    const SETTINGS: [&str; 7] = [
         "core.hooksPath=/dev/null",
         "core.fsmonitor=false",
         "core.pager=cat",
@@ -349,12 +349,6 @@ pub(super) fn git(folder: &Path) -> Command {
         "maintenance.auto=false",
         "submodule.recurse=false",
         "fetch.recurseSubmodules=false",
-        "protocol.allow=never",
-        "protocol.https.allow=always",
-        "protocol.http.allow=always",
-        "protocol.ssh.allow=always",
-        "protocol.git.allow=always",
-        "protocol.file.allow=always",
     ];
     let mut command = Command::new("git");
     command.args(["--no-pager", "--no-replace-objects", "--literal-pathspecs"]);
@@ -363,6 +357,8 @@ pub(super) fn git(folder: &Path) -> Command {
     }
     command.env_clear().current_dir(folder).stdin(Stdio::null());
     command.envs(PASSED.iter().filter_map(|name| Some((name, std::env::var_os(name)?))));
+    // Unlike `protocol.allow`, nothing that a repository's own settings say of one protocol outweighs it.
+    command.env("GIT_ALLOW_PROTOCOL", "https:http:ssh:git:file");
     command.env("GIT_TERMINAL_PROMPT", "0").env("GIT_NO_LAZY_FETCH", "1").env("LC_ALL", "C");
     command.env("GIT_SSH_COMMAND", "ssh -oBatchMode=yes").env("GIT_CONFIG_NOSYSTEM", "1");
     die_with_the_caller(&mut command);

@@ -30,12 +30,7 @@ pub(super) fn tell(cx: &Context<'_>, code: &Code, out: &mut Vec<Draft>) {
     for fact in facts(cx, code.name) {
         let change: Option<Change> = fact.read();
         let what = change.as_ref().map_or("", |change| change.what.as_str());
-        let severity = match what {
-            "build-script" | "proc-macro" | "program-file" | "links" | "nested-package" | "git-folder" | "vcs-odd" => {
-                Severity::Low
-            }
-            _ => Severity::Info,
-        };
+        let severity = severity(what);
         let subject = change.as_ref().map_or_else(|| fact.package.to_string(), |c| format!("{} {}", c.what, c.which));
         out.push(
             Draft::of_package(&fact.package, code.name, severity)
@@ -43,6 +38,18 @@ pub(super) fn tell(cx: &Context<'_>, code: &Code, out: &mut Vec<Draft>) {
                 .says(Bytes::from(fact.text.as_str()).to_string())
                 .attack(code.attack),
         );
+    }
+}
+
+/// How bad a change or an oddity is alone.
+fn severity(what: &str) -> Severity {
+    match what {
+        "build-code-added" | "build-code-changed" | "manifest-differs" => Severity::Medium,
+        "build-script" | "proc-macro" | "program-file" | "links" | "nested-package" | "git-folder" | "vcs-odd"
+        | "vcs-path" | "commit-missing" | "commit-path" | "other-repository" | "file-added" | "file-changed" => {
+            Severity::Low
+        }
+        _ => Severity::Info,
     }
 }
 
