@@ -14,7 +14,7 @@ use tame_index::KrateName;
 use super::error::AcquireError;
 use super::http::Revision;
 use super::registry::read_bounded;
-use super::release::{self, Release};
+use super::release::{self, Release, Wanted};
 
 const FORMAT: &str = "sandbox-check index 1";
 
@@ -23,7 +23,6 @@ const FORMAT: &str = "sandbox-check index 1";
 pub(super) struct Known {
     pub(super) revision: Option<Revision>,
     pub(super) releases: Vec<Release>,
-    pub(super) written: Option<SystemTime>,
 }
 
 /// The answers of one registry.
@@ -61,17 +60,21 @@ impl IndexCache {
         Self { kept: cache.join(KEPT).join(folder), fresh: run.join(FRESH).join(folder), limit }
     }
 
+    /// When it was kept; none if there is none.
+    pub(super) fn written(&self, krate: KrateName<'_>) -> Option<SystemTime> {
+        fs::metadata(self.kept.join(krate.relative_path(None))).and_then(|found| found.modified()).ok()
+    }
+
     /// The answer of then; none if there is none, or what lies there is not one of ours.
-    pub(super) fn read(&self, krate: KrateName<'_>, name: &str) -> Option<Known> {
+    pub(super) fn read(&self, krate: KrateName<'_>, name: &str, wanted: Wanted<'_>) -> Option<Known> {
         let place = self.kept.join(krate.relative_path(None));
         let bytes = read_bounded(&place, self.limit.saturating_add(4096)).ok()??;
         let rest = bytes.strip_prefix(FORMAT.as_bytes())?.strip_prefix(b"\n")?;
         let end = rest.iter().position(|byte| *byte == b'\n')?;
         let (header, text) = (rest.get(..end)?, rest.get(end + 1..)?);
-        let releases = release::entry(name, text).ok().filter(|releases| !releases.is_empty())?;
+        let releases = release::entry(name, text, wanted).ok().filter(|releases| !releases.is_empty())?;
         let revision = std::str::from_utf8(header).ok().and_then(Revision::parse);
-        let written = fs::metadata(&place).and_then(|found| found.modified()).ok();
-        Some(Known { revision, releases, written })
+        Some(Known { revision, releases })
     }
 
     /// Holds an answer for [`keep`].
@@ -110,13 +113,13 @@ mod tests {
         let cache = IndexCache::new(&kept, &run, "registry-1", 1 << 20);
         let revision = Revision::etag("\"abc\"");
         cache.write(krate(), Some(&revision), LINE.as_bytes()).unwrap();
-        assert!(cache.read(krate(), "demo").is_none(), "the run is not over");
+        assert!(cache.read(krate(), "demo", Wanted::All).is_none(), "the run is not over");
         keep(&run, &kept);
-        let known = cache.read(krate(), "demo").unwrap();
+        let known = cache.read(krate(), "demo", Wanted::All).unwrap();
         assert_eq!((known.releases.len(), known.revision), (1, Some(revision)));
         cache.write(krate(), None, LINE.as_bytes()).unwrap();
         keep(&run, &kept);
-        assert_eq!(cache.read(krate(), "demo").unwrap().revision, None);
+        assert_eq!(cache.read(krate(), "demo", Wanted::All).unwrap().revision, None);
     }
 
     #[test]
@@ -130,10 +133,10 @@ mod tests {
         let whole = fs::read(&place).unwrap();
         for damaged in [&b""[..], b"sandbox-check index 2\n\n", &whole[..40], b"sandbox-check index 1\n\nnonsense"] {
             fs::write(&place, damaged).unwrap();
-            assert!(cache.read(krate(), "demo").is_none(), "{damaged:?}");
+            assert!(cache.read(krate(), "demo", Wanted::All).is_none(), "{damaged:?}");
         }
         let of_another = String::from_utf8(whole).unwrap().replace("demo", "other");
         fs::write(&place, of_another).unwrap();
-        assert!(cache.read(krate(), "demo").is_none());
+        assert!(cache.read(krate(), "demo", Wanted::All).is_none());
     }
 }

@@ -15,7 +15,7 @@ use super::error::AcquireError;
 use super::guard::same_server;
 use super::http::{self, Client, HttpError, Revision};
 use super::index_cache::{IndexCache, Known};
-use super::release::{self, Release};
+use super::release::{self, Release, Wanted};
 use super::settings::Limits;
 use super::sources::Source;
 use super::vendored;
@@ -129,7 +129,7 @@ impl<'a> Registry<'a> {
             return self.known_versions(name);
         };
         let Ok(krate) = KrateName::try_from(name) else { return Ok(None) };
-        let Some(known) = self.known(krate, name)?.filter(|known| known.revision.is_some()) else {
+        let Some(known) = self.known(krate, name, Wanted::All)?.filter(|known| known.revision.is_some()) else {
             return self.versions(name);
         };
         match self.fetch_entry(client, url, krate, name, known.revision.as_ref())? {
@@ -155,42 +155,46 @@ impl<'a> Registry<'a> {
 
     /// All versions of a name that this machine knows of.
     pub(crate) fn known_versions(&self, name: &str) -> Result<Option<Vec<Release>>, AcquireError> {
+        self.known_lines(name, Wanted::All)
+    }
+
+    /// The same of lines that are wanted, and perhaps others.
+    pub(crate) fn known_lines(&self, name: &str, wanted: Wanted<'_>) -> Result<Option<Vec<Release>>, AcquireError> {
         let Ok(krate) = KrateName::try_from(name) else { return Ok(None) };
         match &self.source {
-            Source::Sparse(_) => Ok(self.known(krate, name)?.map(|known| known.releases)),
+            Source::Sparse(_) => Ok(self.known(krate, name, wanted)?.map(|known| known.releases)),
             Source::LocalRegistry(root) => {
                 let path = root.join("index").join(krate.relative_path(None));
                 let lines = read_bounded(&path, self.limits.index_bytes)?;
-                Ok(lines.map(|bytes| Release::parse_lines(&bytes)).filter(some))
+                Ok(lines.map(|bytes| Release::parse_wanted(&bytes, b'\n', wanted)).filter(some))
             }
             Source::Directory(root) => Ok(Some(vendored::versions(root, name)?).filter(some)),
         }
     }
 
-    /// What this machine has of an entry: cargo's copy or ours, whichever is newer.
-    fn known(&self, krate: KrateName<'_>, name: &str) -> Result<Option<Known>, AcquireError> {
-        let of_cargo = self.copy_of_cargo(krate, name)?;
-        let ours = self.copies.read(krate, name);
-        Ok(match (of_cargo, ours) {
-            (Some(of_cargo), Some(ours)) if ours.written > of_cargo.written => Some(ours),
-            (None, ours) => ours,
-            (of_cargo, _) => of_cargo,
-        })
+    /// What this machine has of an entry: cargo's copy or ours, whichever is newer; the other one is not read.
+    fn known(&self, krate: KrateName<'_>, name: &str, wanted: Wanted<'_>) -> Result<Option<Known>, AcquireError> {
+        let of_cargo = self.index_folder().join(".cache").join(krate.relative_path(None));
+        let written = fs::metadata(&of_cargo).and_then(|found| found.modified()).ok();
+        let ours = || self.copies.read(krate, name, wanted);
+        if self.copies.written(krate) > written
+            && let Some(ours) = ours()
+        {
+            return Ok(Some(ours));
+        }
+        Ok(self.copy_of_cargo(&of_cargo, name, wanted)?.or_else(ours))
     }
 
     /// Cargo's copy of an entry. Read, not mapped: cargo may be writing the file.
-    fn copy_of_cargo(&self, krate: KrateName<'_>, name: &str) -> Result<Option<Known>, AcquireError> {
-        let path = self.index_folder().join(".cache").join(krate.relative_path(None));
-        let meta = fs::metadata(&path).ok();
-        if meta.as_ref().is_some_and(|meta| meta.len() > self.limits.index_bytes) {
+    fn copy_of_cargo(&self, path: &Path, name: &str, wanted: Wanted<'_>) -> Result<Option<Known>, AcquireError> {
+        if fs::metadata(path).is_ok_and(|meta| meta.len() > self.limits.index_bytes) {
             return Err(self.too_large(name));
         }
-        let Some(bytes) = read_bounded(&path, self.limits.index_bytes)? else { return Ok(None) };
+        let Some(bytes) = read_bounded(path, self.limits.index_bytes)? else { return Ok(None) };
         let Ok(entry) = ValidCacheEntry::read(&bytes) else { return Ok(None) };
-        let releases = read_cache(&entry);
-        let written = meta.and_then(|meta| meta.modified().ok());
-        Ok(Some(Known { revision: revision(&entry.revision), releases, written })
-            .filter(|known| !known.releases.is_empty()))
+        // The JSON of each version behind its number, all ended by NUL.
+        let releases = Release::parse_wanted(entry.version_entries, 0, wanted);
+        Ok(Some(Known { revision: revision(&entry.revision), releases }).filter(|known| !known.releases.is_empty()))
     }
 
     fn too_large(&self, name: &str) -> AcquireError {
@@ -348,7 +352,7 @@ fn entry_url(index: &str, krate: KrateName<'_>) -> String {
 
 fn read_entry(name: &str, url: &str, text: &[u8]) -> Result<Option<Vec<Release>>, AcquireError> {
     let refused = |reason| HttpError::Refused { url: url.to_owned(), reason };
-    Ok(Some(release::entry(name, text).map_err(refused)?).filter(some))
+    Ok(Some(release::entry(name, text, Wanted::All).map_err(refused)?).filter(some))
 }
 
 /// Which answer cargo has kept.
@@ -358,11 +362,6 @@ fn revision(told: &Told<'_>) -> Option<Revision> {
         Told::Http(HttpRevision::LastModified(time)) => Some(Revision::LastModified((*time).to_owned())),
         Told::Git(_) | Told::Unknown => None,
     }
-}
-
-/// Cargo's index cache: the JSON of each version behind its number, all ended by NUL.
-fn read_cache(entry: &ValidCacheEntry<'_>) -> Vec<Release> {
-    entry.version_entries.split(|byte| *byte == 0).filter_map(Release::parse).collect()
 }
 
 /// A whole file; none if there is none.

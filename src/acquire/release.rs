@@ -29,6 +29,29 @@ pub(crate) struct Release {
     pub(crate) others: Vec<Release>,
 }
 
+/// Which lines of an index are read.
+#[derive(Clone, Copy, Debug)]
+pub(crate) enum Wanted<'a> {
+    /// All of them.
+    All,
+    /// All that speak of one of these versions.
+    Versions(&'a [String]),
+}
+
+impl Wanted<'_> {
+    fn has(self, line: &[u8]) -> bool {
+        match self {
+            Self::All => true,
+            Self::Versions(versions) => versions.iter().any(|version| speaks_of(line, &format!("\"{version}\""))),
+        }
+    }
+}
+
+/// False if these characters cannot be in the texts of a line of JSON. What is escaped can be anything.
+fn speaks_of(line: &[u8], text: &str) -> bool {
+    std::str::from_utf8(line).map_or(true, |line| line.contains(text) || line.contains('\\'))
+}
+
 #[derive(Deserialize)]
 struct Form {
     v: Option<u32>,
@@ -45,9 +68,12 @@ struct Title {
 impl Release {
     /// Reads a line; none if it is not one that cargo would use.
     pub(crate) fn parse(line: &[u8]) -> Option<Self> {
-        let form: Form = serde_json::from_slice(line).ok()?;
-        if form.v.is_some_and(|v| v > NEWEST_FORM) {
-            return None;
+        // An index has thousands of lines: those that name no form are not read twice.
+        if speaks_of(line, "\"v\"") {
+            let form: Form = serde_json::from_slice(line).ok()?;
+            if form.v.is_some_and(|v| v > NEWEST_FORM) {
+                return None;
+            }
         }
         let index: IndexVersion = serde_json::from_slice(line).ok().or_else(|| without_nulls(line))?;
         let version = Version::parse(&index.version).ok()?;
@@ -81,9 +107,15 @@ impl Release {
         Ok(Some(release))
     }
 
-    /// All usable lines of an index entry.
-    pub(crate) fn parse_lines(text: &[u8]) -> Vec<Self> {
-        text.split(|byte| *byte == b'\n').filter_map(Self::parse).collect()
+    /// The usable lines that are wanted, and the first usable one, which shows that there are any.
+    pub(crate) fn parse_wanted(text: &[u8], end: u8, wanted: Wanted<'_>) -> Vec<Self> {
+        let mut releases = Vec::new();
+        for line in text.split(|byte| *byte == end) {
+            if releases.is_empty() || wanted.has(line) {
+                releases.extend(Self::parse(line));
+            }
+        }
+        releases
     }
 
     /// The checksum of its `.crate` file.
@@ -104,7 +136,7 @@ impl Release {
 }
 
 /// The usable lines of an answer to the question for `name`; an error if it is no answer to that.
-pub(crate) fn entry(name: &str, text: &[u8]) -> Result<Vec<Release>, String> {
+pub(crate) fn entry(name: &str, text: &[u8], wanted: Wanted<'_>) -> Result<Vec<Release>, String> {
     let lines = || text.split(|byte| *byte == b'\n').filter(|line| !line.trim_ascii().is_empty());
     let titles = || lines().filter_map(|line| serde_json::from_slice::<Title>(line).ok());
     if lines().next().is_none() {
@@ -118,7 +150,7 @@ pub(crate) fn entry(name: &str, text: &[u8]) -> Result<Vec<Release>, String> {
         ));
     }
     // What an index says under one name about another is no answer.
-    let mut releases = Release::parse_lines(text);
+    let mut releases = Release::parse_wanted(text, b'\n', wanted);
     releases.retain(|release| same_name(&release.id.name, name));
     Ok(releases)
 }
@@ -188,8 +220,25 @@ pub(super) mod tests {
             line("a", "1.0.1", r#","v":3"#),
             line("a", "1.0.2", r#","v":2"#),
         ];
-        let releases = Release::parse_lines(&lines.join(&b'\n'));
+        let releases = Release::parse_wanted(&lines.join(&b'\n'), b'\n', Wanted::All);
         assert_eq!(releases.iter().map(|r| r.id.version.as_str()).collect::<Vec<_>>(), ["1.0.0", "1.0.2"]);
+    }
+
+    #[test]
+    fn of_the_versions_that_are_wanted_no_line_is_passed_over_however_it_is_spelled() {
+        let spelled = String::from_utf8(line("a", "1.0.1", "")).unwrap().replace("1.0.1", "1.0.\\u0031").into_bytes();
+        let lines = [b"{".to_vec(), line("a", "1.0.0", ""), line("a", "1.0.1", ""), line("a", "1.0.10", ""), spelled];
+        let found = |wanted: &[&str]| {
+            let wanted: Vec<_> = wanted.iter().map(|version| (*version).to_owned()).collect();
+            let releases = Release::parse_wanted(&lines.join(&b'\n'), b'\n', Wanted::Versions(&wanted));
+            releases.into_iter().map(|release| release.id.version).collect::<Vec<_>>()
+        };
+        assert_eq!(found(&["1.0.1"]), ["1.0.0", "1.0.1", "1.0.1"]);
+        // What is spelled otherwise is read in any case, and the first one shows that there are any.
+        assert_eq!(found(&["2.0.0"]), ["1.0.0", "1.0.1"]);
+        let newer = String::from_utf8(line("a", "1.0.0", r#","v":3"#)).unwrap();
+        assert!(Release::parse(newer.as_bytes()).is_none());
+        assert!(Release::parse(newer.replace("\"v\"", "\"\\u0076\"").as_bytes()).is_none());
     }
 
     #[test]

@@ -7,8 +7,9 @@ mod kept;
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::fs::{self, File};
-use std::io::{self, Write as _};
+use std::io;
 use std::path::{Path, PathBuf};
+use std::time::Instant;
 
 use serde::Serialize;
 use sha2::{Digest as _, Sha256};
@@ -21,7 +22,7 @@ use super::refused::rewritten;
 use super::tell::{Teller, failed_to, warn};
 use crate::acquire::Acquired;
 use crate::base::Finished;
-use crate::base::pack::{self, Index, Pack};
+use crate::base::pack::{self, Index, Pack, PackError};
 use crate::evidence::captured::folder_of;
 use crate::evidence::file::{Opened, open};
 use crate::evidence::known;
@@ -114,38 +115,39 @@ impl Given {
 /// All packages that can be taken from earlier runs, copied to `stream`. What cannot be used is told and removed: these
 /// packages are built.
 pub(super) fn find(keys: &Keys, settings: &Settings, stream: PathBuf, teller: &Teller) -> Option<Given> {
+    let begun = Instant::now();
     let mut search = Search { settings, teller, sources: Vec::new(), names: BTreeMap::new() };
-    let mut found: BTreeMap<PackageId, (Pack, usize)> = BTreeMap::new();
+    let mut found: BTreeMap<PackageId, (Index, usize)> = BTreeMap::new();
     for (package, key) in &keys.keys {
         found.extend(search.package(package, *key).map(|pack| (package.clone(), pack)));
     }
-    // A package is as good as what it was built with.
-    loop {
+    let bytes = loop {
+        // A package is as good as what it was built with.
         let have: BTreeSet<PackageId> = found.keys().cloned().collect();
-        found.retain(|_, (pack, _)| pack.index.needs.iter().all(|needed| have.contains(needed)));
-        if found.len() == have.len() {
-            break;
+        found.retain(|_, (index, _)| index.needs.iter().all(|needed| have.contains(needed)));
+        if found.len() < have.len() {
+            continue;
         }
-    }
-    if found.is_empty() {
-        return None;
-    }
-    let (mut units, mut evidence) = (Vec::new(), BTreeMap::new());
-    let mut out = io::BufWriter::new(File::options().write(true).create_new(true).open(&stream).ok()?);
-    for (package, (mut pack, at)) in found {
-        if let Err(error) = pack.copy(&mut out) {
-            // Half of it is copied: this run does without all of them.
-            search.refuse(pack.index.key, &error);
+        if found.is_empty() {
             return None;
         }
+        let mut out = File::create(&stream).ok()?;
+        let damaged = found.iter().find(|(_, (index, _))| !search.copy(index, &mut out)).map(|(id, _)| id.clone());
+        match damaged {
+            None => break out.metadata().ok()?.len(),
+            Some(damaged) => drop(found.remove(&damaged)),
+        }
+    };
+    let (mut units, mut evidence) = (Vec::new(), BTreeMap::new());
+    for (package, (index, at)) in found {
         let log = search.sources.get(at).map(|source| &source.opened.log)?;
-        for unit in &pack.index.units {
+        for unit in &index.units {
             evidence.insert((package.clone(), unit.identity.clone()), (at, units_of(log, &package, unit)));
         }
-        units.extend(pack.index.units);
+        units.extend(index.units);
     }
-    out.flush().ok()?;
-    tracing::info!(units = units.len(), runs = search.sources.len(), "found finished units of earlier runs");
+    let (units_found, runs, ms) = (units.len(), search.sources.len(), begun.elapsed().as_millis());
+    tracing::info!(units = units_found, runs, bytes, ms, "found finished units of earlier runs");
     Some(Given { stream, units, sources: search.sources, evidence })
 }
 
@@ -166,18 +168,31 @@ impl Search<'_> {
         warn(&format!("{said}: {}", failed_to(error)), self.teller);
     }
 
-    /// The pack of a package, if it can be taken, with the position of its log.
-    fn package(&mut self, package: &PackageId, key: Sha256Digest) -> Option<(Pack, usize)> {
-        let pack = match Pack::open(&self.settings.known, key) {
-            Ok(pack) => pack?,
+    /// What the pack of a package holds, if it can be taken, with the position of its log. Its bytes are not hashed yet.
+    fn package(&mut self, package: &PackageId, key: Sha256Digest) -> Option<(Index, usize)> {
+        let index = match Pack::open(&self.settings.known, key) {
+            Ok(pack) => pack?.index,
             Err(error) => {
                 self.refuse(key, &error);
                 return None;
             }
         };
-        let at = self.log(&pack.index)?;
-        self.sources.get(at).filter(|source| is_fit(source, package, &pack.index))?;
-        Some((pack, at))
+        let at = self.log(&index)?;
+        self.sources.get(at).filter(|source| is_fit(source, package, &index))?;
+        Some((index, at))
+    }
+
+    /// Copies a pack; false if it is not the one that was kept, or says something else than before.
+    fn copy(&self, index: &Index, to: &mut impl io::Write) -> bool {
+        let folder = &self.settings.known;
+        let copied = Pack::open(folder, index.key).and_then(|pack| pack.map(|pack| pack.copy(to)).transpose());
+        let error = match copied {
+            Ok(Some(copied)) if copied == *index => return true,
+            Ok(_) => PackError::Damaged(pack::path_of(folder, index.key)),
+            Err(error) => error,
+        };
+        self.refuse(index.key, &error);
+        false
     }
 
     fn log(&mut self, index: &Index) -> Option<usize> {

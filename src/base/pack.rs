@@ -19,7 +19,9 @@ use crate::ids::{PackageId, Sha256Digest};
 /// The folder of packs in that of evidence.
 const PACKS: &str = "units";
 const FORMAT: &str = "sandbox-check-units";
-const VERSION: u32 = 1;
+const VERSION: u32 = 2;
+/// Bytes that are read or written at once.
+const AT_ONCE: usize = 256 * 1024;
 /// No package has so many units.
 const LINE: u64 = 4 << 20;
 
@@ -68,15 +70,15 @@ pub enum PackError {
     },
 }
 
-/// A pack all of whose bytes were hashed.
+/// A pack whose bytes are not hashed yet.
 #[derive(Debug)]
 pub struct Pack {
     path: PathBuf,
     file: BufReader<File>,
     digest: Sha256Digest,
-    /// Where the stream begins, and the hash until there.
-    stream: (u64, Sha256),
-    /// What it holds.
+    /// The hash until where the stream begins.
+    hash: Sha256,
+    /// What it holds, by its own word.
     pub index: Index,
 }
 
@@ -86,7 +88,7 @@ pub fn path_of(folder: &Path, key: Sha256Digest) -> PathBuf {
 }
 
 impl Pack {
-    /// Opens the pack with a key, if there is one, and hashes it.
+    /// Opens the pack with a key, if there is one. What it says is not to be believed before [`Self::copy`].
     ///
     /// # Errors
     /// When something is there and cannot be used.
@@ -112,41 +114,34 @@ impl Pack {
             Ok::<_, PackError>(line)
         };
         let title: Title = serde_json::from_slice(&line(&mut Sha256::new())?).map_err(|_| damaged())?;
-        let mut digest = Sha256::new();
-        let index: Index = serde_json::from_slice(&line(&mut digest)?).map_err(|_| damaged())?;
-        let at = file.stream_position().map_err(failed)?;
-        let stream = (at, digest);
-        let is_ours = title.format == FORMAT && title.version == VERSION && index.key == key;
-        let mut pack = Self { path: path.clone(), file, digest: title.sha256, stream, index };
-        if !is_ours {
+        let mut hash = Sha256::new();
+        let index: Index = serde_json::from_slice(&line(&mut hash)?).map_err(|_| damaged())?;
+        if title.format != FORMAT || title.version != VERSION || index.key != key {
             return Err(damaged());
         }
-        pack.copy(&mut io::sink())?;
-        Ok(Some(pack))
+        Ok(Some(Self { path: path.clone(), file, digest: title.sha256, hash, index }))
     }
 
-    /// Copies the stream, hashing what is copied.
+    /// Copies the stream, hashing what is copied, and gives what the pack says of it.
     ///
     /// # Errors
     /// When that is not what was kept. What was written until then must not be used.
-    pub fn copy(&mut self, to: &mut impl Write) -> Result<(), PackError> {
-        let (at, mut digest) = self.stream.clone();
+    pub fn copy(mut self, to: &mut impl Write) -> Result<Index, PackError> {
         let failed = |source| PackError::Read { path: self.path.clone(), source };
-        self.file.seek(SeekFrom::Start(at)).map_err(failed)?;
-        let mut buffer = vec![0; 256 * 1024];
+        let mut buffer = vec![0; AT_ONCE];
         loop {
             let count = self.file.read(&mut buffer).map_err(failed)?;
             let bytes = buffer.get(..count).unwrap_or_default();
             if bytes.is_empty() {
                 break;
             }
-            digest.update(bytes);
+            self.hash.update(bytes);
             to.write_all(bytes).map_err(failed)?;
         }
-        if Sha256Digest(digest.finalize().into()) == self.digest {
-            Ok(())
+        if Sha256Digest(self.hash.finalize().into()) == self.digest {
+            Ok(self.index)
         } else {
-            Err(PackError::Damaged(self.path.clone()))
+            Err(PackError::Damaged(self.path))
         }
     }
 }
@@ -161,7 +156,8 @@ pub fn put(folder: &Path, index: &Index, stream: impl FnOnce(&mut dyn Write) -> 
     let file = tempfile::Builder::new().prefix(".new-").tempfile_in(&packs)?;
     // The digest has one length, so the title can be written twice.
     let title = |sha256| serde_json::to_vec(&Title { format: FORMAT.to_owned(), version: VERSION, sha256 });
-    let mut hashing = Hashing { to: io::BufWriter::new(file.reopen()?), digest: Sha256::new() };
+    let to = io::BufWriter::with_capacity(AT_ONCE, file.reopen()?);
+    let mut hashing = Hashing { to, digest: Sha256::new() };
     hashing.to.write_all(&title(Sha256Digest([0; 32]))?)?;
     hashing.to.write_all(b"\n")?;
     serde_json::to_writer(&mut hashing, index)?;
@@ -215,7 +211,7 @@ pub fn verify(path: &Path) -> Result<(), PackError> {
     let key = path.file_stem().and_then(|stem| stem.to_str()).and_then(|hex| hex.parse().ok());
     let folder = path.parent().and_then(Path::parent);
     let (Some(key), Some(folder)) = (key, folder) else { return Err(PackError::Damaged(path.to_owned())) };
-    Pack::open(folder, key).map(drop)
+    Pack::open(folder, key)?.map_or(Ok(()), |pack| pack.copy(&mut io::sink()).map(drop))
 }
 
 struct Hashing<W> {
@@ -255,22 +251,24 @@ mod tests {
         let folder = tempfile::tempdir().unwrap();
         let index = index(1);
         put(folder.path(), &index, |to| to.write_all(b"the stream")).unwrap();
-        let mut pack = Pack::open(folder.path(), index.key).unwrap().unwrap();
+        let pack = Pack::open(folder.path(), index.key).unwrap().unwrap();
         let mut copy = Vec::new();
-        pack.copy(&mut copy).unwrap();
-        assert_eq!((copy.as_slice(), &pack.index), (&b"the stream"[..], &index));
+        let found = pack.copy(&mut copy).unwrap();
+        assert_eq!((copy.as_slice(), &found), (&b"the stream"[..], &index));
+        let copied = |key| Pack::open(folder.path(), key).and_then(|pack| pack.unwrap().copy(&mut io::sink()));
         let path = path_of(folder.path(), index.key);
         let whole = fs::read(&path).unwrap();
         for at in 0..whole.len() {
             let mut bytes = whole.clone();
             bytes[at] ^= 1;
             fs::write(&path, bytes).unwrap();
-            assert!(Pack::open(folder.path(), index.key).is_err(), "byte {at}");
+            assert!(copied(index.key).is_err() && verify(&path).is_err(), "byte {at}");
         }
         fs::write(&path, &whole[..whole.len() - 1]).unwrap();
-        Pack::open(folder.path(), index.key).unwrap_err();
+        copied(index.key).unwrap_err();
         fs::write(&path, &whole).unwrap();
-        assert!(Pack::open(folder.path(), index.key).unwrap().is_some());
+        copied(index.key).unwrap();
+        verify(&path).unwrap();
         // Under another name it is another's.
         fs::rename(&path, path_of(folder.path(), Sha256Digest([2; 32]))).unwrap();
         Pack::open(folder.path(), Sha256Digest([2; 32])).unwrap_err();
@@ -300,7 +298,7 @@ mod tests {
         let folder = tempfile::tempdir().unwrap();
         let index = index(1);
         put(folder.path(), &index, |to| to.write_all(&vec![7; 1 << 20])).unwrap();
-        let mut pack = Pack::open(folder.path(), index.key).unwrap().unwrap();
+        let pack = Pack::open(folder.path(), index.key).unwrap().unwrap();
         let path = path_of(folder.path(), index.key);
         let mut bytes = fs::read(&path).unwrap();
         *bytes.last_mut().unwrap() = 8;

@@ -1,8 +1,9 @@
 //! Files and folders one after the other: a line of JSON for each, and the bytes of files behind it.
 //!
-//! Times are kept to the nanosecond, since cargo compares them. What is neither a file nor a folder has a line and no
-//! more, so that a reader knows that something is missing.
+//! Times are kept to the nanosecond, since cargo compares them. A file with two names has its bytes once. What is neither
+//! a file nor a folder has a line and no more, so that a reader knows that something is missing.
 
+use std::collections::HashMap;
 use std::fs::{self, DirBuilder, File, FileTimes, OpenOptions, Permissions};
 use std::io::{self, BufRead, Read, Write};
 use std::os::unix::fs::{DirBuilderExt as _, MetadataExt as _, OpenOptionsExt as _, PermissionsExt as _};
@@ -30,6 +31,9 @@ pub struct Entry {
     pub mtime: (u64, u32),
     /// How many bytes follow.
     pub size: u64,
+    /// Of another name for a file: the first one.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub same: Option<String>,
 }
 
 /// What an entry is.
@@ -40,6 +44,8 @@ pub enum EntryKind {
     File,
     /// A folder.
     Folder,
+    /// Another name for a file that came before.
+    Same,
     /// A link, something else, or something that could not be read or named.
     Other,
 }
@@ -54,6 +60,7 @@ pub fn write_tree(
     is_left_out: impl Fn(&str) -> bool,
     to: &mut impl Write,
 ) -> io::Result<()> {
+    let mut names: HashMap<(u64, u64), String> = HashMap::new();
     let (mut open, mut left) = (folders.iter().map(|folder| (*folder).to_owned()).collect::<Vec<_>>(), BYTES);
     while let Some(folder) = open.pop() {
         let Ok(entries) = fs::read_dir(root.join(&folder)) else { continue };
@@ -73,35 +80,45 @@ pub fn write_tree(
                 mode: meta.mode() & 0o7777,
                 mtime: (since.as_secs(), since.subsec_nanos()),
                 size: 0,
+                same: None,
             };
             let is_plain = name.to_str().is_some() && entry.mode & 0o7000 == 0;
             let mut file = None;
+            let inode = (meta.dev(), meta.ino());
             if is_plain && meta.is_dir() {
                 entry.kind = EntryKind::Folder;
                 open.push(path);
+            } else if let Some(first) = names.get(&inode).filter(|_| is_plain && meta.is_file()) {
+                (entry.kind, entry.same) = (EntryKind::Same, Some(first.clone()));
             } else if is_plain && meta.is_file() {
                 let flags = libc::O_NOFOLLOW | libc::O_NONBLOCK;
                 file = OpenOptions::new().read(true).custom_flags(flags).open(found.path()).ok();
                 if file.is_some() {
+                    if meta.nlink() > 1 {
+                        names.insert(inode, path);
+                    }
                     (entry.kind, entry.size) = (EntryKind::File, meta.len());
                 }
             }
             left = left.checked_sub(entry.size).ok_or(io::ErrorKind::FileTooLarge)?;
-            write_entry(&entry, &mut file.map(|file| file.take(meta.len())).into_iter().next(), to)?;
+            write_entry(&entry, to, |to| file.map_or(Ok(0), |file| io::copy(&mut file.take(entry.size), to)))?;
         }
     }
     Ok(())
 }
 
-/// Writes one entry with its bytes.
+/// Writes one entry with its bytes, which `copy` writes and counts.
 ///
 /// # Errors
 /// When there are fewer bytes than it says.
-pub fn write_entry(entry: &Entry, from: &mut Option<impl Read>, to: &mut impl Write) -> io::Result<()> {
+pub fn write_entry<W: Write>(
+    entry: &Entry,
+    to: &mut W,
+    copy: impl FnOnce(&mut W) -> io::Result<u64>,
+) -> io::Result<()> {
     serde_json::to_writer(&mut *to, entry)?;
     to.write_all(b"\n")?;
-    let copied = from.as_mut().map_or(Ok(0), |from| io::copy(from, to))?;
-    if copied == entry.size { Ok(()) } else { Err(io::ErrorKind::UnexpectedEof.into()) }
+    if copy(to)? == entry.size { Ok(()) } else { Err(io::ErrorKind::UnexpectedEof.into()) }
 }
 
 /// The next entry, whose bytes come next.
@@ -115,8 +132,11 @@ pub fn read_entry(from: &mut impl BufRead) -> io::Result<Option<Entry>> {
         return Ok(None);
     }
     let entry: Entry = serde_json::from_slice(&line)?;
-    let is_inside = Path::new(&entry.path).components().all(|part| matches!(part, Component::Normal(_)));
-    if is_inside && !entry.path.is_empty() && entry.mode & !0o777 == 0 || entry.kind == EntryKind::Other {
+    let is_inside =
+        |path: &str| !path.is_empty() && Path::new(path).components().all(|part| matches!(part, Component::Normal(_)));
+    let names = [Some(&entry.path), entry.same.as_ref()];
+    let is_good = names.into_iter().flatten().all(|path| is_inside(path)) && entry.mode & !0o777 == 0;
+    if is_good && entry.same.is_some() == (entry.kind == EntryKind::Same) || entry.kind == EntryKind::Other {
         Ok(Some(entry))
     } else {
         Err(io::ErrorKind::InvalidData.into())
@@ -136,6 +156,10 @@ pub fn lay_out(from: &mut impl BufRead, root: &Path) -> io::Result<()> {
             EntryKind::Folder => {
                 make_folders(&at)?;
                 folders.push((at, entry));
+            }
+            EntryKind::Same => {
+                at.parent().map_or(Ok(()), make_folders)?;
+                fs::hard_link(root.join(entry.same.as_deref().unwrap_or_default()), &at)?;
             }
             EntryKind::File => {
                 at.parent().map_or(Ok(()), make_folders)?;
@@ -179,6 +203,7 @@ mod tests {
         std::os::unix::fs::symlink("/etc/passwd", from.join("a/link")).unwrap();
         fs::write(from.join("a/secret"), "left out").unwrap();
         fs::write(from.join("b/outside"), "not asked for").unwrap();
+        fs::hard_link(from.join("a/deep/file"), from.join("a/again")).unwrap();
         let mut bytes = Vec::new();
         write_tree(&from, &["a", "absent"], |path| path == "a/secret", &mut bytes).unwrap();
         fs::create_dir(&to).unwrap();
@@ -190,19 +215,29 @@ mod tests {
             assert_eq!(one.mode(), other.mode(), "{name}");
         }
         assert_eq!(fs::read(to.join("a/deep/file")).unwrap(), b"text");
+        assert_eq!(meta(&to, "a/deep/file").ino(), meta(&to, "a/again").ino());
+        assert_eq!(String::from_utf8_lossy(&bytes).matches("text").count(), 1, "its bytes are there once");
         assert!(fs::symlink_metadata(to.join("a/link")).is_err() && !to.join("b").exists());
         assert!(!to.join("a/secret").exists());
         assert!(String::from_utf8_lossy(&bytes).contains(r#""path":"a/link","kind":"other""#));
     }
 
+    fn entry(path: &str, kind: EntryKind, same: Option<&str>) -> Entry {
+        let same = same.map(str::to_owned);
+        Entry { path: path.to_owned(), kind, mode: 0o644, mtime: (1, 0), size: 0, same }
+    }
+
     #[test]
     fn a_path_that_leads_elsewhere_is_refused() {
         for path in ["../x", "/x", "a/../../x", ""] {
-            let entry = Entry { path: path.to_owned(), kind: EntryKind::File, mode: 0o644, mtime: (1, 0), size: 0 };
-            let mut bytes = serde_json::to_vec(&entry).unwrap();
-            bytes.push(b'\n');
-            let folder = tempfile::tempdir().unwrap();
-            lay_out(&mut bytes.as_slice(), folder.path()).unwrap_err();
+            let file = entry(path, EntryKind::File, None);
+            let same = entry("name", EntryKind::Same, Some(path));
+            for lines in [vec![file], vec![entry("x", EntryKind::File, None), same]] {
+                let lines: Vec<_> = lines.iter().map(|entry| serde_json::to_string(entry).unwrap() + "\n").collect();
+                let folder = tempfile::tempdir().unwrap();
+                let error = lay_out(&mut lines.concat().as_bytes(), folder.path()).unwrap_err();
+                assert_eq!(error.kind(), io::ErrorKind::InvalidData);
+            }
         }
     }
 }

@@ -10,10 +10,8 @@ mod shims;
 
 use std::collections::{BTreeMap, HashMap, HashSet};
 use std::fs::File;
-use std::io::{BufWriter, Write as _};
 use std::net::UdpSocket;
 use std::os::fd::{AsFd as _, OwnedFd};
-use std::path::Path;
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 
@@ -29,7 +27,6 @@ use super::limits::Watch;
 use super::unwind::Walker;
 use super::zones::Zones;
 use super::{Sandboxed, SupervisorError};
-use crate::base::{Finished, owner, stream};
 use crate::evidence::line::{Line, Note, UnitKind, note};
 use crate::evidence::store::Store;
 use crate::evidence::writer::EvidenceWriter;
@@ -326,20 +323,8 @@ impl<'a> EventLoop<'a> {
         if let Some(evidence) = self.evidence.take() {
             evidence.close().map_err(SupervisorError::Evidence)?;
         }
-        if let Some(outputs) = &mut self.outputs {
-            // Nothing of the run lives any more. Without all of it, nothing of it is taken by later runs.
-            let folders = ["debug/deps", "debug/build", "debug/.fingerprint"];
-            let target = Path::new(&self.spec.header.layout.target_dir);
-            let mut writer = BufWriter::new(&*outputs);
-            // What nobody touched is kept already.
-            let kept = self.spec.finished.iter().filter(|unit| !self.ran.contains(&unit.package));
-            let kept: HashSet<String> = kept.flat_map(Finished::owners).collect();
-            let is_kept = |path: &str| owner(path).is_some_and(|owner| kept.contains(&owner));
-            let written = stream::write_tree(target, &folders, is_kept, &mut writer).and_then(|()| writer.flush());
-            drop(writer);
-            if written.is_err() {
-                let _ = outputs.set_len(0);
-            }
+        if let Some(outputs) = self.outputs.take() {
+            self.write_outputs(&outputs);
         }
         Ok(())
     }

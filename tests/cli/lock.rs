@@ -76,6 +76,10 @@ impl Ground {
 
     /// The same, ended by Ctrl-C once a process with this in its command runs.
     fn interrupted(&self, args: &[&str], word: &str) -> Output {
+        self.ended_by(nix::sys::signal::Signal::SIGINT, args, word)
+    }
+
+    fn ended_by(&self, signal: nix::sys::signal::Signal, args: &[&str], word: &str) -> Output {
         let mut command = Command::new("env");
         command.args(["--default-signal=INT,TERM", env!("CARGO_BIN_EXE_sandbox-check"), "lock"]).args(args);
         command.current_dir(self.home.path()).env("CARGO_HOME", self.registry.home()).env("HOME", self.home.path());
@@ -91,7 +95,7 @@ impl Ground {
         let runs = || descendants(child.id()).iter().any(|process| process.command.contains(word));
         assert!(within(std::time::Duration::from_mins(4), runs), "{word} never ran");
         let pid = nix::unistd::Pid::from_raw(i32::try_from(child.id()).unwrap());
-        nix::sys::signal::kill(pid, nix::sys::signal::Signal::SIGINT).unwrap();
+        nix::sys::signal::kill(pid, signal).unwrap();
         child.wait_with_output().unwrap()
     }
 

@@ -10,7 +10,7 @@ use super::super::error::{AcquireError, ErrorClass};
 use super::super::locked::check_lock;
 use super::super::needed::{self, Key};
 use super::super::registry::Registry;
-use super::super::release::Release;
+use super::super::release::{Release, Wanted};
 use super::super::sources::is_default;
 use super::super::stage::NO_CHECKSUM;
 use crate::ids::Sha256Digest;
@@ -82,7 +82,8 @@ impl Question<'_> {
     fn answer(&self) -> Vec<(Key, Result<Release, AcquireError>)> {
         let Some(name) = self.packages.first().map(|package| package.name.as_str()) else { return Vec::new() };
         // What this machine knows is enough where it says what the lock file says.
-        let known = self.registry.known_versions(name).ok().flatten().unwrap_or_default();
+        let wanted: Vec<_> = self.packages.iter().map(|package| package.version.to_string()).collect();
+        let known = self.registry.known_lines(name, Wanted::Versions(&wanted)).ok().flatten().unwrap_or_default();
         let of_known: Vec<_> =
             self.packages.iter().map(|package| (needed::key(package), one(&known, package))).collect();
         if of_known.iter().all(|(_, answer)| matches!(answer, Ok(Some(_)))) {

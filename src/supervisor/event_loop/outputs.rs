@@ -1,13 +1,14 @@
 //! What cargo prints, how it ends, and what the stub resolver is asked.
 
+use std::collections::HashSet;
 use std::fs::File;
-use std::io::{self, Read as _};
+use std::io::{self, BufWriter, Read as _, Write as _};
 use std::path::Path;
 
 use super::{EventLoop, Failed, Result};
-use crate::base;
+use crate::base::{self, stream};
 use crate::evidence::Bytes;
-use crate::evidence::line::{Line, Output, note};
+use crate::evidence::line::{Line, Output, PackageSource, note};
 use crate::ids::PackageId;
 use crate::supervisor::cargo::{self, Message};
 use crate::supervisor::{SupervisorError, dns};
@@ -105,6 +106,33 @@ impl EventLoop<'_> {
         self.note(note::CARGO_EXIT, None, None, &text)?;
         self.stop();
         Ok(())
+    }
+
+    /// Lets the outputs out that later runs may take. Nothing of the run lives any more; without all of them, none.
+    pub(super) fn write_outputs(&self, outputs: &File) {
+        const FOLDERS: [&str; 3] = ["debug/deps", "debug/build", "debug/.fingerprint"];
+        let header = &self.spec.header;
+        // What nobody touched is kept already, and what lies in folders is built each time.
+        let kept = self.spec.finished.iter().filter(|unit| !self.ran.contains(&unit.package));
+        let kept: HashSet<String> = kept.flat_map(base::Finished::owners).collect();
+        let of_registries = header.packages.iter().filter(|package| package.source == PackageSource::Registry);
+        let names: HashSet<&str> = of_registries.map(|package| package.id.name.as_str()).collect();
+        let is_left_out = |path: &str| {
+            let Some(owner) = base::owner(path) else { return false };
+            let Some((part, unit)) = owner.split_once('/') else { return false };
+            let of_package = match part {
+                "deps" => self.announced.get(unit).map(|package| package.name.as_str()),
+                _ => unit.rsplit_once('-').map(|(name, _)| name),
+            };
+            kept.contains(&owner) || of_package.is_some_and(|name| !names.contains(name))
+        };
+        let mut writer = BufWriter::new(outputs);
+        let target = Path::new(&header.layout.target_dir);
+        let written = stream::write_tree(target, &FOLDERS, is_left_out, &mut writer).and_then(|()| writer.flush());
+        drop(writer);
+        if written.is_err() {
+            let _ = outputs.set_len(0);
+        }
     }
 
     /// A query that no unit was seen to send, for example by `write` on a connected socket.

@@ -138,6 +138,24 @@ fn a_run_that_was_stopped_is_carried_on_to_the_report_of_one_that_was_not() {
 }
 
 #[test]
+fn a_run_that_was_terminated_leaves_what_is_finished_and_nothing_of_what_was_not() {
+    let ground = Ground::new();
+    let slow = "fn main() { std::thread::sleep(std::time::Duration::from_secs(5)) }";
+    let needs = "[dependencies]\ninner = { path = '../inner' }\n[build-dependencies]\nmiddle = '1'\n";
+    ground.workspace().file("ws/app/build.rs", slow).file("ws/app/Cargo.toml", &member("app", needs)).locked();
+    let ended = ground.ended_by(nix::sys::signal::Signal::SIGTERM, &["ws"], "/build/app-");
+    assert_eq!(code(&ended), 143, "{}", stderr(&ended));
+    let (second, _) = ground.report(&["ws"]);
+    pass(&second);
+    let is_taken = |id: &str, kind: &str| {
+        let units = package(&second, id).unwrap()["units"].as_array().unwrap();
+        units.iter().find(|unit| unit["kind"] == kind).unwrap().get("recorded").is_some()
+    };
+    // The one that was running begins anew; what it needed had come to its end.
+    assert!(is_taken("leafy@1.0.0", "run-build-script") && !is_taken("app@0.1.0", "run-build-script"), "{second:#}");
+}
+
+#[test]
 fn one_new_crate_costs_that_crate_and_the_workspaces_own() {
     let ground = Ground::new();
     let (first, _) = ground.larger().report(&["ws"]);
