@@ -159,7 +159,7 @@ pub struct FeatureArgs {
 /// What a build gets.
 #[derive(Clone, Debug, Args)]
 pub struct BuildArgs {
-    /// Read settings and decisions from this file instead of the user's and the workspace's; docs/configuration.md
+    /// Take decisions from this file instead of the workspace's; docs/decisions-file.md
     #[arg(long, value_name = "FILE", help_heading = "Sandbox")]
     pub config: Option<PathBuf>,
     /// Give the build a variable; without a value, ours; repeatable
@@ -298,7 +298,7 @@ pub struct FactsArgs {
     /// How it is told.
     #[command(flatten)]
     pub reports: ReportArgs,
-    /// Read settings and decisions from this file instead of the user's and the workspace's; docs/configuration.md
+    /// Take decisions from this file instead of the workspace's; docs/decisions-file.md
     #[arg(long, value_name = "FILE", help_heading = "Decisions")]
     pub config: Option<PathBuf>,
     /// Keep the evidence in this directory
