@@ -17,6 +17,9 @@ pub mod decisions;
 pub mod evidence;
 pub mod exit;
 pub mod facts;
+#[cfg(any(test, fuzzing))]
+#[doc(hidden)]
+pub mod fuzzing;
 pub mod handoff;
 pub mod ids;
 pub mod judge;

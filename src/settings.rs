@@ -4,6 +4,8 @@ mod config;
 mod decisions;
 mod extended;
 pub mod facts;
+#[cfg(any(test, fuzzing))]
+pub(crate) mod fuzzing;
 mod limits;
 
 use std::fs;
@@ -445,6 +447,9 @@ fn output(text: &str) -> Result<(Format, PathBuf), SettingsError> {
     let format = Format::from_str(format, false).map_err(|_| wrong())?;
     if file.is_empty() { Err(wrong()) } else { Ok((format, PathBuf::from(file))) }
 }
+
+#[cfg(test)]
+mod twins_tests;
 
 #[cfg(test)]
 mod tests {

@@ -64,10 +64,10 @@ impl Source {
         below.split('/').next().unwrap_or_default().trim_end_matches(".rs")
     }
 
-    /// True for files that only tests compile.
+    /// True for files that only tests and the fuzzer compile.
     fn is_test(&self) -> bool {
         let name = self.path.rsplit('/').next().unwrap_or_default();
-        name.contains("test") || self.path.contains("/testing/")
+        name.contains("test") || self.path.contains("/testing/") || name == "fuzzing.rs"
     }
 }
 
@@ -276,6 +276,29 @@ fn unsafe_stands_in_one_folder() {
         }
     }
     assert!(places > 10, "{places}: the search finds nothing");
+}
+
+/// The program that people get has no door that the fuzzer uses.
+#[test]
+fn what_is_open_to_the_fuzzer_is_compiled_for_tests_and_for_it_alone() {
+    let mut doors = 0;
+    for source in rust_files("src") {
+        let lines: Vec<&str> = source.text.lines().collect();
+        for (at, line) in lines.iter().enumerate() {
+            if line.trim_start().trim_start_matches("pub(crate) ").trim_start_matches("pub ") == "mod fuzzing;" {
+                let above = lines[..at].iter().rev().take_while(|line| line.starts_with("#["));
+                assert!(above.clone().any(|line| *line == "#[cfg(any(test, fuzzing))]"), "{}", source.path);
+                doors += 1;
+            }
+        }
+        // Nothing but whole files depends on it.
+        let named = source.text.matches("fuzzing)").count();
+        let guards = source.text.matches("#[cfg(any(test, fuzzing))]\n").count();
+        assert!(named == guards, "{} changes for the fuzzer", source.path);
+    }
+    let files = rust_files("src").iter().filter(|source| source.path.ends_with("/fuzzing.rs")).count();
+    assert_eq!(doors, files, "a file of that name is compiled otherwise");
+    assert!(doors > 3, "{doors}: the search finds nothing");
 }
 
 #[test]

@@ -17,6 +17,8 @@ mod embedded;
 mod entry;
 mod error;
 pub mod facts;
+#[cfg(any(test, fuzzing))]
+pub(crate) mod fuzzing;
 mod guard;
 mod http;
 mod index_cache;

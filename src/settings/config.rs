@@ -123,7 +123,7 @@ fn cannot(shown: &str, text: &dyn std::fmt::Display) -> SettingsError {
 }
 
 /// The settings of a text, and the file that it extends with the line that says so.
-fn understand(
+pub(super) fn understand(
     path: &Path,
     shown: &str,
     text: &str,

@@ -18,6 +18,8 @@ mod decode;
 mod dns;
 mod drive;
 mod event_loop;
+#[cfg(any(test, fuzzing))]
+pub(crate) mod fuzzing;
 mod handle;
 mod limits;
 mod links;

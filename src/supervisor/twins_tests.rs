@@ -1,29 +1,13 @@
 //! Registers, memory, addresses and messages that nobody thought of: no decoder falls over, and none invents.
 
-use std::fs::File;
-
 use proptest::prelude::*;
-use syscalls::Sysno;
 
-use super::caller::Proc;
-use super::{decode, dns, sockets};
-use crate::sandbox::table::{Class, class_of};
-use crate::sys::seccomp::Notification;
+use super::{dns, fuzzing};
 
 /// Registers that lead to a buffer of ours, near its end, nowhere, or are any number.
 fn register(buffer: u64) -> impl Strategy<Value = u64> {
     let near = (0_u64..600).prop_map(move |offset| buffer.wrapping_add(offset));
     prop_oneof![4 => near, 2 => 0_u64..300, 1 => Just(u64::MAX), 1 => any::<u64>(), 1 => Just(1 << 62)]
-}
-
-/// Every row that decodes arguments.
-fn rows() -> Vec<(u32, crate::sandbox::table::Row)> {
-    let numbers = Sysno::iter().filter_map(|sysno| u32::try_from(sysno.id()).ok());
-    let row = |number| match class_of(number) {
-        Some(Class::Notified(row) | Class::Unless(_, row)) => Some((number, row)),
-        _ => None,
-    };
-    numbers.filter_map(row).collect()
 }
 
 proptest! {
@@ -36,15 +20,8 @@ proptest! {
             (Just(memory), prop::array::uniform6(register(at)))
         }),
     ) {
-        let procfs = Proc::new(File::open("/proc").unwrap().into());
-        let tid = i32::try_from(std::process::id()).unwrap();
-        for (number, row) in rows() {
-            let notification = Notification { id: 1, tid, number, arch: 0xc000_003e, args: registers };
-            if let Ok(decoded) = decode::decode(&notification, row.args, &procfs) {
-                let kept = serde_json::to_vec(&decoded.object).unwrap();
-                prop_assert!(kept.len() < 2 << 20, "{number}: {} bytes are kept", kept.len());
-                prop_assert!(decoded.messages.len() <= 2000, "{number}: {} messages", decoded.messages.len());
-            }
+        for (number, row) in fuzzing::rows() {
+            fuzzing::call(number, &row, registers);
         }
         drop(memory);
     }
@@ -55,18 +32,12 @@ proptest! {
         if let [low, high, ..] = raw.as_mut_slice() {
             (*low, *high) = (family, 0);
         }
-        let address = sockets::decode_address(&raw);
-        prop_assert_eq!(&address.raw.0, &raw);
-        if let Some(path) = &address.path {
-            prop_assert!(raw.windows(path.0.len().max(1)).any(|part| part == path.0) || path.0.is_empty());
-        }
+        fuzzing::address(&raw);
     }
 
     #[test]
     fn no_message_breaks_the_reader_of_questions(message in prop::collection::vec(any::<u8>(), 0..600)) {
-        for (name, _) in dns::questions(&message) {
-            prop_assert!(name.len() <= 1024);
-        }
+        fuzzing::dns(&message);
     }
 
     /// A question that is one comes back by its name.

@@ -31,6 +31,9 @@ fn the_program_has_no_switch_that_turns_a_layer_off() {
     let manifest: toml::Table =
         fs::read_to_string(Path::new(env!("CARGO_MANIFEST_DIR")).join("Cargo.toml")).unwrap().parse().unwrap();
     assert!(manifest["features"].get("default").is_none(), "a default feature may bring it along");
+    // Nor what is open to the fuzzer: these are its words (src/fuzzing.rs).
+    let words = "stands in a report";
+    assert!(include_str!("../../src/fuzzing.rs").contains(words) && !has(Path::new(PROGRAM), words));
     // The control: the build that has it has its name.
     if let Some(program) = sabotaged() {
         assert!(SWITCH.iter().all(|word| has(&program, word)));

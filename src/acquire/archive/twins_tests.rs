@@ -1,20 +1,9 @@
 //! Archives that nobody thought of: whatever the bytes are, all or nothing, and nothing elsewhere.
 
-use std::io::Write as _;
-
-use flate2::Compression;
-use flate2::write::GzEncoder;
 use proptest::prelude::*;
 use tar::{Builder, EntryType, Header};
 
-use super::*;
-use crate::ids::PackageId;
-
-fn gzip(bytes: &[u8]) -> Vec<u8> {
-    let mut encoder = GzEncoder::new(Vec::new(), Compression::fast());
-    encoder.write_all(bytes).unwrap();
-    encoder.finish().unwrap()
-}
+use crate::acquire::fuzzing::{gzip, packed_archive as check};
 
 /// Names that are nearly those of an honest archive.
 fn name() -> impl Strategy<Value = Vec<u8>> {
@@ -55,38 +44,6 @@ fn tar(entries: &[Entry]) -> Vec<u8> {
         builder.append(&header, contents.as_slice()).unwrap();
     }
     builder.into_inner().unwrap()
-}
-
-/// Everything below a folder, relative to it, with its permission bits.
-fn below(root: &Path) -> Vec<(std::path::PathBuf, u32)> {
-    use std::os::unix::fs::PermissionsExt as _;
-    let (mut found, mut folders) = (Vec::new(), vec![root.to_owned()]);
-    while let Some(folder) = folders.pop() {
-        for entry in fs::read_dir(folder).unwrap().flatten() {
-            let meta = fs::symlink_metadata(entry.path()).unwrap();
-            assert!(meta.is_dir() || meta.is_file(), "{} is neither", entry.path().display());
-            if meta.is_dir() {
-                folders.push(entry.path());
-            }
-            found.push((entry.path().strip_prefix(root).unwrap().to_owned(), meta.permissions().mode()));
-        }
-    }
-    found
-}
-
-/// Unpacks to a folder beside a file that must stay, and looks at what is there.
-fn check(packed: &[u8]) {
-    let root = tempfile::tempdir().unwrap();
-    fs::write(root.path().join("stays"), "as it is").unwrap();
-    let to = root.path().join("to");
-    let limits = Limits::default();
-    let outcome = unpack(packed, &PackageId::new("x", "1.0.0"), Sha256Digest([7; 32]), &to, &limits);
-    assert_eq!(fs::read(root.path().join("stays")).unwrap(), b"as it is");
-    for (path, mode) in below(root.path()) {
-        assert!(path == Path::new("stays") || path.starts_with("to"), "{} lies elsewhere", path.display());
-        assert_eq!(mode & 0o7022, 0, "{} {mode:o}", path.display());
-    }
-    assert!(outcome.is_ok() == to.exists(), "half an archive: {outcome:?}");
 }
 
 proptest! {

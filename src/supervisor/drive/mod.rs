@@ -9,6 +9,8 @@
 //! Pure: the event loop does the reading and writing (`event_loop/drivers.rs`).
 
 mod answer;
+#[cfg(any(test, fuzzing))]
+pub(crate) mod fuzzing;
 mod shapes;
 mod tokens;
 

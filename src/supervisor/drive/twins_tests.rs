@@ -2,7 +2,7 @@
 
 use proptest::prelude::*;
 
-use super::answer::Answer;
+use super::fuzzing::answers;
 use super::tokens::Flat;
 
 proptest! {
@@ -11,7 +11,19 @@ proptest! {
     #[test]
     fn no_line_breaks_the_reader_of_answers(line in prop::collection::vec(any::<u8>(), 0..200), head in 0_usize..5) {
         let heads: [&[u8]; 5] = [b"", b"{\"ListMacros\":", b"{\"ExpandMacro\":{\"Ok\":", b"{\"ApiVersionCheck\":", b"{\"ExpandMacro\":{\"Err\":"];
-        let _ = Answer::read(&[heads[head], &line].concat());
+        answers(&[heads[head], &line].concat());
+    }
+
+    /// The version, two macros, then whatever comes.
+    #[test]
+    fn no_conversation_is_without_an_end(lines in prop::collection::vec(0_usize..8, 0..60)) {
+        const LINES: [&str; 8] = [
+            "{\"ApiVersionCheck\":6}", "{\"ApiVersionCheck\":7}", "{\"ListMacros\":{\"Ok\":[[\"A\",\"CustomDerive\"],[\"b\",\"Attr\"]]}}",
+            "{\"ListMacros\":{\"Err\":\"no\"}}", "{\"ExpandMacro\":{\"Err\":\"no\"}}", "",
+            "{\"ExpandMacro\":{\"Ok\":{\"subtree\":[0,0,1,0,2],\"literal\":[],\"punct\":[],\"ident\":[],\"token_tree\":[0,0],\"text\":[]}}}", "x",
+        ];
+        let all = [0, 2].iter().chain(&lines).map(|at| format!("{}\n", LINES[*at])).collect::<String>();
+        answers(all.as_bytes());
     }
 
     #[test]
