@@ -29,6 +29,8 @@ mod decoders;
 mod machine;
 #[path = "confinement/names.rs"]
 mod names;
+#[path = "confinement/nested.rs"]
+mod nested;
 #[path = "confinement/opens.rs"]
 mod opens;
 #[path = "confinement/probes.rs"]

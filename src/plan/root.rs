@@ -70,7 +70,7 @@ pub fn base(layout: &Layout, sysroot: &Path, user: (u32, u32)) -> Vec<MountOp> {
     plan.push(tmpfs(&layout.home, HOME_MIB));
     plan.push(tmpfs(&layout.tmp, TMP_MIB));
     if layout.toolchain != sysroot.display().to_string() {
-        plan.push(bind(sysroot.to_owned(), &layout.toolchain));
+        plan.push(bind(without_links(sysroot), &layout.toolchain));
     }
     plan.push(MountOp::File {
         at: format!("{}/shim", layout.tool),
@@ -86,7 +86,7 @@ pub fn build_folders(layout: &Layout, sources: &Path) -> Vec<MountOp> {
     for (part, at) in [("registry", &layout.registry_src), ("local", &layout.local_src)] {
         let from = sources.join(part);
         if from.is_dir() {
-            plan.push(MountOp::PrivateView { from, at: at.clone() });
+            plan.push(MountOp::PrivateView { from: without_links(&from), at: at.clone() });
         } else {
             plan.push(MountOp::Dir { at: at.clone(), mode: 0o755 });
         }
@@ -122,6 +122,11 @@ fn etc((uid, gid): (u32, u32)) -> Vec<MountOp> {
         }
     }
     plan
+}
+
+/// Sources are opened without following links: whoever swaps one later ends the start.
+fn without_links(path: &Path) -> PathBuf {
+    fs::canonicalize(path).unwrap_or_else(|_| path.to_owned())
 }
 
 fn tmpfs(at: &str, size_mib: u64) -> MountOp {

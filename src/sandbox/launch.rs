@@ -197,7 +197,8 @@ fn start_init(thread: &SingleThreaded, spec: &SandboxSpec, root: Root) -> Result
     let failed = |step| in_layer("pid-namespace", step);
     let pipe = || nix::unistd::pipe2(OFlag::O_CLOEXEC).map_err(failed("make a pipe"));
     let ((life_reader, life), (ready, ready_writer)) = (pipe()?, pipe()?);
-    let init = match fork(thread, libc::CLONE_NEWPID).map_err(in_layer("pid-namespace", "make the namespace"))? {
+    let namespace = if is_off(Off::OuterPidNamespace) { 0 } else { libc::CLONE_NEWPID };
+    let init = match fork(thread, namespace).map_err(in_layer("pid-namespace", "make the namespace"))? {
         Side::Child => {
             drop((life, ready));
             exit_now(init(spec, life_reader, ready_writer));
@@ -265,7 +266,7 @@ fn supervise(
     };
     drop((theirs, stdout_writer, stderr_writer, go_reader, started.pid_namespace));
     seal::take_all_descriptors().map_err(in_layer("seccomp", "raise our own limit of open files"))?;
-    capabilities::keep_only(&[capabilities::Capability::SysPtrace], false)
+    capabilities::keep_only(&[capabilities::Capability::SYS_PTRACE], false)
         .map_err(in_layer("seccomp", "give up capabilities"))?;
     let sandboxed = Sandboxed {
         spec,

@@ -7,11 +7,10 @@ use std::os::unix::fs::{DirBuilderExt as _, OpenOptionsExt as _, PermissionsExt 
 use std::path::{Path, PathBuf};
 
 use nix::errno::Errno;
-use nix::fcntl::{OFlag, open};
+use nix::fcntl::{AT_FDCWD, OFlag, OpenHow, ResolveFlag, openat2};
 use nix::mount::{MntFlags, MsFlags, mount, umount2};
-use nix::sys::stat::Mode;
 
-use super::sabotage;
+use super::sabotage::{self, Off};
 use super::spec::MountOp;
 use crate::base::stream;
 
@@ -56,10 +55,11 @@ pub struct Sources {
     let_in: Option<OwnedFd>,
 }
 
-/// Opens the source of each operation that has one.
+/// Opens the source of each operation that has one. The plan has no link in any of their paths: where one is now, the
+/// source was swapped since, and it is not followed.
 ///
 /// # Errors
-/// When one is missing.
+/// When one is missing; ELOOP when there is a link.
 pub fn open_sources(plan: &[MountOp]) -> Result<Sources, MountError> {
     let open_one = |op: &MountOp| match op {
         MountOp::BindReadOnly { from, .. } | MountOp::PrivateView { from, .. } => open_path(from).map(Some),
@@ -76,8 +76,8 @@ pub fn open_sources(plan: &[MountOp]) -> Result<Sources, MountError> {
 }
 
 fn open_path(path: &Path) -> Result<OwnedFd, MountError> {
-    open(path, OFlag::O_PATH | OFlag::O_CLOEXEC, Mode::empty())
-        .map_err(|source| MountError::Source { path: path.to_owned(), source })
+    let how = OpenHow::new().flags(OFlag::O_PATH | OFlag::O_CLOEXEC).resolve(ResolveFlag::RESOLVE_NO_SYMLINKS);
+    openat2(AT_FDCWD, path, how).map_err(|source| MountError::Source { path: path.to_owned(), source })
 }
 
 /// Builds the plan below `root`. Returns the places whose private view had to be read-only.
@@ -158,6 +158,9 @@ pub fn pivot(root: &Path) -> Result<(), MountError> {
 /// # Errors
 /// EPERM where the kernel finds the host's `/proc` less than fully visible.
 pub fn mount_proc(root: &Path) -> Result<(), MountError> {
+    if sabotage::is_off(Off::OuterPidNamespace) {
+        return bind(Path::new("/proc"), &inside(root, "/proc"), false);
+    }
     let flags = MsFlags::MS_NOSUID | MsFlags::MS_NODEV | MsFlags::MS_NOEXEC;
     call("procfs", Some(Path::new("proc")), &inside(root, "/proc"), Some("proc"), flags, Some("hidepid=4"))
 }
@@ -264,4 +267,32 @@ fn make_file(at: &Path, contents: &[u8], mode: u32) -> Result<(), MountError> {
     let mut file = OpenOptions::new().write(true).create_new(true).mode(mode).open(at).map_err(make(at))?;
     file.write_all(contents).map_err(make(at))?;
     file.set_permissions(Permissions::from_mode(mode)).map_err(make(at))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_source_that_became_a_link_since_it_was_planned_is_not_mounted() {
+        let folder = tempfile::tempdir().unwrap();
+        let root = fs::canonicalize(folder.path()).unwrap();
+        for name in ["shown/below", "secret/below"] {
+            fs::create_dir_all(root.join(name)).unwrap();
+        }
+        let plan = |path: &str| [MountOp::BindReadOnly { from: root.join(path), at: "/x".to_owned() }];
+        let met = |path: &str| match open_sources(&plan(path)) {
+            Ok(sources) => {
+                assert!(sources.of_plan[0].is_some());
+                None
+            }
+            Err(MountError::Source { source, .. }) => Some(source),
+            Err(other) => panic!("{other}"),
+        };
+        // The control: as it was planned.
+        assert_eq!((met("shown"), met("shown/below")), (None, None));
+        fs::rename(root.join("shown"), root.join("away")).unwrap();
+        symlink("secret", root.join("shown")).unwrap();
+        assert_eq!((met("shown"), met("shown/below")), (Some(Errno::ELOOP), Some(Errno::ELOOP)));
+    }
 }

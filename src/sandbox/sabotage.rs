@@ -3,6 +3,8 @@
 //! Only the feature `sabotage` has this; it is for `scripts/sabotage` and no build that anybody uses. Without the feature
 //! nothing is off, and no name of this file is in the program (tests/confinement/sabotage.rs looks).
 
+use crate::sys::capabilities::Capability;
+
 /// What can be turned off. A layer that is off does nothing, and the others stay as they are.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Off {
@@ -14,6 +16,10 @@ pub enum Off {
     Filter,
     /// Filter K.
     CargoFilter,
+    /// The sandbox's PID namespace: processes and `/proc` are the machine's, and what is left behind stays.
+    OuterPidNamespace,
+    /// Resource limits of each process.
+    Limits,
     /// The network namespace: it is the machine's.
     NetworkNamespace,
     /// IPC namespaces, the sandbox's and the units'.
@@ -52,6 +58,8 @@ pub fn is_off(off: Off) -> bool {
         Off::Landlock => "landlock",
         Off::Filter => "filter",
         Off::CargoFilter => "cargo-filter",
+        Off::OuterPidNamespace => "outer-pid-namespace",
+        Off::Limits => "limits",
         Off::NetworkNamespace => "network-namespace",
         Off::IpcNamespace => "ipc-namespace",
         Off::NoNamespaces => "no-namespaces",
@@ -73,6 +81,19 @@ pub const fn is_on() -> bool {
 #[cfg(feature = "sabotage")]
 pub fn is_on() -> bool {
     std::env::var_os(VARIABLE).is_some()
+}
+
+/// A capability that units are to have: `capability-N`.
+#[cfg(not(feature = "sabotage"))]
+pub const fn capability() -> Option<Capability> {
+    None
+}
+
+/// A capability that units are to have: `capability-N`.
+#[cfg(feature = "sabotage")]
+pub fn capability() -> Option<Capability> {
+    let names = std::env::var(VARIABLE).ok()?;
+    names.split(',').find_map(|name| name.strip_prefix("capability-")?.parse().ok()).map(Capability)
 }
 
 /// What those that are started by us have to be told.

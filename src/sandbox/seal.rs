@@ -70,7 +70,10 @@ pub fn enter_and_seal(
         let _ = writeln!(errors, "sandbox-check: failed to {}", crate::error_chain(error));
         125
     };
-    let entered = setns(namespace, CloneFlags::CLONE_NEWPID).map_err(call("enter the PID namespace"));
+    let entered = match sabotage::is_off(Off::OuterPidNamespace) {
+        true => Ok(()),
+        false => setns(namespace, CloneFlags::CLONE_NEWPID).map_err(call("enter the PID namespace")),
+    };
     let forked = entered.and_then(|()| fork(thread, 0).map_err(call("start a process in the namespace")));
     match forked {
         Err(error) => failed(&mut errors, &error),
@@ -109,12 +112,15 @@ fn try_seal(spec: &SandboxSpec, supervisor: Pid, ends: Ends) -> Result<std::conv
         descriptors::place(fd, number).map_err(call("place the standard descriptors"))?;
     }
     descriptors::close_on_exec_all_but(HANDOFF_FD).map_err(call("close the other descriptors"))?;
-    let kept = [Capability::SysAdmin, Capability::SetPcap];
+    let kept: Vec<_> =
+        [Capability::SYS_ADMIN, Capability::SET_PCAP].into_iter().chain(sabotage::capability()).collect();
     capabilities::keep_only(&kept, true).map_err(call("give up capabilities"))?;
     for capability in kept {
         capabilities::raise_ambient(capability).map_err(call("keep two capabilities over execve"))?;
     }
-    limit(spec)?;
+    if !sabotage::is_off(Off::Limits) {
+        limit(spec)?;
+    }
     meet_file_size_limit_as_signal().map_err(call("expect the signal of a file that is too large"))?;
     if !sabotage::is_off(Off::CargoFilter) {
         seccompiler::apply_filter(&cargo_filter())?;

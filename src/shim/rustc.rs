@@ -54,7 +54,7 @@ fn absolute(source: &[u8]) -> Vec<u8> {
 /// from cargo's configuration, which we wrote.
 fn ask_rustc(start: Start) -> i32 {
     calls::close(HANDOFF);
-    if calls::drop_capabilities().is_err() {
+    if calls::drop_capabilities(None).is_err() {
         return fail(b"cannot give up capabilities");
     }
     let args = &start.args[1..];

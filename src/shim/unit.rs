@@ -10,7 +10,7 @@ use alloc::vec::Vec;
 use crate::bare::calls::{self, FileType, nr};
 use crate::bare::runtime::Start;
 use crate::protocol::{End, GO, KNOCK, LIMIT, LISTENER, Plan, Reply, Request, Role};
-use crate::sabotage::is_off;
+use crate::sabotage::{is_off, kept_capability};
 use crate::{HANDOFF, fail};
 
 /// A channel to the supervisor with a plan on it.
@@ -175,7 +175,7 @@ fn mini_init(granted: &Granted, program: &Program<'_>, jobserver: Option<(usize,
     if calls::restrict_self(granted.ruleset).is_err() {
         return fail(b"cannot enter the unit's Landlock domain");
     }
-    if !is_off(program.env, b"capabilities") && calls::drop_capabilities().is_err() {
+    if !is_off(program.env, b"capabilities") && calls::drop_capabilities(kept_capability(program.env)).is_err() {
         return fail(b"cannot give up capabilities");
     }
     // The program has our rights and our domain. Through /proc it could else write to the pipe of our
@@ -314,7 +314,7 @@ fn become_program(
     if !closed {
         return fail(b"cannot close the descriptors of the shim");
     }
-    if calls::limit_processes(granted.plan.processes).is_err() {
+    if !is_off(program.env, b"limits") && calls::limit_processes(granted.plan.processes).is_err() {
         return fail(b"cannot limit the unit's processes");
     }
     let errno = calls::exec(program.path, program.args, program.env);

@@ -153,6 +153,8 @@ fn forget(value: &mut Value, names: &[(String, &str)]) {
                 if name.len() > 3 || text == name {
                     *text = text.replace(name, stands_for);
                 }
+                // A low number of a process is a part of many words.
+                *text = text.replace(&format!("/proc/{name}/"), &format!("/proc/{stands_for}/"));
             }
             *text = without_inode(&without_process(text));
         }

@@ -107,13 +107,28 @@ fn without_its_layers_each_probe_gets_through() {
 fn with_one_layer_off_the_second_one_holds() {
     let program = with_the_other_build!();
     let rows: Vec<Probe> = table::all().into_iter().flat_map(|(_, rows)| rows).filter(Probe::is_run).collect();
-    for off in ["private-root", "landlock", "network-namespace", "refusals"] {
+    for off in ["private-root", "landlock", "network-namespace", "outer-pid-namespace", "refusals"] {
         let doubled = |probe: &&Probe| probe.layers.iter().filter(|layer| layer.off() != Some(off)).count() > 0;
         let probes: Vec<Probe> = rows.iter().filter(|probe| probe.effect.is_some()).filter(doubled).cloned().collect();
         let attack = attack(&program, &probes, off);
         assert!(!attack.met.is_empty());
         assert!(attack.effects.is_empty(), "with {off} off: {:?}", attack.effects);
     }
+}
+
+/// A unit that keeps one capability, whichever, is noticed.
+#[test]
+fn a_single_capability_that_is_kept_is_noticed() {
+    let program = with_the_other_build!();
+    let last: u32 = fs::read_to_string("/proc/sys/kernel/cap_last_cap").unwrap().trim().parse().unwrap();
+    let probes: Vec<Probe> = table::rows("processes").into_iter().filter(|p| p.id == "PR-15/capabilities").collect();
+    let unnoticed: Vec<u32> = (0..=last)
+        .filter(|capability| {
+            let attack = attack(&program, &probes, &format!("capability-{capability}"));
+            probes.iter().all(|probe| judge(&attack, probe).is_empty())
+        })
+        .collect();
+    assert!(last > 30 && unnoticed.is_empty(), "{unnoticed:?} of {last}");
 }
 
 /// The promise that no judgement of the supervisor's matters: where each refusal that has a layer behind it is answered

@@ -68,6 +68,8 @@ impl Layer {
             Self::CargoFilter => "cargo-filter",
             Self::NetworkNamespace => "network-namespace",
             Self::PidNamespace => "pid-namespace",
+            Self::OuterPidNamespace => "outer-pid-namespace",
+            Self::Limits => "limits",
             Self::IpcNamespace => "ipc-namespace",
             Self::Capabilities => "capabilities",
             Self::NoNamespaces => "no-namespaces",

@@ -307,6 +307,32 @@ fn a_missing_end_is_refused() {
 }
 
 #[test]
+fn a_name_that_no_file_system_takes_leaves_nothing() {
+    let named = |length: usize| {
+        let name = [b"x-1.0.0/", "n".repeat(length).as_bytes(), b"\0"].concat();
+        let long = (header(b"././@LongLink", EntryType::GNULongName, u64::try_from(name.len()).unwrap()), name);
+        gzip(&tar(&good().into_iter().chain([long, file(b"x", b"")]).collect::<Vec<_>>()))
+    };
+    let (outcome, left) = run(&named(256), &Limits::default());
+    assert!(outcome.is_err() && left.is_empty(), "{outcome:?} {left:?}");
+    // The control: the longest that there is.
+    let (outcome, left) = run(&named(255), &Limits::default());
+    assert!(outcome.is_ok() && left.len() == 6, "{outcome:?} {left:?}");
+}
+
+/// The program and what it builds for are Linux only, and a name with a colon is a name there.
+#[test]
+fn a_name_that_only_windows_reserves_is_a_name() {
+    let names: [&[u8]; 3] = [b"x-1.0.0/CON", b"x-1.0.0/aux.rs", b"x-1.0.0/src/a:b"];
+    let entries = good().into_iter().chain(names.map(|name| file(name, b"")));
+    let (outcome, left) = run(&gzip(&tar(&entries.collect::<Vec<_>>())), &Limits::default());
+    assert!(outcome.is_ok(), "{outcome:?}");
+    for name in ["CON", "aux.rs", "src/a:b"] {
+        assert!(left.contains(&Path::new("registry-x").join(name)), "{name} in {left:?}");
+    }
+}
+
+#[test]
 fn a_damaged_archive_is_refused() {
     let packed = gzip(&tar(&good()));
     assert!(matches!(refusal(b"not gzip at all").reason, Reason::Malformed { .. }));

@@ -349,7 +349,12 @@ impl EventLoop<'_> {
                 self.note("sabotaged", None, None, &failure.text)?;
                 Vec::new()
             }
-            Err(failure) => return Err(SupervisorError::Layer { layer: failure.layer, text: failure.text }),
+            Err(failure) => {
+                self.read_stderr();
+                let said =
+                    self.stderr_tail.take().map_or(String::new(), |tail| format!(": {}", tail.to_string().trim()));
+                return Err(SupervisorError::Layer { layer: failure.layer, text: failure.text + &said });
+            }
         };
         let mut header = self.spec.header.clone();
         header.layers = layers;

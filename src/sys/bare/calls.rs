@@ -393,23 +393,30 @@ pub fn kill(pid: usize, signal: usize) -> Answer {
 
 /// Clears the ambient set, empties the bounding set, drops every capability, and
 /// makes the process readable again (a change of credentials clears dumpable).
-pub fn drop_capabilities() -> Answer {
+/// One may be kept, over `execve`, too; nothing but a test does.
+pub fn drop_capabilities(kept: Option<usize>) -> Answer {
     const PR_SET_DUMPABLE: usize = 4;
     const PR_CAPBSET_DROP: usize = 24;
     const PR_CAP_AMBIENT: usize = 47;
+    const PR_CAP_AMBIENT_RAISE: usize = 2;
     const PR_CAP_AMBIENT_CLEAR_ALL: usize = 4;
     plain(nr::PRCTL, [PR_CAP_AMBIENT, PR_CAP_AMBIENT_CLEAR_ALL, 0, 0, 0, 0])?;
     // The kernel answers EINVAL beyond its last capability.
     for capability in 0..64 {
-        if plain(nr::PRCTL, [PR_CAPBSET_DROP, capability, 0, 0, 0, 0]).is_err() {
+        if kept != Some(capability) && plain(nr::PRCTL, [PR_CAPBSET_DROP, capability, 0, 0, 0, 0]).is_err() {
             break;
         }
     }
     // _LINUX_CAPABILITY_VERSION_3, pid 0; two records of effective, permitted, inheritable (capset(2)).
     let header = [0x2008_0522_u32, 0];
-    let none = [0_u32; 6];
+    let bits = kept.map_or(0, |capability| 1_u64 << capability);
+    let [low, high] = [bits as u32, (bits >> 32) as u32];
+    let sets = [low, low, low, high, high, high];
     // SAFETY: both arrays have the layout that version 3 asks for and outlive the call.
-    unsafe { raw(nr::CAPSET, [header.as_ptr() as usize, none.as_ptr() as usize, 0, 0, 0, 0]) }?;
+    unsafe { raw(nr::CAPSET, [header.as_ptr() as usize, sets.as_ptr() as usize, 0, 0, 0, 0]) }?;
+    if let Some(capability) = kept {
+        plain(nr::PRCTL, [PR_CAP_AMBIENT, PR_CAP_AMBIENT_RAISE, capability, 0, 0, 0])?;
+    }
     plain(nr::PRCTL, [PR_SET_DUMPABLE, 1, 0, 0, 0, 0])
 }
 

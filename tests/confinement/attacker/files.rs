@@ -13,6 +13,20 @@ fn files(name: &str) -> Answer {
             let known = |line: &str| line.split(' ').nth(3).is_some_and(|root| root.contains("sandbox-check"));
             if mounts.lines().any(known) { Ok(0) } else { Err(ENOENT) }
         }
+        "FS-32" => {
+            let (top, moved) = (free("tree"), free("moved"));
+            for folder in ["", "/a", "/a/b"] {
+                call(83, &[c(format!("{top}{folder}")), 0o700])?;
+            }
+            call(80, &[c(format!("{top}/a/b"))])?;
+            call(82, &[c(format!("{top}/a/b")), c(&moved)])?;
+            let climb = "../".repeat(40) + host("secret").trim_start_matches('/');
+            close_again(open(climb, 0, 0))
+        }
+        "FS-32/mount" => inside(|| {
+            call(83, &[c(free("leaves")), 0o700])?;
+            call(82, &[c(free("leaves")), c(format!("{}/left", home()))])
+        }),
         "FS-03/host" => close_again(open(host("open"), O_DIRECTORY, 0)),
         "FS-03/homes" => close_again(open("/home", O_DIRECTORY, 0)),
         "FS-04/host" => close_again(open(host("open/new"), O_WRONLY | O_CREAT, 0o600)),

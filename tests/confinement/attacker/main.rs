@@ -44,7 +44,7 @@ fn code(name: &str) -> i32 {
     // The name of the payload that failed, and why, in the evidence.
     let whose = name.to_owned();
     std::panic::set_hook(Box::new(move |info| tell(&format!("panicked {whose}"), info.to_string().replace('/', "."))));
-    let groups = [files, network, processes, kernel, ipc, supervisor, neighbours, sweeps, opens];
+    let groups = [files, network, processes, kernel, ipc, supervisor, neighbours, sweeps, opens, limits];
     let known = groups.into_iter().map(|group| group(name)).find(|answer| *answer != Err(UNKNOWN));
     known.unwrap_or(Err(UNKNOWN)).err().unwrap_or(0)
 }

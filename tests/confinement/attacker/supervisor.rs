@@ -48,6 +48,18 @@ fn supervisor(name: &str) -> Answer {
                 answer.or_else(|errno| Err(if errno == 25 || errno == 22 { EBADF } else { errno }))
             })
         })),
+        "SUP-25" => close_again(open("/dev/userfaultfd", O_RDWR, 0)),
+        // For a test: a program under a filter that allows everything, whose listener, if it has one, nobody reads.
+        "UNDER/filter" | "UNDER/listener" => {
+            call(157, &[38, 1, 0, 0, 0])?;
+            filter(0x7fff_0000, if name == "UNDER/listener" { 8 } else { 0 })?;
+            let arguments: Vec<String> = std::env::args().skip(2).collect();
+            let status = Command::new(&arguments[0]).args(&arguments[1..]).status();
+            match status.ok().and_then(|status| status.code()) {
+                Some(0) => Ok(0),
+                code => Err(code.unwrap_or(UNPREPARED)),
+            }
+        }
         "SUP-20/listener" => in_copy(|| filter(0x7fc0_0000, 8)),
         "SUP-20/mask" => in_copy(|| filter(0x7fc0_0000, 0)),
         "SUP-20/fake" => in_copy(|| filter(0x0005_0000, 0)),
