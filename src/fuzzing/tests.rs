@@ -7,7 +7,10 @@ use std::path::{Path, PathBuf};
 use super::*;
 
 /// Each target by its name.
-const TARGETS: [(&str, fn(&[u8])); 9] = [
+/// Holds bytes against a reader.
+type Target = fn(&[u8]);
+
+const TARGETS: [(&str, Target); 9] = [
     ("address", address),
     ("archive", archive),
     ("arguments", arguments),

@@ -1,5 +1,11 @@
 //! What must hold of all that comes from inside the sandbox: registers, memory, addresses, questions, answers.
 
+#![expect(
+    clippy::expect_used,
+    clippy::missing_panics_doc,
+    reason = "what does not hold is a panic, which the fuzzer and the tests look for"
+)]
+
 use std::fs::File;
 
 use syscalls::Sysno;
@@ -31,7 +37,7 @@ pub(super) fn call(number: u32, row: &Row, registers: [u64; 6]) {
     let notification = Notification { id: 1, tid, number, arch: 0xc000_003e, args: registers };
     match row.args {
         Args::Open(..) | Args::OpenHow => {
-            if let Ok(call) = OpenCall::read(&notification, row.args) {
+            if let Ok(call) = OpenCall::read(&notification, row.args, &procfs) {
                 assert!(call.path.len() < 4096, "{number}: {} bytes of a path", call.path.len());
             }
         }
