@@ -129,11 +129,12 @@ impl<'a> Registry<'a> {
             return self.known_versions(name);
         };
         let Ok(krate) = KrateName::try_from(name) else { return Ok(None) };
-        let Some(known) = self.known(krate, name, Wanted::All)?.filter(|known| known.revision.is_some()) else {
+        // Its lines are read when it is known that they still hold.
+        let Some(revision) = self.known(krate, name, Wanted::Versions(&[]))?.and_then(|known| known.revision) else {
             return self.versions(name);
         };
-        match self.fetch_entry(client, url, krate, name, known.revision.as_ref())? {
-            Entry::Same => Ok(Some(known.releases)),
+        match self.fetch_entry(client, url, krate, name, Some(&revision))? {
+            Entry::Same => self.known_versions(name),
             Entry::Text(releases) => Ok(releases),
         }
     }
