@@ -255,6 +255,31 @@ fn the_supervisor_opens_paths_in_few_files() {
     assert_eq!(seen.len(), known.len(), "the list of places is longer than needed: {seen:?}");
 }
 
+/// Limits and times of attempts are the monotonic clock's: whoever moves the wall clock, or a network that does, gives no
+/// unit more time and takes none.
+#[test]
+fn nothing_that_confines_or_records_reads_a_wall_clock() {
+    let reads = |source: &Source| {
+        [
+            "SystemTime",
+            "UNIX_EPOCH",
+            "CLOCK_REALTIME",
+            "Timestamp::now",
+            "Zoned::now",
+            "libc::time(",
+            "libc::gettimeofday",
+        ]
+        .iter()
+        .any(|word| source.code.contains(word))
+    };
+    for source in rust_files("src").iter().filter(|source| !source.is_test()) {
+        let confines = ["sandbox", "supervisor", "shim", "sys", "handoff"].contains(&source.module());
+        assert!(!confines || !reads(source), "{} reads a wall clock", source.path);
+    }
+    // The control: who tells the day does.
+    assert!(rust_files("src").iter().any(|source| source.path == "src/settings.rs" && reads(source)));
+}
+
 #[test]
 fn only_one_file_answers_notifications() {
     for source in rust_files("src").iter().filter(|source| source.module() != "sys") {
@@ -368,7 +393,7 @@ fn no_tracked_file_names_a_registry_host_or_a_machine() {
         [concat!("crates", ".io"), concat!("npm", "js.org"), concat!("pypi", ".org"), concat!("ruby", "gems.org")];
     // Homes of nobody: the sandbox's own, and those of examples.
     let homes = ["dev", "me/", "u\"", "u/", "x"];
-    for name in tracked().iter().filter(|name| name.as_path() != Path::new("Cargo.lock")) {
+    for name in tracked().iter().filter(|name| name.file_name() != Some("Cargo.lock".as_ref())) {
         let Ok(text) = fs::read_to_string(root().join(name)) else { continue };
         for (at, line) in text.lines().enumerate() {
             let place = format!("{}:{}: {line}", name.display(), at + 1);

@@ -19,6 +19,7 @@ mod support;
 
 mod sandbox {
     mod captured;
+    mod clock;
     mod decoded;
     mod decoys;
     mod depth;
