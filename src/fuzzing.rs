@@ -3,11 +3,7 @@
 //!
 //! Only tests and `cargo fuzz`, which says so to the compiler, compile this: the program that people get has none of it.
 
-#![expect(
-    clippy::expect_used,
-    clippy::missing_panics_doc,
-    reason = "what does not hold is a panic, which the fuzzer and the tests look for"
-)]
+#![expect(clippy::expect_used, reason = "what does not hold is a panic, which the fuzzer and the tests look for")]
 
 #[cfg(test)]
 mod tests;
