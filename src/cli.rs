@@ -65,15 +65,15 @@ pub struct CheckArgs {
     #[arg(required = true, value_name = "TARGET")]
     pub target: Option<String>,
 
-    /// Where it is kept.
-    #[command(flatten)]
-    pub repository: RepositoryArgs,
     /// What is built of it.
     #[command(flatten)]
     pub features: FeatureArgs,
     /// How it is built and told.
     #[command(flatten)]
     pub run: RunArgs,
+    /// Where it is kept.
+    #[command(flatten)]
+    pub repository: RepositoryArgs,
 }
 
 /// Which lock files to check and how.

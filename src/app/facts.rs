@@ -126,7 +126,7 @@ fn tell(told: Told, settings: &Settings, toolchain: &HostToolchain, teller: &Tel
         layers: Vec::new(),
         layout: layout("", &toolchain.sysroot),
         started: settings.now,
-        given: Vec::new(),
+        given: settings.given.clone(),
         lock: None,
         depth: crate::evidence::line::Depth::default(),
         policy: Some(policy.record()),

@@ -3,7 +3,7 @@
 use super::*;
 
 /// An archive as the hosts of repositories make them.
-fn packed(database: &Path) -> Vec<u8> {
+pub(super) fn packed(database: &Path) -> Vec<u8> {
     let mut tar = tar::Builder::new(flate2::write::GzEncoder::new(Vec::new(), flate2::Compression::fast()));
     tar.append_dir_all("advisory-db-main", database).unwrap();
     tar.into_inner().unwrap().finish().unwrap()
