@@ -204,7 +204,7 @@ impl Settings {
         given.extend(given_limits);
         given.extend(gifts.file.iter().map(|file| format!("configuration {}", file.display())));
         let now = now();
-        let facts = facts::settings(&args.known, &acquire, now);
+        let facts = facts::settings(&args.known, &gifts, &acquire, now);
         let target = if let Request::Directory(folder) = &request { Some(folder.clone()) } else { None };
         let beside = Beside { config: args.build.config.as_deref(), target: target.as_deref(), offline: args.offline };
         let cpus = std::thread::available_parallelism().map_or(1, usize::from);

@@ -126,7 +126,7 @@ fn tell(told: Told, settings: &Settings, toolchain: &HostToolchain, teller: &Tel
         layers: Vec::new(),
         layout: layout("", &toolchain.sysroot),
         started: settings.now,
-        given: Vec::new(),
+        given: settings.given.clone(),
         earlier: Vec::new(),
         lock: None,
         depth: crate::evidence::line::Depth::default(),

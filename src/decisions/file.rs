@@ -61,6 +61,9 @@ struct Written {
     toolchain: Option<Spanned<IgnoredAny>>,
     limit: Option<Spanned<IgnoredAny>>,
     jobs: Option<Spanned<IgnoredAny>>,
+    advisory_db: Option<Spanned<IgnoredAny>>,
+    advisory_url: Option<Spanned<IgnoredAny>>,
+    max_db_age: Option<Spanned<IgnoredAny>>,
 }
 
 #[derive(Debug, Deserialize)]
@@ -89,11 +92,20 @@ pub fn parse(text: Text<'_>, sink: &mut Vec<Entry>) -> Result<Option<(String, u6
     let wrong = |at: usize, what: String| DecisionError { file: text.file.to_owned(), line: line_of(at), what };
     let written: Written = toml::from_str(text.text)
         .map_err(|error| wrong(error.span().map_or(0, |span| span.start), error.message().to_owned()))?;
-    let settings =
-        [&written.env, &written.env_secret, &written.read, &written.toolchain, &written.limit, &written.jobs];
+    let settings = [
+        &written.env,
+        &written.env_secret,
+        &written.read,
+        &written.toolchain,
+        &written.limit,
+        &written.jobs,
+        &written.advisory_db,
+        &written.advisory_url,
+        &written.max_db_age,
+    ];
     if let Some(setting) = settings.into_iter().flatten().next().filter(|_| !text.may_have_settings) {
-        let what = "what builds get stands in the user's own configuration or in the file of --config, not here: \
-                    who proposes a change could let a build read more";
+        let what = "settings stand in the user's own configuration or in the file of --config, not here: who proposes a \
+                    change could let a build read more, or choose which advisories are looked up";
         return Err(wrong(setting.span().start, what.to_owned()));
     }
     if let Some(extends) = written.extends.as_ref().filter(|_| !text.may_extend) {

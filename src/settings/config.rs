@@ -1,4 +1,5 @@
-//! The user's configuration file: what each build gets, so that it need not be typed each time.
+//! The user's configuration file: what each build gets and where known facts come from, so that it need not be typed each
+//! time.
 //!
 //! It is named by `--config` or lies in the user's own configuration folder. Nothing of a target or of the working
 //! directory is ever read as configuration.
@@ -33,6 +34,10 @@ struct File {
     #[serde(default)]
     limit: Vec<Spanned<String>>,
     jobs: Option<Spanned<u16>>,
+    #[serde(default)]
+    advisory_db: Vec<Spanned<PathBuf>>,
+    advisory_url: Option<String>,
+    max_db_age: Option<u64>,
     /// A file whose settings come before ours.
     extends: Option<Spanned<String>>,
     /// Decisions may stand beside settings where the user names the file; they are read elsewhere.
@@ -57,6 +62,11 @@ pub(super) struct Gifts {
     pub(super) toolchain: Option<String>,
     pub(super) limit: Vec<Given<String>>,
     pub(super) jobs: Option<u16>,
+    /// Databases of advisories, from where one is downloaded, and how old one may be. What was typed of these is added by
+    /// who reads it.
+    pub(super) advisory_db: Vec<PathBuf>,
+    pub(super) advisory_url: Option<String>,
+    pub(super) max_db_age: Option<u64>,
     /// The file, if one was read.
     pub(super) file: Option<PathBuf>,
 }
@@ -64,11 +74,7 @@ pub(super) struct Gifts {
 impl Gifts {
     /// Reads the configuration and puts what was typed behind it, where it wins.
     pub(super) fn new(args: &BuildArgs, config_dir: &Path, acquire: &AcquireSettings) -> Result<Self, SettingsError> {
-        let mut gifts = match (&args.config, config_dir.is_absolute()) {
-            (Some(path), _) => read(path, true, acquire)?,
-            (None, true) => read(&config_dir.join("sandbox-check/config.toml"), false, acquire)?,
-            (None, false) => Self::default(),
-        };
+        let mut gifts = Self::of_file(args.config.as_deref(), config_dir, acquire)?;
         gifts.env.extend(typed(&args.env));
         gifts.env_secret.extend(typed(&args.env_secret));
         gifts.read.extend(typed(&args.read));
@@ -76,6 +82,19 @@ impl Gifts {
         gifts.toolchain = args.toolchain.clone().or(gifts.toolchain);
         gifts.jobs = args.jobs.or(gifts.jobs);
         Ok(gifts)
+    }
+
+    /// Only what stands in the configuration: the file that was named, else the user's own.
+    pub(super) fn of_file(
+        config: Option<&Path>,
+        config_dir: &Path,
+        acquire: &AcquireSettings,
+    ) -> Result<Self, SettingsError> {
+        match config {
+            Some(path) => read(path, true, acquire),
+            None if config_dir.is_absolute() => read(&config_dir.join("sandbox-check/config.toml"), false, acquire),
+            None => Ok(Self::default()),
+        }
     }
 }
 
@@ -111,6 +130,9 @@ fn read(path: &Path, is_named: bool, acquire: &AcquireSettings) -> Result<Gifts,
     gifts.limit.extend(own.limit);
     gifts.toolchain = own.toolchain.or(gifts.toolchain);
     gifts.jobs = own.jobs.or(gifts.jobs);
+    gifts.advisory_db.extend(own.advisory_db);
+    gifts.advisory_url = own.advisory_url.or(gifts.advisory_url);
+    gifts.max_db_age = own.max_db_age.or(gifts.max_db_age);
     gifts.file = own.file;
     Ok(gifts)
 }
@@ -142,6 +164,7 @@ pub(super) fn understand(
         let line = line_of(text, extends.span().start);
         (extends.into_inner(), line)
     });
+    let databases = relative_to(path, file.advisory_db.into_iter().map(|value| given(value, place)).collect());
     let gifts = Gifts {
         env: file.env.into_iter().map(|value| given(value, place)).collect(),
         env_secret: file.env_secret.into_iter().map(|value| given(value, place)).collect(),
@@ -149,6 +172,9 @@ pub(super) fn understand(
         toolchain: file.toolchain,
         limit: file.limit.into_iter().map(|value| given(value, place)).collect(),
         jobs: file.jobs.map(Spanned::into_inner),
+        advisory_db: databases.into_iter().map(|given| given.value).collect(),
+        advisory_url: file.advisory_url,
+        max_db_age: file.max_db_age,
         file: Some(path.to_owned()),
     };
     Ok((gifts, extends))
@@ -196,6 +222,19 @@ mod tests {
         assert!(all.env[0].place.ends_with("config.toml:1: ") && all.env[1].place.is_empty());
         assert!(all.read[0].value.ends_with("sandbox-check/libs"), "beside the file: {:?}", all.read[0].value);
         assert_eq!(all.read[1].value, Path::new("/usr"));
+    }
+
+    #[test]
+    fn where_advisories_come_from_may_stand_in_the_file_and_in_one_that_it_extends() {
+        let shared = tempfile::tempdir().unwrap();
+        let file = shared.path().join("shared.toml");
+        fs::write(&file, "advisory-db = [\"/a\"]\nadvisory-url = \"https://a.invalid\"\nmax-db-age = 3\n").unwrap();
+        let own = "advisory-db = [\"b\"]\nmax-db-age = 9\n";
+        let all = gifts(&format!("extends = \"{}\"\n{own}", file.display()), &[]).unwrap();
+        assert_eq!((all.advisory_url.as_deref(), all.max_db_age), (Some("https://a.invalid"), Some(9)));
+        assert_eq!(all.advisory_db[0], Path::new("/a"));
+        assert!(all.advisory_db[1].ends_with("sandbox-check/b"), "beside the file: {:?}", all.advisory_db);
+        assert!(gifts("\nmax-db-age = -1\n", &[]).unwrap_err().to_string().contains("line 2"));
     }
 
     #[test]

@@ -2,6 +2,9 @@
 
 use std::path::{Path, PathBuf};
 
+use etcetera::BaseStrategy as _;
+
+use super::config::Gifts;
 use super::{Beside, Reporting, Settings, SettingsError, identity, limits, now, places, state_dir};
 use crate::acquire::{AcquireSettings, Request};
 use crate::cli::{FactsArgs, KnownArgs, RepositoryArgs};
@@ -9,13 +12,15 @@ use crate::evidence::line::Depth;
 use crate::facts::{Download, FactsSettings};
 use crate::sandbox::table::Trace;
 
-/// Where facts come from. `cargo audit` keeps its checkout in cargo's home.
-pub(super) fn settings(args: &KnownArgs, acquire: &AcquireSettings, now: u64) -> FactsSettings {
+/// Where facts come from: what was typed, and what stands in the configuration. Databases add up, of the rest what was typed
+/// wins. `cargo audit` keeps its checkout in cargo's home.
+pub(super) fn settings(args: &KnownArgs, gifts: &Gifts, acquire: &AcquireSettings, now: u64) -> FactsSettings {
+    let url = args.advisory_url.clone().or_else(|| gifts.advisory_url.clone());
     FactsSettings {
-        databases: args.advisory_db.clone(),
-        download: Some(Download { acquire: acquire.clone(), url: args.advisory_url.clone() }),
+        databases: gifts.advisory_db.iter().chain(&args.advisory_db).cloned().collect(),
+        download: Some(Download { acquire: acquire.clone(), url }),
         usual: Some(acquire.cargo_home.join("advisory-db")),
-        max_age: args.max_db_age,
+        max_age: args.max_db_age.or(gifts.max_db_age),
         repository: None,
         now,
     }
@@ -56,7 +61,7 @@ impl Settings {
             })?
         };
         let places = places()?;
-        let mut acquire = AcquireSettings::new(etcetera::BaseStrategy::cache_dir(&places).join("sandbox-check"));
+        let mut acquire = AcquireSettings::new(places.cache_dir().join("sandbox-check"));
         acquire.offline = args.offline;
         acquire.only_subject = true;
         let folder = if let Request::Directory(folder) = &request { Some(folder.clone()) } else { None };
@@ -65,9 +70,10 @@ impl Settings {
         let (limits, _) = limits::limits(1, &[])?;
         let now = now();
         let repository = repository(&args.repository, &request)?;
+        let gifts = Gifts::of_file(args.config.as_deref(), &places.config_dir(), &acquire)?;
         Ok(Self {
             request,
-            facts: FactsSettings { repository, ..settings(&args.known, &acquire, now) },
+            facts: FactsSettings { repository, ..settings(&args.known, &gifts, &acquire, now) },
             acquire,
             identity: identity(),
             toolchain: None,
@@ -79,7 +85,7 @@ impl Settings {
             limits,
             wanted_depth: None,
             depth: Depth::default(),
-            given: Vec::new(),
+            given: gifts.file.iter().map(|file| format!("configuration {}", file.display())).collect(),
             trace: Trace { probes: false },
             reporting: Reporting::new(&args.reports, beside)?,
             evidence: args.evidence.clone(),

@@ -6,6 +6,7 @@ use super::server::{Package, Registry};
 use super::*;
 
 mod anew;
+mod config;
 mod lock;
 mod repository;
 

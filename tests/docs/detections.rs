@@ -37,7 +37,10 @@ const GAPS: &[(&str, &str)] = &[
     ("mass-read", "fewer reads than the threshold, in a unit each"),
     ("network-connect", "what happens after a connection: there is no network"),
     ("network-listen", "none known"),
-    ("odd-archive", "files that `include` lets in; the repository itself is not looked at"),
+    (
+        "odd-archive",
+        "files that `include` lets in; without `--repository` whatever only the repository tells, and with it sources that a build script finds by listing folders, and whole submodules",
+    ),
     ("persistence-write", "places of start files that the policy does not name"),
     ("process-interference", "processes of its own unit"),
     ("process-read", "processes of its own unit"),

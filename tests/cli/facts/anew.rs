@@ -3,7 +3,7 @@
 use super::*;
 
 /// An archive as the hosts of repositories make them.
-fn packed(database: &Path) -> Vec<u8> {
+pub(super) fn packed(database: &Path) -> Vec<u8> {
     let mut tar = tar::Builder::new(flate2::write::GzEncoder::new(Vec::new(), flate2::Compression::fast()));
     tar.append_dir_all("advisory-db-main", database).unwrap();
     tar.into_inner().unwrap().finish().unwrap()
@@ -44,6 +44,51 @@ fn a_database_is_downloaded_kept_for_a_day_and_told_with_its_age() {
     let asked = registry.count("/db.tar.gz");
     run(&["--advisory-url", &url]);
     assert_eq!(registry.count("/db.tar.gz"), asked);
+}
+
+/// What the host of RustSec's database documents: an archive made by `git archive`, whose first entry is a comment with the
+/// commit, below a folder that is called after repository and branch; and an address that leads to another server, which
+/// does not say how long the archive is.
+#[test]
+fn an_archive_as_git_makes_it_is_read_by_way_of_a_redirect_and_without_a_length() {
+    let (home, registry) = (Home::new(), Registry::start());
+    registry.publish(&release("evilcheck", "0.1.0", 900));
+    let checkout = home.path().join("checkout");
+    let git = |args: &[&str]| {
+        let mut command = Command::new("git");
+        command.args(["-c", "user.name=x", "-c", "user.email=x@example.invalid", "-C", checkout.to_str().unwrap()]);
+        command.env("GIT_CONFIG_GLOBAL", "/dev/null").args(args).stdin(Stdio::null());
+        let output = command.output().unwrap();
+        assert!(output.status.success(), "{}", stderr(&output));
+        output.stdout
+    };
+    for file in server::files_below(Path::new(DATABASE)) {
+        let to = checkout.join(&file);
+        fs::create_dir_all(to.parent().unwrap()).unwrap();
+        fs::copy(Path::new(DATABASE).join(&file), to).unwrap();
+    }
+    for args in [&["init", "-q", "."][..], &["add", "."], &["commit", "-q", "-m", "one"]] {
+        git(args);
+    }
+    let archive = git(&["archive", "--format=tar.gz", "--prefix=advisory-db-main/", "HEAD"]);
+    let mut plain = Vec::new();
+    std::io::Read::read_to_end(&mut flate2::read::GzDecoder::new(archive.as_slice()), &mut plain).unwrap();
+    assert!(plain.starts_with(b"pax_global_header"), "the control: packed by hand, it has no such entry");
+    let mut answer =
+        b"HTTP/1.1 200 OK\r\ncontent-type: application/x-gzip\r\ntransfer-encoding: chunked\r\n\r\n".to_vec();
+    for piece in archive.chunks(500) {
+        answer.extend(format!("{:x}\r\n", piece.len()).bytes());
+        answer.extend(piece.iter().chain(b"\r\n"));
+    }
+    answer.extend(b"0\r\n\r\n");
+    let elsewhere = Registry::server();
+    elsewhere.behave("/tar.gz/main", server::Manners::Raw(answer));
+    registry.behave("/archive/main.tar.gz", server::Manners::Redirect(format!("{}/tar.gz/main", elsewhere.url())));
+    let url = format!("{}/archive/main.tar.gz", registry.url());
+    let args = ["facts", "evilcheck", "--format=json", "--advisory-url", &url];
+    let output = command(&home, &registry, &args).output().unwrap();
+    assert_eq!(findings(&json(&output)), ["known-malicious critical"], "{}", stdout(&output));
+    assert_eq!(elsewhere.count("/tar.gz/main"), 1);
 }
 
 #[test]

@@ -3,7 +3,7 @@
 use super::*;
 
 /// A lock file with these packages of the default registry.
-fn lock(home: &Home, packages: &[(&str, &str, Option<&Package>)]) -> PathBuf {
+pub(super) fn lock(home: &Home, packages: &[(&str, &str, Option<&Package>)]) -> PathBuf {
     let source = tame_index::CRATES_IO_INDEX;
     let entry = |(name, version, package): &(&str, &str, Option<&Package>)| {
         let digest = package.map_or("0".repeat(64), |package| server::digest(&package.pack()).hex());
