@@ -209,13 +209,17 @@ pub(crate) fn download_path(name: &str, version: &str) -> String {
     format!("/dl/{name}/{version}/download")
 }
 
-/// The index path of a name with four letters or more.
+/// The index path of a name.
 pub(crate) fn index_path(name: &str) -> String {
     let name = name.to_lowercase();
-    format!("/index/{}/{}/{name}", &name[..2], &name[2..4])
+    match name.len() {
+        length @ ..=2 => format!("/index/{length}/{name}"),
+        3 => format!("/index/3/{}/{name}", &name[..1]),
+        _ => format!("/index/{}/{}/{name}", &name[..2], &name[2..4]),
+    }
 }
 
-/// A package to publish. Names need four letters or more.
+/// A package to publish.
 #[derive(Clone)]
 pub(crate) struct Package {
     pub(crate) name: &'static str,

@@ -1,5 +1,7 @@
 //! Facts of a lock file.
 
+use sandbox_check::acquire::POPULAR;
+
 use super::*;
 
 /// A lock file with these packages of the default registry.
@@ -111,6 +113,40 @@ fn an_invented_name_comes_with_the_nearest_real_ones_and_their_ages() {
     let output = command(&home, &registry, &["facts", "serde-derivee"]).output().unwrap();
     let said = stderr(&output).split_whitespace().collect::<Vec<_>>().join(" ");
     assert!(code(&output) == 3 && said.contains(&format!("`serde_derive` (since {since})")), "{said}");
+}
+
+/// docs/detections.md has the numbers.
+#[test]
+fn each_of_two_hundred_invented_names_is_flagged_and_no_well_known_one() {
+    let (home, registry) = (Home::new(), Registry::start());
+    let list = |text: &'static str| text.lines().filter(|line| !line.starts_with('#')).collect::<Vec<_>>();
+    let invented = list(include_str!("../../data/invented-names.txt"));
+    let known: Vec<Package> = list(POPULAR).into_iter().map(|name| release(name, "1.0.0", 900)).collect();
+    for package in &known {
+        registry.publish(package);
+    }
+    let real = known.iter().map(|package| (package.name, "1.0.0", Some(package)));
+    let all: Vec<_> = real.chain(invented.iter().map(|name| (*name, "1.0.0", None))).collect();
+    let path = lock(&home, &all);
+    let (code, report) = facts(&registry, path.to_str().unwrap());
+    let flagged: Vec<&str> = report["packages"]
+        .as_array()
+        .unwrap()
+        .iter()
+        .filter_map(|package| {
+            let is_flagged =
+                package["findings"].as_array().unwrap().iter().any(|found| found["code"] == "unknown-name");
+            package["id"].as_str().filter(|_| is_flagged)?.strip_suffix("@1.0.0")
+        })
+        .collect();
+    assert_eq!((code, flagged), (11, invented));
+    let of_known = report["packages"]
+        .as_array()
+        .unwrap()
+        .iter()
+        .filter(|package| known.iter().any(|known| package["id"] == format!("{}@1.0.0", known.name)));
+    assert!(of_known.clone().all(|package| package["findings"] == Value::Array(Vec::new())));
+    assert_eq!(of_known.count(), known.len());
 }
 
 #[test]
