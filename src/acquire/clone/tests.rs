@@ -143,7 +143,8 @@ fn what_leads_out_of_a_clone_or_would_be_waited_for_is_refused() {
     };
     let borrowed = refused(&|clone| fs::write(clone.join(".git/objects/info/alternates"), "/elsewhere\n").unwrap());
     assert!(borrowed.contains("--shared"), "{borrowed}");
-    let linked = refused(&|clone| symlink("/elsewhere", clone.join(".git/objects/aa")).unwrap());
+    // A name that no object has.
+    let linked = refused(&|clone| symlink("/elsewhere", clone.join(".git/objects/linked")).unwrap());
     assert!(linked.contains("no plain file"), "{linked}");
     let fifo = |path: &Path| nix::unistd::mkfifo(path, nix::sys::stat::Mode::S_IRWXU).unwrap();
     refused(&|clone| fifo(&clone.join(".git/objects/fifo")));
