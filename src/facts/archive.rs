@@ -2,7 +2,7 @@
 
 use std::collections::BTreeSet;
 
-use toml::{Table, Value};
+use toml::Value;
 
 use super::manifest;
 use super::tree::{Kind, Tree};
@@ -22,11 +22,11 @@ pub(super) fn changes(package: &PackageId, new: &Tree, old: &Tree, since: &str) 
     if let (Some(script), None) = (build_script(new), build_script(old)) {
         tell("build-script", &script, format!("it has a build script, {script}"));
     }
-    if is_proc_macro(new) && !is_proc_macro(old) {
+    if manifest::is_macro(&new.manifest) && !manifest::is_macro(&old.manifest) {
         tell("proc-macro", "lib", "its library is a proc macro".to_owned());
     }
-    let known = dependencies(&old.manifest);
-    for name in dependencies(&new.manifest).difference(&known) {
+    let known = manifest::needed(&old.manifest);
+    for name in manifest::needed(&new.manifest).difference(&known) {
         tell("dependency", name, format!("it depends on {name}"));
     }
     for (kind, what, word) in [(Kind::Program, "program-file", "program"), (Kind::Binary, "binary-file", "binary file")]
@@ -132,38 +132,16 @@ fn files(tree: &Tree, kind: Kind) -> impl Iterator<Item = &String> {
     tree.files.iter().filter(move |(_, is)| **is == kind).map(|(path, _)| path)
 }
 
-fn package_table(tree: &Tree) -> Option<&Table> {
-    tree.manifest.get("package").or_else(|| tree.manifest.get("project")).and_then(Value::as_table)
-}
-
 pub(super) fn text<'a>(tree: &'a Tree, key: &str) -> Option<&'a str> {
-    package_table(tree)?.get(key)?.as_str()
+    manifest::package(&tree.manifest, key)?.as_str()
 }
 
 pub(super) fn build_script(tree: &Tree) -> Option<String> {
-    match package_table(tree).and_then(|package| package.get("build")) {
+    match manifest::package(&tree.manifest, "build") {
         Some(Value::Boolean(false)) => None,
         Some(Value::String(path)) => Some(path.clone()),
         _ => tree.files.contains_key("build.rs").then(|| "build.rs".to_owned()),
     }
-}
-
-pub(super) fn is_proc_macro(tree: &Tree) -> bool {
-    let lib = tree.manifest.get("lib").and_then(Value::as_table);
-    let says = |key: &str| lib.and_then(|lib| lib.get(key)).and_then(Value::as_bool) == Some(true);
-    says("proc-macro") || says("proc_macro")
-}
-
-/// The packages of normal and build dependencies, on all platforms.
-fn dependencies(manifest: &Table) -> BTreeSet<String> {
-    let targets = manifest.get("target").and_then(Value::as_table).into_iter().flatten();
-    let tables = std::iter::once(manifest).chain(targets.filter_map(|(_, target)| target.as_table()));
-    let sections = ["dependencies", "build-dependencies", "build_dependencies"];
-    tables
-        .flat_map(|table| sections.iter().filter_map(|section| table.get(*section)?.as_table()))
-        .flatten()
-        .map(|(name, value)| value.get("package").and_then(Value::as_str).unwrap_or(name).to_owned())
-        .collect()
 }
 
 #[cfg(test)]

@@ -5,7 +5,8 @@
 
 use std::collections::BTreeSet;
 
-use super::archive::{build_script, is_proc_macro};
+use super::archive::build_script;
+use super::manifest::is_macro;
 use super::tree::Tree;
 
 /// Folders whose sources belong to no library.
@@ -16,7 +17,7 @@ pub(super) fn files(tree: &Tree, read: impl Fn(&str) -> Option<String>) -> BTree
     let is_source = |path: &&str| is_rust(path) && !ASIDE.iter().any(|folder| path.starts_with(folder));
     let all = || tree.files.keys().map(String::as_str);
     let mut found: BTreeSet<&str> = BTreeSet::new();
-    if is_proc_macro(tree) {
+    if is_macro(&tree.manifest) {
         found.extend(all().filter(is_source).filter(|path| path.contains('/')));
     }
     let script = build_script(tree);

@@ -1,4 +1,4 @@
-//! Whether the manifest that cargo reads is what cargo makes of the one that the author wrote.
+//! What is read of manifests; and whether the one that cargo reads is what cargo makes of the one that the author wrote.
 //!
 //! `Cargo.toml` of an archive is written by cargo, `Cargo.toml.orig` is the author's. Who compares an archive with a
 //! repository can only compare the second. So what makes code run at build time must be the same in both.
@@ -9,9 +9,11 @@ use toml::{Table, Value};
 
 use super::tree::Tree;
 
-/// The tables of dependencies, in every spelling that cargo reads.
-const SECTIONS: [&str; 5] =
-    ["dependencies", "dev-dependencies", "dev_dependencies", "build-dependencies", "build_dependencies"];
+/// The tables of dependencies that a build needs, in every spelling that cargo reads.
+const NEEDED: &[&str] = &["dependencies", "build-dependencies", "build_dependencies"];
+/// All of them.
+const ALL: &[&str] =
+    &["dependencies", "build-dependencies", "build_dependencies", "dev-dependencies", "dev_dependencies"];
 
 /// What the manifest has that the author's does not explain: which key, and a text.
 pub(super) fn differences(tree: &Tree) -> Vec<(String, String)> {
@@ -52,15 +54,17 @@ pub(super) fn is_only_a_member(tree: &Tree) -> bool {
     let Some(written) = &tree.written else { return false };
     let inherits = |value: &Value| value.get("workspace").and_then(Value::as_bool) == Some(true);
     let own = written.get("package").and_then(Value::as_table).into_iter().flatten();
-    let needed = tables(written).flat_map(|table| table.iter());
+    let needed = tables(written, ALL).flat_map(|table| table.iter());
     !written.contains_key("workspace") && own.chain(needed).any(|(_, value)| inherits(value))
 }
 
-fn package<'a>(manifest: &'a Table, key: &str) -> Option<&'a Value> {
+/// A value of the manifest's `[package]`.
+pub(super) fn package<'a>(manifest: &'a Table, key: &str) -> Option<&'a Value> {
     manifest.get("package").or_else(|| manifest.get("project"))?.get(key)
 }
 
-fn is_macro(manifest: &Table) -> bool {
+/// True if the library is a proc macro.
+pub(super) fn is_macro(manifest: &Table) -> bool {
     let lib = manifest.get("lib");
     let says = |key: &str| lib.and_then(|lib| lib.get(key)).and_then(Value::as_bool) == Some(true);
     says("proc-macro") || says("proc_macro")
@@ -70,15 +74,23 @@ fn plain(path: &str) -> String {
     path.replace('\\', "/").trim_start_matches("./").to_owned()
 }
 
-fn tables(manifest: &Table) -> impl Iterator<Item = &Table> {
+/// These tables for all platforms.
+fn tables<'a>(manifest: &'a Table, sections: &'static [&str]) -> impl Iterator<Item = &'a Table> {
     let targets = manifest.get("target").and_then(Value::as_table).into_iter().flatten();
     let all = std::iter::once(manifest).chain(targets.filter_map(|(_, target)| target.as_table()));
-    all.flat_map(|table| SECTIONS.iter().filter_map(|section| table.get(*section)?.as_table()))
+    all.flat_map(|table| sections.iter().filter_map(|section| table.get(*section)?.as_table()))
 }
 
-/// The names by which a manifest knows its dependencies, on all platforms.
+/// The names by which a manifest knows its dependencies.
 fn names(manifest: &Table) -> BTreeSet<&String> {
-    tables(manifest).flat_map(|table| table.keys()).collect()
+    tables(manifest, ALL).flat_map(|table| table.keys()).collect()
+}
+
+/// The packages of normal and build dependencies.
+pub(super) fn needed(manifest: &Table) -> BTreeSet<String> {
+    let named =
+        |(name, value): (&String, &Value)| value.get("package").and_then(Value::as_str).unwrap_or(name).to_owned();
+    tables(manifest, NEEDED).flatten().map(named).collect()
 }
 
 #[cfg(test)]

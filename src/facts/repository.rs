@@ -1,5 +1,6 @@
 //! The archive of the subject against the commit that it names, in a clone that the user gives.
 
+use std::collections::BTreeSet;
 use std::fmt::Write as _;
 use std::fs;
 use std::io;
@@ -193,16 +194,21 @@ fn compare(dir: &Path, tree: &Tree, folder: &str, commit: &str, files: &CommitFi
         }
     }
     // Packages in packages are left out.
-    let inner: Vec<&str> = files.below(folder).filter_map(|path| path.strip_suffix("Cargo.toml")).collect();
-    let is_inner = |path: &str| inner.iter().any(|inner| inner.ends_with('/') && path.starts_with(inner));
+    let inner: BTreeSet<&str> = files.below(folder).filter_map(|path| path.strip_suffix("/Cargo.toml")).collect();
+    let is_inner =
+        |path: &str| path.match_indices('/').any(|(at, _)| path.get(..at).is_some_and(|f| inner.contains(f)));
     let is_here = |path: &str| tree.files.contains_key(path) || OF_CARGO.contains(&path);
     found.missing = files.below(folder).filter(|path| !is_here(path) && !is_inner(path)).map(str::to_owned).collect();
     Ok(found)
 }
 
-/// The names that git would give to the file: as it is, and with the line endings of a repository.
+/// The names that git would give to the file: as it is, and with the line endings of a repository. None for one whose own
+/// name is no text, so that it is not found by what stands for it.
 fn names(path: &Path, like: &str) -> io::Result<Vec<String>> {
-    let contents = fs::read(path)?;
+    let contents = match fs::read(path) {
+        Err(error) if error.kind() == io::ErrorKind::NotFound => return Ok(Vec::new()),
+        read => read?,
+    };
     let mut names = vec![blob_name(like, &contents)];
     if contents.windows(2).any(|pair| pair == b"\r\n") {
         let mut plain = Vec::with_capacity(contents.len());
@@ -271,5 +277,6 @@ mod tests {
         assert_eq!(names(&file, &like).unwrap()[1], blob_name(&like, b"a\nb\rc\n"));
         fs::write(&file, "a\nb\n").unwrap();
         assert_eq!(names(&file, &like).unwrap(), [blob_name(&like, b"a\nb\n")]);
+        assert_eq!(names(&folder.path().join("absent"), &like).unwrap(), Vec::<String>::new());
     }
 }
