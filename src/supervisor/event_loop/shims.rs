@@ -4,6 +4,7 @@
 use std::collections::{HashMap, VecDeque};
 use std::io::Write as _;
 use std::os::fd::{AsFd as _, BorrowedFd, OwnedFd};
+use std::time::Duration;
 
 use nix::sys::epoll::EpollFlags;
 
@@ -350,9 +351,16 @@ impl EventLoop<'_> {
                 Vec::new()
             }
             Err(failure) => {
-                self.read_stderr();
-                let said =
-                    self.stderr_tail.take().map_or(String::new(), |tail| format!(": {}", tail.to_string().trim()));
+                // Who was in the way may not have been heard yet.
+                let said = (0..20).find_map(|_| {
+                    self.read_stderr();
+                    let said = self.stderr_tail.take();
+                    if said.is_none() {
+                        std::thread::sleep(Duration::from_millis(50));
+                    }
+                    said
+                });
+                let said = said.map_or(String::new(), |tail| format!(": {}", tail.to_string().trim()));
                 return Err(SupervisorError::Layer { layer: failure.layer, text: failure.text + &said });
             }
         };
