@@ -228,7 +228,7 @@ fn put(dir: &Path, name: &str, entry: &Entry, from: &mut BufReader<File>, brough
 enum Place {
     /// To be read and replayed.
     Evidence,
-    /// So that it answers for runs, or gives units to them.
+    /// So that it answers for runs, gives units to them, or says what was found of a version before.
     Answers,
 }
 
@@ -239,12 +239,14 @@ fn place(name: &str) -> Option<Place> {
         |text: &str| text.strip_suffix(".jsonl").is_some_and(|stem| !stem.is_empty() && !stem.starts_with('.'));
     match name.split_once('/') {
         // The folders themselves.
-        None if ["", "known", "units"].contains(&name) => Some(Place::Evidence),
+        None if ["", "known", "units", "baselines"].contains(&name) => Some(Place::Evidence),
         None => {
             let log = name.strip_suffix(".counters").or_else(|| name.strip_suffix(".captured")).unwrap_or(name);
             is_log(log).then_some(Place::Evidence)
         }
-        Some(("known", entry)) => entry.strip_suffix(".json").is_some_and(is_hex).then_some(Place::Answers),
+        Some(("known" | "baselines", entry)) => {
+            entry.strip_suffix(".json").is_some_and(is_hex).then_some(Place::Answers)
+        }
         Some(("units", pack)) => pack.strip_suffix(".pack").is_some_and(is_hex).then_some(Place::Answers),
         Some((folder, file)) => {
             let is_captured = folder.strip_suffix(".captured").is_some_and(is_log) && is_hex(file);
@@ -266,6 +268,8 @@ mod tests {
             (format!("a-1.jsonl.captured/{hex}"), Some(Place::Evidence)),
             (format!("known/{hex}.json"), Some(Place::Answers)),
             (format!("units/{hex}.pack"), Some(Place::Answers)),
+            (format!("baselines/{hex}.json"), Some(Place::Answers)),
+            ("baselines/x.json".to_owned(), None),
             (".bashrc".to_owned(), None),
             (".jsonl".to_owned(), None),
             ("a.txt".to_owned(), None),

@@ -125,3 +125,24 @@ fn a_run_that_passes_leaves_enough_to_compare_with() {
     });
     assert!(states.iter().all(|(_, state)| state.is_none()) && resolved.is_null(), "{states:?} {resolved}");
 }
+
+#[test]
+fn what_was_found_travels_with_a_key_only() {
+    let after = |import: &[&str]| {
+        after_a_pass(|folder| {
+            let home = Home::new();
+            fs::write(home.path().join("key"), "0123456789abcdef0123456789abcdef").unwrap();
+            let place = ["--cache-dir", folder.to_str().unwrap()];
+            let exported = home.run([&["cache", "export", "kept", "--key-file", "key"], &place[..]].concat());
+            assert_eq!(code(&exported), 0, "{}", stderr(&exported));
+            fs::remove_dir_all(folder).unwrap();
+            let imported = home.run([&["cache", "import", "kept"], import, &place[..]].concat());
+            assert_eq!(code(&imported), 0, "{}", stderr(&imported));
+            forget_evidence(folder);
+        })
+    };
+    let (states, _) = after(&["--key-file", "key"]);
+    assert_eq!(states[0], ("stays".to_owned(), Some("unchanged".to_owned())));
+    let (states, _) = after(&[]);
+    assert!(states.len() == 2 && states.iter().all(|(_, state)| state.is_none()), "{states:?}");
+}
