@@ -1,7 +1,9 @@
 //! What must hold of each reader of a stranger's bytes, as one function each: the fuzzer calls it with bytes of its own
-//! (`fuzz/`), the twins with values of proptest's, and the tests below with every input that is kept in `fuzz/corpus`.
+//! (`fuzz/`), tests (`twins_tests.rs`) with values of proptest's, and the tests below with every input that is kept in `fuzz/corpus`.
 //!
 //! Only tests and `cargo fuzz`, which says so to the compiler, compile this: the program that people get has none of it.
+
+#![expect(clippy::expect_used, reason = "what does not hold ends the test or the fuzzer")]
 
 #[cfg(test)]
 mod tests;

@@ -1,5 +1,7 @@
 //! What must hold of an archive, whatever its bytes are: all or nothing, and nothing elsewhere.
 
+#![expect(clippy::expect_used, reason = "what does not hold ends the test or the fuzzer")]
+
 use std::fs;
 use std::io::Write as _;
 use std::os::unix::fs::PermissionsExt as _;

@@ -6,8 +6,10 @@ use std::path::{Path, PathBuf};
 
 use super::*;
 
+type Target = fn(&[u8]);
+
 /// Each target by its name.
-const TARGETS: [(&str, fn(&[u8])); 9] = [
+const TARGETS: [(&str, Target); 9] = [
     ("address", address),
     ("archive", archive),
     ("arguments", arguments),

@@ -73,9 +73,10 @@ pub fn enter_and_seal(
         let _ = writeln!(errors, "sandbox-check: failed to {}", crate::error_chain(error));
         125
     };
-    let entered = match sabotage::is_off(Off::OuterPidNamespace) {
-        true => Ok(()),
-        false => setns(namespace, CloneFlags::CLONE_NEWPID).map_err(call("enter the PID namespace")),
+    let entered = if sabotage::is_off(Off::OuterPidNamespace) {
+        Ok(())
+    } else {
+        setns(namespace, CloneFlags::CLONE_NEWPID).map_err(call("enter the PID namespace"))
     };
     let forked = entered.and_then(|()| fork(thread, 0).map_err(call("start a process in the namespace")));
     match forked {

@@ -1,5 +1,7 @@
 //! What must hold of the files of settings and of decisions: read, or refused by a sentence that names file and line.
 
+#![expect(clippy::expect_used, clippy::missing_panics_doc, reason = "what does not hold ends the test or the fuzzer")]
+
 use std::path::Path;
 
 use super::config::understand;

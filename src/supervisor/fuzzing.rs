@@ -1,5 +1,7 @@
 //! What must hold of all that comes from inside the sandbox: registers, memory, addresses, questions, answers.
 
+#![expect(clippy::expect_used, clippy::missing_panics_doc, reason = "what does not hold ends the test or the fuzzer")]
+
 use std::fs::File;
 
 use syscalls::Sysno;

@@ -5,8 +5,6 @@
 //! call with any value of its types. Where `nix` has a safe wrapper, callers
 //! use that and there is nothing here. (`bare/` belongs to the static shim.)
 
-#![expect(clippy::as_conversions, reason = "registers, descriptors and structure sizes at the kernel's border")]
-
 pub mod capabilities;
 pub mod counters;
 pub mod descriptors;

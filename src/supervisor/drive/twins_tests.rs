@@ -22,8 +22,8 @@ proptest! {
             "{\"ListMacros\":{\"Err\":\"no\"}}", "{\"ExpandMacro\":{\"Err\":\"no\"}}", "",
             "{\"ExpandMacro\":{\"Ok\":{\"subtree\":[0,0,1,0,2],\"literal\":[],\"punct\":[],\"ident\":[],\"token_tree\":[0,0],\"text\":[]}}}", "x",
         ];
-        let all = [0, 2].iter().chain(&lines).map(|at| format!("{}\n", LINES[*at])).collect::<String>();
-        answers(all.as_bytes());
+        let all: Vec<&str> = [0, 2].iter().chain(&lines).flat_map(|at| [LINES[*at], "\n"]).collect();
+        answers(all.concat().as_bytes());
     }
 
     #[test]
