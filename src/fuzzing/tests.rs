@@ -6,10 +6,10 @@ use std::path::{Path, PathBuf};
 
 use super::*;
 
-/// Each target by its name.
 /// Holds bytes against a reader.
 type Target = fn(&[u8]);
 
+/// Each target by its name.
 const TARGETS: [(&str, Target); 9] = [
     ("address", address),
     ("archive", archive),
