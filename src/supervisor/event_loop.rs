@@ -1,4 +1,9 @@
-//! The loop: one `epoll` over shims, listeners, cargo's output and our parent.
+//! The loop: one `poll` over the listeners and an `epoll` of all else, which is shims, cargo's output and our parent.
+//!
+//! The listeners are not in the `epoll`, since the kernel's hint to wake us on the caller's CPU
+//! ([`Listener::wake_synchronously`](crate::sys::seccomp::Listener::wake_synchronously)) gets lost there
+//! (`ep_poll_callback` in `fs/eventpoll.c`, `pollwake` in `fs/select.c`): with two CPUs, half of all calls then wait
+//! 30 µs longer.
 //!
 //! All that is pending on a listener is received before any of it is handled:
 //! a received call no longer returns EINTR to its caller.
@@ -16,6 +21,7 @@ use std::sync::Arc;
 use std::time::{Duration, Instant};
 
 use nix::fcntl::{FcntlArg, OFlag, fcntl};
+use nix::poll::{PollFd, PollFlags, PollTimeout, poll};
 use nix::sys::epoll::{Epoll, EpollCreateFlags, EpollEvent, EpollFlags, EpollTimeout};
 
 use self::shims::Shim;
@@ -49,7 +55,6 @@ enum Source {
     Parent,
     Resolver(u32),
     Channel(u32),
-    Listener(u32),
     Driver(u32),
 }
 
@@ -63,8 +68,7 @@ impl Source {
             Self::Parent => (4, 0),
             Self::Resolver(n) => (5, n),
             Self::Channel(n) => (6, n),
-            Self::Listener(n) => (7, n),
-            Self::Driver(n) => (8, n),
+            Self::Driver(n) => (7, n),
         };
         tag << 32 | u64::from(number)
     }
@@ -79,11 +83,18 @@ impl Source {
             4 => Self::Parent,
             5 => Self::Resolver(number),
             6 => Self::Channel(number),
-            7 => Self::Listener(number),
-            8 => Self::Driver(number),
+            7 => Self::Driver(number),
             _ => return None,
         })
     }
+}
+
+/// What there is to do.
+struct Ready {
+    /// Something in the `epoll`.
+    others: bool,
+    /// By unit number.
+    listeners: Vec<(u32, PollFlags)>,
 }
 
 /// The state of one run.
@@ -247,18 +258,13 @@ impl<'a> EventLoop<'a> {
 
     /// Runs until cargo and all units have ended, then closes the log.
     pub(super) fn run(mut self) -> Result<()> {
-        let mut ready = [EpollEvent::empty(); 64];
         while self.child.is_some() || !self.shims.is_empty() || self.stdout.is_some() || self.stderr.is_some() {
-            let timeout = self.time_left();
-            let count = match self.epoll.wait(&mut ready, timeout) {
-                Ok(count) => count,
-                Err(nix::errno::Errno::EINTR) => continue,
-                Err(errno) => return Err(SupervisorError::Watch { step: "wait for events", source: errno.into() }),
-            };
-            for event in ready.iter().take(count) {
-                if let Some(source) = Source::unpack(event.data()) {
-                    self.serve(source, event.events())?;
-                }
+            let Ready { others, listeners } = self.wait()?;
+            for (number, flags) in listeners {
+                self.read_listener(number, flags)?;
+            }
+            if others {
+                self.serve_others()?;
             }
             self.look_at_limits()?;
             self.look_at_drivers()?;
@@ -266,17 +272,44 @@ impl<'a> EventLoop<'a> {
         self.close()
     }
 
-    fn time_left(&self) -> EpollTimeout {
+    /// Waits for the next event, or until a limit or a driver wants to be looked at.
+    fn wait(&self) -> Result<Ready> {
+        let listeners = self.shims.iter().filter_map(|(number, shim)| Some((*number, shim.listener()?)));
+        let (numbers, listeners): (Vec<u32>, Vec<_>) = listeners.unzip();
+        let all = std::iter::once(self.epoll.0.as_fd()).chain(listeners);
+        let mut all: Vec<_> = all.map(|fd| PollFd::new(fd, PollFlags::POLLIN)).collect();
+        match poll(&mut all, self.time_left()) {
+            Ok(_) | Err(nix::errno::Errno::EINTR) => {}
+            Err(errno) => return Err(SupervisorError::Watch { step: "wait for events", source: errno.into() }),
+        }
+        let mut flags = all.iter().map(|fd| fd.revents().unwrap_or(PollFlags::empty()));
+        let others = flags.next().is_some_and(|flags| !flags.is_empty());
+        let listeners = numbers.into_iter().zip(flags).filter(|(_, flags)| !flags.is_empty()).collect();
+        Ok(Ready { others, listeners })
+    }
+
+    fn serve_others(&mut self) -> Result<()> {
+        let mut ready = [EpollEvent::empty(); 64];
+        let count = match self.epoll.wait(&mut ready, EpollTimeout::ZERO) {
+            Ok(count) => count,
+            Err(nix::errno::Errno::EINTR) => return Ok(()),
+            Err(errno) => return Err(SupervisorError::Watch { step: "wait for events", source: errno.into() }),
+        };
+        let sources = ready.iter().take(count).filter_map(|event| Source::unpack(event.data()));
+        sources.into_iter().try_for_each(|source| self.serve(source))
+    }
+
+    fn time_left(&self) -> PollTimeout {
         if self.life.is_none() {
             // Everything inside is dying; the kernel tells.
-            return EpollTimeout::NONE;
+            return PollTimeout::NONE;
         }
         let next = self.limits.next().into_iter().chain(self.next_driver()).fold(self.deadline, Instant::min);
         let left = next.saturating_duration_since(Instant::now()).min(Duration::from_mins(1));
-        EpollTimeout::try_from(left + Duration::from_millis(1)).unwrap_or(EpollTimeout::NONE)
+        PollTimeout::try_from(left + Duration::from_millis(1)).unwrap_or(PollTimeout::NONE)
     }
 
-    fn serve(&mut self, source: Source, flags: EpollFlags) -> Result<()> {
+    fn serve(&mut self, source: Source) -> Result<()> {
         match source {
             Source::Handoff => self.answer_knock(),
             Source::Stdout => self.read_stdout(),
@@ -288,7 +321,6 @@ impl<'a> EventLoop<'a> {
             Source::Parent => self.obey(),
             Source::Resolver(at) => self.resolve(at),
             Source::Channel(number) => self.read_channel(number),
-            Source::Listener(number) => self.read_listener(number, flags),
             Source::Driver(number) => self.read_driver(number),
         }
     }

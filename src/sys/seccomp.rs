@@ -38,7 +38,7 @@ impl AsFd for Listener {
 
 impl Listener {
     /// The next notification; `None` if its caller is gone already (ENOENT) or we were interrupted.
-    /// Blocks when there is none; ask `epoll` first.
+    /// Blocks when there is none; ask `poll(2)` first.
     ///
     /// # Errors
     /// What `SECCOMP_IOCTL_NOTIF_RECV` answers otherwise.
@@ -108,7 +108,8 @@ impl Listener {
         number(libc::c_long::from(done))
     }
 
-    /// Wakes the supervisor on the caller's CPU (Linux 6.6), which saves most of a round trip.
+    /// Wakes the supervisor on the caller's CPU (Linux 6.6), which saves most of a round trip, if it waits in `poll(2)`
+    /// itself: `epoll` forgets the hint.
     /// An older kernel is as correct without.
     pub fn wake_synchronously(&self) {
         // SAFETY: takes a value, no pointer.

@@ -3,10 +3,10 @@
 
 use std::collections::{HashMap, VecDeque};
 use std::io::Write as _;
-use std::os::fd::{AsFd as _, BorrowedFd, OwnedFd};
+use std::os::fd::{AsFd, BorrowedFd, OwnedFd};
 use std::time::Duration;
 
-use nix::sys::epoll::EpollFlags;
+use nix::poll::PollFlags;
 
 use super::drivers::Driving;
 use super::{EventLoop, Failed, Result, Source};
@@ -47,6 +47,13 @@ pub(super) struct Shim {
     ended: Option<Ended>,
     /// For a unit in which macros are driven.
     pub(super) driving: Option<Driving>,
+}
+
+impl Shim {
+    /// Where the calls of its unit arrive, until the last of its processes has ended.
+    pub(super) fn listener(&self) -> Option<BorrowedFd<'_>> {
+        self.unit.as_ref()?.listener.as_ref().map(AsFd::as_fd)
+    }
 }
 
 impl EventLoop<'_> {
@@ -184,7 +191,6 @@ impl EventLoop<'_> {
 
     /// The listener is here: from now on nothing of the unit goes unseen.
     fn start_unit(&mut self, number: u32, fd: OwnedFd) -> Result<()> {
-        self.watch(&fd, Source::Listener(number))?;
         let t = self.now();
         let Some(shim) = self.shims.get_mut(&number) else { return Ok(()) };
         let (Some(unit), Some(channel)) = (&mut shim.unit, &shim.channel) else { return Ok(()) };
@@ -223,16 +229,14 @@ impl EventLoop<'_> {
         self.greet(number)
     }
 
-    pub(super) fn read_listener(&mut self, number: u32, flags: EpollFlags) -> Result<()> {
+    pub(super) fn read_listener(&mut self, number: u32, flags: PollFlags) -> Result<()> {
         let Self { shims, evidence, procfs, limits, zones, start, asked, spec, store, walker, macro_units, .. } = self;
         let Some(unit) = shims.get_mut(&number).and_then(|shim| shim.unit.as_mut()) else { return Ok(()) };
         let (Some(listener), Some(evidence)) = (&unit.listener, evidence.as_mut()) else { return Ok(()) };
-        if !flags.contains(EpollFlags::EPOLLIN) {
-            if flags.intersects(EpollFlags::EPOLLHUP | EpollFlags::EPOLLERR) {
-                let gone = self.epoll.delete(listener);
+        if !flags.contains(PollFlags::POLLIN) {
+            if flags.intersects(PollFlags::POLLHUP | PollFlags::POLLERR) {
                 unit.listener = None;
                 unit.opener = None;
-                gone.map_err(|errno| SupervisorError::Watch { step: "let go of a listener", source: errno.into() })?;
                 return self.finish_unit(number);
             }
             return Ok(());
@@ -389,7 +393,7 @@ impl EventLoop<'_> {
 }
 
 fn is_readable(fd: BorrowedFd<'_>) -> bool {
-    use nix::poll::{PollFd, PollFlags, PollTimeout, poll};
+    use nix::poll::{PollFd, PollTimeout, poll};
     let mut fds = [PollFd::new(fd, PollFlags::POLLIN)];
     poll(&mut fds, PollTimeout::ZERO).is_ok_and(|ready| ready > 0)
         && fds
