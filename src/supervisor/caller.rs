@@ -16,6 +16,7 @@ use nix::sys::stat::Mode;
 use nix::sys::uio::{RemoteIoVec, process_vm_readv};
 use nix::unistd::Pid;
 
+use super::held::{Held, Link};
 use super::links;
 use crate::sys::process::leads_its_process;
 
@@ -24,11 +25,11 @@ pub(super) const PATH_CAP: usize = 4096;
 
 /// The outer `/proc`, by descriptor: the path leads to another one inside.
 #[derive(Debug)]
-pub(super) struct Proc(OwnedFd);
+pub(super) struct Proc(OwnedFd, Held);
 
 impl Proc {
     pub(super) fn new(outer_proc: OwnedFd) -> Self {
-        Self(outer_proc)
+        Self(outer_proc, Held::default())
     }
 
     /// The target of a link below `/proc`.
@@ -38,7 +39,7 @@ impl Proc {
 
     /// The program that the thread runs.
     pub(super) fn exe(&self, tid: i32) -> Option<PathBuf> {
-        self.link(&format!("{tid}/exe"))
+        self.1.read(&self.0, tid, Link::Exe)
     }
 
     /// Where a descriptor of the caller's leads; of a socket, a name that no other has at the time.
@@ -85,7 +86,10 @@ impl Proc {
 
     /// The folder that a relative path of the caller's starts from, by name; advisory.
     pub(super) fn base(&self, tid: i32, dirfd: Option<i32>) -> Option<PathBuf> {
-        self.link(&base_link(tid, dirfd))
+        match dirfd {
+            None | Some(libc::AT_FDCWD) => self.1.read(&self.0, tid, Link::Cwd),
+            Some(fd) => self.descriptor(tid, fd),
+        }
     }
 
     /// The absolute path that `path` means to the caller, by text: links are not followed.

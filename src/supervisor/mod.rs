@@ -21,6 +21,7 @@ mod event_loop;
 #[cfg(any(test, fuzzing))]
 pub(crate) mod fuzzing;
 mod handle;
+mod held;
 mod limits;
 mod links;
 mod metadata;
