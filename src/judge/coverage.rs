@@ -195,6 +195,15 @@ fn loads<'a>(cx: &'a Context<'_>, package: &'a PackageId) -> impl Iterator<Item 
     })
 }
 
+/// The packages whose macro libraries this unit loaded, in their order.
+pub(super) fn loaded_by<'a>(cx: &Context<'a>, unit: UnitId) -> BTreeSet<&'a PackageId> {
+    let of_unit = cx.log.lines.iter().filter_map(|line| match line {
+        Line::Note(said) if said.code == note::MACRO_LOADED && said.unit == Some(unit) => said.package.as_ref(),
+        _ => None,
+    });
+    of_unit.collect()
+}
+
 /// True if a driver listed the macros of the package's library.
 pub(super) fn is_listed(cx: &Context<'_>, package: &PackageId) -> bool {
     cx.log.lines.iter().any(|line| {
