@@ -219,10 +219,8 @@ mod tests {
             });
             let builder = builder.build_script("u", |u| if fails { u.failed("no") } else { u });
             let plain = Some("plain@2.0.0".parse().unwrap());
-            let builder = match is_compiled {
-                true => builder.unit(UnitKind::Compile, plain, "/rustc", Vec::new(), |u| u),
-                false => builder,
-            };
+            let builder =
+                if is_compiled { builder.unit(UnitKind::Compile, plain, "/rustc", Vec::new(), |u| u) } else { builder };
             let exit = if fails { "exit status: 101" } else { "exit status: 0" };
             brief(&judged(&builder.note(note::CARGO_EXIT, exit).log()))
         };

@@ -9,6 +9,7 @@ mod base;
 mod baseline;
 mod ends;
 mod facts;
+mod twins;
 mod unchanged;
 
 /// A workspace, and a registry that its packages come from.
@@ -102,6 +103,18 @@ impl Ground {
     fn report(&self, args: &[&str]) -> (Value, i32) {
         let output = self.run(&[&["--format=json"], args].concat());
         (json(&output), code(&output))
+    }
+
+    /// Makes a repository of a folder; gives its URL.
+    fn repository(&self, folder: &str) -> String {
+        let folder = self.home.path().join(folder);
+        for args in [&["init", "-q", "-b", "main", "."][..], &["add", "."], &["commit", "-q", "-m", "one"]] {
+            let mut git = self.home.command("git");
+            git.args(["-c", "user.name=x", "-c", "user.email=x@example.invalid"]).args(args);
+            let output = git.current_dir(&folder).output().unwrap();
+            assert!(output.status.success(), "{}", stderr(&output));
+        }
+        format!("file://{}", folder.display())
     }
 
     /// Copies a malicious fixture.
