@@ -72,6 +72,7 @@ pub fn human(report: &Report, options: HumanOptions, writer: &mut dyn Write) -> 
         page.line("");
         human(further, options, &mut page)?;
     }
+    page.together(report);
     writer.write_all(page.text.as_bytes())
 }
 

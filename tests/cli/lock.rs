@@ -58,9 +58,13 @@ impl Ground {
 
     /// Lets cargo write the lock file, before anything hostile lies there.
     pub(super) fn locked(&self) -> &Self {
+        self.locked_in("ws")
+    }
+
+    fn locked_in(&self, folder: &str) -> &Self {
         let mut cargo = self.home.command("cargo");
         cargo.env("CARGO_HOME", self.registry.home()).arg("generate-lockfile");
-        let output = cargo.current_dir(self.home.path().join("ws")).output().unwrap();
+        let output = cargo.current_dir(self.home.path().join(folder)).output().unwrap();
         assert!(output.status.success(), "{}", stderr(&output));
         self
     }
