@@ -315,7 +315,7 @@ fn what_two_workspaces_of_one_run_share_is_built_once_and_counted_once() {
         let kept = fs::read_dir(ground.home.path().join("kept")).unwrap().map(|entry| entry.unwrap().path());
         let is_of = |path: &PathBuf| {
             let name = path.file_name().unwrap().to_string_lossy().into_owned();
-            name.starts_with(of) && name.ends_with(".jsonl")
+            name.starts_with(of) && path.extension().is_some_and(|extension| extension == "jsonl")
         };
         let text = fs::read_to_string(kept.into_iter().find(is_of).unwrap()).unwrap();
         let lines = text.lines().map(|line| serde_json::from_str::<Value>(line).unwrap());
