@@ -11,6 +11,7 @@ mod ends;
 mod facts;
 mod twins;
 mod unchanged;
+mod versions;
 
 /// A workspace, and a registry that its packages come from.
 pub(super) struct Ground {
