@@ -9,6 +9,7 @@ mod base;
 mod baseline;
 mod ends;
 mod facts;
+mod hostile;
 mod twins;
 mod unchanged;
 mod versions;

@@ -25,7 +25,9 @@ fn of_version(text: &str, version: u32) -> String {
     for package in packages {
         all.push_str("[[package]]\n");
         for key in ["name", "version", "source"] {
-            text(package, key).iter().for_each(|value| writeln!(all, "{key} = \"{value}\"").unwrap());
+            if let Some(value) = text(package, key) {
+                writeln!(all, "{key} = \"{value}\"").unwrap();
+            }
         }
         let needs = package.get("dependencies").and_then(toml::Value::as_array).into_iter().flatten();
         let needs: Vec<_> = needs.map(|edge| format!(" \"{}\",\n", by_name[edge.as_str().unwrap()])).collect();
@@ -33,8 +35,9 @@ fn of_version(text: &str, version: u32) -> String {
             write!(all, "dependencies = [\n{}]\n", needs.concat()).unwrap();
         }
         all.push('\n');
-        let sum = text(package, "checksum");
-        sum.iter().for_each(|sum| writeln!(sums, "\"checksum {}\" = \"{sum}\"", long(package)).unwrap());
+        if let Some(sum) = text(package, "checksum") {
+            writeln!(sums, "\"checksum {}\" = \"{sum}\"", long(package)).unwrap();
+        }
     }
     all + &sums
 }
