@@ -7,7 +7,7 @@ use serde::{Deserialize, Serialize};
 
 /// What cargo calls a package: a name and an exact version.
 ///
-/// Displayed and serialised as `name@version`.
+/// Displayed and serialised as `name@version`, or `name@version~mark`: neither a name nor a version can hold a tilde.
 #[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
 #[serde(try_from = "String", into = "String")]
 pub struct PackageId {
@@ -15,18 +15,37 @@ pub struct PackageId {
     pub name: String,
     /// The exact version.
     pub version: String,
+    /// Which of several: a lock file may have packages of one name and version from more than one source.
+    mark: Option<String>,
 }
 
 impl PackageId {
     /// Joins a name and a version.
     pub fn new(name: impl Into<String>, version: impl Into<String>) -> Self {
-        Self { name: name.into(), version: version.into() }
+        Self { name: name.into(), version: version.into(), mark: None }
+    }
+
+    /// The same with a mark, or without one.
+    #[must_use]
+    pub fn with_mark(self, mark: Option<String>) -> Self {
+        Self { mark, ..self }
+    }
+
+    /// What tells it from others of its name and version.
+    pub fn mark(&self) -> Option<&str> {
+        self.mark.as_deref()
+    }
+
+    /// True for the same name and version, from wherever.
+    pub fn is_named_like(&self, other: &Self) -> bool {
+        self.name == other.name && self.version == other.version
     }
 }
 
 impl fmt::Display for PackageId {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        write!(f, "{}@{}", self.name, self.version)
+        write!(f, "{}@{}", self.name, self.version)?;
+        self.mark.iter().try_for_each(|mark| write!(f, "~{mark}"))
     }
 }
 
@@ -48,8 +67,14 @@ impl FromStr for PackageId {
     type Err = ParseIdError;
 
     fn from_str(text: &str) -> Result<Self, Self::Err> {
-        match text.rsplit_once('@') {
-            Some((name, version)) if !name.is_empty() && !version.is_empty() => Ok(Self::new(name, version)),
+        let (id, mark) = match text.split_once('~') {
+            Some((id, mark)) => (id, Some(mark.to_owned())),
+            None => (text, None),
+        };
+        match id.rsplit_once('@') {
+            Some((name, version)) if !name.is_empty() && !version.is_empty() && mark.as_deref() != Some("") => {
+                Ok(Self::new(name, version).with_mark(mark))
+            }
             _ => Err(ParseIdError { expected: "name@version", found: text.to_owned() }),
         }
     }
@@ -146,7 +171,12 @@ mod tests {
     #[test]
     fn a_package_id_reads_back_what_it_prints() {
         let id = PackageId::new("serde_derive", "1.0.228+build");
-        assert_eq!(id.to_string().parse(), Ok(id));
+        assert_eq!(id.to_string().parse(), Ok(id.clone()));
+        let marked = id.clone().with_mark(Some("git-0011aabb".to_owned()));
+        assert_eq!(marked.to_string(), "serde_derive@1.0.228+build~git-0011aabb");
+        assert_eq!(marked.to_string().parse(), Ok(marked.clone()));
+        assert!(marked != id && marked.is_named_like(&id));
+        "a@1.0.0~".parse::<PackageId>().unwrap_err();
     }
 
     #[test]

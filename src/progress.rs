@@ -20,6 +20,10 @@ struct State {
     /// Packages whose own code ran, or runs.
     begun: BTreeSet<String>,
     findings: Option<u64>,
+    /// Packages that were seen done: a new unit of one of them takes none back.
+    most_done: u64,
+    /// What began last.
+    last: String,
 }
 
 /// Tells how far a run is until it is dropped.
@@ -43,18 +47,13 @@ impl RunProgress {
         let is_lock = acquired.locked.is_some();
         let has_code = acquired.packages.iter().filter(|package| package.build_script || package.proc_macro.is_some());
         let packages = if is_lock { u64::try_from(has_code.count()).unwrap_or(0) } else { 0 };
-        let template = if is_lock {
-            "{spinner} {prefix} {elapsed} [{bar:24}] {pos}/{len} {wide_msg}"
-        } else {
-            "{spinner} {prefix} {elapsed} {wide_msg}"
-        };
-        if let Ok(style) = ProgressStyle::with_template(template) {
+        if let Ok(style) = ProgressStyle::with_template(template(is_lock, width())) {
             bar.set_style(style.progress_chars("=> "));
         }
         if is_lock {
             bar.set_length(packages);
         }
-        bar.set_prefix(acquired.target.label());
+        bar.set_prefix(end_of(&acquired.target.label()));
         if shown {
             bar.enable_steady_tick(Duration::from_millis(120));
         }
@@ -69,10 +68,12 @@ impl RunProgress {
     /// Looks for findings and, without a terminal, tells the state.
     fn tick(&self, tells: bool, name: String, findings: impl Fn() -> Option<u64> + Send + 'static) -> Option<Ticker> {
         let (state, packages, begun) = (Arc::clone(&self.state), self.packages, self.begun);
+        let bar = self.bar.clone();
         let work = move || {
             let found = findings();
             let mut state = state.lock().unwrap_or_else(PoisonError::into_inner);
             state.findings = found.or(state.findings);
+            state.show(&bar, packages, begun.elapsed());
             if tells {
                 let _ = writeln!(std::io::stderr(), "{name}: {}", state.line(packages, begun.elapsed()));
             }
@@ -87,27 +88,43 @@ impl RunProgress {
             Event::UnitStarted { text, executes } => {
                 state.units_running += 1;
                 state.begun.extend(executes.clone());
-                let message = if self.packages > 0 {
-                    format!("{}; {text}", state.line(self.packages, self.begun.elapsed()))
-                } else {
-                    format!("{} units done, {text}", state.units_done)
-                };
-                self.bar.set_message(message);
+                state.last.clone_from(text);
             }
             Event::UnitEnded => {
                 state.units_done += 1;
                 state.units_running = state.units_running.saturating_sub(1);
-                self.bar.set_position(state.done());
+                state.most_done = state.done();
             }
-            Event::Started => self.bar.set_message("the sandbox holds"),
+            Event::Started => "the sandbox holds".clone_into(&mut state.last),
             Event::NeedsMapping | Event::Failed { .. } => {}
         }
+        state.show(&self.bar, self.packages, self.begun.elapsed());
     }
 }
 
 impl State {
     fn done(&self) -> u64 {
-        u64::try_from(self.begun.len()).unwrap_or(u64::MAX).saturating_sub(self.units_running)
+        let begun = u64::try_from(self.begun.len()).unwrap_or(u64::MAX);
+        begun.saturating_sub(self.units_running).max(self.most_done)
+    }
+
+    /// Brings the bar up to date. What counts comes first: a narrow terminal cuts the rest.
+    fn show(&self, bar: &ProgressBar, packages: u64, elapsed: Duration) {
+        bar.set_position(self.done());
+        bar.set_message(self.beside_the_bar(packages, elapsed));
+    }
+
+    /// What the bar itself does not say.
+    fn beside_the_bar(&self, packages: u64, elapsed: Duration) -> String {
+        let findings = self.findings.filter(|count| *count > 0).map(|count| match count {
+            1 => "1 finding".to_owned(),
+            _ => format!("{count} findings"),
+        });
+        let left = left(self.done(), packages, elapsed).map(|left| format!("{left} s left"));
+        let running = (packages > 0).then(|| format!("{} units", self.units_running));
+        let units = (packages == 0).then(|| format!("{} units done", self.units_done));
+        let last = Some(self.last.clone()).filter(|last| !last.is_empty());
+        [findings, running, left, units, last].into_iter().flatten().collect::<Vec<_>>().join(", ")
     }
 
     /// All of it in one line, without a word of any package's.
@@ -122,6 +139,29 @@ impl State {
         let (done, running, units) = (self.done(), self.units_running, self.units_done);
         format!("{done} of {packages} packages done, {running} units running, {units} done{findings}{left}")
     }
+}
+
+/// Columns of the terminal.
+fn width() -> usize {
+    terminal_size::terminal_size_of(std::io::stderr()).map_or(80, |(width, _)| usize::from(width.0))
+}
+
+/// The line that changes: name and bar only where there is room for them beside the numbers.
+fn template(is_lock: bool, width: usize) -> &'static str {
+    const ROOM: usize = 72;
+    match (is_lock, width < ROOM) {
+        (true, true) => "{spinner} {pos}/{len} {wide_msg}",
+        (true, false) => "{spinner} {prefix} {elapsed} [{bar:16}] {pos}/{len} {wide_msg}",
+        (false, true) => "{spinner} {elapsed} {wide_msg}",
+        (false, false) => "{spinner} {prefix} {elapsed} {wide_msg}",
+    }
+}
+
+/// The end of a name, which says most of a path.
+fn end_of(name: &str) -> String {
+    const LONGEST: usize = 24;
+    let over = name.chars().count().saturating_sub(LONGEST);
+    if over == 0 { name.to_owned() } else { format!("...{}", name.chars().skip(over + 3).collect::<String>()) }
 }
 
 /// Seconds, if the rest goes as fast as what was done; none while too little is known.
@@ -143,6 +183,14 @@ mod tests {
     use super::*;
 
     #[test]
+    fn a_narrow_terminal_shows_numbers_and_no_bar_and_a_long_name_its_end() {
+        assert!(!template(true, 40).contains("bar") && template(true, 40).contains("{pos}/{len}"));
+        assert!(template(true, 80).contains("{bar") && template(true, 80).contains("{prefix}"));
+        assert_eq!(end_of("ws/Cargo.lock"), "ws/Cargo.lock");
+        assert_eq!(end_of("a/very/long/way/to/some/Cargo.lock"), "...ay/to/some/Cargo.lock");
+    }
+
+    #[test]
     fn a_line_tells_packages_units_findings_and_the_time_left() {
         let mut state = State { units_done: 30, units_running: 2, findings: None, ..State::default() };
         state.begun.extend((0..12).map(|number| number.to_string()));
@@ -150,6 +198,15 @@ mod tests {
         assert_eq!(line, "10 of 40 packages done, 2 units running, 30 done, about 60 s left");
         state.findings = Some(1);
         assert!(state.line(40, Duration::from_secs(20)).contains(", 1 finding so far, about"));
+        assert_eq!(
+            state.beside_the_bar(40, Duration::from_secs(20)),
+            "1 finding, 2 units, 60 s left",
+            "a terminal of 40 columns has room for it"
+        );
+        state.units_running = 12;
+        assert_eq!(state.done(), 0, "the control: without a number that was seen");
+        state.most_done = 10;
+        assert_eq!(state.done(), 10);
         assert_eq!(left(2, 40, Duration::from_secs(20)), None);
         assert_eq!(left(41, 40, Duration::from_secs(20)), None);
     }

@@ -137,7 +137,12 @@ impl Fresh {
 /// One package to bring here.
 #[derive(Debug)]
 pub(crate) struct Wanted<'a> {
+    /// As its registry knows it.
     pub(crate) id: PackageId,
+    /// As the run knows it.
+    pub(crate) called: PackageId,
+    /// Where it is to lie.
+    pub(crate) dir: PathBuf,
     pub(crate) checksum: Sha256Digest,
     pub(crate) registry: &'a Registry<'a>,
     /// What the index said about it.
@@ -146,7 +151,7 @@ pub(crate) struct Wanted<'a> {
 
 impl Wanted<'_> {
     fn refused(&self, reason: Reason) -> AcquireError {
-        AcquireError::UnsafeArchive { package: self.id.clone(), refusal: Refusal::whole(reason) }
+        AcquireError::UnsafeArchive { package: Box::new(self.id.clone()), refusal: Refusal::whole(reason) }
     }
 
     fn check(&self, bytes: &[u8], origin: &str) -> Result<(), AcquireError> {
@@ -162,14 +167,17 @@ impl Wanted<'_> {
 /// A package whose source lies in its folder.
 #[derive(Debug)]
 pub(crate) struct Placed {
+    /// As the run knows it.
     pub(crate) id: PackageId,
+    /// Its folder, below the one that was named.
+    pub(crate) dir: PathBuf,
     pub(crate) checksum: Sha256Digest,
     pub(crate) manifest: Manifest,
     pub(crate) found: Vec<Found>,
     fresh: Option<Fresh>,
 }
 
-/// Fetches and unpacks all of them to `to/NAME-VERSION`; stops at the first that fails.
+/// Fetches and unpacks all of them to their folders below `to`; stops at the first that fails.
 ///
 /// Of a registry that gave one file that was refused, nothing is kept.
 pub(crate) fn place_all(
@@ -215,13 +223,13 @@ pub(crate) fn place_some(
             scope.spawn(|| {
                 while !store.is_stopped() {
                     let Some(next) = lock(&queue).pop_front() else { break };
-                    progress.fetching(&next.id);
+                    progress.fetching(&next.called);
                     let outcome = place(&next, to, store);
                     match &outcome {
                         Err(error) if !goes_on(error) => store.stopped.store(true, Ordering::Relaxed),
-                        Ok(_) | Err(_) => progress.placed(&next.id),
+                        Ok(_) | Err(_) => progress.placed(&next.called),
                     }
-                    lock(&done).extend(outcome.map_err(|error| (next.id.clone(), error)).transpose());
+                    lock(&done).extend(outcome.map_err(|error| (next.called.clone(), error)).transpose());
                 }
             });
         }
@@ -249,12 +257,12 @@ fn lock<T>(mutex: &Mutex<T>) -> MutexGuard<'_, T> {
 }
 
 fn place(wanted: &Wanted<'_>, to: &Path, store: &Store<'_>) -> Result<Option<Placed>, AcquireError> {
-    let folder = to.join(format!("{}-{}", wanted.id.name, wanted.id.version));
-    let (id, checksum) = (wanted.id.clone(), wanted.checksum);
+    let folder = to.join(&wanted.dir);
+    let (id, dir, checksum) = (wanted.called.clone(), wanted.dir.clone(), wanted.checksum);
     if let Source::Directory(root) = &wanted.registry.source {
         let found = vendored::place(root, &wanted.id, &folder, store.limits)?.found;
         let manifest = local::read_unpacked(&folder, &wanted.id)?;
-        return Ok(Some(Placed { id, checksum, manifest, found, fresh: None }));
+        return Ok(Some(Placed { id, dir, checksum, manifest, found, fresh: None }));
     }
     let Some(packed) = store.fetch(wanted)? else { return Ok(None) };
     let found = archive::unpack(&packed.bytes, &wanted.id, wanted.checksum, &folder, store.limits)?;
@@ -264,7 +272,7 @@ fn place(wanted: &Wanted<'_>, to: &Path, store: &Store<'_>) -> Result<Option<Pla
     }
     // A refused archive leaves no file, not even itself.
     let fresh = if packed.fresh { Some(store.lay_by(&packed.bytes, checksum)?) } else { None };
-    Ok(Some(Placed { id, checksum, manifest, found, fresh }))
+    Ok(Some(Placed { id, dir, checksum, manifest, found, fresh }))
 }
 
 fn digest(bytes: &[u8]) -> Sha256Digest {

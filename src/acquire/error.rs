@@ -158,7 +158,7 @@ pub enum AcquireError {
     #[error("{package}: archive refused: {refusal}")]
     UnsafeArchive {
         /// The package.
-        package: PackageId,
+        package: Box<PackageId>,
         /// The entry and the reason.
         refusal: Refusal,
     },
@@ -242,7 +242,7 @@ impl AcquireError {
     pub fn fact(&self) -> Option<Fact> {
         let (package, path) = match self {
             Self::UnsafeArchive { package, refusal } => {
-                (package, refusal.entry.as_ref().map(|name| Bytes(name.clone())))
+                (&**package, refusal.entry.as_ref().map(|name| Bytes(name.clone())))
             }
             Self::ChecksumMismatch { package, .. } => (&**package, None),
             _ => return None,

@@ -97,7 +97,7 @@ pub(crate) fn archive(target: &Path, local: &Path, limits: &Limits) -> Result<Lo
     // Until the archive tells its name, it is known by the file's.
     let file = target.file_stem().map(|stem| stem.to_string_lossy().into_owned()).unwrap_or_default();
     let unknown = split(&file).unwrap_or_else(|| PackageId::new(file.clone(), "0.0.0"));
-    let refused = |package: PackageId, refusal| AcquireError::UnsafeArchive { package, refusal };
+    let refused = |package: PackageId, refusal| AcquireError::UnsafeArchive { package: Box::new(package), refusal };
     let top = archive::top_folder(&packed, limits).map_err(|refusal| refused(unknown.clone(), refusal))?;
     let Some(id) = split(&top) else {
         let expected = "NAME-VERSION".to_owned();
@@ -121,7 +121,7 @@ pub(crate) fn archive(target: &Path, local: &Path, limits: &Limits) -> Result<Lo
 /// The manifest of an unpacked archive, which must be that of the package.
 pub(crate) fn read_unpacked(folder: &Path, id: &PackageId) -> Result<Manifest, AcquireError> {
     let refused = |what: String| AcquireError::UnsafeArchive {
-        package: id.clone(),
+        package: Box::new(id.clone()),
         refusal: Refusal::whole(Reason::OtherPackage { what }),
     };
     let manifest = Manifest::read(folder, None).map_err(|error| match error {

@@ -5,10 +5,10 @@ use std::path::Path;
 
 use cargo_lock::Lockfile;
 
-use super::archive::make_folders;
 use super::download::{Store, Wanted};
 use super::entry::{Entry, EntryVersion};
 use super::error::AcquireError;
+use super::identity::Identities;
 use super::local::LocalPackage;
 use super::needed::{self, Key};
 use super::registry::Registry;
@@ -114,40 +114,47 @@ pub(crate) struct Locked<'a> {
     pub(crate) registries: &'a BTreeMap<String, Registry<'a>>,
     pub(crate) releases: &'a BTreeMap<Key, Release>,
     pub(crate) needed: &'a BTreeSet<Key>,
+    pub(crate) identities: &'a Identities,
 }
 
 impl<'a> Locked<'a> {
-    /// Makes the folder of sources with the stand-ins; gives the packages that are still to be fetched.
-    pub(crate) fn prepare(&self, to: &Path) -> Result<Vec<Wanted<'a>>, AcquireError> {
-        make_folders(to, Path::new("")).map_err(AcquireError::file("create", to))?;
+    pub(crate) fn new(
+        lock: &'a Lockfile,
+        registries: &'a BTreeMap<String, Registry<'a>>,
+        releases: &'a BTreeMap<Key, Release>,
+        needed: &'a BTreeSet<Key>,
+        identities: &'a Identities,
+    ) -> Self {
+        Self { lock, registries, releases, needed, identities }
+    }
+
+    /// Makes the folders of sources below that of the run, with the stand-ins; gives the packages that are still to be
+    /// fetched.
+    pub(crate) fn prepare(&self, run: &Path) -> Result<Vec<Wanted<'a>>, AcquireError> {
+        self.identities.make_folders(run)?;
         let mut wanted = Vec::new();
-        let mut folders = BTreeSet::new();
         for (key, release) in self.releases {
             let Some(registry) = key.2.as_ref().and_then(|source| self.registries.get(source)) else { continue };
-            if !folders.insert(release.id.clone()) {
-                return Err(AcquireError::Unsupported {
-                    what: format!("{} from two registries in one build", release.id),
-                    instead: "examine it alone".to_owned(),
-                });
-            }
             if self.needed.contains(key) || matches!(registry.source, Source::Directory(_)) {
-                wanted.push(Wanted { id: release.id.clone(), checksum: release.checksum(), registry, release });
+                let (called, dir) = (self.identities.id(key), self.identities.place(key));
+                let (id, checksum) = (release.id.clone(), release.checksum());
+                wanted.push(Wanted { id, called, dir, checksum, registry, release });
             } else {
-                self.stand_in(key, release, to, "")?;
+                self.stand_in(key, release, run, "")?;
             }
         }
         Ok(wanted)
     }
 
     /// Writes a manifest that resolves like the package's, with this source as its library.
-    pub(crate) fn stand_in(&self, key: &Key, release: &Release, to: &Path, library: &str) -> Result<(), AcquireError> {
+    pub(crate) fn stand_in(&self, key: &Key, release: &Release, run: &Path, library: &str) -> Result<(), AcquireError> {
         let package = self.lock.packages.iter().find(|package| needed::key(package) == *key);
         let registry_of = |name: &str| {
             let edge = package?.dependencies.iter().find(|edge| edge.name.as_str() == name)?;
             let source = edge.source.as_ref()?.to_string();
             (!is_default(&source)).then(|| source.trim_start_matches("registry+").to_owned())
         };
-        let folder = to.join(format!("{}-{}", release.id.name, release.id.version));
+        let folder = run.join(self.identities.place(key));
         standin::write(release, release.checksum(), &folder, library, &registry_of)
     }
 }
@@ -155,7 +162,7 @@ impl<'a> Locked<'a> {
 /// Names everything that an offline run lacks, not only the first of it.
 pub(crate) fn check_present(wanted: &[Wanted<'_>], store: &Store<'_>) -> Result<(), AcquireError> {
     let missing = wanted.iter().filter(|wanted| !store.has(wanted.registry, &wanted.id, wanted.checksum));
-    let missing: Vec<String> = missing.map(|wanted| wanted.id.to_string()).collect();
+    let missing: Vec<String> = missing.map(|wanted| wanted.called.to_string()).collect();
     if missing.is_empty() { Ok(()) } else { Err(AcquireError::OfflineMissing { missing }) }
 }
 

@@ -21,6 +21,7 @@ pub mod facts;
 pub(crate) mod fuzzing;
 mod guard;
 mod http;
+mod identity;
 mod index_cache;
 mod library;
 mod local;
@@ -56,6 +57,7 @@ pub use self::config::ConfigError;
 pub use self::entry::{Entry, EntryVersion};
 pub use self::error::{AcquireError, ErrorClass, Near};
 pub use self::http::HttpError;
+pub(crate) use self::identity::is_called;
 pub use self::lock::{
     GitSource, LockRequest, LockUser, Locked, OwnSettings, Pin, Since, locate as locate_lock, small_text,
     text_of_commit,
@@ -93,9 +95,8 @@ pub struct Acquired {
     pub locked: Option<Box<Locked>>,
     /// The folder name that cargo uses for this registry below `registry/src`.
     pub registry_dir: String,
-    /// Sources that must be replaced by the folder of verified sources: `crates-io` or a registry's URL
-    /// as cargo's `[source]` tables name it. Keys of `[source.KEY]`; the value is the `registry` URL, none for `crates-io`.
-    pub replaced_sources: Vec<(String, Option<String>)>,
+    /// Sources that must be replaced by a folder of verified sources.
+    pub replaced_sources: Vec<Replaced>,
     /// What was seen on the way.
     pub facts: Vec<Fact>,
     /// Settings of the user's that put a program around rustc, by name. Inside, ours stands there.
@@ -110,11 +111,24 @@ pub struct Acquired {
     pub reputation: Reputation,
     /// True if a workspace was written while it was copied, so that these are not the sources that were resolved.
     pub changed: bool,
-    /// Holds `registry/NAME-VERSION/` for every registry package (a cargo directory source; packages of
+    /// Holds `registry/NAME-VERSION/` for every registry package (a cargo directory source, as each
+    /// `registry/from-MARK/` is where packages of several sources have one name and version; packages of
     /// other platforms are stand-ins with a manifest only) and `local/…` for path sources. Removed on drop.
     pub sources: tempfile::TempDir,
     /// Keeps other runs from removing `sources`; the last field, so that it is dropped last.
     pub guard: RunGuard,
+}
+
+/// A source that a folder of verified sources stands in for.
+#[derive(Clone, Debug, PartialEq, Eq, serde::Serialize)]
+pub struct Replaced {
+    /// The key of its `[source.KEY]`: `crates-io`, or one of ours.
+    pub key: String,
+    /// What the table says of it: `registry` with its URL, or `git` with its own and `branch`, `tag` or `rev`. Nothing for
+    /// `crates-io`.
+    pub says: Vec<(&'static str, String)>,
+    /// The folder below that of the verified sources, where a source has one for itself.
+    pub folder: Option<String>,
 }
 
 impl Acquired {

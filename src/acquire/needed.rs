@@ -2,7 +2,7 @@
 
 use std::collections::{BTreeMap, BTreeSet};
 
-use cargo_lock::{Lockfile, Package};
+use cargo_lock::{Dependency, Lockfile, Package, SourceId};
 use cfg_expr::targets::get_builtin_target_by_triple;
 use cfg_expr::{Expression, Predicate};
 use semver::VersionReq;
@@ -18,6 +18,15 @@ pub(crate) type Key = (String, String, Option<String>);
 /// The key of a package.
 pub(crate) fn key(package: &Package) -> Key {
     (package.name.as_str().to_owned(), package.version.to_string(), package.source.as_ref().map(ToString::to_string))
+}
+
+/// True if a dependency leads to this package. A list of dependencies names a repository without the commit.
+pub(crate) fn leads_to(edge: &Dependency, package: &Package) -> bool {
+    let plain = |source: &Option<SourceId>| {
+        let text = source.as_ref().map(ToString::to_string)?;
+        text.split('#').next().map(str::to_owned)
+    };
+    edge.matches(package) && plain(&edge.source) == plain(&package.source)
 }
 
 /// Walks from the consumer along normal and build dependencies whose platform may be the host.
@@ -50,7 +59,7 @@ pub(crate) fn on_host_from(
         }
         let Some(package) = packages.get(&next) else { continue };
         for edge in &package.dependencies {
-            let target = lock.packages.iter().find(|package| edge.matches(package));
+            let target = lock.packages.iter().find(|package| leads_to(edge, package));
             let target = target.ok_or_else(|| AcquireError::Lock { reason: format!("it has no {}", edge.name) })?;
             if releases.get(&next).is_none_or(|release| uses(release, target, host)) {
                 todo.push(key(target));

@@ -51,7 +51,9 @@ pub(super) fn fetch(
     let Some(release) = lower.filter(usual).max_by(|one, other| one.version.cmp(&other.version)) else {
         return Previous::None;
     };
-    let wanted = Wanted { id: release.id.clone(), checksum: release.checksum(), registry, release };
+    let (id, checksum) = (release.id.clone(), release.checksum());
+    let dir = Path::new("previous").join(format!("{}-{}", id.name, id.version));
+    let wanted = Wanted { called: id.clone(), id, dir: dir.clone(), checksum, registry, release };
     if offline && !store.has(registry, &wanted.id, wanted.checksum) {
         return Previous::missing(format!("offline, and {} is not on this machine", wanted.id));
     }
@@ -59,11 +61,8 @@ pub(super) fn fetch(
     if let Err(error) = make_folders(&to, Path::new("")) {
         return Previous::missing(format!("cannot create {}: {error}", to.display()));
     }
-    match download::place_all(vec![wanted], &to, store, &Silent) {
-        Ok(_) => Previous::Here {
-            version: release.id.version.clone(),
-            dir: Path::new("previous").join(format!("{}-{}", release.id.name, release.id.version)),
-        },
+    match download::place_all(vec![wanted], run, store, &Silent) {
+        Ok(_) => Previous::Here { version: release.id.version.clone(), dir },
         Err(error) => Previous::missing(error.to_string()),
     }
 }

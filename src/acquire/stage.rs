@@ -12,6 +12,7 @@ use super::download::{self, Placed, Store};
 use super::error::AcquireError;
 use super::facts::{Found, YANKED};
 use super::http::{Client, Transport};
+use super::identity::Identities;
 use super::index_cache;
 use super::local::{self, LocalPackage};
 use super::needed;
@@ -22,11 +23,11 @@ use super::resolve::{Resolution, missing_name, resolve};
 use super::resolved::{self, Resolved};
 use super::runs;
 use super::settings::AcquireSettings;
-use super::sources::{DEFAULT, Source, is_default};
+use super::sources::Source;
 use super::target::{Request, Requirement};
 use super::{
-    Acquired, Entry, Locked, Previous, Reputation, SourcePackage, SubjectDependency, SubjectOrigin, Survey, choose,
-    consumer, library, locked, offline, previous, reputation,
+    Acquired, Entry, Locked, Previous, Replaced, Reputation, SourcePackage, SubjectDependency, SubjectOrigin, Survey,
+    choose, consumer, library, locked, offline, previous, reputation,
 };
 use crate::evidence::line::{Fact, PackageSource, Target, TargetKind};
 use crate::ids::{PackageId, Sha256Digest};
@@ -192,7 +193,7 @@ pub(super) struct Parts {
     pub(super) subject: Option<SubjectDependency>,
     pub(super) locked: Option<Box<Locked>>,
     pub(super) registry_dir: String,
-    pub(super) replaced_sources: Vec<(String, Option<String>)>,
+    pub(super) replaced_sources: Vec<Replaced>,
     pub(super) facts: Vec<Fact>,
     pub(super) index: Vec<Entry>,
     pub(super) previous: Previous,
@@ -239,16 +240,16 @@ impl Stage<'_> {
         if let Some(known) = known(&resolved) {
             return Ok(Work::Known(known));
         }
-        let to = self.run.join("registry");
-        let sources = locked::Locked { lock: &lock, registries: &registries, releases: &releases, needed: &needed };
-        let mut wanted = sources.prepare(&to)?;
+        let identities = Identities::of(lock.packages.iter().map(needed::key));
+        let sources = locked::Locked::new(&lock, &registries, &releases, &needed, &identities);
+        let mut wanted = sources.prepare(self.run)?;
         if self.settings.only_subject {
             wanted.retain(|wanted| subject.release.as_ref().is_some_and(|release| release.id == wanted.id));
         }
         if self.offline {
             locked::check_present(&wanted, &store)?;
         }
-        let placed = download::place_all(wanted, &to, &store, self.progress)?;
+        let placed = download::place_all(wanted, self.run, &store, self.progress)?;
         let mut facts = Vec::new();
         let mut packages = packages(&subject, placed, &mut facts);
         if !packages.iter().any(|package| package.subject) {
@@ -264,7 +265,7 @@ impl Stage<'_> {
             }
         }
         let (previous, reputation) = self.beside(&subject, &default, &store);
-        let replaced_sources = replaced(registries.keys());
+        let replaced_sources = identities.replaced(registries.keys());
         let Subject { target, dependency: subject, .. } = subject;
         let index = resolved.index;
         Ok(Work::Done(Box::new(Parts {
@@ -461,21 +462,10 @@ fn packages(subject: &Subject, placed: Vec<Placed>, facts: &mut Vec<Fact>) -> Ve
             tell(&package.id, &[Found { code: YANKED, text, path: None }]);
         }
         tell(&package.id, &package.found);
-        let dir = PathBuf::from("registry").join(format!("{}-{}", package.id.name, package.id.version));
         let checksum = Some(package.checksum);
         let source = PackageSource::Registry;
-        packages.push(SourcePackage::new(package.id, source, checksum, dir, &package.manifest, is_subject));
+        packages.push(SourcePackage::new(package.id, source, checksum, package.dir, &package.manifest, is_subject));
     }
     packages.sort_by_key(|package| !package.subject);
     packages
-}
-
-/// The keys of `[source]` that an offline cargo must find replaced.
-pub(super) fn replaced<'a>(sources: impl Iterator<Item = &'a String>) -> Vec<(String, Option<String>)> {
-    let mut all = vec![(DEFAULT.to_owned(), None)];
-    for (index, source) in sources.filter(|source| !is_default(source)).enumerate() {
-        let url = source.strip_prefix("registry+").unwrap_or(source);
-        all.push((format!("registry-{}", index + 1), Some(url.to_owned())));
-    }
-    all
 }

@@ -20,7 +20,7 @@ use super::inputs;
 use super::known::{is_recent, since_cleared};
 use super::refused::rewritten;
 use super::tell::{Teller, failed_to, warn};
-use crate::acquire::Acquired;
+use crate::acquire::{Acquired, Replaced};
 use crate::base::Finished;
 use crate::base::pack::{self, Index, Pack, PackError};
 use crate::evidence::captured::folder_of;
@@ -47,7 +47,7 @@ pub(super) struct Keys {
 #[derive(Serialize)]
 struct Sources<'a> {
     registry_dir: &'a str,
-    replaced: &'a [(String, Option<String>)],
+    replaced: &'a [Replaced],
     variables: &'a [(String, String, bool)],
     flags: &'a [(String, Vec<String>)],
     packages: Vec<(&'a PackageId, Option<Sha256Digest>)>,

@@ -58,7 +58,7 @@ pub(super) fn facts(record: Option<&LockRecord>, settings: &Settings) -> Vec<Fac
         let mut versions: Vec<&String> = from.iter().filter(|version| **version != package.id.version).collect();
         versions.sort_by_key(|version| std::cmp::Reverse(version.parse::<semver::Version>().ok()));
         let found = versions.into_iter().find_map(|version| {
-            let id = PackageId::new(&package.id.name, version);
+            let id = PackageId::new(&package.id.name, version).with_mark(package.id.mark().map(str::to_owned));
             let paths = shelves.iter().flat_map(|shelf| shelf.with(&package.id.name, Some(version.as_str())));
             paths
                 .into_iter()

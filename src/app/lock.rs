@@ -75,7 +75,11 @@ fn refuse(error: &AcquireError, teller: &Teller) -> ExitCode {
         _ => ExitCode::Usage,
     };
     let hint = error.hint().filter(|_| !matches!(error, AcquireError::NoSuchTarget { .. }));
-    let hint = hint.or_else(|| Some("name a Cargo.lock, or a folder that has one".to_owned()));
+    let instead = match error {
+        AcquireError::Manifest { .. } => "make it a plain, readable file of the workspace's own, or move it away",
+        _ => "name a Cargo.lock, or a folder that has one",
+    };
+    let hint = hint.or_else(|| Some(instead.to_owned()));
     fail(teller, code, crate::error_chain(error), hint)
 }
 

@@ -276,7 +276,7 @@ fn failed_unit(cx: &Context<'_>, unit: &Unit<'_>, reasons: &mut Vec<Reason>) {
     }
     let how = match (end.outcome, end.code) {
         (UnitOutcome::Signalled, Some(signal)) => format!("was ended by signal {signal}"),
-        (UnitOutcome::Killed, _) => "was stopped by us".to_owned(),
+        (UnitOutcome::Killed, _) => ["was stopped by us", &with_macros(cx, unit.id())].concat(),
         (_, Some(code)) => format!("failed with exit status {code}"),
         (_, None) => "failed".to_owned(),
     };
@@ -292,6 +292,16 @@ fn failed_unit(cx: &Context<'_>, unit: &Unit<'_>, reasons: &mut Vec<Reason>) {
         }
     };
     reasons.push(reason(code, format!("{what} {how}"), tail));
+}
+
+/// Whose macros may have held a compilation: those that it had loaded.
+fn with_macros(cx: &Context<'_>, unit: UnitId) -> String {
+    const NAMED: usize = 5;
+    let loaded = super::coverage::loaded_by(cx, unit);
+    let more = loaded.len().saturating_sub(NAMED);
+    let mut names: Vec<_> = loaded.into_iter().take(NAMED).map(ToString::to_string).collect();
+    names.extend((more > 0).then(|| format!("{more} more")));
+    if names.is_empty() { String::new() } else { format!("; it ran macros of {}", names.join(", ")) }
 }
 
 fn describe(kind: UnitKind) -> &'static str {

@@ -25,6 +25,20 @@ pub struct Coverage {
     pub macro_libraries: MacroLibraries,
     /// Which sources of facts were asked; none where nobody asked.
     pub facts: Vec<FactSource>,
+    /// What counts in the sums above, package by package.
+    #[serde(skip)]
+    pub parts: Vec<Part>,
+}
+
+/// What of a package was meant to run, and whether it did.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Part {
+    /// Which.
+    pub package: PackageId,
+    /// Of its build script: whether it ran to an end.
+    pub script: Option<bool>,
+    /// Of its macro library: whether it was loaded.
+    pub library: Option<bool>,
 }
 
 /// A source of facts.
@@ -102,13 +116,16 @@ pub(super) fn of(cx: &Context<'_>) -> Coverage {
         .collect();
     let mut driven_macros: Vec<&MacroName> = Vec::new();
     for package in cx.log.header.packages.iter().filter(|package| takes_part(cx, package)) {
-        if package.build_script {
+        let script = package.build_script.then(|| has_run(cx, &package.id));
+        let library = package.proc_macro.as_ref().map(|_| is_loaded(cx, &package.id));
+        coverage.parts.push(Part { package: package.id.clone(), script, library });
+        if let Some(has_run) = script {
             coverage.build_scripts.found += 1;
-            coverage.build_scripts.run += u64::from(has_run(cx, &package.id));
+            coverage.build_scripts.run += u64::from(has_run);
         }
         if let Some(macros) = &package.proc_macro {
             coverage.macro_libraries.found += 1;
-            coverage.macro_libraries.loaded += u64::from(is_loaded(cx, &package.id));
+            coverage.macro_libraries.loaded += u64::from(library == Some(true));
             let has_unseen_macros = package.subject && macros.is_empty();
             if !has_unseen_macros && is_driven(cx, &package.id, &consumers) {
                 coverage.macro_libraries.driven += 1;
@@ -193,6 +210,15 @@ fn loads<'a>(cx: &'a Context<'_>, package: &'a PackageId) -> impl Iterator<Item 
         }
         _ => None,
     })
+}
+
+/// The packages whose macro libraries this unit loaded, in their order.
+pub(super) fn loaded_by<'a>(cx: &Context<'a>, unit: UnitId) -> BTreeSet<&'a PackageId> {
+    let of_unit = cx.log.lines.iter().filter_map(|line| match line {
+        Line::Note(said) if said.code == note::MACRO_LOADED && said.unit == Some(unit) => said.package.as_ref(),
+        _ => None,
+    });
+    of_unit.collect()
 }
 
 /// True if a driver listed the macros of the package's library.

@@ -8,7 +8,7 @@ use std::collections::BTreeMap;
 
 use super::completeness::Reason;
 use super::context::Context;
-use crate::evidence::line::{LeftOutWhy, Line, LockRecord, LockedPackage, Package, UnitKind, UnitOutcome, note};
+use crate::evidence::line::{Depth, LeftOutWhy, Line, LockRecord, LockedPackage, Package, UnitKind, UnitOutcome, note};
 use crate::ids::PackageId;
 
 /// A package of a lock file that was not exercised.
@@ -48,7 +48,8 @@ fn one(cx: &Context<'_>, record: &LockRecord, locked: &LockedPackage, failed: &F
     }
     let package = cx.package(&locked.id)?;
     if !(package.build_script || package.proc_macro.is_some()) || has_units(cx, &locked.id) {
-        return None;
+        let (id, how) = failed.needed_by(record, locked).filter(|_| !failed.is_compiled(cx, &locked.id))?;
+        return found("dependency-failed", format!("its code was not compiled: it needs {id}, {how}"), true);
     }
     if let Some((id, how)) = failed.needed_by(record, locked) {
         return found("dependency-failed", format!("it needs {id}, {how}"), true);
@@ -99,6 +100,16 @@ impl<'a> Failures<'a> {
         let went_on = |text: &str| !text.contains("signal") && has_failed;
         let reached_the_end = ends.next().is_some_and(|text| is_fine(text) || went_on(text));
         Self { packages, reached_the_end }
+    }
+
+    /// True where this package's own code was compiled, as far as it was to be: only one depth compiles everything. What
+    /// failed itself has a reason of its own.
+    fn is_compiled(&self, cx: &Context<'_>, id: &PackageId) -> bool {
+        let compiles = [UnitKind::Compile, UnitKind::CompileProcMacro, UnitKind::CompileConsumer];
+        let mut units = cx.units.0.values().filter(|unit| compiles.contains(&unit.kind()));
+        cx.log.header.depth != Depth::Check
+            || self.packages.contains_key(id)
+            || units.any(|unit| unit.package.as_ref() == Some(id))
     }
 
     /// The nearest package that this one needs and that failed.
@@ -153,7 +164,7 @@ pub(super) fn limit(record: &LockRecord, reasons: &mut Vec<Reason>) {
 #[cfg(test)]
 mod tests {
     use crate::evidence::EvidenceLog;
-    use crate::evidence::line::{Change, LeftOut, LeftOutWhy, Line, LockRecord, Note, note};
+    use crate::evidence::line::{Change, Depth, LeftOut, LeftOutWhy, Line, LockRecord, Note, UnitKind, note};
     use crate::evidence::testing::{LogBuilder, lock};
     use crate::judge::{Judgement, judge};
     use crate::policy::Policy;
@@ -194,6 +205,29 @@ mod tests {
         // A package that is not asked for counts nowhere.
         assert_eq!(judgement.coverage.build_scripts.found, 2);
         assert!(judged(&log(false, Some("exit status: 0"), |_| {})).completeness.is_complete());
+    }
+
+    #[test]
+    fn code_that_was_not_compiled_for_a_failure_below_it_is_missing_whatever_else_ran() {
+        let plain = |depth: Depth, fails: bool, is_compiled: bool| {
+            let mut record = lock(&[("subject@1.0.0", &[]), ("plain@2.0.0", &[0])]);
+            record.packages[1].left_out = None;
+            let builder = LogBuilder::new().dependency("plain", false).header(|header| {
+                header.lock = Some(Box::new(record));
+                header.packages[0].subject = false;
+                header.depth = depth;
+            });
+            let builder = builder.build_script("u", |u| if fails { u.failed("no") } else { u });
+            let plain = Some("plain@2.0.0".parse().unwrap());
+            let builder =
+                if is_compiled { builder.unit(UnitKind::Compile, plain, "/rustc", Vec::new(), |u| u) } else { builder };
+            let exit = if fails { "exit status: 101" } else { "exit status: 0" };
+            brief(&judged(&builder.note(note::CARGO_EXIT, exit).log()))
+        };
+        assert_eq!(plain(Depth::Check, true, false), [("plain@2.0.0".to_owned(), "dependency-failed", true)]);
+        assert_eq!(plain(Depth::Check, true, true), []);
+        assert_eq!(plain(Depth::Check, false, false), []);
+        assert_eq!(plain(Depth::Build, true, false), [], "this depth compiles no such code");
     }
 
     #[test]

@@ -33,7 +33,7 @@ use std::collections::BTreeMap;
 pub use agreement::{Agreement, Seen};
 pub use baseline::BaselineState;
 pub use completeness::{Completeness, Reason, Status};
-pub use coverage::{BuildScripts, Coverage, FactSource, MacroCoverage, MacroLibraries};
+pub use coverage::{BuildScripts, Coverage, FactSource, MacroCoverage, MacroLibraries, Part};
 pub use decided::{Decided, Effect, Fate, known_code};
 pub use finding::Finding;
 pub use locked::Unexercised;

@@ -207,14 +207,23 @@ fn cargo_command(
             .map(str::to_owned)
             .into();
     args.extend(built(acquired, layout, settings.depth));
-    let mut config = |key: &str, value: &str| args.extend(["--config".to_owned(), format!("{key}={value:?}")]);
+    let text = |text: &str| toml::Value::String(text.to_owned()).to_string();
+    let mut config = |key: &str, value: &str| args.extend(["--config".to_owned(), format!("{key}={}", text(value))]);
     config("build.rustc-wrapper", &format!("{}/shim", layout.tool));
     config("source.verified.directory", &layout.registry_src);
-    for (name, url) in &acquired.replaced_sources {
-        if let Some(url) = url {
-            config(&format!("source.{name:?}.registry"), url);
+    let of_workspace = acquired.locked.as_ref().filter(|locked| matches!(locked.user, LockUser::Workspace(_)));
+    let repositories = of_workspace.map(|locked| locked.repositories.as_slice()).unwrap_or_default();
+    for replaced in acquired.replaced_sources.iter().chain(repositories) {
+        let key = text(&replaced.key);
+        let mut stands_in = "verified".to_owned();
+        if let Some(folder) = &replaced.folder {
+            stands_in.clone_from(folder);
+            config(&format!("source.{folder}.directory"), &format!("{}/{folder}", layout.registry_src));
         }
-        config(&format!("source.{name:?}.replace-with"), "verified");
+        for (what, value) in &replaced.says {
+            config(&format!("source.{key}.{what}"), value);
+        }
+        config(&format!("source.{key}.replace-with"), &stands_in);
     }
     if let Some(locked) = &acquired.locked {
         args.extend(locked_config(locked, layout).into_iter().flat_map(|config| ["--config".to_owned(), config]));
@@ -264,13 +273,7 @@ fn locked_config(locked: &Locked, layout: &Layout) -> Vec<String> {
         let value = if *is_relative { root.join(value).display().to_string() } else { value.clone() };
         format!("env.{}={}", text(name), text(&value))
     });
-    let repositories = locked.repositories.iter().enumerate().flat_map(|(number, source)| {
-        let key = format!("source.verified-git-{number}");
-        let mut all = vec![format!("{key}.git={}", text(&source.url)), format!("{key}.replace-with=\"verified\"")];
-        all.extend(source.reference.as_ref().map(|(kind, value)| format!("{key}.{kind}={}", text(value))));
-        all
-    });
-    registries.chain(flags).chain(variables).chain(repositories).collect()
+    registries.chain(flags).chain(variables).collect()
 }
 
 fn header(

@@ -52,7 +52,7 @@ struct Page {
 
 /// Writes a report for people.
 pub fn human(report: &Report, options: HumanOptions, writer: &mut dyn Write) -> io::Result<()> {
-    let mut page = Page { text: String::new(), width: options.width.clamp(60, 120), color: options.color };
+    let mut page = Page { text: String::new(), width: options.width.clamp(40, 120), color: options.color };
     page.headline(report);
     page.enforcement(report);
     // Of hundreds of packages, those with a word for information only are named together.
@@ -72,6 +72,7 @@ pub fn human(report: &Report, options: HumanOptions, writer: &mut dyn Write) -> 
         page.line("");
         human(further, options, &mut page)?;
     }
+    page.together(report);
     writer.write_all(page.text.as_bytes())
 }
 
@@ -88,7 +89,7 @@ impl Write for Page {
 
 /// Writes why there is no report.
 pub fn human_error(error: &ReportError, options: HumanOptions, writer: &mut impl Write) -> io::Result<()> {
-    let mut page = Page { text: String::new(), width: options.width.clamp(60, 120), color: options.color };
+    let mut page = Page { text: String::new(), width: options.width.clamp(40, 120), color: options.color };
     let word = page.paint("error", Style::new().bold().fg_color(Some(AnsiColor::Red.into())));
     let mut label = word.as_str();
     for text in [Some(&error.message), error.hint.as_ref()].into_iter().flatten() {
@@ -105,7 +106,7 @@ pub fn human_error(error: &ReportError, options: HumanOptions, writer: &mut impl
 
 /// Writes what did not go well and changes nothing of the report.
 pub fn human_warning(text: &str, options: HumanOptions, writer: &mut impl Write) -> io::Result<()> {
-    let mut page = Page { text: String::new(), width: options.width.clamp(60, 120), color: options.color };
+    let mut page = Page { text: String::new(), width: options.width.clamp(40, 120), color: options.color };
     let word = page.paint("warning", Style::new().bold().fg_color(Some(AnsiColor::Yellow.into())));
     page.paragraph(&format!("{word}: {}", safe(text)), 2);
     writer.write_all(page.text.as_bytes())

@@ -4,7 +4,7 @@ use std::collections::BTreeSet;
 
 use serde::Serialize;
 
-use super::{Report, ReportError, safe};
+use super::{ReportError, safe};
 use crate::evidence::EvidenceLog;
 use crate::evidence::line::{Change, LeftOutWhy, LockConsumer, LockRecord, LockedPackage, LockedSource};
 use crate::judge::Judgement;
@@ -177,25 +177,4 @@ pub(super) fn unavailable(log: &EvidenceLog) -> Option<ReportError> {
         message: format!("{} could not be had: {text}{more}", safe(&first.id.to_string())),
         hint: Some("all others were judged; try again for the rest".to_owned()),
     })
-}
-
-impl Report {
-    /// One report of several: the first one with the others below it. A package that an earlier one tells of, with the
-    /// same bytes and the same findings, is told once.
-    pub fn together(reports: Vec<Self>) -> Option<Self> {
-        let mut seen: Vec<(String, Option<crate::ids::Sha256Digest>, Vec<String>)> = Vec::new();
-        let mut all = reports.into_iter().map(|mut report| {
-            let key = |package: &super::ReportPackage| {
-                let findings = package.findings.iter().map(|finding| finding.fingerprint.clone()).collect();
-                (package.id.clone(), package.checksum, findings)
-            };
-            // A folder has no bytes that could be compared.
-            report.packages.retain(|package| package.checksum.is_none() || !seen.contains(&key(package)));
-            seen.extend(report.packages.iter().map(key));
-            report
-        });
-        let mut first = all.next()?;
-        first.further = all.collect();
-        Some(first)
-    }
 }

@@ -17,6 +17,7 @@ mod lock;
 mod markdown;
 mod ndjson;
 mod sarif;
+mod together;
 
 pub use decided::{Notice, ReportDecision, ReportDecisions, ReportEntry};
 pub use explain::{ExplainError, explain, explain_all};
@@ -29,6 +30,7 @@ pub use lock::{NotExercised, ReportLock, ReportLocked};
 pub use markdown::markdown;
 pub use ndjson::ndjson;
 pub use sarif::sarif;
+pub use together::{Sum, Together};
 
 use std::cmp::Reverse;
 
@@ -97,6 +99,9 @@ pub struct Report {
     /// Present where a file of decisions was read.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub decisions: Option<ReportDecisions>,
+    /// Present with further lock files: the sums of all, each package once.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub together: Option<Together>,
     /// The reports on further lock files of the same call.
     #[serde(skip_serializing_if = "Vec::is_empty")]
     pub further: Vec<Report>,
@@ -333,6 +338,7 @@ impl Report {
             packages: packages.collect(),
             lock,
             decisions: None,
+            together: None,
             further: Vec::new(),
             evidence: ReportEvidence {
                 path: evidence_path.map(safe),

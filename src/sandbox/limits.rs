@@ -86,7 +86,7 @@ impl Limit {
         use Measure::{Bytes, Count, Seconds};
         match self {
             Self::Time => ("time", Seconds, 1, 1800),
-            Self::UnitTime => ("unit-time", Seconds, 1, 1800),
+            Self::UnitTime => ("unit-time", Seconds, 1, 900),
             Self::Cpu => ("cpu", Seconds, 1, 7200),
             Self::Memory => ("memory", Bytes, 64 * MIB, 2 * GIB),
             Self::Processes => ("processes", Count, 32, 4096),

@@ -6,11 +6,14 @@ use super::SettingsError;
 use super::config::Given;
 use crate::sandbox::limits::{Limit, Limits, Measure, shown};
 
+/// One unit may take this share of the run's time (a half), so that one that never ends leaves the others theirs.
+const UNIT_SHARE: u64 = 2;
+
 /// The defaults of this machine with what was typed, and what was typed as the report shows it.
 pub(super) fn limits(timeout: u64, given: &[Given<String>]) -> Result<(Limits, Vec<String>), SettingsError> {
     let mut limits = Limits::for_machine(memory());
     limits.set(Limit::Time, timeout);
-    limits.set(Limit::UnitTime, timeout);
+    limits.set(Limit::UnitTime, (timeout / UNIT_SHARE).max(Limit::UnitTime.least()));
     let mut chosen = Vec::new();
     for text in given {
         let (limit, bound) = limit(&text.value).map_err(|error| error.at(&text.place))?;
@@ -108,9 +111,10 @@ mod tests {
     }
 
     #[test]
-    fn the_time_of_a_unit_is_the_runs_unless_it_is_given() {
-        let (limits, shown) = limits(7, &[]).unwrap();
-        assert_eq!((limits.of(Limit::UnitTime), shown), (7, Vec::<String>::new()));
+    fn the_time_of_a_unit_is_half_of_the_runs_unless_it_is_given() {
+        let (all, shown) = limits(1800, &[]).unwrap();
+        assert_eq!((all.of(Limit::UnitTime), shown), (900, Vec::<String>::new()));
+        assert_eq!(limits(1, &[]).unwrap().0.of(Limit::UnitTime), 1, "no unit gets through with less");
         let (limits, shown) =
             super::limits(7, &[Given { value: "unit-time=3".to_owned(), place: String::new() }]).unwrap();
         assert_eq!((limits.of(Limit::Time), limits.of(Limit::UnitTime)), (7, 3));

@@ -4,7 +4,7 @@
 //! of the program. Everything has a closed shape; a request that does not fit
 //! is refused, and the compilation fails.
 
-use std::collections::{HashMap, HashSet};
+use std::collections::HashMap;
 use std::fs;
 use std::io;
 use std::os::unix::ffi::OsStrExt as _;
@@ -57,7 +57,10 @@ pub(super) struct Admission {
     packages: Vec<(PathBuf, PackageId, PackageSource)>,
     /// Folders below `build/` by the package whose build script was compiled there.
     scripts: HashMap<PathBuf, PackageId>,
-    out_dirs: HashSet<PathBuf>,
+    /// `OUT_DIR` of each script that ran, and whose it is.
+    out_dirs: HashMap<PathBuf, PackageId>,
+    /// The same of scripts that ran in an earlier run.
+    earlier: HashMap<PathBuf, PackageId>,
 }
 
 impl Admission {
@@ -74,7 +77,9 @@ impl Admission {
         let target = Path::new(&header.layout.target_dir).join("debug");
         let scripts = spec.finished.iter().filter(|unit| unit.kind == UnitKind::CompileBuildScript);
         let scripts = scripts.map(|unit| (target.join(&unit.identity), unit.package.clone())).collect();
-        Self { layout: header.layout.clone(), packages, scripts, out_dirs: HashSet::new() }
+        let earlier = spec.finished.iter().filter(|unit| unit.kind == UnitKind::RunBuildScript);
+        let earlier = earlier.map(|unit| (target.join(&unit.identity), unit.package.clone())).collect();
+        Self { layout: header.layout.clone(), packages, scripts, out_dirs: HashMap::new(), earlier }
     }
 
     /// Admits a request as unit `id` and makes its private folders.
@@ -152,7 +157,7 @@ impl Admission {
         if !fs::symlink_metadata(out_dir).is_ok_and(|meta| meta.is_dir()) {
             return Err(AdmitError::Shape("OUT_DIR is not a folder"));
         }
-        if !self.out_dirs.insert(out_dir.to_owned()) {
+        if self.out_dirs.insert(out_dir.to_owned(), package.clone()).is_some() {
             return Err(AdmitError::Shape("OUT_DIR is another unit's"));
         }
         let mut places = vec![out_dir.to_owned()];
@@ -186,7 +191,19 @@ impl Admission {
 
     /// True if a script has run into this folder.
     pub(super) fn has_run_into(&self, out_dir: &Path) -> bool {
-        self.out_dirs.contains(out_dir)
+        self.out_dirs.contains_key(out_dir)
+    }
+
+    /// Whose script ran into this folder: cargo's messages have names and versions, and two packages may share those.
+    pub(super) fn ran_into(&self, said: PackageId, out_dir: &Path) -> PackageId {
+        let known = self.out_dirs.get(out_dir).or_else(|| self.earlier.get(out_dir));
+        known.filter(|known| known.is_named_like(&said)).cloned().unwrap_or(said)
+    }
+
+    /// The package of this name and version that lies in this folder.
+    pub(super) fn lies_in(&self, said: PackageId, folder: &Path) -> PackageId {
+        let lies_there = |(dir, id, _): &&(PathBuf, PackageId, PackageSource)| dir == folder && id.is_named_like(&said);
+        self.packages.iter().find(lies_there).map(|(_, id, _)| id.clone()).unwrap_or(said)
     }
 
     fn self_test(&self) -> Admitted {

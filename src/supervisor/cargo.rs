@@ -17,10 +17,10 @@ use crate::ids::PackageId;
 pub(super) enum Message {
     /// A build script ran: its package, what it told cargo, its `OUT_DIR`.
     Directives(PackageId, Vec<Directive>, PathBuf),
-    /// A unit of this package made files with these paths; true if an earlier run made them.
-    Artifact(PackageId, Vec<String>, bool),
-    /// A compiler's message on a crate of the package.
-    Diagnostic(PackageId, String, String),
+    /// A unit of this package, which lies in this folder, made files with these paths; true if an earlier run made them.
+    Artifact(PackageId, PathBuf, Vec<String>, bool),
+    /// A compiler's message on a crate of the package, which lies in this folder.
+    Diagnostic(PackageId, PathBuf, String, String),
 }
 
 #[derive(Deserialize)]
@@ -28,6 +28,8 @@ struct Raw {
     reason: String,
     #[serde(default)]
     package_id: String,
+    #[serde(default)]
+    manifest_path: PathBuf,
     #[serde(default)]
     filenames: Vec<String>,
     #[serde(default)]
@@ -64,6 +66,7 @@ struct RawDiagnostic {
 pub(super) fn read(line: &[u8]) -> Option<Message> {
     let raw: Raw = serde_json::from_slice(line).ok()?;
     let package = parse_package_id(&raw.package_id)?;
+    let folder = raw.manifest_path.parent().unwrap_or(Path::new("")).to_owned();
     match raw.reason.as_str() {
         "build-script-executed" => {
             let of = |kind: &str, values: Vec<String>| {
@@ -77,10 +80,10 @@ pub(super) fn read(line: &[u8]) -> Option<Message> {
             let directives = lists.into_iter().flat_map(|(kind, values)| of(kind, values)).collect();
             Some(Message::Directives(package, directives, raw.out_dir))
         }
-        "compiler-artifact" => Some(Message::Artifact(package, raw.filenames, raw.fresh)),
+        "compiler-artifact" => Some(Message::Artifact(package, folder, raw.filenames, raw.fresh)),
         "compiler-message" => {
             let message = raw.message.filter(|message| message.level == "error")?;
-            Some(Message::Diagnostic(package, raw.target.name.replace('-', "_"), message.rendered?))
+            Some(Message::Diagnostic(package, folder, raw.target.name.replace('-', "_"), message.rendered?))
         }
         _ => None,
     }
@@ -235,9 +238,10 @@ mod tests {
 
     #[test]
     fn a_fresh_output_leads_to_the_unit_that_made_it() {
-        let line = br#"{"reason":"compiler-artifact","package_id":"path+file:///w/a#0.1.0","filenames":["/t/debug/build/a-01/build-script-build"],"fresh":true}"#;
-        let Some(Message::Artifact(_, files, true)) = read(line) else { unreachable!() };
+        let line = br#"{"reason":"compiler-artifact","package_id":"path+file:///w/a#0.1.0","manifest_path":"/w/a/Cargo.toml","filenames":["/t/debug/build/a-01/build-script-build"],"fresh":true}"#;
+        let Some(Message::Artifact(_, folder, files, true)) = read(line) else { unreachable!() };
         assert_eq!(crate::base::identity(&files[0]), "build/a-01");
+        assert_eq!(folder, Path::new("/w/a"));
     }
 
     #[test]

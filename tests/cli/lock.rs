@@ -9,7 +9,10 @@ mod base;
 mod baseline;
 mod ends;
 mod facts;
+mod hostile;
+mod twins;
 mod unchanged;
+mod versions;
 
 /// A workspace, and a registry that its packages come from.
 pub(super) struct Ground {
@@ -57,9 +60,13 @@ impl Ground {
 
     /// Lets cargo write the lock file, before anything hostile lies there.
     pub(super) fn locked(&self) -> &Self {
+        self.locked_in("ws")
+    }
+
+    fn locked_in(&self, folder: &str) -> &Self {
         let mut cargo = self.home.command("cargo");
         cargo.env("CARGO_HOME", self.registry.home()).arg("generate-lockfile");
-        let output = cargo.current_dir(self.home.path().join("ws")).output().unwrap();
+        let output = cargo.current_dir(self.home.path().join(folder)).output().unwrap();
         assert!(output.status.success(), "{}", stderr(&output));
         self
     }
@@ -102,6 +109,18 @@ impl Ground {
     fn report(&self, args: &[&str]) -> (Value, i32) {
         let output = self.run(&[&["--format=json"], args].concat());
         (json(&output), code(&output))
+    }
+
+    /// Makes a repository of a folder; gives its URL.
+    fn repository(&self, folder: &str) -> String {
+        let folder = self.home.path().join(folder);
+        for args in [&["init", "-q", "-b", "main", "."][..], &["add", "."], &["commit", "-q", "-m", "one"]] {
+            let mut git = self.home.command("git");
+            git.args(["-c", "user.name=x", "-c", "user.email=x@example.invalid"]).args(args);
+            let output = git.current_dir(&folder).output().unwrap();
+            assert!(output.status.success(), "{}", stderr(&output));
+        }
+        format!("file://{}", folder.display())
     }
 
     /// Copies a malicious fixture.

@@ -41,7 +41,7 @@ pub(crate) fn unpack(
     let top = format!("{}-{}", package.name, package.version);
     let bounds = bounds(packed, limits);
     let refused = |error: WalkError| match error {
-        WalkError::Refused(refusal) => AcquireError::UnsafeArchive { package: package.clone(), refusal },
+        WalkError::Refused(refusal) => AcquireError::UnsafeArchive { package: Box::new(package.clone()), refusal },
         WalkError::Visitor(source) => AcquireError::File { doing: "unpack to", path: to.to_owned(), source },
     };
     let names = walk(packed, Some(&top), bounds, &mut Scan).map_err(refused)?;

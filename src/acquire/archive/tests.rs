@@ -75,7 +75,7 @@ fn refusal_within(packed: &[u8], limits: &Limits) -> Refusal {
     assert_eq!(left, Vec::<PathBuf>::new(), "files were left behind");
     match outcome {
         Err(AcquireError::UnsafeArchive { package, refusal }) => {
-            assert_eq!(package, id());
+            assert_eq!(*package, id());
             refusal
         }
         other => panic!("not refused: {other:?}"),

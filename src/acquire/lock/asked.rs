@@ -44,7 +44,8 @@ impl Asked<'_> {
         };
         let is_held = self.failures.is_empty() && !self.registries.values().any(Registry::is_folder);
         let decisive = Decisive::new(self.request, &beside, self.releases.values());
-        let of_registries = self.releases.values().map(|release| (release.id.clone(), release.checksum()));
+        let of_registries =
+            self.releases.iter().map(|(key, release)| (self.file.identities.id(key), release.checksum()));
         Resolved {
             target: self.target.clone(),
             packages: of_registries.collect(),
@@ -102,7 +103,7 @@ impl Stage<'_> {
         self.progress.step(&format!("asking the index about {} packages", file.lock.packages.len()));
         let mut answers = index::ask(&file.lock.packages, registries, self.settings.limits.threads)?;
         let unknown = answers.failed.iter().filter(|(_, error)| matches!(error, AcquireError::UnknownVersion { .. }));
-        let missing: Vec<String> = unknown.map(|(key, _)| format!("{}@{}", key.0, key.1)).collect();
+        let missing: Vec<String> = unknown.map(|(key, _)| file.identities.id(key).to_string()).collect();
         if self.offline && !missing.is_empty() {
             return Err(AcquireError::OfflineMissing { missing });
         }
@@ -120,6 +121,7 @@ impl Stage<'_> {
 fn record(request: &LockRequest, file: &LockFile) -> LockRecord {
     let consumer = if request.workspace.is_some() { LockConsumer::Workspace } else { LockConsumer::Generated };
     let mut remarks = Vec::new();
+    remarks.extend(file.identities.remarks());
     let mut packages = file.packages();
     let folders = match (consumer, request.deps_only) {
         (LockConsumer::Workspace, false) => None,

@@ -1,7 +1,7 @@
 //! The stage for a lock file: from the request to verified sources.
 
 use std::collections::{BTreeMap, BTreeSet};
-use std::path::Path;
+use std::path::{Path, PathBuf};
 
 use cargo_lock::{Lockfile, Package};
 
@@ -9,16 +9,17 @@ use super::super::archive::make_folders;
 use super::super::download::{self, Placed, Store};
 use super::super::error::{AcquireError, ErrorClass};
 use super::super::facts::SKIPPED_FILE;
+use super::super::identity::Identities;
 use super::super::local::LocalPackage;
 use super::super::locked::{self, Locked as Sources};
 use super::super::needed::{self, Key};
 use super::super::registry::Registry;
 use super::super::resolve::{Resolution, resolve};
 use super::super::sources::Source;
-use super::super::stage::{NO_CHECKSUM, Parts, Stage, Work, lock_error, replaced};
-use super::super::{Previous, Reputation, Resolved, SourcePackage, offline};
+use super::super::stage::{NO_CHECKSUM, Parts, Stage, Work, lock_error};
+use super::super::{Previous, Replaced, Reputation, Resolved, SourcePackage, offline};
 use super::asked::{self, Asked};
-use super::file::{LockFile, id_of};
+use super::file::LockFile;
 use super::git::GitSource;
 use super::{LockRequest, LockUser, Locked, Pin, index, pinned, vendor};
 use crate::evidence::line::{Fact, LeftOut, LeftOutWhy, LockRecord, PackageSource};
@@ -49,7 +50,19 @@ impl Failure {
 struct Repositories {
     packages: Vec<(Key, LocalPackage)>,
     sources: BTreeSet<GitSource>,
+    replaced: Vec<Replaced>,
     failures: Vec<Failure>,
+}
+
+impl Repositories {
+    /// What cargo is told of a repository, once.
+    fn replace(&mut self, source: GitSource, key: &Key, identities: &Identities) {
+        if self.sources.insert(source.clone()) {
+            let says = [("git", source.url)].into_iter().chain(source.reference).collect();
+            let folder = key.2.as_deref().and_then(|source| identities.folder(source)).map(str::to_owned);
+            self.replaced.push(Replaced { key: format!("verified-git-{}", self.replaced.len()), says, folder });
+        }
+    }
 }
 
 impl Stage<'_> {
@@ -78,7 +91,7 @@ impl Stage<'_> {
             }
         };
         let own = own.map(|own| own.workspace);
-        let Repositories { packages: of_git, sources: repositories, failures: of_repositories } =
+        let Repositories { packages: mut of_git, replaced: repositories, failures: of_repositories, .. } =
             self.repositories(&file, own.is_some(), &local)?;
         failures.extend(of_repositories);
         for local in &locals {
@@ -99,26 +112,27 @@ impl Stage<'_> {
         let (text, user, pinned) = if let Some(workspace) = &own {
             (file.text.clone(), LockUser::Workspace(workspace.dir()), None)
         } else {
-            let pins = pinned::pins(&file.lock, &releases, &needed, &of_git_dirs(&of_git));
+            failures.extend(repositories_apart(&file, &mut of_git));
+            let pins = pinned::pins(&file, &releases, &needed, &of_git_dirs(&of_git));
             let (pins, text, lock) = self.pin(pins, &file, &mut record, &default, &store)?;
             (text, LockUser::Generated(pins), Some(lock))
         };
         let lock = pinned.as_ref().unwrap_or(&file.lock);
         // What the generated project does not need is not there.
         releases.retain(|key, _| lock.packages.iter().any(|package| needed::key(package) == *key));
-        let sources = Sources { lock, registries: &registries, releases: &releases, needed: &needed };
+        let sources = Sources::new(lock, &registries, &releases, &needed, &file.identities);
         let (placed, broken) = self.fetch(&sources, &store, &mut failures)?;
         let mut facts: Vec<Fact> = failures.iter().filter_map(|failure| failure.error.fact()).collect();
         for failure in failures.iter().filter(|failure| needed.contains(&failure.key)) {
-            let id = PackageId::new(&failure.key.0, &failure.key.1);
+            let id = file.identities.id(&failure.key);
             if let Some(package) = record.packages.iter_mut().find(|package| package.id == id) {
                 package.left_out = Some(failure.left_out());
             }
         }
-        let locals = locals.into_iter().chain(of_git.into_iter().map(|(_, package)| package)).collect();
-        let mut packages = self.lock_packages(locals, placed, &mut facts);
+        let key = |local: &LocalPackage| (local.manifest.name.clone(), local.manifest.version.clone(), None);
+        let locals = locals.into_iter().map(|local| (key(&local), local)).chain(of_git).collect();
+        let mut packages = self.lock_packages(&file, locals, placed, &mut facts);
         packages.extend(broken);
-        no_two_of_a_name(&packages)?;
         let (own, registry_dir) = (asked.request.own.clone(), default.folder());
         let locked = Locked {
             record,
@@ -126,7 +140,7 @@ impl Stage<'_> {
             variables: own.variables,
             flags: own.flags,
             registries: self.config.registries(),
-            repositories: repositories.into_iter().collect(),
+            repositories,
             survey: asked.survey,
         };
         Ok(Parts {
@@ -136,7 +150,7 @@ impl Stage<'_> {
             subject: None,
             locked: Some(Box::new(locked)),
             registry_dir,
-            replaced_sources: replaced(registries.keys()),
+            replaced_sources: file.identities.replaced(registries.keys()),
             facts,
             // The survey has both.
             index: Vec::new(),
@@ -178,23 +192,24 @@ impl Stage<'_> {
                 }
             }
             let Some(Some(folder)) = folders.get(&source) else { continue };
-            let Some(found) = vendor::find(folder, &id_of(package)) else {
+            let id = PackageId::new(&key.0, &key.1);
+            let Some(found) = vendor::find(folder, &id) else {
                 let (url, reason) = (source.url.clone(), "the commit has no such package".to_owned());
                 all.failures.push(Failure { key, error: AcquireError::Git { url, reason, temporary: false } });
                 continue;
             };
             let (dir, told) = if is_workspace {
-                let name = format!("{}-{}", key.0, key.1);
-                let to = self.run.join("registry");
-                make_folders(&to, Path::new("")).map_err(AcquireError::file("create", &to))?;
-                (Path::new("registry").join(&name), found.vendor(&to.join(&name), &self.settings.limits)?)
+                file.identities.make_folders(self.run)?;
+                let dir = file.identities.place(&key);
+                let told = found.vendor(&self.run.join(&dir), &self.settings.limits)?;
+                (dir, told)
             } else {
                 (Path::new("local").join(found.folder.strip_prefix(local).unwrap_or(&found.folder)), Vec::new())
             };
             let package =
                 LocalPackage { manifest: found.manifest, dir, source: PackageSource::Git, checksum: None, found: told };
+            all.replace(source, &key, &file.identities);
             all.packages.push((key, package));
-            all.sources.insert(source);
         }
         Ok(all)
     }
@@ -206,27 +221,26 @@ impl Stage<'_> {
         store: &Store<'_>,
         failures: &mut Vec<Failure>,
     ) -> Result<(Vec<Placed>, Vec<SourcePackage>), AcquireError> {
-        let to = self.run.join("registry");
-        let is_broken = |failures: &[Failure], id: &PackageId| {
-            failures.iter().any(|failure| failure.key.0 == id.name && failure.key.1 == id.version)
-        };
-        let mut wanted = sources.prepare(&to)?;
-        wanted.retain(|wanted| !is_broken(failures, &wanted.id));
+        let broken: BTreeSet<_> = failures.iter().map(|failure| sources.identities.id(&failure.key)).collect();
+        let mut wanted = sources.prepare(self.run)?;
+        wanted.retain(|wanted| !broken.contains(&wanted.called));
         if self.offline {
             locked::check_present(&wanted, store)?;
         }
-        let (placed, mut failed) = download::place_some(wanted, &to, store, self.progress, &index::is_of_one_package)?;
+        let (placed, mut failed) =
+            download::place_some(wanted, self.run, store, self.progress, &index::is_of_one_package)?;
         failed.sort_by(|(one, _), (other, _)| one.cmp(other));
         for (id, error) in failed {
             let mut keys = sources.releases.keys();
-            let key = keys.find(|key| key.0 == id.name && key.1 == id.version && key.2.is_some());
+            let key = keys.find(|key| key.2.is_some() && sources.identities.id(key) == id);
             failures.extend(key.cloned().map(|key| Failure { key, error }));
         }
         let mut broken = Vec::new();
         for failure in failures.iter().filter(|failure| sources.needed.contains(&failure.key)) {
             if let Some(release) = sources.releases.get(&failure.key) {
-                sources.stand_in(&failure.key, release, &to, MISSING)?;
-                broken.push(SourcePackage::missing(release.id.clone(), release.checksum()));
+                sources.stand_in(&failure.key, release, self.run, MISSING)?;
+                let (id, dir) = (sources.identities.id(&failure.key), sources.identities.place(&failure.key));
+                broken.push(SourcePackage::missing(id, dir, release.checksum()));
             }
         }
         Ok((placed, broken))
@@ -244,7 +258,7 @@ impl Stage<'_> {
         self.progress.step("waiting for cargo, which reads the lock file");
         for folder in ["consumer", "consumer-without-defaults"] {
             let folder = self.run.join(folder);
-            pinned::write(&folder, &pins, &file.lock)?;
+            pinned::write(&folder, &pins, file)?;
             let mut config = Vec::new();
             if self.offline && matches!(default.source, Source::Sparse(_)) {
                 let mut start = offline::Start::default();
@@ -257,7 +271,8 @@ impl Stage<'_> {
             let text = resolve(&resolution, self.settings)?;
             let lock: Lockfile = text.parse().map_err(|error: cargo_lock::Error| lock_error(error.to_string()))?;
             let is_locked = |package: &Package| {
-                package.source.is_none() || file.lock.packages.iter().any(|known| id_of(known) == id_of(package))
+                package.source.is_none()
+                    || file.lock.packages.iter().any(|known| needed::key(known) == needed::key(package))
             };
             if lock.packages.iter().all(is_locked) {
                 return Ok((pins, text, lock));
@@ -275,13 +290,14 @@ impl Stage<'_> {
     /// All packages whose sources are in place, with their facts.
     fn lock_packages(
         &self,
-        locals: Vec<LocalPackage>,
+        file: &LockFile,
+        locals: Vec<(Key, LocalPackage)>,
         placed: Vec<Placed>,
         facts: &mut Vec<Fact>,
     ) -> Vec<SourcePackage> {
         let mut packages = Vec::new();
-        for local in locals {
-            let id = local.manifest.id();
+        for (key, local) in locals {
+            let id = file.identities.id(&key);
             // What the workspace sets for itself stands in the record.
             let is_own = local.source == PackageSource::Directory;
             let told = local.found.into_iter().filter(|found| !is_own || found.code == SKIPPED_FILE);
@@ -291,9 +307,8 @@ impl Stage<'_> {
         }
         for package in placed {
             facts.extend(package.found.iter().cloned().map(|found| found.of(&package.id)));
-            let dir = Path::new("registry").join(format!("{}-{}", package.id.name, package.id.version));
             let (source, checksum) = (PackageSource::Registry, Some(package.checksum));
-            packages.push(SourcePackage::new(package.id, source, checksum, dir, &package.manifest, false));
+            packages.push(SourcePackage::new(package.id, source, checksum, package.dir, &package.manifest, false));
         }
         for package in &mut packages {
             if let Some(macros) = &mut package.proc_macro {
@@ -309,22 +324,40 @@ fn of_git_dirs(packages: &[(Key, LocalPackage)]) -> BTreeMap<Key, std::path::Pat
     packages.iter().map(|(key, package)| (key.clone(), package.dir.clone())).collect()
 }
 
-/// Evidence knows packages by name and version.
-fn no_two_of_a_name(packages: &[SourcePackage]) -> Result<(), AcquireError> {
+/// A generated project names folders, and cargo takes two of one name and version for one: the later of two repositories,
+/// and what needs it, cannot be built there.
+fn repositories_apart(file: &LockFile, of_git: &mut Vec<(Key, LocalPackage)>) -> Vec<Failure> {
     let mut seen = BTreeSet::new();
-    match packages.iter().find(|package| !seen.insert(&package.id)) {
-        None => Ok(()),
-        Some(twice) => Err(AcquireError::Unsupported {
-            what: format!("{} from two sources in one lock file", twice.id),
-            instead: "examine one of the two alone".to_owned(),
-        }),
+    let twins = of_git.iter().map(|(key, _)| key).filter(|key| !seen.insert((key.0.clone(), key.1.clone())));
+    let mut dropped: BTreeSet<Key> = twins.cloned().collect();
+    let is_dropped = |edge: &cargo_lock::Dependency, dropped: &BTreeSet<Key>| {
+        let mut targets = file.lock.packages.iter().filter(|package| needed::leads_to(edge, package));
+        targets.any(|package| dropped.contains(&needed::key(package)))
+    };
+    let needs =
+        |package: &Package, dropped: &BTreeSet<Key>| package.dependencies.iter().any(|edge| is_dropped(edge, dropped));
+    loop {
+        let more = file.lock.packages.iter().filter(|package| needs(package, &dropped)).map(needed::key);
+        let more: Vec<Key> = more.filter(|key| !dropped.contains(key)).collect();
+        if more.is_empty() {
+            break;
+        }
+        dropped.extend(more);
     }
+    let refused = of_git.extract_if(.., |(key, _)| dropped.contains(key)).map(|(key, _)| {
+        let what = format!(
+            "{} without its workspace, since another repository has its name and version",
+            file.identities.id(&key)
+        );
+        let error = AcquireError::Unsupported { what, instead: "check the lock file beside its workspace".to_owned() };
+        Failure { key, error }
+    });
+    refused.collect()
 }
 
 impl SourcePackage {
     /// A package without its source.
-    fn missing(id: PackageId, checksum: Sha256Digest) -> Self {
-        let dir = Path::new("registry").join(format!("{}-{}", id.name, id.version));
+    fn missing(id: PackageId, dir: PathBuf, checksum: Sha256Digest) -> Self {
         let (source, checksum) = (PackageSource::Registry, Some(checksum));
         Self { id, source, checksum, dir, subject: false, build_script: false, proc_macro: None, lib_name: None }
     }

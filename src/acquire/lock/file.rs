@@ -1,11 +1,12 @@
 //! A `Cargo.lock` as it lies there: its packages, their lines, who needs whom.
 
-use std::collections::{BTreeMap, VecDeque};
+use std::collections::{BTreeMap, BTreeSet, VecDeque};
 use std::path::Path;
 
 use cargo_lock::{Lockfile, Package};
 
 use super::super::error::AcquireError;
+use super::super::identity::Identities;
 use super::super::needed::{self, Key};
 use super::super::registry::read_bounded;
 use super::super::sources::is_default;
@@ -22,6 +23,8 @@ pub(crate) struct LockFile {
     pub(crate) text: String,
     /// The same, read; the packages in the order of the file.
     pub(crate) lock: Lockfile,
+    /// What each is called.
+    pub(crate) identities: Identities,
     /// By package: the line of its `[[package]]`.
     lines: BTreeMap<Key, u64>,
 }
@@ -49,7 +52,14 @@ impl LockFile {
         let lines = lines(&text);
         let line = |package: &Package| lines.get(&needed::key(package)).copied().unwrap_or(u64::MAX);
         lock.packages.sort_by_key(line);
-        Ok(Self { text, lock, lines })
+        lead_to_folders(&text, &mut lock);
+        let identities = Identities::of(lock.packages.iter().map(needed::key));
+        Ok(Self { text, lock, identities, lines })
+    }
+
+    /// What a package of it is called.
+    pub(crate) fn id_of(&self, package: &Package) -> PackageId {
+        self.identities.id(&needed::key(package))
     }
 
     /// The positions of the packages that each package needs.
@@ -60,7 +70,10 @@ impl LockFile {
         }
         let target = |edge: &cargo_lock::Dependency| {
             let named = by_name.get(edge.name.as_str())?;
-            named.iter().copied().find(|at| self.lock.packages.get(*at).is_some_and(|package| edge.matches(package)))
+            named
+                .iter()
+                .copied()
+                .find(|at| self.lock.packages.get(*at).is_some_and(|package| needed::leads_to(edge, package)))
         };
         self.lock.packages.iter().map(|package| package.dependencies.iter().filter_map(target).collect()).collect()
     }
@@ -69,7 +82,7 @@ impl LockFile {
     pub(crate) fn packages(&self) -> Vec<LockedPackage> {
         let needs = self.needs();
         let from = ways(&needs, &self.lock.packages);
-        let id = |at: usize| self.lock.packages.get(at).map(id_of);
+        let id = |at: usize| self.lock.packages.get(at).map(|package| self.id_of(package));
         let way = |at: usize| {
             let mut way = Vec::new();
             let mut here = at;
@@ -81,7 +94,7 @@ impl LockFile {
             way
         };
         let one = |(at, package): (usize, &Package)| LockedPackage {
-            id: id_of(package),
+            id: self.id_of(package),
             source: source_of(package),
             line: self.lines.get(&needed::key(package)).copied().unwrap_or(1),
             via: way(at),
@@ -93,9 +106,34 @@ impl LockFile {
     }
 }
 
-/// Name and version of a package.
-pub(crate) fn id_of(package: &Package) -> PackageId {
-    PackageId::new(package.name.as_str(), package.version.to_string())
+/// A dependency without a source is one on a folder where packages of several sources have its name and version, and
+/// the reader of lock files takes the first of them.
+fn lead_to_folders(text: &str, lock: &mut Lockfile) {
+    let mut folders: BTreeSet<(String, String)> = BTreeSet::new();
+    let mut others = folders.clone();
+    for package in &lock.packages {
+        let of = if package.source.is_none() { &mut folders } else { &mut others };
+        of.insert((package.name.to_string(), package.version.to_string()));
+    }
+    folders.retain(|named| others.contains(named));
+    let Some(table) = text.parse::<toml::Table>().ok().filter(|_| !folders.is_empty()) else { return };
+    let mut written: BTreeMap<Key, Vec<String>> = BTreeMap::new();
+    for package in table.get("package").and_then(toml::Value::as_array).into_iter().flatten() {
+        let text = |key: &str| package.get(key).and_then(toml::Value::as_str).map(str::to_owned);
+        let (Some(name), Some(version)) = (text("name"), text("version")) else { continue };
+        let list = package.get("dependencies").and_then(toml::Value::as_array).into_iter().flatten();
+        let list = list.filter_map(|edge| edge.as_str().map(str::to_owned)).collect();
+        written.insert((name, version, text("source")), list);
+    }
+    for package in &mut lock.packages {
+        let Some(list) = written.get(&needed::key(package)) else { continue };
+        for (edge, text) in package.dependencies.iter_mut().zip(list) {
+            let named = (edge.name.to_string(), edge.version.to_string());
+            if *text == format!("{} {}", named.0, named.1) && folders.contains(&named) {
+                edge.source = None;
+            }
+        }
+    }
 }
 
 /// Where the file says that a package comes from.

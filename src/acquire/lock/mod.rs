@@ -22,6 +22,7 @@ mod workspace;
 
 use std::path::{Path, PathBuf};
 
+use super::Replaced;
 use super::error::AcquireError;
 use super::survey::Survey;
 use crate::evidence::line::LockRecord;
@@ -62,8 +63,8 @@ pub struct Locked {
     pub flags: Vec<(String, Vec<String>)>,
     /// Registries by name, with their indexes: manifests of a workspace name them.
     pub registries: Vec<(String, String)>,
-    /// Repositories whose packages lie among the verified sources.
-    pub repositories: Vec<GitSource>,
+    /// Repositories whose packages lie among the verified sources, where a workspace is the user.
+    pub repositories: Vec<Replaced>,
     /// What the default registry says today of the packages of the file.
     pub survey: Survey,
 }

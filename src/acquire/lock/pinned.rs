@@ -16,7 +16,7 @@ use super::super::error::AcquireError;
 use super::super::needed::{self, Key};
 use super::super::release::Release;
 use super::super::sources::is_default;
-use super::file::id_of;
+use super::file::LockFile;
 use crate::ids::PackageId;
 use crate::plan::CONSUMER_NAME;
 
@@ -35,11 +35,12 @@ pub struct Pin {
 
 /// All packages of registries and repositories that the host needs; `folders` has the latter.
 pub(super) fn pins(
-    lock: &Lockfile,
+    file: &LockFile,
     releases: &BTreeMap<Key, Release>,
     needed: &BTreeSet<Key>,
     folders: &BTreeMap<Key, PathBuf>,
 ) -> Vec<Pin> {
+    let lock = &file.lock;
     let mut graph = Graph { lock, releases, on: BTreeSet::new() };
     let is_here = |package: &&Package| {
         let key = needed::key(package);
@@ -51,7 +52,7 @@ pub(super) fn pins(
         let source = package.source.as_ref().filter(|_| folder.is_none()).map(ToString::to_string);
         let index = source.filter(|source| !is_default(source));
         Pin {
-            id: id_of(package),
+            id: file.id_of(package),
             index: index.map(|source| source.trim_start_matches("registry+").to_owned()),
             folder: folder.map(|folder| folder.strip_prefix("local").unwrap_or(folder).to_owned()),
             default_features: graph.turn_on(package),
@@ -126,7 +127,8 @@ impl Graph<'_> {
             let Ok(requirement) = dep.req.parse::<VersionReq>() else { return false };
             let mut edges = package.dependencies.iter();
             let edge = edges.find(|edge| edge.name.as_str() == dep.crate_name() && requirement.matches(&edge.version));
-            let target = edge.and_then(|edge| self.lock.packages.iter().find(|package| edge.matches(package)));
+            let target =
+                edge.and_then(|edge| self.lock.packages.iter().find(|package| needed::leads_to(edge, package)));
             let Some(target) = target else { return false };
             let asked = dep.features.iter().map(ToString::to_string);
             let asked = asked.chain(dep.default_features.then(|| "default".to_owned()));
@@ -138,13 +140,13 @@ impl Graph<'_> {
 }
 
 /// Writes the consumer and its lock file to the new folder `folder`, for cargo to bring in line with each other.
-pub(super) fn write(folder: &Path, pins: &[Pin], lock: &Lockfile) -> Result<(), AcquireError> {
+pub(super) fn write(folder: &Path, pins: &[Pin], file: &LockFile) -> Result<(), AcquireError> {
     let source = folder.join("src");
     fs::create_dir_all(&source).map_err(AcquireError::file("create", &source))?;
     let put = |path: &Path, text: &str| fs::write(path, text).map_err(AcquireError::file("write", path));
     put(&source.join("lib.rs"), "")?;
     put(&folder.join("Cargo.toml"), &manifest(pins))?;
-    put(&folder.join("Cargo.lock"), &locked(pins, lock)?)
+    put(&folder.join("Cargo.lock"), &locked(pins, file)?)
 }
 
 fn manifest(pins: &[Pin]) -> String {
@@ -179,13 +181,16 @@ pub(crate) fn key(number: usize) -> String {
 }
 
 /// The file's packages of registries, and the consumer that needs them.
-fn locked(pins: &[Pin], lock: &Lockfile) -> Result<String, AcquireError> {
+fn locked(pins: &[Pin], file: &LockFile) -> Result<String, AcquireError> {
     let wrong = |error: cargo_lock::Error| AcquireError::Lock { reason: error.to_string() };
+    let is_pinned = |package: &Package| pins.iter().any(|pin| pin.id == file.id_of(package));
     let is_in = |package: &&Package| {
         let is_git = package.source.as_ref().is_some_and(cargo_lock::SourceId::is_git);
-        package.source.is_some() && (!is_git || pins.iter().any(|pin| pin.id == id_of(package)))
+        package.source.is_some() && (!is_git || is_pinned(package))
     };
-    let mut packages: Vec<Package> = lock.packages.iter().filter(is_in).cloned().collect();
+    let all = file.lock.packages.iter().filter(is_in);
+    let (mut packages, pinned): (Vec<Package>, Vec<bool>) =
+        all.map(|package| (package.clone(), is_pinned(package))).unzip();
     let known: BTreeSet<_> = packages.iter().map(|package| (package.name.clone(), package.version.clone())).collect();
     let is_git = |source: Option<&cargo_lock::SourceId>| source.is_some_and(cargo_lock::SourceId::is_git);
     for package in &mut packages {
@@ -199,13 +204,13 @@ fn locked(pins: &[Pin], lock: &Lockfile) -> Result<String, AcquireError> {
         }
         package.replace = None;
     }
-    let is_pinned = |package: &&Package| pins.iter().any(|pin| pin.id == id_of(package));
+    let named = packages.iter().zip(pinned).filter(|(_, is_pinned)| *is_pinned).map(|(package, _)| package);
     let consumer = Package {
         name: CONSUMER_NAME.parse().map_err(wrong)?,
         version: semver::Version::new(0, 1, 0),
         source: None,
         checksum: None,
-        dependencies: packages.iter().filter(is_pinned).map(cargo_lock::Dependency::from).collect(),
+        dependencies: named.map(cargo_lock::Dependency::from).collect(),
         replace: None,
     };
     packages.push(consumer);
@@ -249,7 +254,8 @@ mod tests {
             package("lean", ""),
             package("weak", ""),
         ];
-        let lock: Lockfile = lock.concat().parse().unwrap();
+        let file = LockFile::parse(lock.concat()).unwrap();
+        let lock = &file.lock;
         let of = |name: &str| match name {
             "fine" | "lean" => release(name, &dep("leaf"), r#"{"default":["a"],"a":["dep:leaf"]}"#),
             "weak" => release(name, &dep("leaf"), r#"{"default":["leaf?/x"]}"#),
@@ -258,11 +264,11 @@ mod tests {
         let releases: BTreeMap<Key, Release> =
             lock.packages.iter().map(|package| (needed::key(package), of(package.name.as_str()))).collect();
         let needed = releases.keys().cloned().collect();
-        let pins = pins(&lock, &releases, &needed, &BTreeMap::new());
+        let pins = pins(&file, &releases, &needed, &BTreeMap::new());
         let on: Vec<_> = pins.iter().map(|pin| (pin.id.name.as_str(), pin.default_features)).collect();
         assert_eq!(on, [("fine", true), ("leaf", true), ("lean", false), ("weak", false)]);
         let folder = tempfile::tempdir().unwrap();
-        write(folder.path(), &pins, &lock).unwrap();
+        write(folder.path(), &pins, &file).unwrap();
         let text = fs::read_to_string(folder.path().join("Cargo.lock")).unwrap();
         let written: Lockfile = text.parse().unwrap();
         assert_eq!(written.packages.len(), 5);

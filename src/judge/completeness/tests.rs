@@ -99,6 +99,21 @@ fn attempts_without_a_unit_are_lost_evidence() {
 }
 
 #[test]
+fn a_compilation_that_was_stopped_names_the_macros_that_may_have_held_it() {
+    let stopped = |loads: bool| {
+        let log = LogBuilder::new().rustc(UnitKind::Compile, |u| u.end(|end| end.outcome = UnitOutcome::Killed));
+        let mut log = log.log();
+        let unit = log.lines.iter().find_map(|line| if let Line::UnitEnd(end) = line { Some(end.unit) } else { None });
+        let (package, code) = (Some("held@1.0.0".parse().unwrap()), note::MACRO_LOADED.to_owned());
+        log.lines.extend(loads.then_some(Line::Note(Note { code, package, unit, text: String::new(), limit: None })));
+        let reasons = judge(&log, &Policy::shipped()).completeness.reasons;
+        reasons.into_iter().find(|reason| reason.code == "limit-hit").unwrap().text
+    };
+    assert_eq!(stopped(true), "the compilation was stopped by us; it ran macros of held@1.0.0");
+    assert_eq!(stopped(false), "the compilation was stopped by us");
+}
+
+#[test]
 fn a_waived_layer_is_said_once() {
     let log = LogBuilder::new()
         .header(|h| h.layers[1].status = LayerStatus::Waived)

@@ -8,7 +8,7 @@ use toml::{Table, Value};
 use super::super::CONSUMER_NAME;
 use super::super::persona::Persona;
 use super::ConsumerError;
-use crate::acquire::{Acquired, Pin, SourcePackage, SubjectOrigin};
+use crate::acquire::{Acquired, Pin, SourcePackage, SubjectOrigin, is_called};
 use crate::evidence::line::PackageSource;
 use crate::ids::PackageId;
 
@@ -175,12 +175,11 @@ impl Lock {
     }
 
     fn has(&self, id: &PackageId) -> bool {
-        self.packages.iter().any(|(name, version, _)| *name == id.name && *version == id.version)
+        self.packages.iter().any(|key| is_called(id, key))
     }
 
     fn source(&self, id: &PackageId) -> Option<&str> {
-        let package = self.packages.iter().find(|(name, version, _)| *name == id.name && *version == id.version);
-        package.and_then(|(_, _, source)| source.as_deref())
+        self.packages.iter().find(|key| is_called(id, key)).and_then(|(_, _, source)| source.as_deref())
     }
 
     /// Makes these the project's own dependencies.

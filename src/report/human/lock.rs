@@ -61,6 +61,16 @@ impl Page {
         self.changes(lock);
     }
 
+    /// The sums of several lock files.
+    pub(super) fn together(&mut self, report: &Report) {
+        let Some(all) = &report.together else { return };
+        self.line("");
+        let scripts = format!("{} of {} build scripts run", all.build_scripts.run, all.build_scripts.found);
+        let libraries = format!("{} of {} macro libraries loaded", all.macro_libraries.run, all.macro_libraries.found);
+        let packages = format!("{} packages, {} of them in several and told once", all.packages, all.shared);
+        self.paragraph(&format!("together         {} lock files: {packages}; {scripts}, {libraries}", all.files), 17);
+    }
+
     /// What was added and changed, and what that brings.
     fn changes(&mut self, lock: &ReportLock) {
         for package in &lock.packages {

@@ -33,7 +33,11 @@ impl EventLoop<'_> {
 
     fn take_message(&mut self, message: Message) -> Result<()> {
         match message {
-            Message::Directives(package, directives, out_dir) => {
+            Message::Directives(package, mut directives, out_dir) => {
+                let package = self.admission.ran_into(package, &out_dir);
+                for directive in &mut directives {
+                    directive.package.clone_from(&package);
+                }
                 if !self.admission.has_run_into(&out_dir) {
                     let folder = out_dir.parent().and_then(Path::file_name).unwrap_or_default();
                     self.note_fresh(&package, format!("build/{}/out", folder.to_string_lossy()))?;
@@ -41,11 +45,13 @@ impl EventLoop<'_> {
                 directives.into_iter().try_for_each(|directive| self.write(&Line::Directive(directive)))?;
                 cargo::link_arguments(&package, &out_dir, |directive| self.write(&Line::Directive(directive)))
             }
-            Message::Diagnostic(package, crate_name, text) => {
+            Message::Diagnostic(package, folder, crate_name, text) => {
+                let package = self.admission.lies_in(package, &folder);
                 self.diagnostics.entry((package, crate_name)).or_default().push(text.as_bytes());
                 Ok(())
             }
-            Message::Artifact(package, files, is_fresh) => {
+            Message::Artifact(package, folder, files, is_fresh) => {
+                let package = self.admission.lies_in(package, &folder);
                 for file in files {
                     if is_fresh {
                         self.note_fresh(&package, base::identity(&file))?;
@@ -166,12 +172,15 @@ impl EventLoop<'_> {
         outputs.sort_by_key(|output| output.unit);
         let stderr = self.stderr_tail.take().unwrap_or_default();
         for (package, text) in cargo::failed_scripts(&stderr.0) {
-            let unit = self
-                .failed
-                .iter()
-                .find(|failed| failed.runs_script && failed.package == package)
-                .map(|failed| failed.unit);
-            outputs.push(Output { unit, package: Some(package), stream: "stderr".to_owned(), tail: Bytes(text) });
+            // cargo's words are by name and version: where two of one name failed, they are said of neither.
+            let is_meant = |failed: &&Failed| failed.runs_script && failed.package.is_named_like(&package);
+            let mut meant = self.failed.iter().filter(is_meant);
+            let (unit, package) = match (meant.next(), meant.next()) {
+                (Some(one), None) => (Some(one.unit), Some(one.package.clone())),
+                (None, _) => (None, Some(package)),
+                (Some(_), Some(_)) => (None, None),
+            };
+            outputs.push(Output { unit, package, stream: "stderr".to_owned(), tail: Bytes(text) });
         }
         if !stderr.0.is_empty() {
             outputs.push(Output { unit: None, package: None, stream: "stderr".to_owned(), tail: stderr });

@@ -290,3 +290,40 @@ fn a_script_that_cargo_runs_each_time_runs_and_its_compilation_is_taken() {
     assert_eq!((compiled.len(), run.len()), (1, 1), "{units:#?}");
     assert!(compiled[0].get("recorded").is_some() && run[0].get("recorded").is_none(), "{units:#?}");
 }
+
+#[test]
+fn what_two_workspaces_of_one_run_share_is_built_once_and_counted_once() {
+    let ground = Ground::new();
+    ground.registry.publish(&Package::new("own-of-two", "1.0.0").file("build.rs", BUILDS));
+    ground.workspace().locked();
+    ground
+        .file("two/Cargo.toml", &member("two", "[dependencies]\nmiddle = '1'\nown-of-two = '1'\n"))
+        .file("two/src/lib.rs", "")
+        .locked_in("two");
+    let (report, exit) = ground.report(&["ws", "two", "--evidence", "kept"]);
+    assert_eq!((exit, &report["verdict"]), (0, &Value::from("pass")), "{report:#}");
+    let scripts = |report: &Value| report["coverage"]["build_scripts"]["run"].as_u64().unwrap();
+    assert_eq!((scripts(&report), scripts(&report["further"][0])), (2, 2), "each file for itself");
+    // leafy, app and own-of-two; windowsy is of another platform.
+    let sum = |found: u64| serde_json::json!({"found": found, "run": found});
+    let sums = serde_json::json!({
+        "files": 2, "packages": 7, "shared": 2, "build_scripts": sum(3), "macro_libraries": sum(0)
+    });
+    assert_eq!(report["together"], sums);
+    // What ran of leafy in the second file is what ran in the first: the same moments.
+    let moments = |of: &str| {
+        let kept = fs::read_dir(ground.home.path().join("kept")).unwrap().map(|entry| entry.unwrap().path());
+        let is_of = |path: &PathBuf| {
+            let name = path.file_name().unwrap().to_string_lossy().into_owned();
+            name.starts_with(of) && path.extension().is_some_and(|extension| extension == "jsonl")
+        };
+        let text = fs::read_to_string(kept.into_iter().find(is_of).unwrap()).unwrap();
+        let lines = text.lines().map(|line| serde_json::from_str::<Value>(line).unwrap());
+        let starts = lines.filter(|line| line["line"] == "unit-start" && line["package"] == "leafy@1.0.0");
+        starts.map(|start| (start["name"].to_string(), start["t"].as_u64())).collect::<BTreeSet<_>>()
+    };
+    assert_eq!(moments("ws"), moments("two"));
+    assert_eq!(moments("ws").len(), 2);
+    let human = stdout(&ground.run(&["ws", "two"]));
+    assert!(human.contains("7 packages, 2 of them in several and told once"), "{human}");
+}

@@ -114,3 +114,46 @@ fn a_package_that_hangs_or_floods_leaves_the_others() {
     assert_eq!(package(&report, "leafy@1.0.0").unwrap()["verdict"], "pass", "{report:#}");
     assert_eq!(package(&report, "app@0.1.0").unwrap()["verdict"], "pass", "{report:#}");
 }
+
+#[test]
+fn a_macro_that_never_ends_costs_its_user_and_what_needs_that_and_no_other() {
+    let ground = Ground::new();
+    let endless = "extern crate proc_macro;\n#[proc_macro]\npub fn forever(_: proc_macro::TokenStream) -> proc_macro::TokenStream { loop { std::hint::spin_loop() } }\n";
+    ground.registry.publish(
+        &Package::new("endless", "1.0.0")
+            .manifest("[lib]\nproc-macro = true\npath = 'src/macros.rs'\n")
+            .file("src/macros.rs", endless),
+    );
+    ground.workspace();
+    for (name, more, library) in [
+        ("app", "[dependencies]\ninner = { path = '../inner' }\nendless = '1'\n", "endless::forever!();"),
+        ("above", "[dependencies]\napp = { path = '../app' }\n", ""),
+        ("beside", "[dependencies]\nleafy = '1'\n", ""),
+    ] {
+        ground.file(&format!("ws/{name}/Cargo.toml"), &member(name, more));
+        ground.file(&format!("ws/{name}/src/lib.rs"), library).file(&format!("ws/{name}/build.rs"), BUILDS);
+    }
+    ground.file("ws/Cargo.toml", "[workspace]\nmembers = ['app', 'above', 'beside']\nresolver = '2'\n").locked();
+    // Only this depth expands it.
+    let (report, _) = ground.report(&["ws", "--depth", "check", "--limit", "unit-time=10", "--timeout", "200"]);
+    let reasons = report["completeness"]["reasons"].as_array().unwrap();
+    let why = |id: &str| {
+        let of_package = reasons.iter().filter(|reason| reason["package"] == id);
+        of_package.map(|reason| reason["code"].as_str().unwrap().to_owned()).collect::<Vec<_>>()
+    };
+    assert!(why("app@0.1.0").contains(&"limit-hit".to_owned()), "{reasons:#?}");
+    assert_eq!(why("above@0.1.0"), ["unit-not-run"], "{reasons:#?}");
+    assert_eq!(
+        not_exercised(&report),
+        [pair("above@0.1.0", "dependency-failed"), pair("windowsy@1.0.0", "other-platform")]
+    );
+    let caused = reasons
+        .iter()
+        .any(|reason| reason["package"] == "app@0.1.0" && reason["text"].as_str().unwrap().contains("endless@1.0.0"));
+    assert!(caused, "what held it is not named: {reasons:#?}");
+    for id in ["leafy@1.0.0", "beside@0.1.0", "inner@0.1.0", "endless@1.0.0"] {
+        assert_eq!(package(&report, id).unwrap()["verdict"], "pass", "{id}: {report:#}");
+        assert_eq!(why(id), Vec::<String>::new());
+    }
+    assert!(!reasons.iter().any(|reason| reason["code"] == "timeout"), "{reasons:#?}");
+}
