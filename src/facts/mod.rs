@@ -15,6 +15,7 @@ mod history;
 mod lookup;
 mod manifest;
 mod names;
+mod packed;
 mod repository;
 mod tree;
 
