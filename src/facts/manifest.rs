@@ -70,7 +70,7 @@ fn is_script_of(tree: &Tree, written: &Table) -> bool {
 }
 
 /// The file that the library begins in.
-fn root(manifest: &Table) -> String {
+pub(super) fn root(manifest: &Table) -> String {
     let path = manifest.get("lib").and_then(|lib| lib.get("path")).and_then(Value::as_str);
     plain(path.unwrap_or("src/lib.rs"))
 }

@@ -39,7 +39,7 @@ const GAPS: &[(&str, &str)] = &[
     ("network-listen", "none known"),
     (
         "odd-archive",
-        "files that `include` lets in; what a dependency takes from a workspace whose manifest is not in the archive; an archive without the author's manifest and without a commit; without `--repository` whatever only the repository tells, and with it sources that a build script finds by listing folders, and whole submodules",
+        "files that `include` lets in; what a dependency takes from a workspace whose manifest is not in the archive; an archive without the author's manifest and without a commit; without `--repository` whatever only the repository tells, and with it what a build script reaches by a path that it puts together or in a way that its text does not show, and whole submodules",
     ),
     ("persistence-write", "places of start files that the policy does not name"),
     ("process-interference", "processes of its own unit"),
