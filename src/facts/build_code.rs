@@ -43,9 +43,10 @@ const LISTS: [&str; 5] = ["read_dir", "WalkDir", "walkdir", "glob", "include_dir
 
 /// What a source names.
 struct Words<'a> {
-    lists: bool,
     modules: BTreeSet<&'a str>,
     files: BTreeSet<&'a str>,
+    /// True if it lists folders.
+    lists: bool,
 }
 
 impl<'a> Words<'a> {
@@ -56,7 +57,7 @@ impl<'a> Words<'a> {
             words.windows(2).filter(|pair| pair.first() == Some(&"mod")).filter_map(|pair| pair.last().copied());
         let files = text.split(|c: char| !is_of_word(c) && !"-.+".contains(c)).filter(|word| !word.is_empty());
         let lists = words.iter().any(|word| LISTS.contains(word));
-        Self { lists, modules: modules.collect(), files: files.collect() }
+        Self { modules: modules.collect(), files: files.collect(), lists }
     }
 
     /// True if the path is a module's that is named, or its last part stands in the text.
