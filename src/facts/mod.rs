@@ -196,7 +196,7 @@ pub fn anew(resolved: &Resolved, settings: &FactsSettings) -> Result<Vec<Fact>, 
     let mut facts = Vec::new();
     let silent = resolved.offline.then_some("offline");
     let is_file = resolved.target.kind == TargetKind::Archive;
-    let question = Question { silent, is_file, ..Question::of(&subject, &packages, &resolved.index) };
+    let question = Question { is_file, silent, ..Question::of(&subject, &packages, &resolved.index) };
     of_the_day(&question, settings, &mut facts)?;
     Ok(facts)
 }
