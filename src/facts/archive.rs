@@ -212,6 +212,7 @@ mod tests {
         let odd = |tree: &Tree| words(&oddities(&PackageId::new("a", "1.0.1"), tree));
         let of = |manifest: &str, vcs: serde_json::Value| Tree {
             vcs: Some(vcs),
+            written: Some(tree(manifest, &[]).manifest),
             ..tree(manifest, &[(".cargo_vcs_info.json", Kind::Plain)])
         };
         let commit = serde_json::json!({"sha1": "a".repeat(40)});
@@ -240,10 +241,10 @@ mod tests {
             };
             words(&oddities(&PackageId::new("a", "1.0.1"), &tree))
         };
-        let member = "[package]\nversion.workspace = true";
+        let member = "[package]\nname = 'a'\nversion.workspace = true";
         assert_eq!(of("", member), ["vcs-path .cargo_vcs_info.json"]);
         assert_eq!(of("a", member), Vec::<String>::new());
-        assert_eq!(of("", "[package]\nversion.workspace = true\n[workspace]"), Vec::<String>::new());
+        assert_eq!(of("", &format!("{member}\n[workspace]")), Vec::<String>::new());
     }
 
     #[test]

@@ -7,8 +7,12 @@ use std::collections::BTreeSet;
 
 use toml::{Table, Value};
 
+use super::archive::build_script;
+use super::packed;
 use super::tree::Tree;
 
+/// The author's manifest in an archive.
+const WRITTEN: &str = "Cargo.toml.orig";
 /// The tables of dependencies that a build needs, in every spelling that cargo reads.
 const NEEDED: &[&str] = &["dependencies", "build-dependencies", "build_dependencies"];
 /// All of them.
@@ -17,36 +21,58 @@ const ALL: &[&str] =
 
 /// What the manifest has that the author's does not explain: which key, and a text.
 pub(super) fn differences(tree: &Tree) -> Vec<(String, String)> {
-    let Some(written) = &tree.written else { return Vec::new() };
     let mut found = Vec::new();
-    let known = names(written);
-    for name in names(&tree.manifest).difference(&known) {
-        found.push((
-            format!("dependency {name}"),
-            format!("its Cargo.toml depends on {name}, and the author's Cargo.toml.orig does not"),
-        ));
-    }
-    if let Some(script) = package(&tree.manifest, "build").and_then(Value::as_str) {
-        let is_usual = match package(written, "build") {
-            None => script == "build.rs",
-            Some(Value::String(path)) => plain(path) == plain(script),
-            // Of several, cargo writes down all or none.
-            Some(value) => value.as_bool() == Some(true) && script == "build.rs",
-        };
-        if !is_usual {
-            found.push((
-                "build-script".to_owned(),
-                format!(
-                    "its Cargo.toml has the build script {script}, and the author's Cargo.toml.orig has another or none"
-                ),
-            ));
+    let mut tell = |which: &str, text: &str| found.push((which.to_owned(), text.to_owned()));
+    let Some(written) = &tree.written else {
+        // Cargo packed the author's manifest before it began to name commits.
+        if tree.files.contains_key(WRITTEN) {
+            tell(WRITTEN, "its Cargo.toml.orig cannot be read, so that cargo made no Cargo.toml of it");
+        } else if tree.vcs.is_some() {
+            tell(WRITTEN, "it names its commit and has no Cargo.toml.orig, as no cargo packs");
         }
+        return found;
+    };
+    if !is_script_of(tree, written) {
+        let text = "its Cargo.toml has another build script than the author's Cargo.toml.orig, which may have none";
+        tell("build-script", text);
     }
     if is_macro(&tree.manifest) && !is_macro(written) {
-        let text = "its Cargo.toml makes the library a proc macro, and the author's Cargo.toml.orig does not";
-        found.push(("proc-macro".to_owned(), text.to_owned()));
+        tell("proc-macro", "its Cargo.toml makes the library a proc macro, and the author's Cargo.toml.orig does not");
     }
+    if root(&tree.manifest) != root(written) {
+        tell(
+            "library",
+            "the library of its Cargo.toml begins in another file than that of the author's Cargo.toml.orig",
+        );
+    }
+    for key in ["name", "links"] {
+        if package(&tree.manifest, key) != package(written, key) {
+            tell(key, &format!("its Cargo.toml has another `{key}` than the author's Cargo.toml.orig"));
+        }
+    }
+    found.extend(packed::differences(&tree.manifest, written));
     found
+}
+
+/// True if the build script that runs is the author's. What is not said is found by its usual name.
+fn is_script_of(tree: &Tree, written: &Table) -> bool {
+    const USUAL: &str = "build.rs";
+    let authors = package(written, "build");
+    if let Some(several @ Value::Array(_)) = package(&tree.manifest, "build") {
+        return authors == Some(several);
+    }
+    let Some(script) = build_script(tree) else { return true };
+    match authors {
+        None | Some(Value::Boolean(true)) => plain(&script) == USUAL,
+        Some(Value::String(path)) => plain(path) == plain(&script),
+        Some(_) => false,
+    }
+}
+
+/// The file that the library begins in.
+pub(super) fn root(manifest: &Table) -> String {
+    let path = manifest.get("lib").and_then(|lib| lib.get("path")).and_then(Value::as_str);
+    plain(path.unwrap_or("src/lib.rs"))
 }
 
 /// True for a package that takes values of a workspace and is none itself.
@@ -81,11 +107,6 @@ fn tables<'a>(manifest: &'a Table, sections: &'static [&str]) -> impl Iterator<I
     all.flat_map(|table| sections.iter().filter_map(|section| table.get(*section)?.as_table()))
 }
 
-/// The names by which a manifest knows its dependencies.
-fn names(manifest: &Table) -> BTreeSet<&String> {
-    tables(manifest, ALL).flat_map(|table| table.keys()).collect()
-}
-
 /// The packages of normal and build dependencies.
 pub(super) fn needed(manifest: &Table) -> BTreeSet<String> {
     let named =
@@ -95,6 +116,7 @@ pub(super) fn needed(manifest: &Table) -> BTreeSet<String> {
 
 #[cfg(test)]
 mod tests {
+    use super::super::tree::Kind;
     use super::*;
 
     fn tree(made: &str, written: &str) -> Tree {
@@ -119,9 +141,37 @@ mod tests {
     #[test]
     fn what_runs_at_build_time_and_what_the_author_did_not_write_is_a_difference() {
         let made = "[package]\nbuild = 'tests/data.rs'\n[lib]\nproc-macro = true\n[build-dependencies]\nevil = '1'";
-        assert_eq!(found(made, "[package]\nname = 'a'"), ["dependency evil", "build-script", "proc-macro"]);
+        assert_eq!(found(made, "[package]"), ["build-script", "proc-macro", "build-dependency evil"]);
         assert_eq!(found("[package]\nbuild = 'build.rs'", "[package]\nbuild = false"), ["build-script"]);
         assert!(differences(&Tree { manifest: made.parse().unwrap(), ..Tree::default() }).is_empty());
+    }
+
+    #[test]
+    fn another_file_under_the_usual_name_is_a_difference() {
+        assert_eq!(found("[lib]\npath = 'tests/a.rs'", "[lib]"), ["library"]);
+        assert_eq!(found("", "[lib]\npath = 'a.rs'"), ["library"]);
+        assert_eq!(found("[lib]\npath = 'src/lib.rs'", ""), Vec::<String>::new());
+        assert_eq!(found("[package]\nlinks = 'z'", "[package]"), ["links"]);
+        assert_eq!(found("[package]\nbuild = ['a.rs', 'b.rs']", "[package]\nbuild = ['a.rs']"), ["build-script"]);
+        assert_eq!(found("[package]\nbuild = ['a.rs']", "[package]\nbuild = ['a.rs']"), Vec::<String>::new());
+        // A script that was switched off runs where the archive's manifest says nothing of it.
+        let of = |files: &[&str]| Tree {
+            files: files.iter().map(|path| ((*path).to_owned(), Kind::Plain)).collect(),
+            ..tree("[package]", "[package]\nbuild = false")
+        };
+        assert_eq!(differences(&of(&["build.rs"])).len(), 1);
+        assert_eq!(differences(&of(&[])), []);
+    }
+
+    #[test]
+    fn an_authors_manifest_that_is_missing_or_no_toml_is_told_where_cargo_would_have_packed_it() {
+        let of = |file: Option<&str>, vcs: Option<serde_json::Value>| {
+            let files = file.into_iter().map(|path| (path.to_owned(), Kind::Plain)).collect();
+            differences(&Tree { files, vcs, ..Tree::default() }).len()
+        };
+        assert_eq!(of(Some(WRITTEN), None), 1, "no TOML");
+        assert_eq!(of(None, Some(serde_json::json!({}))), 1, "left out");
+        assert_eq!(of(None, None), 0, "as cargo packed before 2016");
     }
 
     #[test]

@@ -15,6 +15,7 @@ mod history;
 mod lookup;
 mod manifest;
 mod names;
+mod packed;
 mod repository;
 mod tree;
 
@@ -30,7 +31,7 @@ use crate::evidence::fact::{
     ADVISORY, Asked, Fact, HISTORY, KNOWN_MALICIOUS, LOOK_ALIKE_NAME, Nearest, REPUTATION, SOURCE, Source,
     UNKNOWN_NAME, UnknownName,
 };
-use crate::evidence::line::PackageSource;
+use crate::evidence::line::{PackageSource, TargetKind};
 use crate::evidence::time::DAY;
 use crate::ids::PackageId;
 
@@ -74,6 +75,8 @@ pub struct Question<'a> {
     pub index: &'a [Entry],
     /// The subject's source and that of the release before.
     pub archive: Option<(&'a Path, &'a Previous)>,
+    /// The subject is an archive that was given as a file, so that no index knows it.
+    pub is_file: bool,
     /// What the registry's web interface says.
     pub reputation: Option<&'a Reputation>,
     /// Names that the registry does not have, with the nearest that it has.
@@ -88,7 +91,17 @@ impl<'a> Question<'a> {
     /// About packages of a registry, without an archive and without its web interface. `index` has what the index says
     /// about each of them; one that is not in it is looked at without.
     pub fn of(subject: &'a PackageId, packages: &'a [PackageId], index: &'a [Entry]) -> Self {
-        Self { subject, packages, index, archive: None, reputation: None, unknown: &[], elsewhere: 0, silent: None }
+        Self {
+            subject,
+            packages,
+            index,
+            archive: None,
+            is_file: false,
+            reputation: None,
+            unknown: &[],
+            elsewhere: 0,
+            silent: None,
+        }
     }
 }
 
@@ -141,6 +154,7 @@ pub fn of_acquired(acquired: &Acquired, settings: &FactsSettings) -> Result<Vec<
     let archive = (subject.source != PackageSource::Directory).then_some((dir.as_path(), &previous));
     let question = Question {
         archive,
+        is_file: subject.source == PackageSource::Archive,
         reputation: Some(&acquired.reputation),
         silent: acquired.offline.then_some("offline"),
         ..Question::of(&subject.id, &packages, &acquired.index)
@@ -181,7 +195,8 @@ pub fn anew(resolved: &Resolved, settings: &FactsSettings) -> Result<Vec<Fact>, 
     let packages: Vec<PackageId> = packages.into_iter().collect();
     let mut facts = Vec::new();
     let silent = resolved.offline.then_some("offline");
-    let question = Question { silent, ..Question::of(&subject, &packages, &resolved.index) };
+    let is_file = resolved.target.kind == TargetKind::Archive;
+    let question = Question { is_file, silent, ..Question::of(&subject, &packages, &resolved.index) };
     of_the_day(&question, settings, &mut facts)?;
     Ok(facts)
 }
@@ -285,6 +300,9 @@ fn histories(question: &Question<'_>, settings: &FactsSettings, facts: &mut Vec<
     let all = entries.len();
     let (mut status, mut text) = match (known, dated) {
         (0, _) if question.packages.is_empty() => (Asked::Checked, NOTHING.to_owned()),
+        (0, _) if question.is_file && question.packages.iter().all(|package| package == question.subject) => {
+            (Asked::Checked, "an archive from a file is no release, and it needs no other package".to_owned())
+        }
         (0, _) if all == 0 => (Asked::NotChecked, "nothing of it comes from a registry".to_owned()),
         (0, _) => (Asked::NotChecked, "no index of this machine knows the packages".to_owned()),
         (_, 0) => (Asked::Partial, format!("{known} of {all} packages; the index tells no times of publication")),

@@ -261,3 +261,36 @@ fn a_fresh_look_alike_that_looks_a_name_up_fails_and_its_replay_says_the_same() 
     let replayed = home.run(["replay", evidence, "--format=json"]);
     assert_eq!(stdout(&replayed), stdout(&output));
 }
+
+/// An archive given as a file, with the registry at hand for what it needs.
+fn facts_of_file(registry: &Registry, package: &Package) -> (i32, Value) {
+    let folder = tempfile::tempdir().unwrap();
+    let path = folder.path().join("given-1.0.0.crate");
+    fs::write(&path, package.pack()).unwrap();
+    facts(registry, path.to_str().unwrap())
+}
+
+#[test]
+fn an_archive_from_a_file_is_judged_by_what_can_be_known_and_the_rest_is_named() {
+    let registry = Registry::start();
+    registry.publish(&release("depend", "1.0.0", 800));
+    for (package, detail) in [
+        (Package::new("given", "1.0.0"), "an archive from a file is no release, and it needs no other package"),
+        (Package::new("given", "1.0.0").needs("depend", "^1"), "1 package"),
+    ] {
+        let (code, report) = facts_of_file(&registry, &package);
+        assert_eq!((code, findings(&report)), (0, Vec::new()), "{report}");
+        assert_eq!(
+            (&source(&report, "index")["status"], &source(&report, "index")["detail"]),
+            (&"checked".into(), &detail.into())
+        );
+        assert_eq!(source(&report, "archive")["status"], "partial", "there is no release before it");
+        for name in ["reputation", "repository"] {
+            assert_eq!(source(&report, name)["status"], "not-checked");
+        }
+    }
+    // What it needs is looked at as that of a release is.
+    registry.publish(&release("depend", "1.0.1", 0));
+    let (_, report) = facts_of_file(&registry, &Package::new("given", "1.0.0").needs("depend", "^1"));
+    assert_eq!(findings(&report), ["dormant-release low", "fresh-release low"], "{report}");
+}

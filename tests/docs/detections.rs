@@ -39,7 +39,7 @@ const GAPS: &[(&str, &str)] = &[
     ("network-listen", "none known"),
     (
         "odd-archive",
-        "files that `include` lets in; without `--repository` whatever only the repository tells, and with it sources that a build script finds by listing folders, and whole submodules",
+        "files that `include` lets in; what a dependency takes from a workspace whose manifest is not in the archive; an archive without the author's manifest and without a commit; without `--repository` whatever only the repository tells, and with it what a build script reaches by a path that it puts together or in a way that its text does not show, and whole submodules",
     ),
     ("persistence-write", "places of start files that the policy does not name"),
     ("process-interference", "processes of its own unit"),
@@ -153,8 +153,9 @@ fn names() -> String {
          attack; it is not counted among the malicious.\n\n\
          `cargo test --test docs` makes these numbers, `cargo test --test cli invented` that of unknown names.\n\n\
          ## What else was tried on honest packages\n\n\
-         Of 680 packages of the registry, unpacked on a machine that builds Rust on 2026-11-26, none has a `Cargo.toml` that\n\
-         cargo did not make of the author's (`odd-archive manifest-differs`), none a folder that its manifest contradicts, four\n\
+         Of 965 packages of the registry in the cache of a machine that builds Rust, compared on 2026-11-26, none has a\n\
+         `Cargo.toml` that cargo did not make of the author's (`odd-archive manifest-differs`: dependencies, features, build\n\
+         script, library, name). Two of 2015 have no author's manifest. Of 680 of them, none has a folder that its manifest contradicts, four\n\
          name a commit and no repository, and ten were packed with changes that no commit has: both are `info`.\n",
         flagged.len(),
         malicious.len(),

@@ -31,15 +31,16 @@ impl Place {
         let is_folder = |path: &Path| path.symlink_metadata().is_ok_and(|meta| meta.is_dir());
         // The user may name a link; what it holds may be none.
         let root = folder.canonicalize().map_err(|error| error.to_string())?;
-        let git = match root.join(".git") {
-            inner if is_folder(&inner) => inner,
-            inner if inner.symlink_metadata().is_ok() => {
-                return Err("its .git is no folder: name the clone that it belongs to".to_owned());
-            }
-            _ => root,
+        let (git, head) = match root.join(".git") {
+            inner if is_folder(&inner) => (inner.clone(), inner),
+            inner if inner.symlink_metadata().is_ok() => linked(&root, &inner).ok_or(
+                "its .git is no folder, and no file that leads to a clone which has this folder as a working tree: name \
+                 the clone itself, or a new one of a submodule's repository",
+            )?,
+            _ => (root.clone(), root),
         };
         let objects = git.join("objects");
-        if !is_folder(&objects) || !git.join("HEAD").is_file() {
+        if !is_folder(&objects) || !head.join("HEAD").is_file() {
             return Err("it is no clone of a git repository".to_owned());
         }
         if objects.join("info/alternates").symlink_metadata().is_ok() {
@@ -54,7 +55,8 @@ impl Place {
         if !shallow.iter().all(|line| is_name(line)) {
             return Err("its file `shallow` names no commits".to_owned());
         }
-        let head = read("HEAD")?.and_then(|text| commit_of(&git, text.trim()));
+        let head = small_text(&head.join("HEAD")).map_err(|error| error.to_string())?;
+        let head = head.and_then(|text| commit_of(&git, text.trim()));
         Ok(Self { objects, shallow, head, config: read("config")?.unwrap_or_default() })
     }
 
@@ -96,6 +98,19 @@ impl Place {
         };
         make().map_err(|error: std::io::Error| format!("cannot make a folder to read it in: {error}"))
     }
+}
+
+/// The clone of a linked working tree, and the folder that the clone has for it. The file in the tree may name any folder, so
+/// it counts only where the clone names the file in turn: who prepared the tree cannot make somebody else's clone do that.
+fn linked(root: &Path, file: &Path) -> Option<(PathBuf, PathBuf)> {
+    let of = |path: &Path| small_text(path).ok()?.map(|text| text.trim_end_matches(['\r', '\n']).to_owned());
+    let folder = root.join(of(file)?.strip_prefix("gitdir: ")?).canonicalize().ok()?;
+    let clone = folder.parent().filter(|parent| parent.ends_with("worktrees"))?.parent()?;
+    let is_of_clone = folder.join(of(&folder.join("commondir"))?).canonicalize().ok()? == clone;
+    let named = folder.join(of(&folder.join("gitdir"))?);
+    let is_named = named.ends_with(".git") && named.parent()?.canonicalize().ok()? == root;
+    let clone = clone.to_owned();
+    (is_of_clone && is_named).then_some((clone, folder))
 }
 
 /// Links could lead elsewhere, and a FIFO would be waited for.

@@ -162,6 +162,36 @@ fn what_leads_out_of_a_clone_or_would_be_waited_for_is_refused() {
 }
 
 #[test]
+fn a_linked_working_tree_is_its_clone_where_the_clone_knows_of_it() {
+    let made = Repository::new("sha1");
+    for relative in ["false", "true"] {
+        let tree = made.root.path().join(format!("tree-{relative}"));
+        let name = tree.to_str().unwrap();
+        let setting = format!("worktree.useRelativePaths={relative}");
+        made.git(&["-c", &setting, "worktree", "add", "-q", "-b", relative, name, "HEAD~"]);
+        let clone = LocalClone::open(&tree).unwrap();
+        assert_eq!(clone.remotes, ["https://example.invalid/x/one.git"]);
+        assert_eq!(clone.past(None).unwrap().commits, 1, "what is checked out there");
+        assert!(clone.files(&made.commit).unwrap().is_some());
+    }
+    // Another folder that leads to the same clone: it is not one of the clone's working trees.
+    let tree = made.root.path().join("tree-false");
+    let other = made.root.path().join("other");
+    fs::create_dir(&other).unwrap();
+    fs::copy(tree.join(".git"), other.join(".git")).unwrap();
+    let error = LocalClone::open(&other).unwrap_err();
+    assert!(error.contains("name the clone itself"), "{error}");
+    fs::write(other.join(".git"), format!("gitdir: {}\n", made.path().join(".git").display())).unwrap();
+    LocalClone::open(&other).unwrap_err();
+    fs::remove_file(other.join(".git")).unwrap();
+    symlink(tree.join(".git"), other.join(".git")).unwrap();
+    LocalClone::open(&other).unwrap_err();
+    // What the clone lends must lie in it.
+    fs::write(made.path().join(".git/objects/info/alternates"), "/elsewhere\n").unwrap();
+    assert!(LocalClone::open(&tree).unwrap_err().contains("--shared"));
+}
+
+#[test]
 fn an_object_that_is_not_what_its_name_says_is_refused() {
     let made = Repository::new("sha1");
     let clone = LocalClone::open(&made.path()).unwrap();

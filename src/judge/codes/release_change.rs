@@ -45,8 +45,8 @@ pub(super) fn tell(cx: &Context<'_>, code: &Code, out: &mut Vec<Draft>) {
 fn severity(what: &str) -> Severity {
     match what {
         "build-code-added" | "build-code-changed" | "manifest-differs" => Severity::Medium,
-        "build-script" | "proc-macro" | "program-file" | "links" | "nested-package" | "git-folder" | "vcs-odd"
-        | "vcs-path" | "commit-missing" | "commit-path" | "other-repository" | "file-added" | "file-changed" => {
+        "build-script" | "proc-macro" | "program-file" | "links" | "packing" | "nested-package" | "git-folder"
+        | "vcs-odd" | "vcs-path" | "commit-missing" | "commit-path" | "other-repository" | "file-added" | "file-changed" => {
             Severity::Low
         }
         _ => Severity::Info,
@@ -69,6 +69,7 @@ mod tests {
             found(&LogBuilder::new().line(Line::Fact(fact)).log())
         };
         assert_eq!(of("build-script"), ["release-change low build-script x"]);
+        assert_eq!(of("packing"), ["release-change low packing x"]);
         assert_eq!(of("licence"), ["release-change info licence x"]);
     }
 }

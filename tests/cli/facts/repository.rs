@@ -133,6 +133,26 @@ fn a_manifest_that_is_not_made_of_the_authors_shows_without_a_clone() {
 }
 
 #[test]
+fn a_dependency_of_the_authors_name_on_another_package_is_a_difference_and_his_own_is_none() {
+    let registry = Registry::start();
+    let clone = Clone::new();
+    registry.publish(&release("tool", "1.0.0", 900));
+    let with = |of: &str| {
+        let written = format!("{}[dependencies]\ntool = {{ version = \"^1\", {of} }}\n", FILES[0].1);
+        clone.release(&[("Cargo.toml", &written)]).needs("tool", "^1")
+    };
+    registry.publish(&with("path = \"../tool\""));
+    let (code, report) = facts(&registry, "grown");
+    assert_eq!((code, findings(&report)), (0, Vec::new()), "{report}");
+    let registry = Registry::start();
+    registry.publish(&release("tool", "1.0.0", 900));
+    registry.publish(&with("package = \"other\""));
+    let (code, report) = facts(&registry, "grown");
+    assert_eq!((code, findings(&report)), (11, vec!["odd-archive medium".into()]), "{report}");
+    assert!(report.to_string().contains("dependency tool: package"), "{report}");
+}
+
+#[test]
 fn a_commit_or_a_folder_that_the_clone_does_not_have_is_no_pass() {
     let mut clone = Clone::new();
     let real = std::mem::replace(&mut clone.commit, "a".repeat(40));
