@@ -219,6 +219,7 @@ fn the_supervisor_opens_paths_in_few_files() {
         ("src/supervisor/opener.rs", "openat2("),
         // The outer /proc, by descriptor.
         ("src/supervisor/caller.rs", "openat("),
+        ("src/supervisor/held.rs", "openat("),
         // What processes use, from the sandbox's own /proc.
         ("src/supervisor/sample.rs", "File::open("),
         ("src/supervisor/sample.rs", "fs::read"),
