@@ -10,6 +10,9 @@ use super::config::{CargoConfig, ConfigError, lookup};
 /// The name of the default registry in cargo's configuration.
 pub(crate) const DEFAULT: &str = "crates-io";
 
+/// A workspace's own settings may name folders of the workspace only.
+const NOT_DEFINED: &str = "is not defined; a folder that a workspace names outside of itself does not count";
+
 /// The end of a chain of replacements.
 #[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord)]
 pub(crate) enum Source {
@@ -61,7 +64,7 @@ impl CargoConfig {
             } else if let Some(url) = self.index_of(&name) {
                 return sparse(&url);
             } else {
-                return Err(ConfigError::Source { name, reason: "is not defined" });
+                return Err(ConfigError::Source { name, reason: NOT_DEFINED });
             }
         }
     }
