@@ -127,8 +127,10 @@ impl Proc {
 
     /// A whole file below `/proc`; `None` if it has more than `most` bytes.
     pub(super) fn contents(&self, file: &str, most: u64) -> Option<Vec<u8>> {
+        /// Most are shorter. Without room the first reads would be of a few bytes each.
+        const AT_ONCE: usize = 4096;
         let fd = openat(&self.0, file, OFlag::O_RDONLY | OFlag::O_CLOEXEC, Mode::empty()).ok()?;
-        let mut bytes = Vec::new();
+        let mut bytes = Vec::with_capacity(AT_ONCE);
         std::fs::File::from(fd).take(most + 1).read_to_end(&mut bytes).ok()?;
         u64::try_from(bytes.len()).is_ok_and(|length| length <= most).then_some(bytes)
     }
