@@ -184,6 +184,7 @@ fn no_input_becomes_shell() {
     let bad = "a 'b\" $(touch pwned) `touch pwned`; touch pwned && touch pwned\n* ~ ${HOME}";
     let inputs =
         [("ARGS", bad), ("FAIL_ON", bad), ("SARIF", bad), ("CACHE", bad), ("BASELINE", bad), ("STUB_CODE", "10")];
+    let inputs = [&inputs[..], &[("GITHUB_EVENT_NAME", "push")]].concat();
     let output = runner.check(&inputs);
     assert_eq!(code(&output), 10, "{}", stderr(&output));
     let calls = runner.calls("sandbox-check");
@@ -212,6 +213,14 @@ fn no_input_becomes_shell() {
     // It would be seen.
     runner.run(&format!("eval '{}'", "$(touch pwned)"), &[]);
     assert!(runner.home.files().iter().any(|file| file.contains("pwned")));
+}
+
+#[test]
+fn the_program_is_installed_where_no_change_chooses_the_cargo() {
+    let action = tracked("action.yml");
+    let (_, install) = action.split_once("- name: Install\n").unwrap();
+    let (before, _) = install.split_once("run: |").unwrap();
+    assert!(before.lines().any(|line| line.trim() == "working-directory: ${{ runner.temp }}"), "{before}");
 }
 
 #[test]
@@ -267,7 +276,8 @@ fn with_a_key_only_what_is_authenticated_travels() {
     let (folder, private) = (format!("--cache-dir={}", cache.display()), format!("--cache-dir={}", temp.display()));
     let file = cache.join("evidence.cache").display().to_string();
     let check = |more: &[(&str, &str)]| {
-        let output = runner.check(&[&[("ARGS", "lock"), ("CACHE", cache.to_str().unwrap())], more].concat());
+        let usual = [("ARGS", "lock"), ("CACHE", cache.to_str().unwrap()), ("GITHUB_EVENT_NAME", "schedule")];
+        let output = runner.check(&[&usual, more].concat());
         assert_eq!(code(&output), 0, "{}", stderr(&output));
         let calls = runner.calls("sandbox-check");
         calls
@@ -279,7 +289,14 @@ fn with_a_key_only_what_is_authenticated_travels() {
         calls.iter().map(|(what, at)| ((*what).to_owned(), (*at).clone())).collect::<Vec<_>>()
     };
     let checked = "lock --fail-on=medium";
-    assert_eq!(check(&[]), told(&[(checked, &folder)]));
+    fs::create_dir_all(cache.join("known")).unwrap();
+    for event in ["schedule", "push", "workflow_dispatch"] {
+        assert_eq!(check(&[("GITHUB_EVENT_NAME", event)]), told(&[(checked, &folder)]), "{event}");
+    }
+    // What a change finds without a key may be its own.
+    for event in ["pull_request", "pull_request_target", "workflow_run", "issue_comment", "merge_group", ""] {
+        assert_eq!(check(&[("GITHUB_EVENT_NAME", event)]), told(&[(checked, &private)]), "{event}");
+    }
     assert_eq!(check(&[("SANDBOX_CHECK_CACHE_KEY", "")]), told(&[(checked, &folder)]));
     assert_eq!(check(&[key]), told(&[(checked, &private), ("cache export", &private)]));
     assert!(Path::new(&file).exists());
