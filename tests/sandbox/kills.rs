@@ -163,11 +163,19 @@ fn hold_log(subject: &Subject, context: &str) -> Option<Verdict> {
     assert!(report.is_complete() <= closed, "{context}: a log that was cut off is complete");
     if report.is_complete() {
         let lines: Vec<Value> = text.lines().map(|line| serde_json::from_str(line).unwrap()).collect();
-        // A driver whose server was ended, however and when, goes on with another one, and tells of the input that was
-        // lost: below, all are accounted for.
-        let goes_on = |end: &&Value| {
+        let is_driver = |end: &&Value| {
             let of = |line: &&Value| line["unit"] == end["unit"] && line["kind"] == "drive-macros";
             lines.iter().any(|line| of(&line))
+        };
+        // A driver whose server or init was killed goes on with another one, and tells of the input that was lost: below,
+        // all are accounted for. It reads as `signalled` where its shim could tell of the signal before the supervisor
+        // met the end of the server's output, or had nothing left to ask; and as `killed` where the supervisor met that
+        // first and ended what was left of the unit. A driver whose shim was killed is `killed` too, and one whose
+        // helper was is `signalled`; but both leave a note that makes the report incomplete. No exit status but 0 can
+        // come of a signal: a shim that cannot make its unit says 125, and a server that fails by itself says another.
+        let goes_on = |end: &&Value| {
+            let by_a_kill = end["outcome"] == "killed" || end["outcome"] == "signalled" && end["code"] == libc::SIGKILL;
+            is_driver(end) && by_a_kill
         };
         for driven in &report.coverage.macro_libraries.by_name {
             let DrivenInputs { clean, refused, panicked, died, timed_out, garbled, skipped } = driven.inputs;
