@@ -168,11 +168,11 @@ fn hold_log(subject: &Subject, context: &str) -> Option<Verdict> {
             lines.iter().any(|line| of(&line))
         };
         // A driver whose server or init was killed goes on with another one, and tells of the input that was lost: below,
-        // all are accounted for. It reads as `signalled` where its shim could tell of the signal before the supervisor
-        // met the end of the server's output, or had nothing left to ask; and as `killed` where the supervisor met that
-        // first and ended what was left of the unit. A driver whose shim was killed is `killed` too, and one whose
-        // helper was is `signalled`; but both leave a note that makes the report incomplete. No exit status but 0 can
-        // come of a signal: a shim that cannot make its unit says 125, and a server that fails by itself says another.
+        // all are accounted for. It reads as `killed` where an answer was awaited: the server's output ends before its
+        // shim can tell, and the supervisor then ends what is left of the unit. It reads as `signalled` where nothing was
+        // left to ask, or where the unit had made no call yet, by which its init is known. A killed shim (`killed`) or
+        // helper (`signalled`) leaves a note that makes the report incomplete. No exit status but 0 comes of a kill: a
+        // shim that cannot make its unit says 125, and a server that fails by itself something else.
         let goes_on = |end: &&Value| {
             let by_a_kill = end["outcome"] == "killed" || end["outcome"] == "signalled" && end["code"] == libc::SIGKILL;
             is_driver(end) && by_a_kill
