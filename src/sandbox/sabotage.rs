@@ -1,4 +1,5 @@
-//! Turns single layers off, so that the confinement suite can show that its probes fail without them.
+//! Turns single layers off, so that the confinement suite can show that its probes fail without them, and closes a
+//! listener early, so that it can show that this is noticed.
 //!
 //! Only the feature `sabotage` has this; it is for `scripts/sabotage` and no build that anybody uses. Without the feature
 //! nothing is off, and no name of this file is in the program (tests/confinement/sabotage.rs looks).
@@ -94,6 +95,19 @@ pub const fn capability() -> Option<Capability> {
 pub fn capability() -> Option<Capability> {
     let names = std::env::var(VARIABLE).ok()?;
     names.split(',').find_map(|name| name.strip_prefix("capability-")?.parse().ok()).map(Capability)
+}
+
+/// After so many calls of a build script its listener is closed, while the supervisor lives on: `listener-after-N`.
+#[cfg(not(feature = "sabotage"))]
+pub const fn calls_until_listener_closes() -> Option<u64> {
+    None
+}
+
+/// After so many calls of a build script its listener is closed, while the supervisor lives on: `listener-after-N`.
+#[cfg(feature = "sabotage")]
+pub fn calls_until_listener_closes() -> Option<u64> {
+    let names = std::env::var(VARIABLE).ok()?;
+    names.split(',').find_map(|name| name.strip_prefix("listener-after-")?.parse().ok())
 }
 
 /// What those that are started by us have to be told.

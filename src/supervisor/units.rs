@@ -30,6 +30,11 @@ pub(super) struct Unit {
     pub(super) ruleset: Option<OwnedFd>,
     /// Present from the hand-off until the last task of the unit is gone.
     pub(super) listener: Option<Listener>,
+    /// True from the hand-off until the kernel says that nobody is left who could call. A unit that ends with it was not
+    /// heard to its end.
+    pub(super) may_call: bool,
+    /// How many calls were heard.
+    pub(super) calls: u64,
     pub(super) opener: Option<Opener>,
     /// Where sockets of the unit are connected to, by the kernel's name of the socket; advisory.
     pub(super) connected: HashMap<PathBuf, Address>,
@@ -94,6 +99,8 @@ impl Unit {
             runs: false,
             ruleset: Some(ruleset),
             listener: None,
+            may_call: false,
+            calls: 0,
             opener: None,
             connected: HashMap::new(),
             bound: HashMap::new(),

@@ -10,11 +10,11 @@ use std::process::Command;
 
 use crate::attack::Attack;
 use crate::probes::judge;
-use crate::support::sandboxed::{PROGRAM, program_at};
+use crate::support::sandboxed::{PROGRAM, Run, Subject, program_at};
 use crate::table::{self, Probe};
 
-/// Names of the switch: the variable, the feature, what only that build says.
-const SWITCH: [&str; 2] = ["SANDBOX_CHECK_SABOTAGE", "sabotaged"];
+/// Names of the switch that no other build has: the variable, and what closes a listener.
+const SWITCH: [&str; 2] = ["SANDBOX_CHECK_SABOTAGE", "listener-after-"];
 
 fn has(program: &Path, word: &str) -> bool {
     let bytes = fs::read(program).unwrap();
@@ -26,7 +26,9 @@ fn the_program_has_no_switch_that_turns_a_layer_off() {
     let help = Command::new(PROGRAM).arg("--help").output().unwrap().stdout;
     assert!(!String::from_utf8_lossy(&help).to_lowercase().contains("sabotage"));
     // The shim is inside of the program, as its bytes are.
-    assert!(!has(Path::new(PROGRAM), SWITCH[0]));
+    for word in SWITCH {
+        assert!(!has(Path::new(PROGRAM), word), "{word}");
+    }
     assert!(has(Path::new(PROGRAM), "CLONE_NEWUSER"), "the search finds nothing");
     let manifest: toml::Table =
         fs::read_to_string(Path::new(env!("CARGO_MANIFEST_DIR")).join("Cargo.toml")).unwrap().parse().unwrap();
@@ -184,4 +186,47 @@ fn without_records_every_probe_that_leaves_one_fails() {
         unnoticed.extend(probes.iter().filter(|probe| judge(&attack, probe).is_empty()).map(|probe| probe.id.clone()));
     }
     assert!(unnoticed.is_empty(), "{unnoticed:?}");
+}
+
+/// Runs a build script whose listener is closed after so many calls.
+fn run_unheard(program: &Path, script: &str, calls: u32) -> Run {
+    let subject = Subject::new("is-unheard").build_script(script);
+    let mut command = program_at(program);
+    subject.arguments(&mut command);
+    command.env("SANDBOX_CHECK_SABOTAGE", format!("listener-after-{calls}"));
+    subject.read(&command.output().unwrap())
+}
+
+/// A listener that is closed while the supervisor lives: what waits or is called later meets ENOSYS and is not seen. The
+/// script does not mind, and gets to a good end.
+#[test]
+fn a_unit_whose_listener_was_closed_early_is_never_complete_and_keeps_its_earlier_records() {
+    const SOME: u32 = 60;
+    const NEVER: u32 = u32::MAX;
+    let program = with_the_other_build!();
+    let harmless = r#"fn main() { for _ in 0..300 { let _ = File::open("Cargo.toml"); } }"#;
+    let heard = run_unheard(&program, harmless, NEVER);
+    assert_eq!(heard.report["verdict"], "pass", "the control: {}", heard.report);
+    assert_eq!(heard.report["completeness"]["status"], "complete", "the control");
+    let unheard = run_unheard(&program, harmless, SOME);
+    let end = unheard.end_of(unheard.unit("run-build-script", "is-unheard"));
+    assert_eq!(end["outcome"], "ok", "nothing else makes it incomplete: {end}");
+    assert_eq!(unheard.report["verdict"], "inconclusive", "{}", unheard.report);
+    let reasons = unheard.report["completeness"]["reasons"].as_array().unwrap();
+    let codes: Vec<_> = reasons.iter().map(|reason| reason["code"].as_str().unwrap()).collect();
+    assert_eq!(codes, ["evidence-lost"], "{reasons:#?}");
+
+    let keys = r#"fn main() { for at in 0..100 { let _ = File::open(format!("/home/dev/.ssh/key-{at}")); } }"#;
+    let recorded = |run: &Run| -> Vec<usize> {
+        let opens = run.attempts("fs.open");
+        opens.iter().filter_map(|open| open.path.strip_prefix("/home/dev/.ssh/key-")?.parse().ok()).collect()
+    };
+    assert_eq!(recorded(&run_unheard(&program, keys, NEVER)), (0..100).collect::<Vec<_>>(), "the control");
+    let unheard = run_unheard(&program, keys, SOME);
+    let kept = recorded(&unheard);
+    assert!((1..100).contains(&kept.len()), "{kept:?}");
+    assert_eq!(kept, (0..kept.len()).collect::<Vec<_>>(), "an earlier record is lost");
+    assert!(unheard.findings().iter().any(|(code, _)| code == "credential-read"), "{:?}", unheard.findings());
+    assert_ne!(unheard.report["verdict"], "pass");
+    assert_eq!(unheard.report["completeness"]["status"], "incomplete");
 }

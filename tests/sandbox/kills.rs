@@ -163,11 +163,19 @@ fn hold_log(subject: &Subject, context: &str) -> Option<Verdict> {
     assert!(report.is_complete() <= closed, "{context}: a log that was cut off is complete");
     if report.is_complete() {
         let lines: Vec<Value> = text.lines().map(|line| serde_json::from_str(line).unwrap()).collect();
-        // A driver whose server was ended, however and when, goes on with another one, and tells of the input that was
-        // lost: below, all are accounted for.
-        let goes_on = |end: &&Value| {
+        let is_driver = |end: &&Value| {
             let of = |line: &&Value| line["unit"] == end["unit"] && line["kind"] == "drive-macros";
             lines.iter().any(|line| of(&line))
+        };
+        // A driver whose server or init was killed goes on with another one, and tells of the input that was lost: below,
+        // all are accounted for. It reads as `killed` where an answer was awaited: the server's output ends before its
+        // shim can tell, and the supervisor then ends what is left of the unit. It reads as `signalled` where nothing was
+        // left to ask, or where the unit had made no call yet, by which its init is known. A killed shim (`killed`) or
+        // helper (`signalled`) leaves a note that makes the report incomplete. No exit status but 0 comes of a kill: a
+        // shim that cannot make its unit says 125, and a server that fails by itself something else.
+        let goes_on = |end: &&Value| {
+            let by_a_kill = end["outcome"] == "killed" || end["outcome"] == "signalled" && end["code"] == libc::SIGKILL;
+            is_driver(end) && by_a_kill
         };
         for driven in &report.coverage.macro_libraries.by_name {
             let DrivenInputs { clean, refused, panicked, died, timed_out, garbled, skipped } = driven.inputs;

@@ -92,9 +92,18 @@ enum Expects {
     Version,
     List,
     Expansion,
-    /// The answer that shows that there was one and no more.
-    Sync,
+    /// The answer that shows that there was one and no more. Until then the expansion counts for nothing: a server that
+    /// is lost here spoiled its input, which is not to be counted twice.
+    Sync(Expanded),
     Nothing,
+}
+
+/// What the server said of an expansion.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+enum Expanded {
+    Clean,
+    Refused,
+    Panicked,
 }
 
 /// A job on one server.
@@ -147,7 +156,7 @@ impl Driver {
     /// What is in flight, for the records: `derive Serialize on struct`.
     pub(super) fn doing(&self) -> Option<String> {
         match self.expects {
-            Expects::Expansion | Expects::Sync => {
+            Expects::Expansion | Expects::Sync(_) => {
                 let (name, shape) = (self.current()?, self.shapes.get(self.job.at.1)?);
                 let (kind, on) = match name.kind {
                     MacroKind::Derive => ("derive", "on"),
@@ -191,22 +200,27 @@ impl Driver {
                 self.ask(now)
             }
             (Expects::Expansion, Some(Answer::ExpandMacro(expanded))) => {
-                self.expects = Expects::Sync;
-                let Job { tally, output, .. } = &mut self.job;
-                match expanded {
+                let output = &mut self.job.output;
+                self.expects = Expects::Sync(match expanded {
                     Ok(tree) => {
                         let room = LONGEST_OUTPUT.saturating_sub(output.len());
                         output.push_str(&tree.render(room));
                         if room > 0 {
                             output.push('\n');
                         }
-                        if tree.names("compile_error") { tally.refused += 1 } else { tally.clean += 1 }
+                        if tree.names("compile_error") { Expanded::Refused } else { Expanded::Clean }
                     }
-                    Err(_) => tally.panicked += 1,
-                }
+                    Err(_) => Expanded::Panicked,
+                });
                 Next::Wait
             }
-            (Expects::Sync, Some(Answer::ApiVersionCheck(version))) if VERSIONS.contains(&version) => {
+            (Expects::Sync(expanded), Some(Answer::ApiVersionCheck(version))) if VERSIONS.contains(&version) => {
+                let tally = &mut self.job.tally;
+                match expanded {
+                    Expanded::Clean => tally.clean += 1,
+                    Expanded::Refused => tally.refused += 1,
+                    Expanded::Panicked => tally.panicked += 1,
+                }
                 self.job.at.1 += 1;
                 self.ask(now)
             }
@@ -259,7 +273,7 @@ impl Driver {
             }
             // Another server goes on, unless there were too many.
             Expects::Version | Expects::List | Expects::Nothing => {}
-            Expects::Expansion | Expects::Sync => {
+            Expects::Expansion | Expects::Sync(_) => {
                 let tally = &mut self.job.tally;
                 match loss {
                     Loss::Died => tally.died += 1,
@@ -373,6 +387,25 @@ mod tests {
         let mut driver = listed();
         assert_eq!(feed(&mut driver, EMPTY), Next::Wait);
         assert_eq!(feed(&mut driver, EMPTY), Next::GiveUp);
+    }
+
+    #[test]
+    fn an_input_whose_server_is_lost_before_its_last_word_is_counted_once() {
+        for has_answered in [false, true] {
+            let mut driver = listed();
+            if has_answered {
+                assert_eq!(feed(&mut driver, EMPTY), Next::Wait);
+            }
+            assert_eq!(driver.lose(Loss::Died), Next::GiveUp);
+            let mut driver = Driver::new(UnitId(8), driver.into_rest().unwrap(), Instant::now());
+            let mut next = feed(&mut driver, VERSION);
+            while next != Next::Finish {
+                assert_eq!(feed(&mut driver, EMPTY), Next::Wait);
+                next = feed(&mut driver, VERSION);
+            }
+            let inputs = driver.finished().remove(0).line.inputs;
+            assert_eq!(inputs, DrivenInputs { clean: 9, died: 1, ..DrivenInputs::default() });
+        }
     }
 
     #[test]

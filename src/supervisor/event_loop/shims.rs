@@ -197,6 +197,7 @@ impl EventLoop<'_> {
         let listener = crate::sys::seccomp::Listener::from(fd);
         listener.wake_synchronously();
         unit.listener = Some(listener);
+        unit.may_call = true;
         unit.opener = unit.ruleset.take().and_then(|ruleset| Opener::start(ruleset).ok());
         let start = UnitStart {
             unit: unit.id,
@@ -233,8 +234,13 @@ impl EventLoop<'_> {
         let Self { shims, evidence, procfs, limits, zones, start, asked, spec, store, walker, macro_units, .. } = self;
         let Some(unit) = shims.get_mut(&number).and_then(|shim| shim.unit.as_mut()) else { return Ok(()) };
         let (Some(listener), Some(evidence)) = (&unit.listener, evidence.as_mut()) else { return Ok(()) };
+        if flags.contains(PollFlags::POLLNVAL) {
+            let source = std::io::Error::from(nix::errno::Errno::EBADF);
+            return Err(SupervisorError::Watch { step: "wait for the calls of a unit", source });
+        }
         if !flags.contains(PollFlags::POLLIN) {
             if flags.intersects(PollFlags::POLLHUP | PollFlags::POLLERR) {
+                unit.may_call = false;
                 unit.listener = None;
                 unit.opener = None;
                 return self.finish_unit(number);
@@ -260,6 +266,12 @@ impl EventLoop<'_> {
         let mut handler = Handler { evidence, procfs, zones, start, trace, asked, store, walker, macros, origin, read };
         for notification in pending {
             handler.handle(unit, &notification).map_err(SupervisorError::Evidence)?;
+            unit.calls = unit.calls.saturating_add(1);
+        }
+        if unit.kind == UnitKind::RunBuildScript
+            && sabotage::calls_until_listener_closes().is_some_and(|most| unit.calls >= most)
+        {
+            unit.listener = None;
         }
         self.note_limits_of(number)?;
         self.note_loaded_macros(number)
@@ -286,6 +298,7 @@ impl EventLoop<'_> {
         if shim.channel.is_some() || listens {
             return Ok(());
         }
+        self.note_unheard(number)?;
         let has_told = self.shims.get(&number).is_some_and(|shim| matches!(shim.ended, Some(Ended::Told(_))));
         self.end_driving(number, has_told)?;
         let (outcome, code, end) = match self.shims.get_mut(&number).and_then(|shim| shim.ended.take()) {
@@ -327,6 +340,15 @@ impl EventLoop<'_> {
         }
         self.parent.tell(&Event::UnitEnded);
         if unit.kind == UnitKind::SelfTest { self.judge_self_test() } else { Ok(()) }
+    }
+
+    /// Calls after the end of a listener meet ENOSYS and leave no record, and a unit may get to a good end without them.
+    fn note_unheard(&mut self, number: u32) -> Result<()> {
+        let unit = self.shims.get(&number).and_then(|shim| shim.unit.as_ref()).filter(|unit| unit.may_call);
+        let Some(unit) = unit else { return Ok(()) };
+        let (id, package) = (unit.id, unit.package.clone());
+        let text = format!("its listener was closed after {} calls, before its processes had ended", unit.calls);
+        self.note(note::EVIDENCE_LOST, package, Some(id), &text)
     }
 
     /// Records what was broken off in a unit that is gone.
