@@ -36,10 +36,10 @@ use bare::runtime::Start;
 const HANDOFF: usize = 200;
 
 /// Says why the shim cannot go on, on standard error, and is the exit status of that.
+///
+/// In one write: a pipe takes it whole, pipe(7), and a reader never sees half of it.
 fn fail(what: &[u8]) -> i32 {
-    calls::write_all(2, b"sandbox-check: ");
-    calls::write_all(2, what);
-    calls::write_all(2, b"\n");
+    calls::write_all(2, &[b"sandbox-check: ", what, b"\n"].concat());
     125
 }
 

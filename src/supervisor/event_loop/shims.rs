@@ -378,7 +378,7 @@ impl EventLoop<'_> {
             }
             Err(failure) => {
                 // Who was in the way may not have been heard yet.
-                let said = (0..20).find_map(|_| {
+                let said = (0..60).find_map(|_| {
                     self.read_stderr();
                     let said = self.stderr_tail.take();
                     if said.is_none() {
