@@ -165,6 +165,9 @@ fn jobserver(env: &[Vec<u8>]) -> Option<(usize, usize)> {
     (low != high && fit(low) && fit(high)).then_some((low, high))
 }
 
+/// What the hand-off helper reads in the place of a descriptor's number if there is none.
+const NO_LISTENER: [u8; 4] = [0xff; 4];
+
 /// The hand-off helper's number in the unit: the init is 1, the program 2, and it makes the helper first of all.
 const HELPER: usize = 3;
 
@@ -285,10 +288,14 @@ fn become_program(
         Ok(_) => {}
         Err(_) => return fail(b"cannot make the hand-off helper"),
     }
-    let installed = calls::install_filter(&granted.plan.filter, granted.plan.filter_flags as usize);
-    let number = installed.map_or(u32::MAX, |fd| fd as u32);
-    if !calls::write_all(listener.1, &number.to_le_bytes()) || installed.is_err() {
-        return fail(b"cannot install the unit's filter");
+    let Ok(fd) = calls::install_filter(&granted.plan.filter, granted.plan.filter_flags as usize) else {
+        // Said first: when the helper ends without a listener, the init ends this process.
+        let status = fail(b"cannot install the unit's filter");
+        calls::write_all(listener.1, &NO_LISTENER);
+        return status;
+    };
+    if !calls::write_all(listener.1, &(fd as u32).to_le_bytes()) {
+        return fail(b"cannot hand the unit's listener over");
     }
     let mut go = [0_u8; 1];
     if calls::read(ack.0, &mut go) != Ok(1) {
@@ -328,7 +335,7 @@ fn become_program(
 
 fn send_listener(granted: &Granted, numbers: usize, ack: usize) -> i32 {
     let mut number = [0_u8; 4];
-    if calls::read(numbers, &mut number) != Ok(4) || number == [0xff; 4] {
+    if calls::read(numbers, &mut number) != Ok(4) || number == NO_LISTENER {
         return 1;
     }
     let fd = u32::from_le_bytes(number) as usize;
