@@ -4,7 +4,6 @@
 use std::collections::{HashMap, VecDeque};
 use std::io::Write as _;
 use std::os::fd::{AsFd, BorrowedFd, OwnedFd};
-use std::time::Duration;
 
 use nix::poll::PollFlags;
 
@@ -377,15 +376,9 @@ impl EventLoop<'_> {
                 Vec::new()
             }
             Err(failure) => {
-                // Who was in the way may not have been heard yet.
-                let said = (0..60).find_map(|_| {
-                    self.read_stderr();
-                    let said = self.stderr_tail.take();
-                    if said.is_none() {
-                        std::thread::sleep(Duration::from_millis(50));
-                    }
-                    said
-                });
+                // Whoever was in the way has said so before his end.
+                self.read_stderr();
+                let said = self.stderr_tail.take();
                 let said = said.map_or(String::new(), |tail| format!(": {}", tail.to_string().trim()));
                 return Err(SupervisorError::Layer { layer: failure.layer, text: failure.text + &said });
             }
