@@ -1,5 +1,7 @@
 //! What an index says about all releases of a package, for those who judge by it.
 
+use std::sync::Arc;
+
 use semver::Version;
 
 use super::release::Release;
@@ -29,7 +31,7 @@ pub struct EntryVersion {
     /// Withdrawn.
     pub yanked: bool,
     /// The packages that it depends on, but for tests.
-    pub dependencies: Vec<String>,
+    pub dependencies: Arc<[String]>,
 }
 
 impl From<&Release> for EntryVersion {

@@ -14,15 +14,15 @@ use tame_index::KrateName;
 use super::error::AcquireError;
 use super::http::Revision;
 use super::registry::read_bounded;
-use super::release::{self, Release, Wanted};
+use super::release::{self, Line, Wanted};
 
 const FORMAT: &str = "sandbox-check index 1";
 
 /// What this machine knows of a name.
 #[derive(Debug)]
-pub(super) struct Known {
+pub(super) struct Known<T> {
     pub(super) revision: Option<Revision>,
-    pub(super) releases: Vec<Release>,
+    pub(super) lines: Vec<T>,
 }
 
 /// The answers of one registry.
@@ -66,15 +66,15 @@ impl IndexCache {
     }
 
     /// The answer of then; none if there is none, or what lies there is not one of ours.
-    pub(super) fn read(&self, krate: KrateName<'_>, name: &str, wanted: Wanted<'_>) -> Option<Known> {
+    pub(super) fn read<T: Line>(&self, krate: KrateName<'_>, name: &str, wanted: Wanted<'_>) -> Option<Known<T>> {
         let place = self.kept.join(krate.relative_path(None));
         let bytes = read_bounded(&place, self.limit.saturating_add(4096)).ok()??;
         let rest = bytes.strip_prefix(FORMAT.as_bytes())?.strip_prefix(b"\n")?;
         let end = rest.iter().position(|byte| *byte == b'\n')?;
         let (header, text) = (rest.get(..end)?, rest.get(end + 1..)?);
-        let releases = release::entry(name, text, wanted).ok().filter(|releases| !releases.is_empty())?;
+        let lines = release::entry(name, text, wanted).ok().filter(|lines: &Vec<T>| !lines.is_empty())?;
         let revision = std::str::from_utf8(header).ok().and_then(Revision::parse);
-        Some(Known { revision, releases })
+        Some(Known { revision, lines })
     }
 
     /// Holds an answer for [`keep`].
@@ -98,6 +98,7 @@ impl IndexCache {
 
 #[cfg(test)]
 mod tests {
+    use super::super::release::Release;
     use super::*;
 
     const LINE: &str = r#"{"name":"demo","vers":"1.0.0","deps":[],"cksum":"0000000000000000000000000000000000000000000000000000000000000000","features":{},"yanked":false}"#;
@@ -113,13 +114,13 @@ mod tests {
         let cache = IndexCache::new(&kept, &run, "registry-1", 1 << 20);
         let revision = Revision::etag("\"abc\"");
         cache.write(krate(), Some(&revision), LINE.as_bytes()).unwrap();
-        assert!(cache.read(krate(), "demo", Wanted::All).is_none(), "the run is not over");
+        assert!(cache.read::<Release>(krate(), "demo", Wanted::All).is_none(), "the run is not over");
         keep(&run, &kept);
-        let known = cache.read(krate(), "demo", Wanted::All).unwrap();
-        assert_eq!((known.releases.len(), known.revision), (1, Some(revision)));
+        let known = cache.read::<Release>(krate(), "demo", Wanted::All).unwrap();
+        assert_eq!((known.lines.len(), known.revision), (1, Some(revision)));
         cache.write(krate(), None, LINE.as_bytes()).unwrap();
         keep(&run, &kept);
-        assert_eq!(cache.read(krate(), "demo", Wanted::All).unwrap().revision, None);
+        assert_eq!(cache.read::<Release>(krate(), "demo", Wanted::All).unwrap().revision, None);
     }
 
     #[test]
@@ -133,10 +134,10 @@ mod tests {
         let whole = fs::read(&place).unwrap();
         for damaged in [&b""[..], b"sandbox-check index 2\n\n", &whole[..40], b"sandbox-check index 1\n\nnonsense"] {
             fs::write(&place, damaged).unwrap();
-            assert!(cache.read(krate(), "demo", Wanted::All).is_none(), "{damaged:?}");
+            assert!(cache.read::<Release>(krate(), "demo", Wanted::All).is_none(), "{damaged:?}");
         }
         let of_another = String::from_utf8(whole).unwrap().replace("demo", "other");
         fs::write(&place, of_another).unwrap();
-        assert!(cache.read(krate(), "demo", Wanted::All).is_none());
+        assert!(cache.read::<Release>(krate(), "demo", Wanted::All).is_none());
     }
 }

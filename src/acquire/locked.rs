@@ -5,14 +5,15 @@ use std::path::Path;
 
 use cargo_lock::Lockfile;
 
-use super::download::{Store, Wanted};
-use super::entry::{Entry, EntryVersion};
+use super::download::{Store, Wanted as File};
+use super::entry::Entry;
 use super::error::AcquireError;
 use super::identity::Identities;
 use super::local::LocalPackage;
 use super::needed::{self, Key};
+use super::past::Past;
 use super::registry::Registry;
-use super::release::Release;
+use super::release::{Release, Wanted};
 use super::sources::{Source, is_default};
 use super::stage::{NO_CHECKSUM, lock_error};
 use super::standin;
@@ -20,7 +21,7 @@ use crate::ids::Sha256Digest;
 use crate::plan::CONSUMER_NAME;
 
 /// All releases of each package, by its source and its name.
-pub(crate) type Histories = BTreeMap<(String, String), Vec<Release>>;
+pub(crate) type Histories = BTreeMap<(String, String), Vec<Past>>;
 
 /// What the index says about each locked package, held against the lock file, and about all its other releases.
 pub(crate) fn releases(
@@ -48,13 +49,15 @@ pub(crate) fn releases(
         let registry = registries.get(&source).ok_or_else(|| lock_error(format!("{name} has an odd source")))?;
         let from_default = is_default(&source);
         let entry = entries.entry((source, name.clone())).or_default();
+        let locked = || lock.packages.iter().filter(|other| other.name == package.name);
+        let wanted: Vec<String> = locked().map(|package| package.version.to_string()).collect();
         if entry.is_empty() {
-            *entry = registry.known_versions(&name)?.unwrap_or_default();
+            *entry = registry.known_lines(&name, Wanted::Versions(&wanted))?.unwrap_or_default();
         }
-        let mut release = Release::among(entry, &name, &version)?;
+        let mut release = Past::release(entry, &name, &version)?;
         if release.is_none() {
-            *entry = registry.versions(&name)?.unwrap_or_default();
-            release = Release::among(entry, &name, &version)?;
+            *entry = registry.lines(&name, Wanted::Versions(&wanted))?.unwrap_or_default();
+            release = Past::release(entry, &name, &version)?;
         }
         let mut release = release.ok_or_else(|| AcquireError::Contradiction {
             registry: registry.describe(),
@@ -101,7 +104,7 @@ pub(crate) fn entries(
             id: release.id.clone(),
             checksum: Some(release.checksum()),
             needed: needed.contains(key),
-            versions: history.into_iter().flatten().map(EntryVersion::from).collect(),
+            versions: Past::versions(history.into_iter().flatten()),
         })
     };
     releases.iter().filter_map(known).collect()
@@ -130,7 +133,7 @@ impl<'a> Locked<'a> {
 
     /// Makes the folders of sources below that of the run, with the stand-ins; gives the packages that are still to be
     /// fetched.
-    pub(crate) fn prepare(&self, run: &Path) -> Result<Vec<Wanted<'a>>, AcquireError> {
+    pub(crate) fn prepare(&self, run: &Path) -> Result<Vec<File<'a>>, AcquireError> {
         self.identities.make_folders(run)?;
         let mut wanted = Vec::new();
         for (key, release) in self.releases {
@@ -138,7 +141,7 @@ impl<'a> Locked<'a> {
             if self.needed.contains(key) || matches!(registry.source, Source::Directory(_)) {
                 let (called, dir) = (self.identities.id(key), self.identities.place(key));
                 let (id, checksum) = (release.id.clone(), release.checksum());
-                wanted.push(Wanted { id, called, dir, checksum, registry, release });
+                wanted.push(File { id, called, dir, checksum, registry, release });
             } else {
                 self.stand_in(key, release, run, "")?;
             }
@@ -160,7 +163,7 @@ impl<'a> Locked<'a> {
 }
 
 /// Names everything that an offline run lacks, not only the first of it.
-pub(crate) fn check_present(wanted: &[Wanted<'_>], store: &Store<'_>) -> Result<(), AcquireError> {
+pub(crate) fn check_present(wanted: &[File<'_>], store: &Store<'_>) -> Result<(), AcquireError> {
     let missing = wanted.iter().filter(|wanted| !store.has(wanted.registry, &wanted.id, wanted.checksum));
     let missing: Vec<String> = missing.map(|wanted| wanted.called.to_string()).collect();
     if missing.is_empty() { Ok(()) } else { Err(AcquireError::OfflineMissing { missing }) }

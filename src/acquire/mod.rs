@@ -30,6 +30,7 @@ mod locked;
 mod manifest;
 mod needed;
 mod offline;
+mod past;
 mod previous;
 mod progress;
 mod promise;

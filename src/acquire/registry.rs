@@ -15,7 +15,7 @@ use super::error::AcquireError;
 use super::guard::same_server;
 use super::http::{self, Client, HttpError, Revision};
 use super::index_cache::{IndexCache, Known};
-use super::release::{self, Release, Wanted};
+use super::release::{self, Line, Release, Wanted};
 use super::settings::Limits;
 use super::sources::Source;
 use super::vendored;
@@ -38,11 +38,11 @@ pub(crate) struct Registry<'a> {
 }
 
 /// What came of a question for an entry.
-enum Entry {
+enum Entry<T> {
     /// It is the one that is known.
     Same,
     /// None: the registry does not know the name.
-    Text(Option<Vec<Release>>),
+    Text(Option<Vec<T>>),
 }
 
 /// Without the token.
@@ -117,25 +117,35 @@ impl<'a> Registry<'a> {
 
     /// All versions of a name, as fresh as can be; none if the registry does not know it.
     pub(crate) fn versions(&self, name: &str) -> Result<Option<Vec<Release>>, AcquireError> {
+        self.lines(name, Wanted::All)
+    }
+
+    /// The same of lines that are wanted, and perhaps others.
+    pub(crate) fn lines<T: Line>(&self, name: &str, wanted: Wanted<'_>) -> Result<Option<Vec<T>>, AcquireError> {
         match (&self.source, &self.client) {
-            (Source::Sparse(url), Some(client)) => self.fetch_versions(client, url, name),
-            _ => self.known_versions(name),
+            (Source::Sparse(url), Some(client)) => self.fetch_lines(client, url, name, wanted),
+            _ => self.known_lines(name, wanted),
         }
     }
 
     /// The same. What this machine has of it is asked about, not asked for again.
-    pub(crate) fn current_versions(&self, name: &str) -> Result<Option<Vec<Release>>, AcquireError> {
+    pub(crate) fn current_lines<T: Line>(
+        &self,
+        name: &str,
+        wanted: Wanted<'_>,
+    ) -> Result<Option<Vec<T>>, AcquireError> {
         let (Source::Sparse(url), Some(client)) = (&self.source, &self.client) else {
-            return self.known_versions(name);
+            return self.known_lines(name, wanted);
         };
         let Ok(krate) = KrateName::try_from(name) else { return Ok(None) };
         // Its lines are read when it is known that they still hold.
-        let Some(revision) = self.known(krate, name, Wanted::Versions(&[]))?.and_then(|known| known.revision) else {
-            return self.versions(name);
+        let known = self.known::<Release>(krate, name, Wanted::Versions(&[]))?;
+        let Some(revision) = known.and_then(|known| known.revision) else {
+            return self.lines(name, wanted);
         };
-        match self.fetch_entry(client, url, krate, name, Some(&revision))? {
-            Entry::Same => self.known_versions(name),
-            Entry::Text(releases) => Ok(releases),
+        match self.fetch_entry(client, url, krate, (name, wanted), Some(&revision))? {
+            Entry::Same => self.known_lines(name, wanted),
+            Entry::Text(lines) => Ok(lines),
         }
     }
 
@@ -160,21 +170,29 @@ impl<'a> Registry<'a> {
     }
 
     /// The same of lines that are wanted, and perhaps others.
-    pub(crate) fn known_lines(&self, name: &str, wanted: Wanted<'_>) -> Result<Option<Vec<Release>>, AcquireError> {
+    pub(crate) fn known_lines<T: Line>(&self, name: &str, wanted: Wanted<'_>) -> Result<Option<Vec<T>>, AcquireError> {
         let Ok(krate) = KrateName::try_from(name) else { return Ok(None) };
         match &self.source {
-            Source::Sparse(_) => Ok(self.known(krate, name, wanted)?.map(|known| known.releases)),
+            Source::Sparse(_) => Ok(self.known(krate, name, wanted)?.map(|known| known.lines)),
             Source::LocalRegistry(root) => {
                 let path = root.join("index").join(krate.relative_path(None));
                 let lines = read_bounded(&path, self.limits.index_bytes)?;
-                Ok(lines.map(|bytes| Release::parse_wanted(&bytes, b'\n', wanted)).filter(some))
+                Ok(lines.map(|bytes| release::lines(&bytes, b'\n', wanted)).filter(some))
             }
-            Source::Directory(root) => Ok(Some(vendored::versions(root, name)?).filter(some)),
+            Source::Directory(root) => {
+                let releases = vendored::versions(root, name)?;
+                Ok(Some(releases.into_iter().map(T::from).collect()).filter(some))
+            }
         }
     }
 
     /// What this machine has of an entry: cargo's copy or ours, whichever is newer; the other one is not read.
-    fn known(&self, krate: KrateName<'_>, name: &str, wanted: Wanted<'_>) -> Result<Option<Known>, AcquireError> {
+    fn known<T: Line>(
+        &self,
+        krate: KrateName<'_>,
+        name: &str,
+        wanted: Wanted<'_>,
+    ) -> Result<Option<Known<T>>, AcquireError> {
         let of_cargo = self.index_folder().join(".cache").join(krate.relative_path(None));
         let written = fs::metadata(&of_cargo).and_then(|found| found.modified()).ok();
         let ours = || self.copies.read(krate, name, wanted);
@@ -187,15 +205,20 @@ impl<'a> Registry<'a> {
     }
 
     /// Cargo's copy of an entry. Read, not mapped: cargo may be writing the file.
-    fn copy_of_cargo(&self, path: &Path, name: &str, wanted: Wanted<'_>) -> Result<Option<Known>, AcquireError> {
+    fn copy_of_cargo<T: Line>(
+        &self,
+        path: &Path,
+        name: &str,
+        wanted: Wanted<'_>,
+    ) -> Result<Option<Known<T>>, AcquireError> {
         if fs::metadata(path).is_ok_and(|meta| meta.len() > self.limits.index_bytes) {
             return Err(self.too_large(name));
         }
         let Some(bytes) = read_bounded(path, self.limits.index_bytes)? else { return Ok(None) };
         let Ok(entry) = ValidCacheEntry::read(&bytes) else { return Ok(None) };
         // The JSON of each version behind its number, all ended by NUL.
-        let releases = Release::parse_wanted(entry.version_entries, 0, wanted);
-        Ok(Some(Known { revision: revision(&entry.revision), releases }).filter(|known| !known.releases.is_empty()))
+        let lines = release::lines(entry.version_entries, 0, wanted);
+        Ok(Some(Known { revision: revision(&entry.revision), lines }).filter(|known| some(&known.lines)))
     }
 
     fn too_large(&self, name: &str) -> AcquireError {
@@ -203,23 +226,29 @@ impl<'a> Registry<'a> {
         HttpError::TooLarge { url, limit: self.limits.index_bytes }.into()
     }
 
-    fn fetch_versions(&self, client: &Client, url: &str, name: &str) -> Result<Option<Vec<Release>>, AcquireError> {
+    fn fetch_lines<T: Line>(
+        &self,
+        client: &Client,
+        url: &str,
+        name: &str,
+        wanted: Wanted<'_>,
+    ) -> Result<Option<Vec<T>>, AcquireError> {
         let Ok(krate) = KrateName::try_from(name) else { return Ok(None) };
-        match self.fetch_entry(client, url, krate, name, None)? {
+        match self.fetch_entry(client, url, krate, (name, wanted), None)? {
             Entry::Same => Err(http::unasked(&entry_url(url, krate)).into()),
-            Entry::Text(releases) => Ok(releases),
+            Entry::Text(lines) => Ok(lines),
         }
     }
 
     /// Asks for an entry, and keeps the answer for the next time.
-    fn fetch_entry(
+    fn fetch_entry<T: Line>(
         &self,
         client: &Client,
         index: &str,
         krate: KrateName<'_>,
-        name: &str,
+        (name, wanted): (&str, Wanted<'_>),
         known: Option<&Revision>,
-    ) -> Result<Entry, AcquireError> {
+    ) -> Result<Entry<T>, AcquireError> {
         let url = entry_url(index, krate);
         let limit = self.limits.index_bytes;
         let answer = match self.ask(|token| client.get_if_changed(&url, token, limit, known)) {
@@ -228,13 +257,13 @@ impl<'a> Registry<'a> {
             Err(HttpError::NotFound { .. }) => return Ok(Entry::Text(None)),
             Err(error) => return Err(error.into()),
         };
-        let releases = read_entry(name, &url, &answer.bytes)?;
-        if releases.is_some()
+        let lines = read_entry((name, wanted), &url, &answer.bytes)?;
+        if lines.is_some()
             && let Err(error) = self.copies.write(krate, answer.revision.as_ref(), &answer.bytes)
         {
             tracing::debug!(name, %error, "the answer of an index is not kept");
         }
-        Ok(Entry::Text(releases))
+        Ok(Entry::Text(lines))
     }
 
     fn get(&self, client: &Client, url: &str, limit: u64) -> Result<Vec<u8>, HttpError> {
@@ -343,17 +372,21 @@ fn download_url(config: &IndexConfig, krate: KrateName<'_>, version: &str, check
 }
 
 #[expect(clippy::ptr_arg, reason = "the signature that Option::filter wants")]
-fn some(releases: &Vec<Release>) -> bool {
-    !releases.is_empty()
+fn some<T>(lines: &Vec<T>) -> bool {
+    !lines.is_empty()
 }
 
 fn entry_url(index: &str, krate: KrateName<'_>) -> String {
     format!("{}{}", index.trim_start_matches("sparse+"), krate.relative_path(Some('/')))
 }
 
-fn read_entry(name: &str, url: &str, text: &[u8]) -> Result<Option<Vec<Release>>, AcquireError> {
+fn read_entry<T: Line>(
+    (name, wanted): (&str, Wanted<'_>),
+    url: &str,
+    text: &[u8],
+) -> Result<Option<Vec<T>>, AcquireError> {
     let refused = |reason| HttpError::Refused { url: url.to_owned(), reason };
-    Ok(Some(release::entry(name, text, Wanted::All).map_err(refused)?).filter(some))
+    Ok(Some(release::entry(name, text, wanted).map_err(refused)?).filter(some))
 }
 
 /// Which answer cargo has kept.

@@ -29,7 +29,26 @@ pub(crate) struct Release {
     pub(crate) others: Vec<Release>,
 }
 
-/// Which lines of an index are read.
+/// What is read of the lines of an index.
+pub(crate) trait Line: Sized + From<Release> {
+    /// Reads a line; none if cargo would not use it, or if nobody needs it when it is not wanted.
+    fn read(line: &[u8], is_wanted: bool) -> Option<Self>;
+
+    /// Whose release it is.
+    fn name(&self) -> &str;
+}
+
+impl Line for Release {
+    fn read(line: &[u8], is_wanted: bool) -> Option<Self> {
+        if is_wanted { Self::parse(line) } else { None }
+    }
+
+    fn name(&self) -> &str {
+        &self.id.name
+    }
+}
+
+/// Which lines of an index are read in full.
 #[derive(Clone, Copy, Debug)]
 pub(crate) enum Wanted<'a> {
     /// All of them.
@@ -68,12 +87,8 @@ struct Title {
 impl Release {
     /// Reads a line; none if it is not one that cargo would use.
     pub(crate) fn parse(line: &[u8]) -> Option<Self> {
-        // An index has thousands of lines: those that name no form are not read twice.
-        if speaks_of(line, "\"v\"") {
-            let form: Form = serde_json::from_slice(line).ok()?;
-            if form.v.is_some_and(|v| v > NEWEST_FORM) {
-                return None;
-            }
+        if !has_known_form(line) {
+            return None;
         }
         let index: IndexVersion = serde_json::from_slice(line).ok().or_else(|| without_nulls(line))?;
         let version = Version::parse(&index.version).ok()?;
@@ -99,23 +114,16 @@ impl Release {
     }
 
     /// The release of a version among all lines: the last one, as cargo has it, held against the others.
-    pub(crate) fn among(releases: &[Self], name: &str, version: &str) -> Result<Option<Self>, AcquireError> {
-        let mut lines =
-            releases.iter().rev().filter(|release| release.id.name == name && release.id.version == version);
+    pub(crate) fn among<'a>(
+        releases: impl IntoIterator<Item = &'a Self, IntoIter: DoubleEndedIterator>,
+        name: &str,
+        version: &str,
+    ) -> Result<Option<Self>, AcquireError> {
+        let is_it = |release: &&Self| release.id.name == name && release.id.version == version;
+        let mut lines = releases.into_iter().rev().filter(is_it);
         let Some(mut release) = lines.next().cloned() else { return Ok(None) };
         lines.try_for_each(|other| release.hold_against(other))?;
         Ok(Some(release))
-    }
-
-    /// The usable lines that are wanted, and the first usable one, which shows that there are any.
-    pub(crate) fn parse_wanted(text: &[u8], end: u8, wanted: Wanted<'_>) -> Vec<Self> {
-        let mut releases = Vec::new();
-        for line in text.split(|byte| *byte == end) {
-            if releases.is_empty() || wanted.has(line) {
-                releases.extend(Self::parse(line));
-            }
-        }
-        releases
     }
 
     /// The checksum of its `.crate` file.
@@ -135,8 +143,24 @@ impl Release {
     }
 }
 
+/// False for a line of a form that is newer than we are.
+pub(super) fn has_known_form(line: &[u8]) -> bool {
+    // An index has thousands of lines: those that name no form are not read twice.
+    let form = || serde_json::from_slice::<Form>(line).is_ok_and(|form| form.v.is_none_or(|v| v <= NEWEST_FORM));
+    !speaks_of(line, "\"v\"") || form()
+}
+
+/// The usable lines; those that are wanted in full, and the first usable one, which shows that there are any.
+pub(crate) fn lines<T: Line>(text: &[u8], end: u8, wanted: Wanted<'_>) -> Vec<T> {
+    let mut lines = Vec::new();
+    for line in text.split(|byte| *byte == end) {
+        lines.extend(T::read(line, lines.is_empty() || wanted.has(line)));
+    }
+    lines
+}
+
 /// The usable lines of an answer to the question for `name`; an error if it is no answer to that.
-pub(crate) fn entry(name: &str, text: &[u8], wanted: Wanted<'_>) -> Result<Vec<Release>, String> {
+pub(crate) fn entry<T: Line>(name: &str, text: &[u8], wanted: Wanted<'_>) -> Result<Vec<T>, String> {
     let lines = || text.split(|byte| *byte == b'\n').filter(|line| !line.trim_ascii().is_empty());
     let titles = || lines().filter_map(|line| serde_json::from_slice::<Title>(line).ok());
     if lines().next().is_none() {
@@ -150,9 +174,9 @@ pub(crate) fn entry(name: &str, text: &[u8], wanted: Wanted<'_>) -> Result<Vec<R
         ));
     }
     // What an index says under one name about another is no answer.
-    let mut releases = Release::parse_wanted(text, b'\n', wanted);
-    releases.retain(|release| same_name(&release.id.name, name));
-    Ok(releases)
+    let mut found: Vec<T> = self::lines(text, b'\n', wanted);
+    found.retain(|line| same_name(line.name(), name));
+    Ok(found)
 }
 
 /// How an unreadable answer begins, for a person to recognise it by.
@@ -220,7 +244,7 @@ pub(super) mod tests {
             line("a", "1.0.1", r#","v":3"#),
             line("a", "1.0.2", r#","v":2"#),
         ];
-        let releases = Release::parse_wanted(&lines.join(&b'\n'), b'\n', Wanted::All);
+        let releases = super::lines::<Release>(&lines.join(&b'\n'), b'\n', Wanted::All);
         assert_eq!(releases.iter().map(|r| r.id.version.as_str()).collect::<Vec<_>>(), ["1.0.0", "1.0.2"]);
     }
 
@@ -230,7 +254,7 @@ pub(super) mod tests {
         let lines = [b"{".to_vec(), line("a", "1.0.0", ""), line("a", "1.0.1", ""), line("a", "1.0.10", ""), spelled];
         let found = |wanted: &[&str]| {
             let wanted: Vec<_> = wanted.iter().map(|version| (*version).to_owned()).collect();
-            let releases = Release::parse_wanted(&lines.join(&b'\n'), b'\n', Wanted::Versions(&wanted));
+            let releases = super::lines::<Release>(&lines.join(&b'\n'), b'\n', Wanted::Versions(&wanted));
             releases.into_iter().map(|release| release.id.version).collect::<Vec<_>>()
         };
         assert_eq!(found(&["1.0.1"]), ["1.0.0", "1.0.1", "1.0.1"]);

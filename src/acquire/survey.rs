@@ -7,12 +7,13 @@ use std::sync::{Mutex, MutexGuard, OnceLock, PoisonError};
 use cargo_lock::{Lockfile, Package};
 
 use super::choose;
-use super::entry::{Entry, EntryVersion};
+use super::entry::Entry;
 use super::error::{AcquireError, ErrorClass, Near};
 use super::locked::check_lock;
+use super::past::Past;
 use super::progress::Progress;
 use super::registry::{Registry, read_bounded};
-use super::release::Release;
+use super::release::Wanted;
 use super::sources::is_default;
 use crate::ids::{PackageId, Sha256Digest};
 
@@ -118,7 +119,7 @@ enum Answer {
     /// It has no such name.
     Absent,
     /// All releases.
-    Here(Vec<Release>),
+    Here(Vec<Past>),
 }
 
 /// Those who ask.
@@ -135,25 +136,26 @@ impl Crew<'_> {
     /// absent.
     fn ask(&self, package: &Package) -> Result<Option<Entry>, AcquireError> {
         let (name, version) = (package.name.as_str(), package.version.to_string());
-        let releases = match self.answer(name)? {
-            Answer::None => self.registry.known_versions(name)?.unwrap_or_default(),
-            Answer::Here(releases) => releases,
+        let wanted = [version];
+        let history = match self.answer(name, &wanted)? {
+            Answer::None => self.registry.known_lines(name, Wanted::Versions(&wanted))?.unwrap_or_default(),
+            Answer::Here(history) => history,
             Answer::Absent => return Ok(None),
         };
-        if let Some(found) = &Release::among(&releases, name, &version)? {
+        let [version] = &wanted;
+        if let Some(found) = &Past::release(&history, name, version)? {
             check_lock(package, found)?;
         }
         let checksum = package.checksum.as_ref().and_then(cargo_lock::Checksum::as_sha256).map(Sha256Digest);
-        let versions = releases.iter().map(EntryVersion::from).collect();
-        Ok(Some(Entry { id: id(package), checksum, needed: true, versions }))
+        Ok(Some(Entry { id: id(package), checksum, needed: true, versions: Past::versions(&history) }))
     }
 
-    fn answer(&self, name: &str) -> Result<Answer, AcquireError> {
+    fn answer(&self, name: &str, wanted: &[String]) -> Result<Answer, AcquireError> {
         if self.registry.is_stale() || self.silent.get().is_some() {
             return Ok(Answer::None);
         }
-        match self.registry.current_versions(name) {
-            Ok(Some(releases)) => Ok(Answer::Here(releases)),
+        match self.registry.current_lines(name, Wanted::Versions(wanted)) {
+            Ok(Some(history)) => Ok(Answer::Here(history)),
             Ok(None) => Ok(Answer::Absent),
             Err(error) if error.class() == ErrorClass::Temporary => {
                 let _ = self.silent.set(error.to_string());

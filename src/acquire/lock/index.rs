@@ -90,7 +90,7 @@ impl Question<'_> {
             let found = |answer: Result<Option<Release>, _>| answer.transpose();
             return of_known.into_iter().filter_map(|(key, answer)| Some((key, found(answer)?))).collect();
         }
-        match self.registry.versions(name) {
+        match self.registry.lines(name, Wanted::Versions(&wanted)) {
             Ok(versions) => {
                 let versions = versions.unwrap_or_default();
                 let unknown = |package: &Package| AcquireError::UnknownVersion {
