@@ -31,6 +31,7 @@ use tell::{Teller, fail};
 pub fn main() -> std::process::ExitCode {
     // Evidence and reports that cannot be written are errors that are told, not a silent end.
     let _ = crate::sys::process::meet_file_size_limit_as_error();
+    crate::sys::memory::give_back_soon();
     let mut args: Vec<_> = std::env::args_os().collect();
     if args.get(1).is_some_and(|arg| arg == "__launch") {
         let spec = args.get(2).map(PathBuf::from).unwrap_or_default();

@@ -10,6 +10,7 @@ pub mod counters;
 pub mod descriptors;
 pub mod keyring;
 pub mod landlock;
+pub mod memory;
 pub mod metadata;
 pub mod network;
 pub mod process;
