@@ -263,8 +263,21 @@ fn each_kind_of_process_that_a_run_starts_is_killed_as_soon_as_it_is_there() {
         };
         hold_killed(&subject, run, (newest.pid, newest.command), &format!("process {at}"));
     }
+    // On a busy machine the newest of a look can be another one each time.
     for known in ["sandbox-check __launch", "cargo", "shim self-test", "shim", "build-script-build"] {
-        assert!(victims.iter().any(|(victim, _)| victim.contains(known)), "no {known} among {victims:?}");
+        if victims.iter().any(|(victim, _)| victim.contains(known)) {
+            continue;
+        }
+        let mut run = Run::start(&subject);
+        let found = loop {
+            let new = run.watch_for(run.seen.len() + 1);
+            assert!(!new.is_empty(), "no {known} was seen in a run, and not among {victims:?}");
+            if let Some(found) = new.into_iter().find(|process| kind(process).0.contains(known)) {
+                break found;
+            }
+        };
+        victims.insert(kind(&found));
+        hold_killed(&subject, run, (found.pid, found.command), known);
     }
     eprintln!("{} were killed: {victims:?}", victims.len());
     assert!(victims.len() > 10, "{victims:?}");
