@@ -1,5 +1,7 @@
 //! One recorded try, as a typed value: what was tried, with which object, how it was answered.
 
+use std::net::{IpAddr, Ipv4Addr};
+
 use serde::{Deserialize, Serialize};
 
 use super::bytes::Bytes;
@@ -405,8 +407,33 @@ pub struct Address {
     /// For people, of families without a field of their own: `cid 2 port 80`.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub text: Option<String>,
+    /// True where a resolver of the machine's is to be asked by TCP: the sandbox ends that before the question is sent.
+    #[serde(default, skip_serializing_if = "std::ops::Not::not")]
+    pub stream: bool,
     /// The address as the caller gave it.
     pub raw: Bytes,
+}
+
+/// Addresses at which machines have a resolver of their own, the one that ours name first: dnsmasq's or nscd's,
+/// Docker's, systemd's two, Debian's. Our stub answers at each, and at `::1`.
+pub const RESOLVERS: [Ipv4Addr; 5] = [
+    Ipv4Addr::LOCALHOST,
+    Ipv4Addr::new(127, 0, 0, 11),
+    Ipv4Addr::new(127, 0, 0, 53),
+    Ipv4Addr::new(127, 0, 0, 54),
+    Ipv4Addr::new(127, 0, 1, 1),
+];
+
+impl Address {
+    /// True where our stub resolver answers.
+    #[must_use]
+    pub fn is_resolver(&self) -> bool {
+        let is_ours = |ip: IpAddr| match ip.to_canonical() {
+            IpAddr::V4(ip) => ip.is_unspecified() || RESOLVERS.contains(&ip),
+            IpAddr::V6(ip) => ip.is_unspecified() || ip.is_loopback(),
+        };
+        self.port == Some(53) && self.ip.is_some_and(is_ours)
+    }
 }
 
 #[cfg(test)]

@@ -9,7 +9,8 @@ use std::collections::BTreeMap;
 use serde::{Deserialize, Serialize};
 
 pub use super::attempt::{
-    Address, ArgState, Attempt, Base, Kind, Library, Object, Outcome, PathObject, ProgramFile, Recipient, Via,
+    Address, ArgState, Attempt, Base, Kind, Library, Object, Outcome, PathObject, ProgramFile, RESOLVERS, Recipient,
+    Via,
 };
 use super::bytes::Bytes;
 pub use super::fact::Fact;

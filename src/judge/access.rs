@@ -3,7 +3,7 @@
 use super::context::{Context, Tried, layout_path};
 use super::paths::{file_name, is_below};
 use super::units::Unit;
-use crate::evidence::line::{Kind, Object, UnitKind};
+use crate::evidence::line::{Kind, Object, PackageSource, UnitKind};
 use crate::policy::{Role, Severity, StartupRule};
 
 /// What a change does to the name that it is made at.
@@ -117,16 +117,25 @@ pub(crate) fn zone<'a>(cx: &Context<'a>, tried: &Tried<'_>, change: &Change<'_>)
     if let Some(rule) = cx.policy.write(path, tried.role()) {
         return rule.severity.map_or(Zone::Own, Zone::Known);
     }
-    if unit.in_source(path) && !unit.is_consumer {
+    // What lies in a folder of the user's starts there as anywhere; of a release, nothing does.
+    let is_release = unit.in_source(path) && !is_of_a_folder(cx, tried);
+    let startup = || cx.policy.startup(path).or_else(|| brought_along(cx, tried, path));
+    if unit.in_source(path) && !unit.is_consumer && (is_release || !plants || startup().is_none()) {
         return Zone::Source;
     }
-    if plants && let Some(rule) = cx.policy.startup(path).or_else(|| brought_along(cx, tried, path)) {
+    if plants && let Some(rule) = startup() {
         return Zone::Startup(&rule.class, &rule.attack);
     }
     if plants && cx.decoy(path) == Some(crate::evidence::line::DecoyClass::Startup) {
         return Zone::Startup("shell", "T1546");
     }
     if is_foreign(cx, tried, path, touch) { Zone::Foreign } else { Zone::Outside }
+}
+
+/// True for code of a package that comes from a folder of the user's.
+fn is_of_a_folder(cx: &Context<'_>, tried: &Tried<'_>) -> bool {
+    let package = tried.attempt.package.as_ref().and_then(|id| cx.package(id));
+    package.is_some_and(|package| package.source == PackageSource::Directory)
 }
 
 /// What would start from a folder that a rename, a link or a mount puts in its place as a whole.

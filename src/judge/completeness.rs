@@ -371,6 +371,19 @@ fn missing_units(cx: &Context<'_>, reasons: &mut Vec<Reason>) {
         if package.proc_macro.is_some() && !super::coverage::is_loaded(cx, &package.id) {
             reasons.push(reason("undriven", "no rustc loaded its macro library, so none of its macros ran"));
         }
+        // A panic and a time-out are a macro's answer. Who takes the answer away may do so until nobody asks any more.
+        for line in &cx.log.lines {
+            let Line::Driven(driven) = line else { continue };
+            let (inputs, name) = (&driven.inputs, Bytes::from(driven.name.as_bytes()));
+            let spoiled = inputs.died + inputs.garbled;
+            if driven.package == package.id && spoiled > 0 && inputs.skipped > 0 {
+                let text = format!(
+                    "its macro {name} spoiled its driver {spoiled} times, so {} of its inputs were not tried",
+                    inputs.skipped
+                );
+                reasons.push(reason("undriven", &text));
+            }
+        }
     }
 }
 

@@ -7,7 +7,7 @@
 
 use std::fs::{File, OpenOptions};
 use std::io::{self, Read as _, Write as _};
-use std::net::{Ipv4Addr, Ipv6Addr, UdpSocket};
+use std::net::UdpSocket;
 use std::os::fd::{AsFd as _, OwnedFd};
 use std::path::Path;
 
@@ -178,8 +178,7 @@ fn build_root(spec: &SandboxSpec, sources: &Sources) -> Result<Root, LaunchError
         network::loopback_up().map_err(failed("turn the loopback interface on"))?;
     }
     let _ = nix::unistd::sethostname("workstation");
-    let mut resolver = vec![UdpSocket::bind((Ipv4Addr::LOCALHOST, port)).map_err(failed("bind the resolver"))?];
-    resolver.extend(UdpSocket::bind((Ipv6Addr::LOCALHOST, port)).ok());
+    let resolver = supervisor::bind_resolver(port).map_err(failed("bind the resolver"))?;
     let outer_proc = open("/proc", OFlag::O_PATH | OFlag::O_DIRECTORY | OFlag::O_CLOEXEC, Mode::empty())
         .map_err(in_layer("pid-namespace", "open /proc"))?;
     Ok(Root { outer_proc, read_only, resolver })

@@ -47,6 +47,7 @@ use std::os::fd::OwnedFd;
 
 use nix::unistd::Pid;
 
+pub use self::dns::bind as bind_resolver;
 use crate::sandbox::channel::Parent;
 use crate::sandbox::spec::SandboxSpec;
 

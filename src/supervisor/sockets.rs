@@ -125,6 +125,7 @@ pub(super) fn decode_address(raw: &[u8]) -> Address {
         path: None,
         resolved: None,
         text: None,
+        stream: false,
         raw: Bytes::from(raw),
     };
     let number = |at| word32(raw, at).map(|word| word.to_string()).unwrap_or_default();

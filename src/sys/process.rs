@@ -117,6 +117,18 @@ pub fn pidfd(pid: Pid) -> io::Result<OwnedFd> {
     Ok(unsafe { OwnedFd::from_raw_fd(fd) })
 }
 
+/// Another name, in this process, of a descriptor of that one.
+///
+/// # Errors
+/// What `pidfd_open(2)` or `pidfd_getfd(2)` answers.
+pub fn descriptor_of(pid: Pid, fd: i32) -> io::Result<OwnedFd> {
+    let process = pidfd(pid)?;
+    // SAFETY: takes numbers.
+    let fd = number(unsafe { libc::syscall(libc::SYS_pidfd_getfd, process.as_raw_fd(), fd, 0) })?;
+    // SAFETY: the kernel just made this descriptor for us; nobody else owns it.
+    Ok(unsafe { OwnedFd::from_raw_fd(fd) })
+}
+
 /// A process that is started so is killed when the thread that started it ends, whatever ends it.
 pub fn die_with_the_caller(command: &mut std::process::Command) {
     use std::os::unix::process::CommandExt as _;

@@ -5,7 +5,6 @@ use std::collections::BTreeSet;
 use serde_json::json;
 
 use super::{Code, push};
-use super::network_connect::is_loopback;
 use crate::evidence::line::{Kind, Line, Object, note};
 use crate::ids::{PackageId, UnitId};
 use crate::judge::context::Context;
@@ -28,6 +27,7 @@ pub(crate) const CODE: Code = Code {
 
 fn rule(cx: &Context<'_>, out: &mut Vec<Draft>) {
     unseen(cx, out);
+    by_stream(cx, out);
     for tried in cx.tried.iter().filter(|t| t.attempt.kind == Kind::DnsQuery) {
         let Object::Question { name, qtype, server } = &tried.attempt.object else { continue };
         if name.0.eq_ignore_ascii_case(b"localhost") {
@@ -40,6 +40,25 @@ fn rule(cx: &Context<'_>, out: &mut Vec<Draft>) {
                 draft
                     .about(name.clone(), object)
                     .says(format!("{} tried to look up the name {name}", actor(tried)))
+                    .attack(CODE.attack)
+                    .egress()
+            }),
+        );
+    }
+}
+
+/// Connections to a resolver by TCP, which end before the question is sent.
+fn by_stream(cx: &Context<'_>, out: &mut Vec<Draft>) {
+    for tried in cx.tried.iter().filter(|t| t.attempt.kind == Kind::NetConnect) {
+        let Object::Address(to) = &tried.attempt.object else { continue };
+        let Some(ip) = to.ip.filter(|_| to.stream && to.is_resolver()) else { continue };
+        let subject = format!("{ip} by TCP");
+        push(
+            out,
+            Draft::new(cx, tried, CODE.name, Severity::Medium).map(|draft| {
+                draft
+                    .about(subject.as_str(), json!({"server": ip}))
+                    .says(format!("{} tried to ask the resolver at {ip} by TCP; for what was not seen", actor(tried)))
                     .attack(CODE.attack)
                     .egress()
             }),
@@ -61,15 +80,16 @@ fn unseen(cx: &Context<'_>, out: &mut Vec<Draft>) {
     let connected: BTreeSet<(UnitId, Option<PackageId>)> = cx
         .tried
         .iter()
-        .filter(|t| matches!(&t.attempt.object, Object::Address(to) if to.port == Some(53) && to.ip.is_some_and(is_loopback)))
+        .filter(|t| matches!(&t.attempt.object, Object::Address(to) if to.is_resolver()))
         .filter(|t| t.attempt.kind == Kind::NetConnect)
         .map(|t| (t.unit.id(), library::package_of(t)))
         .collect();
-    let packages: BTreeSet<_> = connected.iter().filter_map(|(_, package)| package.as_ref()).collect();
-    let units: BTreeSet<_> = connected.iter().map(|(unit, _)| *unit).collect();
-    let only = |package| if packages.len() == 1 { packages.first().copied() } else { package };
     for note in askers {
-        let Some(package) = only(note.package.as_ref()).or(cx.subject()) else { continue };
+        // Where the supervisor knew one unit that could ask, no other one did.
+        let near = connected.iter().filter(|(unit, _)| note.unit.is_none_or(|asker| asker == *unit));
+        let (units, packages): (BTreeSet<_>, BTreeSet<_>) = near.map(|(unit, package)| (*unit, package.as_ref())).unzip();
+        let only = packages.first().copied().flatten().filter(|_| packages.len() == 1);
+        let Some(package) = only.or(note.package.as_ref()).or(cx.subject()) else { continue };
         let (qtype, name) = note.text.split_once(' ').unwrap_or(("", &note.text));
         let mut draft = Draft::of_package(package, CODE.name, Severity::Medium)
             .about(name, json!({"host": name, "qtype": qtype, "server": "127.0.0.1"}))
@@ -83,9 +103,12 @@ fn unseen(cx: &Context<'_>, out: &mut Vec<Draft>) {
 
 #[cfg(test)]
 mod tests {
-    use crate::evidence::line::note;
+    use crate::evidence::line::{Line, Object, UnitKind, note};
     use crate::evidence::testing::LogBuilder;
+    use crate::ids::PackageId;
     use crate::judge::codes::testing::{found, script};
+    use crate::judge::judge;
+    use crate::policy::Policy;
 
     #[test]
     fn a_lookup_is_one_finding_for_each_name() {
@@ -99,6 +122,45 @@ mod tests {
     fn a_question_that_no_call_was_seen_to_send_is_a_lookup_too() {
         let log = LogBuilder::new().build_script("u", |u| u.connect("127.0.0.1", 53)).note(note::UNSEEN_QUERY, "A x.invalid");
         assert_eq!(found(&log.log()), ["dns-query medium x.invalid"]);
+    }
+
+    #[test]
+    fn a_connection_to_a_resolver_by_tcp_is_a_lookup_of_an_unseen_name() {
+        let by_tcp = |address: &str| {
+            script(|u| {
+                u.connect(address, 53).with(|a| {
+                    if let Object::Address(to) = &mut a.object {
+                        to.stream = true;
+                    }
+                })
+            })
+        };
+        assert_eq!(by_tcp("127.0.0.53"), ["dns-query medium 127.0.0.53 by TCP"]);
+        assert_eq!(by_tcp("127.0.0.77"), ["network-connect low 127.0.0.77:53"], "no machine has one there");
+        assert!(script(|u| u.connect("127.0.0.53", 53)).is_empty(), "that is how one learns an own address");
+    }
+
+    #[test]
+    fn an_unseen_question_is_its_units_who_was_known_to_ask() {
+        let second = PackageId::new("second", "1.0.0");
+        let log = LogBuilder::new()
+            .dependency("second", true)
+            .build_script("first", |u| u.connect("127.0.0.1", 53))
+            .unit(UnitKind::RunBuildScript, Some(second.clone()), "/x", Vec::new(), |u| u.connect("127.0.0.1", 53))
+            .note(note::UNSEEN_QUERY, "A x.invalid");
+        let mut log = log.log();
+        let asker = log.lines.iter().find_map(|line| match line {
+            Line::Attempt(attempt) if attempt.package.as_ref() == Some(&second) => Some(attempt.unit),
+            _ => None,
+        });
+        for line in &mut log.lines {
+            if let Line::Note(said) = line {
+                said.unit = asker;
+            }
+        }
+        let judgement = judge(&log, &Policy::shipped());
+        let blamed: Vec<_> = judgement.packages.iter().filter(|p| !p.findings.is_empty()).map(|p| &p.id).collect();
+        assert_eq!(blamed, [&second]);
     }
 
     #[test]

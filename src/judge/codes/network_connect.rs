@@ -70,8 +70,8 @@ fn rule(cx: &Context<'_>, out: &mut Vec<Draft>) {
         let (Object::Address(address) | Object::Message { to: address, .. }) = &tried.attempt.object else { continue };
         let (Some(ip), Some(port)) = (address.ip, address.port) else { continue };
         let ip = canonical(ip);
-        // Port 0 cannot be reached; resolvers connect to it to learn a source address. Port 53 here is our stub.
-        if port == 0 || (port == 53 && is_loopback(ip)) {
+        // Port 0 cannot be reached; resolvers connect to it to learn a source address. Whom the stub hears, it notes.
+        if port == 0 || address.is_resolver() {
             continue;
         }
         let class = class(cx, tried, ip);

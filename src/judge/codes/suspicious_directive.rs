@@ -46,11 +46,18 @@ fn script_of(cx: &Context<'_>, package: &PackageId) -> Option<UnitId> {
     runs.next().filter(|_| runs.next().is_none()).map(Unit::id)
 }
 
-/// `-Wl,a,b` is `a` and `b` for the linker; the file that an option names is none of its own.
+/// `-Wl,a,b` is `a` and `b` for the linker; the file that an option names is none of its own, and belongs to `-T`.
 fn link_arguments(value: &[u8]) -> Vec<Vec<u8>> {
     let Some(list) = value.strip_prefix(b"-Wl,") else { return vec![value.to_vec()] };
-    let parts = list.split(|&b| b == b',');
-    parts.filter(|part| part.starts_with(b"-") || part.starts_with(b"@")).map(|part| [b"-Wl,", part].concat()).collect()
+    let mut arguments: Vec<Vec<u8>> = Vec::new();
+    for part in list.split(|&b| b == b',') {
+        match arguments.last_mut() {
+            _ if part.starts_with(b"-") || part.starts_with(b"@") => arguments.push([b"-Wl,", part].concat()),
+            Some(option) if option == b"-Wl,-T" => option.extend_from_slice(part),
+            _ => {}
+        }
+    }
+    arguments
 }
 
 /// In cargo's own words, so that a reader finds them in the script.
@@ -158,6 +165,11 @@ mod tests {
             "-Wl,--audit=/x",
             "-Wl,@/x",
             "@/x",
+            "--prefix=/x",
+            "-Wl,-P,/x",
+            "-T/tmp/x.ld",
+            "-Wl,-T/tmp/x.ld",
+            "-Wl,--as-needed,-T,/tmp/x.ld",
         ] {
             assert_eq!(directive("link-arg", value), [format!("suspicious-directive high link argument {value}")]);
         }
@@ -165,6 +177,8 @@ mod tests {
             "-Wl,--as-needed",
             "-Wl,-Bsymbolic,-z,relro",
             "-Tlink.x",
+            "-Wl,-T,/x/link.x",
+            "-Wl,-soname,/tmp/x",
             "-Wl,--version-script=/x/my-plugin.map",
             "-Wl,-soname,libx-plugin.so",
             "-Wl,--dynamic-list=/x",

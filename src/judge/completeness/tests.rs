@@ -1,7 +1,7 @@
 use super::*;
 use crate::evidence::EvidenceLog;
-use crate::evidence::line::UnitEnd;
-use crate::evidence::testing::LogBuilder;
+use crate::evidence::line::{Driven, DrivenInputs, MacroKind, UnitEnd};
+use crate::evidence::testing::{LogBuilder, subject};
 use crate::judge::{Verdict, judge};
 use crate::policy::Policy;
 
@@ -59,6 +59,20 @@ fn what_did_not_run_was_not_seen() {
     assert_eq!(reasons(&LogBuilder::new().proc_macro(&["D"]).log()), ["undriven"]);
     let unseen = LogBuilder::new().proc_macro(&[]).driven().rustc(UnitKind::CompileConsumer, |u| u).log();
     assert_eq!(reasons(&unseen), ["undriven"], "a library in whose source no macro was found");
+}
+
+#[test]
+fn a_macro_that_takes_its_answers_away_was_not_seen_and_one_that_panics_was() {
+    let driven = |inputs| {
+        let line =
+            Driven { unit: UnitId(1), package: subject(), name: "D".to_owned(), kind: MacroKind::Derive, inputs };
+        reasons(&LogBuilder::new().proc_macro(&["D"]).driven().line(Line::Driven(line)).log())
+    };
+    let all = DrivenInputs::default();
+    assert_eq!(driven(DrivenInputs { died: 3, skipped: 7, ..all }), ["undriven"]);
+    assert_eq!(driven(DrivenInputs { garbled: 3, skipped: 7, ..all }), ["undriven"]);
+    assert!(driven(DrivenInputs { timed_out: 1, skipped: 9, ..all }).is_empty());
+    assert!(driven(DrivenInputs { panicked: 9, died: 1, ..all }).is_empty());
 }
 
 #[test]

@@ -26,8 +26,13 @@ pub(super) enum Kind {
 }
 
 impl Answer {
+    /// The answer in a line; a macro may have printed before it without an end of line.
     pub(super) fn read(line: &[u8]) -> Option<Self> {
-        serde_json::from_slice(line).ok()
+        const EXPANSION: &[u8] = b"{\"ExpandMacro\":";
+        serde_json::from_slice(line).ok().or_else(|| {
+            let at = line.windows(EXPANSION.len()).position(|window| window == EXPANSION)?;
+            serde_json::from_slice(line.get(at..)?).ok()
+        })
     }
 }
 

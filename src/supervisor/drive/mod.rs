@@ -114,6 +114,8 @@ pub(super) struct Driver {
     shapes: Vec<Shape>,
     expects: Expects,
     pending: Vec<u8>,
+    /// Bytes that the macro printed since the last request.
+    printed: usize,
     /// When the answer is late.
     pub(super) deadline: Instant,
     finished: Vec<Finished>,
@@ -139,6 +141,7 @@ impl Driver {
             shapes: Vec::new(),
             expects: Expects::Version,
             pending: Vec::new(),
+            printed: 0,
             deadline: now + LOADING,
             finished: Vec::new(),
             listed: None,
@@ -224,6 +227,11 @@ impl Driver {
                 self.job.at.1 += 1;
                 self.ask(now)
             }
+            // A macro may print: its lines are no answers, as long as they are few.
+            (Expects::Expansion | Expects::Sync(_), None) => {
+                self.printed += line.len();
+                if self.printed > LONGEST_ANSWER { self.lose(Loss::Garbled) } else { Next::Wait }
+            }
             _ => self.lose(Loss::Garbled),
         }
     }
@@ -231,6 +239,7 @@ impl Driver {
     /// The next request, or the end.
     fn ask(&mut self, now: Instant) -> Next {
         self.deadline = now + EXPANSION;
+        self.printed = 0;
         while let Some(name) = self.current().cloned() {
             let Some(shape) = self.shapes.get(self.job.at.1) else {
                 self.finish_macro();
@@ -378,7 +387,7 @@ mod tests {
 
     #[test]
     fn an_answer_too_many_or_too_few_gives_the_server_up_and_the_next_one_goes_on() {
-        for nonsense in [VERSION, "hello", r#"{"ListMacros":{"Ok":[]}}"#, "{\"a\":"] {
+        for nonsense in [VERSION, r#"{"ListMacros":{"Ok":[]}}"#] {
             let mut driver = listed();
             assert_eq!(feed(&mut driver, nonsense), Next::GiveUp, "{nonsense}");
             let rest = driver.into_rest().unwrap();
@@ -387,6 +396,25 @@ mod tests {
         let mut driver = listed();
         assert_eq!(feed(&mut driver, EMPTY), Next::Wait);
         assert_eq!(feed(&mut driver, EMPTY), Next::GiveUp);
+    }
+
+    #[test]
+    fn what_a_macro_prints_is_no_answer_and_takes_none_away() {
+        let mut driver = listed();
+        for printed in ["hello", "{\"a\":", ""] {
+            assert_eq!(feed(&mut driver, printed), Next::Wait, "{printed}");
+        }
+        assert_eq!(feed(&mut driver, &format!("no end of line {EMPTY}")), Next::Wait);
+        assert_eq!(feed(&mut driver, "hello"), Next::Wait);
+        assert!(matches!(feed(&mut driver, VERSION), Next::Send(_)));
+        assert_eq!((driver.job.at, driver.job.tally), ((0, 1), DrivenInputs { clean: 1, ..DrivenInputs::default() }));
+        let line = "x".repeat(LONGEST_ANSWER / 4);
+        let mut next = Next::Wait;
+        for _ in 0..4 {
+            next = feed(&mut driver, &line);
+        }
+        assert_eq!(next, Next::GiveUp, "that is no printing any more");
+        assert_eq!(driver.into_rest().unwrap().tally.garbled, 1);
     }
 
     #[test]

@@ -8,8 +8,8 @@ use std::path::Path;
 use super::{EventLoop, Failed, Result};
 use crate::base::{self, stream};
 use crate::evidence::Bytes;
-use crate::evidence::line::{Line, Output, PackageSource, note};
-use crate::ids::PackageId;
+use crate::evidence::line::{Address, Line, Output, PackageSource, note};
+use crate::ids::{PackageId, UnitId};
 use crate::supervisor::cargo::{self, Message};
 use crate::supervisor::{SupervisorError, dns};
 
@@ -151,9 +151,17 @@ impl EventLoop<'_> {
                 continue;
             }
             let text = format!("{qtype} {}", Bytes(name));
-            self.note(note::UNSEEN_QUERY, None, None, &text)?;
+            let asker = self.only_asker();
+            self.note(note::UNSEEN_QUERY, None, asker, &text)?;
         }
         Ok(())
+    }
+
+    /// The unit that alone of those that live is connected to the stub.
+    fn only_asker(&self) -> Option<UnitId> {
+        let units = self.shims.values().filter_map(|shim| shim.unit.as_ref());
+        let mut askers = units.filter(|unit| unit.connected.values().any(Address::is_resolver));
+        askers.next().filter(|_| askers.next().is_none()).map(|unit| unit.id)
     }
 
     /// What compilers and cargo said of units that failed, then the end of all that cargo said.

@@ -1,10 +1,11 @@
 //! Sockets: what is created, connected, bound and sent.
 
 use std::io;
-use std::net::IpAddr;
 use std::path::PathBuf;
 
 use nix::errno::Errno;
+use nix::sys::socket::{SockType, getsockopt, sockopt};
+use nix::unistd::Pid;
 
 use super::{Finding, Handler};
 use crate::evidence::Bytes;
@@ -15,6 +16,7 @@ use crate::supervisor::decode::Decoded;
 use crate::supervisor::reply::{Continue, Reply};
 use crate::supervisor::units::Unit;
 use crate::supervisor::{dns, open, sockets};
+use crate::sys::process::descriptor_of;
 use crate::sys::seccomp::Notification;
 
 impl Handler<'_> {
@@ -34,10 +36,11 @@ impl Handler<'_> {
         &mut self,
         unit: &mut Unit,
         notification: &Notification,
-        decoded: Decoded,
+        mut decoded: Decoded,
     ) -> io::Result<()> {
         let mut errno = None;
-        if let Object::Address(address) = &decoded.object {
+        if let Object::Address(address) = &mut decoded.object {
+            address.stream = address.is_resolver() && self.is_stream(notification);
             if let Some(socket) = self.socket_of(notification) {
                 unit.connects(socket, address);
             }
@@ -56,6 +59,15 @@ impl Handler<'_> {
     /// The kernel's name of the socket that a call is on, whatever number its descriptor has.
     fn socket_of(&self, notification: &Notification) -> Option<PathBuf> {
         self.procfs.descriptor(notification.tid, caller::int(notification.args[0]))
+    }
+
+    /// True if the socket that a call is on is one of TCP. Advisory: the caller can put another one in its place.
+    fn is_stream(&self, notification: &Notification) -> bool {
+        let process = self.procfs.process(notification.tid).unwrap_or(notification.tid);
+        descriptor_of(Pid::from_raw(process), caller::int(notification.args[0]))
+            .ok()
+            .and_then(|socket| getsockopt(&socket, sockopt::SockType).ok())
+            .is_some_and(|kind| kind == SockType::Stream)
     }
 
     /// ENOENT if the address is the path of a unix socket that is not there.
@@ -106,7 +118,7 @@ impl Handler<'_> {
             let asks = !questions.is_empty();
             for (name, qtype) in questions {
                 let server = server.clone().unwrap_or_else(|| sockets::decode_address(&[]));
-                if is_stub(&server) {
+                if server.is_resolver() {
                     self.asked.push(name.clone());
                 }
                 let object = Object::Question { name: Bytes(name), qtype, server };
@@ -115,7 +127,7 @@ impl Handler<'_> {
                 attempts += 1;
             }
             match message.object() {
-                Some(object) if !(asks && message.to.as_ref().is_some_and(is_stub)) => {
+                Some(object) if !(asks && message.to.as_ref().is_some_and(Address::is_resolver)) => {
                     self.record_allowed(unit, notification, Kind::NetSend, decoded.state, object)?;
                     attempt = attempt.or(self.evidence.last_seq());
                     attempts += 1;
@@ -134,9 +146,4 @@ impl Handler<'_> {
         (1..attempts).for_each(|_| self.evidence.received());
         Ok(())
     }
-}
-
-/// The stub resolver's address.
-fn is_stub(address: &Address) -> bool {
-    address.port == Some(53) && address.ip.is_some_and(|ip: IpAddr| ip.is_loopback())
 }
