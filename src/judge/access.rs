@@ -31,8 +31,8 @@ pub(crate) struct Change<'t> {
 pub(crate) enum Zone<'p> {
     /// A place of the unit's own, or one that the policy lets everybody write.
     Own,
-    /// Its own package's source.
-    Source,
+    /// Its own package's source; `starts` if something would start from there later.
+    Source { starts: bool },
     /// The policy knows it and wants it said.
     Known(Severity),
     /// Something starts from there later.
@@ -117,13 +117,12 @@ pub(crate) fn zone<'a>(cx: &Context<'a>, tried: &Tried<'_>, change: &Change<'_>)
     if let Some(rule) = cx.policy.write(path, tried.role()) {
         return rule.severity.map_or(Zone::Own, Zone::Known);
     }
-    // What lies in a folder of the user's starts there as anywhere; of a release, nothing does.
-    let is_release = unit.in_source(path) && !is_of_a_folder(cx, tried);
-    let startup = || cx.policy.startup(path).or_else(|| brought_along(cx, tried, path));
-    if unit.in_source(path) && !unit.is_consumer && (is_release || !plants || startup().is_none()) {
-        return Zone::Source;
+    let startup = || cx.policy.startup(path).or_else(|| brought_along(cx, tried, path)).filter(|_| plants);
+    if unit.in_source(path) && !unit.is_consumer {
+        // What lies in a folder of the user's starts there as anywhere; of a release, nothing does.
+        return Zone::Source { starts: is_of_a_folder(cx, tried) && startup().is_some() };
     }
-    if plants && let Some(rule) = startup() {
+    if let Some(rule) = startup() {
         return Zone::Startup(&rule.class, &rule.attack);
     }
     if plants && cx.decoy(path) == Some(crate::evidence::line::DecoyClass::Startup) {

@@ -22,7 +22,7 @@ pub(crate) const CODE: Code = Code {
 fn removals<'t, 'a>(cx: &'t Context<'a>) -> Sweeps<'t, 'a> {
     let mut sweeps = Sweeps::default();
     for tried in cx.tried.iter().filter(|tried| removes(cx, tried)) {
-        let foreign = |change| !matches!(zone(cx, tried, change), Zone::Own | Zone::Source | Zone::Known(_));
+        let foreign = |change| !matches!(zone(cx, tried, change), Zone::Own | Zone::Source { .. } | Zone::Known(_));
         if changes(tried).iter().any(foreign) {
             sweeps.add(tried, &tried.path);
         }

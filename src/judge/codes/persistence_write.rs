@@ -36,9 +36,9 @@ fn rule(cx: &Context<'_>, out: &mut Vec<Draft>) {
 
 #[cfg(test)]
 mod tests {
-    use crate::evidence::line::{Kind, Object, PackageSource, PathObject};
-    use crate::evidence::testing::{CONSUMER, HOME, LogBuilder, OUT, SOURCE};
-    use crate::judge::codes::testing::{found, script};
+    use crate::evidence::line::{Kind, Object, PathObject};
+    use crate::evidence::testing::{CONSUMER, HOME, OUT};
+    use crate::judge::codes::testing::script;
 
     #[test]
     fn a_write_a_rename_a_link_and_a_mount_count_alike() {
@@ -93,20 +93,6 @@ mod tests {
             let found = script(|u| u.write(path.as_str()));
             assert!(found.len() == 1 && found[0].starts_with("persistence-write critical"), "{path} {found:?}");
         }
-    }
-
-    #[test]
-    fn what_starts_in_a_folder_of_the_users_starts_in_ones_own_too() {
-        let hook = format!("{SOURCE}/.git/hooks/pre-commit");
-        let of = |source| {
-            let log = LogBuilder::new().header(|header| header.packages.iter_mut().for_each(|p| p.source = source));
-            found(&log.build_script("u", |u| u.write(hook.as_str()).write(format!("{SOURCE}/src/x.rs").as_str())).log())
-        };
-        let codes = |found: Vec<String>| -> Vec<String> {
-            found.iter().map(|f| f.split(' ').take(2).collect::<Vec<_>>().join(" ")).collect()
-        };
-        assert_eq!(codes(of(PackageSource::Directory)), ["persistence-write critical", "source-write low"]);
-        assert_eq!(codes(of(PackageSource::Registry)), ["source-write low", "source-write low"]);
     }
 
     #[test]
