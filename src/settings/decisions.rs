@@ -78,14 +78,17 @@ pub(super) fn find(wanted: &Wanted<'_>) -> Result<Found, SettingsError> {
         None => found.decisions.entries = working,
         Some(base) => {
             let (mut entries, mut files) = (Vec::new(), Vec::new());
-            let text = text_of_commit(base, &file).map_err(|reason| {
+            let (folder, way) = asked(wanted.config, &file);
+            let text = text_of_commit(base, &folder, &way).map_err(|reason| {
                 SettingsError::new(
                     format!("--decisions-from {base}: {reason}"),
                     "it takes what git calls a commit: a branch, a tag, a hash; a shallow clone may lack it",
                 )
             })?;
             if let Some(text) = text {
-                read(&file, &text, &Origin::Commit(base.clone()), wanted, &mut entries, &mut files)?;
+                let shown = folder.join(&way);
+                let origin = Origin::Commit { base: base.clone(), folder, file: way };
+                read(&shown, &text, &origin, wanted, &mut entries, &mut files)?;
             }
             working.retain(|entry| !entries.iter().any(|known| known.says_the_same(entry)));
             found.decisions =
@@ -93,6 +96,20 @@ pub(super) fn find(wanted: &Wanted<'_>) -> Result<Found, SettingsError> {
         }
     }
     Ok(found)
+}
+
+/// Where git is asked for a file of a commit, and by which way: by the one that the user typed. What the working tree has
+/// there may be a link that a change made.
+fn asked(config: Option<&Path>, file: &Path) -> (PathBuf, PathBuf) {
+    let here = std::env::current_dir().unwrap_or_default();
+    match (config, file.parent()) {
+        (Some(config), _) if config.is_relative() => (here, config.to_owned()),
+        (Some(config), _) => match (config.parent(), config.file_name()) {
+            (Some(folder), Some(name)) if !config.starts_with(&here) => (folder.to_owned(), name.into()),
+            _ => (here, config.to_owned()),
+        },
+        (None, folder) => (folder.unwrap_or(&here).to_owned(), NAME.into()),
+    }
 }
 
 /// What is wrong with a file, without its path.

@@ -1,6 +1,6 @@
 //! A file that many workspaces share: named by path, or by URL and digest.
 
-use std::path::Path;
+use std::path::{Path, PathBuf};
 
 use sha2::{Digest as _, Sha256};
 
@@ -14,8 +14,15 @@ use crate::ids::Sha256Digest;
 pub(super) enum Origin {
     /// On disk.
     WorkingTree,
-    /// In this commit.
-    Commit(String),
+    /// In a commit.
+    Commit {
+        /// As git calls it.
+        base: String,
+        /// Where git is asked.
+        folder: PathBuf,
+        /// The way from there to the file that extends.
+        file: PathBuf,
+    },
 }
 
 /// `FILE`, `FILE#sha256:HEX` or `URL#sha256:HEX`.
@@ -86,11 +93,13 @@ impl Extended {
                 (self.place.clone(), fetched?)
             }
             (None, origin) => {
-                let path = file.parent().unwrap_or(Path::new("")).join(&self.place);
+                let beside = |file: &Path| file.parent().unwrap_or(Path::new("")).join(&self.place);
+                let path = beside(file);
                 let text = match origin {
                     // Its bytes are pinned, so it does not matter who else can change the file.
-                    Origin::Commit(base) if self.digest.is_none() => {
-                        text_of_commit(base, &path).map_err(|reason| cannot(&format!("{base}: {reason}")))?
+                    Origin::Commit { base, folder, file } if self.digest.is_none() => {
+                        text_of_commit(base, folder, &beside(file))
+                            .map_err(|reason| cannot(&format!("{base}: {reason}")))?
                     }
                     _ => small_text(&path).map_err(|error| cannot(&reason_of(error)))?,
                 };

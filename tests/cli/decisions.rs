@@ -294,6 +294,47 @@ fn a_change_cannot_excuse_itself_by_a_shared_file_either() {
     assert_eq!(code(&home.replay(&["--decisions-from=HEAD"])), 2);
 }
 
+/// A folder `ci` with an entry for another object, and one called `lax` that hides the finding, both committed.
+fn with_a_lax_folder(file: &str) -> Home {
+    let home = Home::new();
+    home.git(&["init", "--quiet"]);
+    for (folder, object) in [("ci", "other.invalid".to_owned()), ("lax", object())] {
+        fs::create_dir(home.path().join(folder)).unwrap();
+        fs::write(home.path().join(folder).join(file), entry(&object, &day(50))).unwrap();
+    }
+    home.decide("extends = \"ci/shared.toml\"\n");
+    home.git(&["add", NAME, "ci", "lax"]);
+    home.git(&["commit", "--quiet", "-m", "base"]);
+    home
+}
+
+#[test]
+fn a_change_cannot_lead_to_another_file_of_the_base() {
+    let link = |home: &Home, from: &str, to: &str| {
+        let from = home.path().join(from);
+        fs::rename(&from, home.path().join("moved")).unwrap();
+        std::os::unix::fs::symlink(to, from).unwrap();
+    };
+    let home = with_a_lax_folder("shared.toml");
+    assert_eq!(code(&home.replay(&["--decisions-from=HEAD"])), 11);
+    link(&home, "ci", "lax");
+    assert_eq!(code(&home.replay(&["--decisions-from=HEAD"])), 11, "the folder of a shared file");
+    let home = with_a_lax_folder("named.toml");
+    link(&home, "ci/named.toml", "../lax/named.toml");
+    for path in [std::path::PathBuf::from("ci/named.toml"), home.path().join("ci/named.toml")] {
+        let named = format!("--config={}", path.display());
+        assert_eq!(code(&home.replay(&[&named])), 5, "the file of the working tree is the link's");
+        assert_eq!(code(&home.replay(&[&named, "--decisions-from=HEAD"])), 11, "{named}");
+    }
+    // Neither has a repository in that folder, which a submodule brings, a say in what the base is.
+    let home = with_a_lax_folder("shared.toml");
+    fs::write(home.path().join("ci/shared.toml"), entry(&object(), &day(50))).unwrap();
+    for args in [&["init", "--quiet"][..], &["add", "."], &["commit", "--quiet", "-m", "its own"]] {
+        home.git(&[&["-C", "ci"], args].concat());
+    }
+    assert_eq!(code(&home.replay(&["--decisions-from=HEAD"])), 11);
+}
+
 #[test]
 fn offline_a_shared_file_comes_from_the_cache_or_is_named() {
     let (home, registry) = (Home::new(), Registry::start());

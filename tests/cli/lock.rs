@@ -425,6 +425,8 @@ fn since_a_file_or_a_commit_only_what_changed_is_told() {
     ground.registry.publish(&Package::new("brought", "1.0.0"));
     ground.file("ws/app/Cargo.toml", &member("app", "[dependencies]\ninner = { path = '../inner' }\nnewcomer = '2'\n"));
     ground.locked();
+    // What git knows as a commit is one, or a change that brings a file of that name says itself what is new.
+    ground.file("HEAD", &fs::read_to_string(ground.home.path().join("ws/Cargo.lock")).unwrap());
     for since in ["HEAD", "old.lock"] {
         let (report, exit) = ground.report(&["ws", "--since", since]);
         assert_eq!(exit, 0, "{report:#}");

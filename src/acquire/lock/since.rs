@@ -6,7 +6,7 @@ use std::path::Path;
 use cargo_lock::{Lockfile, Package};
 
 use super::super::error::AcquireError;
-use super::commit::text_of_commit;
+use super::commit::{is_commit, text_of_commit};
 use super::file::LockFile;
 use crate::evidence::line::{Change, LockedPackage};
 
@@ -43,10 +43,12 @@ impl Since {
     }
 }
 
-/// Reads a file, or the lock file of a commit.
+/// Reads the lock file of a commit, or a file. What git knows as a commit is one: else a change that brings a file named
+/// like its base would say itself what is new.
 pub(super) fn read(word: &str, file: &Path) -> Result<Since, AcquireError> {
     let path = Path::new(word);
-    let lock = if path.is_file() { LockFile::read(path)?.lock } else { of_commit(word, file)? };
+    let is_file = path.is_file() && !file.parent().is_some_and(|folder| is_commit(word, folder));
+    let lock = if is_file { LockFile::read(path)?.lock } else { of_commit(word, file)? };
     Ok(Since { label: word.to_owned(), lock })
 }
 
@@ -55,7 +57,10 @@ fn of_commit(word: &str, file: &Path) -> Result<Lockfile, AcquireError> {
         message,
         hint: Some("--since takes a lock file, or what git calls a commit: a branch, a tag, a hash".to_owned()),
     };
-    let text = match text_of_commit(word, file) {
+    let (Some(folder), Some(name)) = (file.parent(), file.file_name()) else {
+        return Err(usage(format!("--since {word}: the lock file lies in no folder")));
+    };
+    let text = match text_of_commit(word, folder, Path::new(name)) {
         Ok(Some(text)) => text,
         Ok(None) => return Err(usage(format!("--since {word}: git knows no such lock file"))),
         Err(reason) => return Err(usage(format!("--since {word}: {reason}"))),
