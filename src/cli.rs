@@ -159,7 +159,7 @@ pub struct FeatureArgs {
 /// What a build gets.
 #[derive(Clone, Debug, Args)]
 pub struct BuildArgs {
-    /// Take decisions from this file instead of the workspace's; docs/decisions-file.md
+    /// Take the configuration and decisions from this file; docs/configuration.md
     #[arg(long, value_name = "FILE", help_heading = "Sandbox")]
     pub config: Option<PathBuf>,
     /// Give the build a variable; without a value, ours; repeatable

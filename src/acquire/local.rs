@@ -48,7 +48,10 @@ pub(crate) fn directory(target: &Path, local: &Path, limits: &Limits) -> Result<
     let no_target = |reason: &str| AcquireError::NoSuchTarget { path: target.to_owned(), reason: reason.to_owned() };
     let folder = fs::canonicalize(target).map_err(|error| no_target(&error.to_string()))?;
     if !folder.is_dir() {
-        return Err(no_target("it is not a folder"));
+        let is_lock = target.ends_with("Cargo.lock");
+        let reason =
+            if is_lock { "it is a lock file: `sandbox-check lock` checks those" } else { "it is not a folder" };
+        return Err(no_target(reason));
     }
     if fs::symlink_metadata(folder.join("Cargo.toml")).is_err() {
         return Err(no_target("it has no Cargo.toml"));

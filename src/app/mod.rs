@@ -25,7 +25,7 @@ use crate::cli::{Cli, Command, Format, IgnoreCommand};
 use crate::exit::ExitCode;
 use crate::report;
 use crate::sandbox::launch::launch;
-use tell::{Teller, fail};
+use tell::{Teller, fail, unsaid};
 
 /// Runs the program with the arguments of the process.
 pub fn main() -> std::process::ExitCode {
@@ -91,9 +91,16 @@ fn usage(error: &clap::Error, wants_json: bool) -> ExitCode {
 /// Prints what is made from the command line's own description. All of it at once: a reader that closes early is no error.
 fn offline_help(make: impl FnOnce(&mut clap::Command, &mut Vec<u8>) -> io::Result<()>) -> ExitCode {
     let mut text = Vec::new();
-    let printed = make(&mut Cli::command(), &mut text).and_then(|()| io::stdout().lock().write_all(&text));
+    said(make(&mut Cli::command(), &mut text).and_then(|()| io::stdout().lock().write_all(&text)))
+}
+
+/// What came of printing what is no report: a reader that closes early is no error.
+fn said(printed: io::Result<()>) -> ExitCode {
     match printed {
-        Err(error) if error.kind() != io::ErrorKind::BrokenPipe => ExitCode::Internal,
+        Err(error) if error.kind() != io::ErrorKind::BrokenPipe => {
+            unsaid(&error, &Teller::plain(Format::Human));
+            ExitCode::Internal
+        }
         _ => ExitCode::Pass,
     }
 }
@@ -106,8 +113,9 @@ fn explain(code: Option<&str>) -> ExitCode {
         Some(code) => match report::explain(code, width) {
             Ok(text) => out.write_all(text.as_bytes()),
             Err(error) => {
-                let hint =
+                let meant =
                     error.nearest.map(|nearest| format!("did you mean {nearest}? Without a code, all are listed"));
+                let hint = meant.or_else(|| Some("sandbox-check explain lists all codes".to_owned()));
                 return fail(
                     &Teller::plain(Format::Human),
                     ExitCode::Usage,
@@ -117,5 +125,5 @@ fn explain(code: Option<&str>) -> ExitCode {
             }
         },
     };
-    if done.is_ok() { ExitCode::Pass } else { ExitCode::Internal }
+    said(done)
 }

@@ -66,7 +66,8 @@ pub(super) fn judged(log: &EvidenceLog, reporting: &Reporting, evidence: Option<
     Report::decided(log, &reporting.policy, &reporting.decisions, evidence)
 }
 
-/// Writes every report that was asked for. The exit code is what the report comes to.
+/// Writes every report that was asked for. The exit code is what the report comes to. A file that cannot be written costs
+/// nobody the other reports: a run may have taken long.
 pub(super) fn deliver(report: &Report, reporting: &Reporting, teller: &Teller) -> ExitCode {
     let denied = denied(report, reporting);
     let report = denied.as_ref().unwrap_or(report);
@@ -77,13 +78,19 @@ pub(super) fn deliver(report: &Report, reporting: &Reporting, teller: &Teller) -
         let hint = "check a release, an archive or a lock file; a folder has no archive".to_owned();
         return fail(teller, ExitCode::Usage, error.to_string(), Some(hint));
     }
+    let mut unwritten = None;
     for (format, file) in &reporting.outputs {
         let written =
             File::create(file).and_then(|mut out| teller.write(report, (*format, reporting.fail_on), false, &mut out));
-        if let Err(error) = written {
-            return fail(teller, ExitCode::Internal, format!("failed to write {}: {error}", file.display()), None);
+        let Err(error) = written else { continue };
+        let message = format!("failed to write {}: {error}", file.display());
+        if report.error.is_some() || unwritten.is_some() {
+            warn(&message, teller);
+        } else {
+            unwritten = Some(with_error(report, ExitCode::Internal, message, None));
         }
     }
+    let report = unwritten.as_ref().unwrap_or(report);
     let mut out = anstream::AutoStream::new(io::stdout(), teller.choice);
     if !speaks_first() {
         return ExitCode::Internal;
@@ -92,16 +99,34 @@ pub(super) fn deliver(report: &Report, reporting: &Reporting, teller: &Teller) -
     for text in reporting.remark.iter().cloned().chain(report.notices().into_iter().map(|notice| notice.text)) {
         warn(&text, teller);
     }
-    match (written, denied.as_ref().and_then(|report| report.error.as_ref())) {
-        (Err(_), _) => ExitCode::Internal,
-        (Ok(()), Some(error)) => {
-            if teller.format != Format::Json {
-                let _ = complain(error, teller);
-            }
-            ExitCode::Usage
-        }
-        (Ok(()), None) => code_of(report, reporting.fail_on),
+    if let Err(error) = written {
+        unsaid(&error, teller);
+        return ExitCode::Internal;
     }
+    let code = match (&denied, &unwritten) {
+        (Some(_), _) => ExitCode::Usage,
+        (None, Some(_)) => ExitCode::Internal,
+        (None, None) => return code_of(report, reporting.fail_on),
+    };
+    if let Some(error) = report.error.as_ref().filter(|_| teller.format != Format::Json) {
+        let _ = complain(error, teller);
+    }
+    code
+}
+
+/// Says that standard output takes nothing. A reader who closed it knows.
+pub(super) fn unsaid(error: &io::Error, teller: &Teller) {
+    if error.kind() != io::ErrorKind::BrokenPipe {
+        let message = format!("failed to write to standard output: {error}");
+        let _ = complain(&ReportError { code: ExitCode::Internal.name().to_owned(), message, hint: None }, teller);
+    }
+}
+
+/// The report, and what went wrong beside it.
+fn with_error(report: &Report, code: ExitCode, message: String, hint: Option<String>) -> Report {
+    let mut report = report.clone();
+    report.error = Some(ReportError { code: code.name().to_owned(), message, hint });
+    report
 }
 
 /// The report with an error, where a decision is about nothing and the user wants that to be one.
@@ -117,14 +142,8 @@ fn denied(report: &Report, reporting: &Reporting) -> Option<Report> {
         .collect();
     let first = unused.first()?;
     let more = if unused.len() > 1 { format!("; and {} more", unused.len() - 1) } else { String::new() };
-    let error = ReportError {
-        code: ExitCode::Usage.name().to_owned(),
-        message: format!("{first}{more}"),
-        hint: Some("take it out, or do without -D unused-ignore".to_owned()),
-    };
-    let mut denied = report.clone();
-    denied.error = Some(error);
-    Some(denied)
+    let hint = Some("take it out, or do without -D unused-ignore".to_owned());
+    Some(with_error(report, ExitCode::Usage, format!("{first}{more}"), hint))
 }
 
 /// Says what is wrong with what was typed or configured.

@@ -185,6 +185,16 @@ fn what_is_not_there_ends_with_3_and_is_named() {
 }
 
 #[test]
+fn a_lock_file_as_target_is_told_its_command() {
+    let home = Home::new();
+    let lock = home.path().join("Cargo.lock");
+    fs::write(&lock, "version = 4\n").unwrap();
+    let output = home.run([OsStr::new("--offline"), lock.as_os_str()]);
+    assert_eq!(code(&output), 3, "{}", stderr(&output));
+    assert!(stderr(&output).contains("`sandbox-check lock`"), "{}", stderr(&output));
+}
+
+#[test]
 fn explain_tells_of_all_codes_of_one_and_of_the_nearest() {
     let home = Home::new();
     let all = stdout(&home.run(["explain"]));
@@ -199,6 +209,19 @@ fn explain_tells_of_all_codes_of_one_and_of_the_nearest() {
     let wrong = home.run(["explain", "credentials-read"]);
     assert_eq!((code(&wrong), stdout(&wrong).as_str()), (2, ""));
     assert!(stderr(&wrong).contains("did you mean credential-read"), "{}", stderr(&wrong));
+    let far = stderr(&home.run(["explain", "zzzzzzzzzzzz"]));
+    assert!(far.contains("hint: sandbox-check explain lists all codes"), "{far}");
+}
+
+#[test]
+fn what_cannot_be_printed_is_said_to_be_so() {
+    let home = Home::new();
+    for args in [&["explain"][..], &["man"], &["completions", "bash"]] {
+        let full = fs::File::options().write(true).open("/dev/full").unwrap();
+        let output = home.command(env!("CARGO_BIN_EXE_sandbox-check")).args(args).stdout(full).output().unwrap();
+        assert_eq!(code(&output), 1, "{args:?}");
+        assert!(stderr(&output).starts_with("error: failed to write to standard output: "), "{}", stderr(&output));
+    }
 }
 
 #[test]

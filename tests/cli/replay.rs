@@ -122,6 +122,34 @@ fn reports_go_to_files_and_the_threshold_moves_as_in_a_run() {
 }
 
 #[test]
+fn a_file_that_cannot_be_written_costs_nobody_the_other_reports() {
+    let home = Home::new();
+    let evidence = sealed(&home);
+    let (lost, kept) = (home.path().join("no/such/a.txt"), home.path().join("b.json"));
+    let outputs = [format!("human={}", lost.display()), format!("json={}", kept.display())];
+    let args = ["--output", &outputs[0], "--output", &outputs[1]];
+    let output = replay(&home, &args, &evidence);
+    assert_eq!(code(&output), 1, "{}", stderr(&output));
+    assert!(stderr(&output).contains("no/such/a.txt: No such file"), "{}", stderr(&output));
+    assert_eq!(stdout(&output), stdout(&replay(&home, &[], &evidence)));
+    assert_eq!(fs::read_to_string(kept).unwrap(), stdout(&replay(&home, &["--format=json"], &evidence)));
+    let programs = json(&replay(&home, &["--format=json", "--output", &outputs[0]], &evidence));
+    assert_eq!(programs["error"]["code"], "internal");
+    assert!(programs["verdict"].is_string(), "{programs}");
+}
+
+#[test]
+fn a_report_that_standard_output_does_not_take_is_not_lost_in_silence() {
+    let home = Home::new();
+    let evidence = sealed(&home);
+    let full = fs::File::options().write(true).open("/dev/full").unwrap();
+    let mut command = home.command(env!("CARGO_BIN_EXE_sandbox-check"));
+    let output = command.arg("replay").arg(&evidence).stdout(full).output().unwrap();
+    assert_eq!(code(&output), 1);
+    assert!(stderr(&output).contains("failed to write to standard output: "), "{}", stderr(&output));
+}
+
+#[test]
 fn another_policy_than_that_of_the_run_is_named_in_both_forms() {
     let home = Home::new();
     let dir = runs::package(&home, "curious", "fn main() { let _ = std::fs::read(\"/home/dev/.ssh/id_ed25519\"); }");
