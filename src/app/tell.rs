@@ -66,31 +66,37 @@ pub(super) fn judged(log: &EvidenceLog, reporting: &Reporting, evidence: Option<
     Report::decided(log, &reporting.policy, &reporting.decisions, evidence)
 }
 
+/// What can be done where a statement has no subject.
+const NO_STATEMENT: &str =
+    "check a release or an archive, or a lock file with a package that runs code; a folder has no archive";
+
 /// Writes every report that was asked for. The exit code is what the report comes to. A file that cannot be written costs
 /// nobody the other reports: a run may have taken long.
 pub(super) fn deliver(report: &Report, reporting: &Reporting, teller: &Teller) -> ExitCode {
     let denied = denied(report, reporting);
     let report = denied.as_ref().unwrap_or(report);
-    let formats = reporting.outputs.iter().map(|(format, _)| *format).chain([reporting.format]);
-    if formats.into_iter().any(|format| format == Format::InToto)
-        && let Err(error) = report.subjects()
-    {
-        let hint = "check a release, an archive or a lock file; a folder has no archive".to_owned();
-        return fail(teller, ExitCode::Usage, error.to_string(), Some(hint));
-    }
+    let no_statement = report.subjects().err();
     let mut unwritten = None;
     for (format, file) in &reporting.outputs {
-        let written =
-            File::create(file).and_then(|mut out| teller.write(report, (*format, reporting.fail_on), false, &mut out));
-        let Err(error) = written else { continue };
-        let message = format!("failed to write {}: {error}", file.display());
+        let write = |mut out| teller.write(report, (*format, reporting.fail_on), false, &mut out);
+        let (code, reason, hint) = match (no_statement.filter(|_| *format == Format::InToto), file) {
+            (Some(none), _) => (ExitCode::Usage, none.to_string(), Some(NO_STATEMENT.to_owned())),
+            (None, file) => match File::create(file).and_then(write) {
+                Ok(()) => continue,
+                Err(error) => (ExitCode::Internal, error.to_string(), None),
+            },
+        };
+        let message = format!("failed to write {}: {reason}", file.display());
         if report.error.is_some() || unwritten.is_some() {
             warn(&message, teller);
         } else {
-            unwritten = Some(with_error(report, ExitCode::Internal, message, None));
+            unwritten = Some((with_error(report, code, message, hint), code));
         }
     }
-    let report = unwritten.as_ref().unwrap_or(report);
+    if let Some(none) = no_statement.filter(|_| reporting.format == Format::InToto) {
+        return fail(teller, ExitCode::Usage, none.to_string(), Some(NO_STATEMENT.to_owned()));
+    }
+    let report = unwritten.as_ref().map_or(report, |(report, _)| report);
     let mut out = anstream::AutoStream::new(io::stdout(), teller.choice);
     if !speaks_first() {
         return ExitCode::Internal;
@@ -105,7 +111,7 @@ pub(super) fn deliver(report: &Report, reporting: &Reporting, teller: &Teller) -
     }
     let code = match (&denied, &unwritten) {
         (Some(_), _) => ExitCode::Usage,
-        (None, Some(_)) => ExitCode::Internal,
+        (None, Some((_, code))) => *code,
         (None, None) => return code_of(report, reporting.fail_on),
     };
     if let Some(error) = report.error.as_ref().filter(|_| teller.format != Format::Json) {

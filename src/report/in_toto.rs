@@ -28,7 +28,8 @@ const HOST: &str = "urn:sandbox-check:sandbox";
 pub struct NoSubject;
 
 impl Report {
-    /// The archives that a statement is about: that of a release, or of a lock file each one of which something ran.
+    /// The archives that a statement is about: that of a release, or of a lock file each one of which something ran. Of a
+    /// release nothing may have had to run, which is worth a statement if the run was complete.
     ///
     /// # Errors
     /// When there is none.
@@ -37,7 +38,9 @@ impl Report {
         for report in self.all() {
             let is_lock = report.target.kind == TargetKind::Lock;
             let wanted = if is_lock { report.packages.len() } else { 1 };
-            for package in report.packages.iter().take(wanted).filter(|package| !package.units.is_empty()) {
+            let has_nothing_to_run = !is_lock && report.is_complete();
+            let is_traced = |package: &&ReportPackage| !package.units.is_empty() || has_nothing_to_run;
+            for package in report.packages.iter().take(wanted).filter(is_traced) {
                 let is_archive = matches!(package.source, PackageSource::Registry | PackageSource::Archive);
                 let digest = package.checksum.or(report.target.checksum.filter(|_| !is_lock)).filter(|_| is_archive);
                 let subject = digest.map(|digest| (package.id.as_str(), digest));
