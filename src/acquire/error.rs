@@ -290,7 +290,8 @@ impl AcquireError {
                 "nobody can build it so: name another version, or look at what the registry says about the package"
                     .to_owned(),
             ),
-            Self::Lock { .. } | Self::Manifest { .. } | Self::File { .. } => None,
+            Self::File { source, .. } => instead(source.kind()).map(str::to_owned),
+            Self::Lock { .. } | Self::Manifest { .. } => None,
         }
     }
 
@@ -301,6 +302,32 @@ impl AcquireError {
     }
 }
 
+/// What to do about a folder that cannot be used.
+fn instead(kind: io::ErrorKind) -> Option<&'static str> {
+    use io::ErrorKind::{PermissionDenied, QuotaExceeded, ReadOnlyFilesystem, StorageFull};
+    match kind {
+        PermissionDenied | ReadOnlyFilesystem => {
+            Some("make it usable for this user, or set XDG_CACHE_HOME, or CARGO_HOME for what cargo keeps")
+        }
+        StorageFull | QuotaExceeded => Some("make room there, or set XDG_CACHE_HOME to a folder with more of it"),
+        _ => None,
+    }
+}
+
 fn list(words: &[String]) -> String {
     words.iter().map(|word| format!("`{word}`")).collect::<Vec<_>>().join(", ")
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn of_a_folder_that_cannot_be_used_it_is_said_which_variable_names_another() {
+        let hint = |kind: io::ErrorKind| AcquireError::file("create", Path::new("/cache"))(kind.into()).hint();
+        for kind in [io::ErrorKind::PermissionDenied, io::ErrorKind::ReadOnlyFilesystem, io::ErrorKind::StorageFull] {
+            assert!(hint(kind).is_some_and(|hint| hint.contains("XDG_CACHE_HOME")), "{kind:?}");
+        }
+        assert_eq!(hint(io::ErrorKind::NotFound), None);
+    }
 }
