@@ -11,7 +11,7 @@ use super::missing::Missing;
 use super::units::Unit;
 use crate::evidence::Bytes;
 use crate::evidence::fact::Asked;
-use crate::evidence::line::{Integrity, LayerStatus, Line, Note, UnitKind, UnitOutcome, note};
+use crate::evidence::line::{Driven, Integrity, LayerStatus, Line, Note, UnitKind, UnitOutcome, note};
 use crate::ids::{PackageId, UnitId};
 
 /// Lines of a unit's output that a reason shows.
@@ -346,6 +346,11 @@ fn shown_tail(tail: &[u8]) -> String {
 fn missing_units(cx: &Context<'_>, reasons: &mut Vec<Reason>) {
     let gaps: BTreeSet<_> = super::locked::unexercised(cx).into_iter().map(|found| found.package).collect();
     let parts = cx.log.header.packages.iter().filter(|package| super::coverage::takes_part(cx, package));
+    // A panic and a time-out are a macro's answer. Who takes the answer away may do so until nobody asks any more.
+    let spoils = |driven: &&Driven| driven.inputs.died + driven.inputs.garbled > 0 && driven.inputs.skipped > 0;
+    let driven =
+        cx.log.lines.iter().filter_map(|line| if let Line::Driven(driven) = line { Some(driven) } else { None });
+    let spoilers: Vec<_> = driven.filter(spoils).collect();
     // Of a lock file's, the gaps have reasons of their own.
     for package in parts.filter(|package| !gaps.contains(&package.id)) {
         let reason = |code, text: &str| Reason {
@@ -371,18 +376,14 @@ fn missing_units(cx: &Context<'_>, reasons: &mut Vec<Reason>) {
         if package.proc_macro.is_some() && !super::coverage::is_loaded(cx, &package.id) {
             reasons.push(reason("undriven", "no rustc loaded its macro library, so none of its macros ran"));
         }
-        // A panic and a time-out are a macro's answer. Who takes the answer away may do so until nobody asks any more.
-        for line in &cx.log.lines {
-            let Line::Driven(driven) = line else { continue };
-            let (inputs, name) = (&driven.inputs, Bytes::from(driven.name.as_bytes()));
-            let spoiled = inputs.died + inputs.garbled;
-            if driven.package == package.id && spoiled > 0 && inputs.skipped > 0 {
-                let text = format!(
-                    "its macro {name} spoiled its driver {spoiled} times, so {} of its inputs were not tried",
-                    inputs.skipped
-                );
-                reasons.push(reason("undriven", &text));
-            }
+        for Driven { name, inputs, .. } in spoilers.iter().filter(|driven| driven.package == package.id) {
+            let text = format!(
+                "its macro {} spoiled its driver {} times, so {} of its inputs were not tried",
+                Bytes::from(name.as_bytes()),
+                inputs.died + inputs.garbled,
+                inputs.skipped
+            );
+            reasons.push(reason("undriven", &text));
         }
     }
 }

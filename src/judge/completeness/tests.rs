@@ -1,6 +1,6 @@
 use super::*;
 use crate::evidence::EvidenceLog;
-use crate::evidence::line::{Driven, DrivenInputs, MacroKind, UnitEnd};
+use crate::evidence::line::{DrivenInputs, MacroKind, UnitEnd};
 use crate::evidence::testing::{LogBuilder, subject};
 use crate::judge::{Verdict, judge};
 use crate::policy::Policy;
