@@ -5,7 +5,7 @@ use std::path::Path;
 
 use cargo_lock::Lockfile;
 
-use super::download::{Store, Wanted as File};
+use super::download::{Store, Wanted};
 use super::entry::Entry;
 use super::error::AcquireError;
 use super::identity::Identities;
@@ -13,7 +13,7 @@ use super::local::LocalPackage;
 use super::needed::{self, Key};
 use super::past::Past;
 use super::registry::Registry;
-use super::release::{Release, Wanted};
+use super::release::{self, Release};
 use super::sources::{Source, is_default};
 use super::stage::{NO_CHECKSUM, lock_error};
 use super::standin;
@@ -32,6 +32,10 @@ pub(crate) fn releases(
 ) -> Result<(BTreeMap<Key, Release>, Histories), AcquireError> {
     let mut releases = BTreeMap::new();
     let mut entries = Histories::new();
+    let mut locked: BTreeMap<&str, Vec<String>> = BTreeMap::new();
+    for package in &lock.packages {
+        locked.entry(package.name.as_str()).or_default().push(package.version.to_string());
+    }
     for package in &lock.packages {
         let key = needed::key(package);
         let (name, version, source) = key.clone();
@@ -49,14 +53,13 @@ pub(crate) fn releases(
         let registry = registries.get(&source).ok_or_else(|| lock_error(format!("{name} has an odd source")))?;
         let from_default = is_default(&source);
         let entry = entries.entry((source, name.clone())).or_default();
-        let locked = || lock.packages.iter().filter(|other| other.name == package.name);
-        let wanted: Vec<String> = locked().map(|package| package.version.to_string()).collect();
+        let in_full = release::Wanted::Versions(locked.get(name.as_str()).map_or(&[], Vec::as_slice));
         if entry.is_empty() {
-            *entry = registry.known_lines(&name, Wanted::Versions(&wanted))?.unwrap_or_default();
+            *entry = registry.known_lines(&name, in_full)?.unwrap_or_default();
         }
         let mut release = Past::release(entry, &name, &version)?;
         if release.is_none() {
-            *entry = registry.lines(&name, Wanted::Versions(&wanted))?.unwrap_or_default();
+            *entry = registry.lines(&name, in_full)?.unwrap_or_default();
             release = Past::release(entry, &name, &version)?;
         }
         let mut release = release.ok_or_else(|| AcquireError::Contradiction {
@@ -133,7 +136,7 @@ impl<'a> Locked<'a> {
 
     /// Makes the folders of sources below that of the run, with the stand-ins; gives the packages that are still to be
     /// fetched.
-    pub(crate) fn prepare(&self, run: &Path) -> Result<Vec<File<'a>>, AcquireError> {
+    pub(crate) fn prepare(&self, run: &Path) -> Result<Vec<Wanted<'a>>, AcquireError> {
         self.identities.make_folders(run)?;
         let mut wanted = Vec::new();
         for (key, release) in self.releases {
@@ -141,7 +144,7 @@ impl<'a> Locked<'a> {
             if self.needed.contains(key) || matches!(registry.source, Source::Directory(_)) {
                 let (called, dir) = (self.identities.id(key), self.identities.place(key));
                 let (id, checksum) = (release.id.clone(), release.checksum());
-                wanted.push(File { id, called, dir, checksum, registry, release });
+                wanted.push(Wanted { id, called, dir, checksum, registry, release });
             } else {
                 self.stand_in(key, release, run, "")?;
             }
@@ -163,7 +166,7 @@ impl<'a> Locked<'a> {
 }
 
 /// Names everything that an offline run lacks, not only the first of it.
-pub(crate) fn check_present(wanted: &[File<'_>], store: &Store<'_>) -> Result<(), AcquireError> {
+pub(crate) fn check_present(wanted: &[Wanted<'_>], store: &Store<'_>) -> Result<(), AcquireError> {
     let missing = wanted.iter().filter(|wanted| !store.has(wanted.registry, &wanted.id, wanted.checksum));
     let missing: Vec<String> = missing.map(|wanted| wanted.called.to_string()).collect();
     if missing.is_empty() { Ok(()) } else { Err(AcquireError::OfflineMissing { missing }) }

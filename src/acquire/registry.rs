@@ -120,7 +120,7 @@ impl<'a> Registry<'a> {
         self.lines(name, Wanted::All)
     }
 
-    /// The same of lines that are wanted, and perhaps others.
+    /// The same, of which those that are wanted are read in full, and of the others what a `T` holds of them.
     pub(crate) fn lines<T: Line>(&self, name: &str, wanted: Wanted<'_>) -> Result<Option<Vec<T>>, AcquireError> {
         match (&self.source, &self.client) {
             (Source::Sparse(url), Some(client)) => self.fetch_lines(client, url, name, wanted),
@@ -128,7 +128,7 @@ impl<'a> Registry<'a> {
         }
     }
 
-    /// The same. What this machine has of it is asked about, not asked for again.
+    /// As [`Self::lines`]. What this machine has of it is asked about, not asked for again.
     pub(crate) fn current_lines<T: Line>(
         &self,
         name: &str,
@@ -169,7 +169,7 @@ impl<'a> Registry<'a> {
         self.known_lines(name, Wanted::All)
     }
 
-    /// The same of lines that are wanted, and perhaps others.
+    /// As [`Self::lines`], of what this machine knows of.
     pub(crate) fn known_lines<T: Line>(&self, name: &str, wanted: Wanted<'_>) -> Result<Option<Vec<T>>, AcquireError> {
         let Ok(krate) = KrateName::try_from(name) else { return Ok(None) };
         match &self.source {

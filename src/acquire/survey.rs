@@ -136,25 +136,24 @@ impl Crew<'_> {
     /// absent.
     fn ask(&self, package: &Package) -> Result<Option<Entry>, AcquireError> {
         let (name, version) = (package.name.as_str(), package.version.to_string());
-        let wanted = [version];
-        let history = match self.answer(name, &wanted)? {
-            Answer::None => self.registry.known_lines(name, Wanted::Versions(&wanted))?.unwrap_or_default(),
+        let in_full = Wanted::Versions(std::slice::from_ref(&version));
+        let history = match self.answer(name, in_full)? {
+            Answer::None => self.registry.known_lines(name, in_full)?.unwrap_or_default(),
             Answer::Here(history) => history,
             Answer::Absent => return Ok(None),
         };
-        let [version] = &wanted;
-        if let Some(found) = &Past::release(&history, name, version)? {
+        if let Some(found) = &Past::release(&history, name, &version)? {
             check_lock(package, found)?;
         }
         let checksum = package.checksum.as_ref().and_then(cargo_lock::Checksum::as_sha256).map(Sha256Digest);
         Ok(Some(Entry { id: id(package), checksum, needed: true, versions: Past::versions(&history) }))
     }
 
-    fn answer(&self, name: &str, wanted: &[String]) -> Result<Answer, AcquireError> {
+    fn answer(&self, name: &str, in_full: Wanted<'_>) -> Result<Answer, AcquireError> {
         if self.registry.is_stale() || self.silent.get().is_some() {
             return Ok(Answer::None);
         }
-        match self.registry.current_lines(name, Wanted::Versions(wanted)) {
+        match self.registry.current_lines(name, in_full) {
             Ok(Some(history)) => Ok(Answer::Here(history)),
             Ok(None) => Ok(Answer::Absent),
             Err(error) if error.class() == ErrorClass::Temporary => {
