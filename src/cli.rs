@@ -298,7 +298,7 @@ pub struct FactsArgs {
     /// How it is told.
     #[command(flatten)]
     pub reports: ReportArgs,
-    /// Take decisions from this file instead of the workspace's; docs/decisions-file.md
+    /// Take the configuration and decisions from this file; docs/configuration.md
     #[arg(long, value_name = "FILE", help_heading = "Decisions")]
     pub config: Option<PathBuf>,
     /// Keep the evidence in this directory

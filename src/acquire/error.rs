@@ -290,7 +290,7 @@ impl AcquireError {
                 "nobody can build it so: name another version, or look at what the registry says about the package"
                     .to_owned(),
             ),
-            Self::File { source, .. } => instead(source.kind()).map(str::to_owned),
+            Self::File { doing, source, .. } => instead(doing, source.kind()).map(str::to_owned),
             Self::Lock { .. } | Self::Manifest { .. } => None,
         }
     }
@@ -302,10 +302,11 @@ impl AcquireError {
     }
 }
 
-/// What to do about a folder that cannot be used.
-fn instead(kind: io::ErrorKind) -> Option<&'static str> {
+/// What to do about a file that cannot be read, and a folder that takes none.
+fn instead(doing: &str, kind: io::ErrorKind) -> Option<&'static str> {
     use io::ErrorKind::{PermissionDenied, QuotaExceeded, ReadOnlyFilesystem, StorageFull};
     match kind {
+        PermissionDenied if doing == "read" => Some("make it readable for this user"),
         PermissionDenied | ReadOnlyFilesystem => {
             Some("make it usable for this user, or set XDG_CACHE_HOME, or CARGO_HOME for what cargo keeps")
         }
@@ -329,5 +330,8 @@ mod tests {
             assert!(hint(kind).is_some_and(|hint| hint.contains("XDG_CACHE_HOME")), "{kind:?}");
         }
         assert_eq!(hint(io::ErrorKind::NotFound), None);
+        // What is read may be the user's own.
+        let unreadable = AcquireError::file("read", Path::new("/own"))(io::ErrorKind::PermissionDenied.into());
+        assert_eq!(unreadable.hint().as_deref(), Some("make it readable for this user"));
     }
 }

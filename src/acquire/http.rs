@@ -36,7 +36,7 @@ pub enum HttpError {
         status: u16,
     },
     /// The server could not be reached or did not give the whole file, again and again.
-    #[error("{url}: {reason} (tried {tries} times)")]
+    #[error("{url}: {reason} (tried {tries} time{})", if *tries == 1 { "" } else { "s" })]
     Temporary {
         /// What was asked for.
         url: String,

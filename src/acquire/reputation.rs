@@ -10,7 +10,7 @@ use serde::{Deserialize, Serialize};
 use serde_json::Value;
 use sha2::{Digest as _, Sha256};
 
-use super::http::Client;
+use super::http::{Client, HttpError};
 use super::registry::{Registry, read_bounded};
 use super::release::Release;
 use super::settings::Limits;
@@ -72,7 +72,11 @@ pub(super) fn ask(registry: &Registry<'_>, client: &Client, release: &Release, c
         pace.wait();
         client.get(&format!("{api}/api/v1/crates/{}{path}", release.id.name), None, ANSWER)
     };
-    let answer = question("").map_err(|error| error.to_string());
+    let answer = question("").map_err(|error| match error {
+        // The release is there: it came from this registry.
+        HttpError::NotFound { url } => format!("the registry's web interface has no {url}"),
+        other => other.to_string(),
+    });
     match answer.and_then(|bytes| read(&bytes, &release.id.version)) {
         Ok(mut said) => {
             said.owners = question("/owners").ok().and_then(|bytes| owners(&bytes));

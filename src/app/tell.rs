@@ -79,12 +79,12 @@ pub(super) fn deliver(report: &Report, reporting: &Reporting, teller: &Teller) -
     let mut unwritten = None;
     for (format, file) in &reporting.outputs {
         let write = |mut out| teller.write(report, (*format, reporting.fail_on), false, &mut out);
-        let (code, reason, hint) = match (no_statement.filter(|_| *format == Format::InToto), file) {
-            (Some(none), _) => (ExitCode::Usage, none.to_string(), Some(NO_STATEMENT.to_owned())),
-            (None, file) => match File::create(file).and_then(write) {
-                Ok(()) => continue,
-                Err(error) => (ExitCode::Internal, error.to_string(), None),
-            },
+        let (code, reason, hint) = if let Some(none) = no_statement.filter(|_| *format == Format::InToto) {
+            (ExitCode::Usage, none.to_string(), Some(NO_STATEMENT.to_owned()))
+        } else if let Err(error) = File::create(file).and_then(write) {
+            (ExitCode::Internal, error.to_string(), None)
+        } else {
+            continue;
         };
         let message = format!("failed to write {}: {reason}", file.display());
         if report.error.is_some() || unwritten.is_some() {

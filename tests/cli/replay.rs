@@ -107,14 +107,19 @@ fn a_report_names_its_evidence_in_the_same_way_however_it_was_given() {
     assert_eq!(value["evidence"]["path"].as_str().map(Path::new), Some(fs::canonicalize(evidence).unwrap().as_path()));
 }
 
+/// A replay that also writes its report for people and for machines.
+fn to_files(home: &Home, [human, json]: [&Path; 2], more: &[&str], evidence: &Path) -> Output {
+    let outputs = [format!("--output=human={}", human.display()), format!("--output=json={}", json.display())];
+    let args: Vec<&str> = outputs.iter().map(String::as_str).chain(more.iter().copied()).collect();
+    replay(home, &args, evidence)
+}
+
 #[test]
 fn reports_go_to_files_and_the_threshold_moves_as_in_a_run() {
     let home = Home::new();
     let evidence = sealed(&home);
     let (one, other) = (home.path().join("a.txt"), home.path().join("b.json"));
-    let outputs = [format!("human={}", one.display()), format!("json={}", other.display())];
-    let args = ["--output", &outputs[0], "--output", &outputs[1], "--fail-on=critical", "--color=always"];
-    let output = replay(&home, &args, &evidence);
+    let output = to_files(&home, [&one, &other], &["--fail-on=critical", "--color=always"], &evidence);
     assert_eq!(code(&output), 0, "{}", stderr(&output));
     assert!(stdout(&output).contains('\u{1b}'));
     assert_eq!(fs::read_to_string(one).unwrap(), stdout(&replay(&home, &[], &evidence)));
@@ -126,14 +131,13 @@ fn a_file_that_cannot_be_written_costs_nobody_the_other_reports() {
     let home = Home::new();
     let evidence = sealed(&home);
     let (lost, kept) = (home.path().join("no/such/a.txt"), home.path().join("b.json"));
-    let outputs = [format!("human={}", lost.display()), format!("json={}", kept.display())];
-    let args = ["--output", &outputs[0], "--output", &outputs[1]];
-    let output = replay(&home, &args, &evidence);
+    let output = to_files(&home, [&lost, &kept], &[], &evidence);
     assert_eq!(code(&output), 1, "{}", stderr(&output));
     assert!(stderr(&output).contains("no/such/a.txt: No such file"), "{}", stderr(&output));
     assert_eq!(stdout(&output), stdout(&replay(&home, &[], &evidence)));
     assert_eq!(fs::read_to_string(kept).unwrap(), stdout(&replay(&home, &["--format=json"], &evidence)));
-    let programs = json(&replay(&home, &["--format=json", "--output", &outputs[0]], &evidence));
+    let lost = format!("--output=human={}", lost.display());
+    let programs = json(&replay(&home, &["--format=json", &lost], &evidence));
     assert_eq!(programs["error"]["code"], "internal");
     assert!(programs["verdict"].is_string(), "{programs}");
 }

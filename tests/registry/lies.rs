@@ -176,7 +176,7 @@ fn an_index_that_gives_no_entry_is_not_taken_for_one_that_knows_no_such_name() {
         lie("silent", Temporary, "tried 3 times", |r| r.behave(&index(), Manners::Silent)),
         lie("stalled", Temporary, "tried", |r| r.behave(&index(), Manners::Stalled)),
         lie("one byte at a time", Temporary, "tried", |r| r.behave(&index(), drip("HTTP/1.1 200 X\r\n\r\n"))),
-        lie("busy for a day", Temporary, "to be asked again after 86400 s (tried 1 times)", |r| {
+        lie("busy for a day", Temporary, "to be asked again after 86400 s (tried 1 time)", |r| {
             r.behave(&index(), status("429 X\r\nretry-after: 86400"));
         }),
         lie("busy for ever", Temporary, "status 503 (tried 3 times)", |r| r.behave(&index(), status("503 X"))),
@@ -351,7 +351,7 @@ fn a_file_that_does_not_come_is_a_trouble_of_the_registry_s() {
         lie("absent", NotFound, "does not exist", |r| r.behave(&file(), status("404 X"))),
         lie("withdrawn", NotFound, "does not exist", |r| r.behave(&file(), status("451 X"))),
         lie("closed", Usage, "is not open to us", |r| r.behave(&file(), status("403 X"))),
-        lie("busy for a day", Temporary, "(tried 1 times)", |r| {
+        lie("busy for a day", Temporary, "(tried 1 time)", |r| {
             r.behave(&file(), status("503 X\r\nretry-after: 86400"));
         }),
     ]);
