@@ -284,6 +284,35 @@ fn each_kind_of_process_that_a_run_starts_is_killed_as_soon_as_it_is_there() {
     undisturbed(&subject);
 }
 
+/// A child of the sealing process that is killed as soon as it is there has not knocked at the supervisor yet.
+#[test]
+fn a_self_test_that_is_killed_before_the_supervisor_knows_of_it_ends_the_run() {
+    let subject = subject();
+    let run = Run::start(&subject);
+    let child_of = |pid: i32, which: usize| loop {
+        let of = fs::read_to_string(format!("/proc/{pid}/task/{pid}/children")).unwrap();
+        if let Some(child) = of.split_whitespace().nth(which) {
+            break child.parse::<i32>().unwrap();
+        }
+    };
+    let is_supervisor = |process: &Process| process.command.contains("__launch");
+    let supervisor = loop {
+        if let Some(found) = descendants(run.child.id()).into_iter().find(is_supervisor) {
+            break found.pid;
+        }
+    };
+    // The supervisor's first child is the init; the second waits for the one that seals itself.
+    let sealing = child_of(child_of(supervisor, 1), 0);
+    let self_test = child_of(sealing, 0);
+    kill(Pid::from_raw(self_test), Signal::SIGKILL).unwrap();
+    let output = run.finish(SOON, "killed in the self-test");
+    assert_eq!(output.status.code(), Some(4), "{}", String::from_utf8_lossy(&output.stdout));
+    let report: Value = serde_json::from_slice(&output.stdout).unwrap();
+    let said = report["error"].to_string();
+    assert!(said.contains("run the self-test") && said.contains("signal: 9"), "{said}");
+    assert!(subject.evidence().is_empty(), "evidence of a run that never began");
+}
+
 #[test]
 fn whatever_process_is_killed_at_whatever_moment_nothing_is_left_and_nothing_passes_for_whole() {
     const RUNS: u64 = 60;
