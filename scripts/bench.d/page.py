@@ -143,7 +143,8 @@ def unit_table(rows):
         both = [per_package(chain, number) for number in whole]
         more[chain] = [extra for _, extra in both]
         text.append(f"| {told} | {len(whole)} | {median([plain for plain, _ in both]):.0f} | {shown(more[chain], '{:.1f}')} |")
-    bounds = [f"* a rustc that checks a library: at most {TARGETS['rustc']:.0f} ms added: {verdict(median(more['libraries']) <= TARGETS['rustc'])}"]
+    one_rustc = [chain for chain in CHAINS if chain != "build-scripts"]
+    bounds = [f"* {CHAINS[chain]}: at most {TARGETS['rustc']:.0f} ms added: {verdict(median(more[chain]) <= TARGETS['rustc'])}" for chain in one_rustc]
     run = [row["script_run"] for row in (found["build-scripts", number, "sandboxed"] for number in whole) if "script_run" in row]
     if run:
         text.append(f"| of the last, the run of a build script that does nothing, by the evidence: from its shim's first word to its end | {len(run)} | – | {shown(run, '{:.1f}')} |")

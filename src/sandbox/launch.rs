@@ -24,7 +24,7 @@ use super::sabotage::{Off, is_off};
 use super::seal;
 use super::spec::SandboxSpec;
 use crate::supervisor::{self, Sandboxed, SupervisorError};
-use crate::sys::process::{Side, SingleThreaded, exit_now, fork, reap_children_automatically};
+use crate::sys::process::{Side, SingleThreaded, exit_now, fork, reap_children_automatically, take_short_turns};
 use crate::sys::{capabilities, keyring, landlock, network};
 
 /// An error that occurred while launching the sandbox.
@@ -267,6 +267,8 @@ fn supervise(
     seal::take_all_descriptors().map_err(in_layer("seccomp", "raise our own limit of open files"))?;
     capabilities::keep_only(&[capabilities::Capability::SYS_PTRACE], false)
         .map_err(in_layer("seccomp", "give up capabilities"))?;
+    // Callers wait for us, often behind compilers that fill all CPUs; the child is not meant, nor what it starts.
+    let _ = take_short_turns();
     let sandboxed = Sandboxed {
         spec,
         outer_proc: started.root.outer_proc,

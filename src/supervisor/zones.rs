@@ -5,6 +5,7 @@ use std::collections::HashSet;
 use std::os::unix::ffi::OsStrExt as _;
 use std::path::{Path, PathBuf};
 
+use super::caller;
 use crate::evidence::line::{Layout, Object, PathObject, UnitKind};
 use crate::evidence::quota::Lane;
 use crate::sandbox::mounts;
@@ -61,9 +62,10 @@ const OWN_DESCRIPTORS: &[&str] = &["/dev/fd", "/proc/self/fd", "/dev/stdin", "/d
 
 /// True for `folder` and all below it. Both are absolute and normal, so that their bytes say it; [`Path`] would take
 /// both apart for each of the many folders that are asked about for each call.
-fn is_below(path: &Path, folder: &str) -> bool {
-    let folder = folder.strip_suffix('/').unwrap_or(folder);
-    let rest = path.as_os_str().as_bytes().strip_prefix(folder.as_bytes());
+fn is_below(path: &Path, folder: impl AsRef<Path>) -> bool {
+    let folder = folder.as_ref().as_os_str().as_bytes();
+    let folder = folder.strip_suffix(b"/").unwrap_or(folder);
+    let rest = path.as_os_str().as_bytes().strip_prefix(folder);
     rest.is_some_and(|rest| rest.first().is_none_or(|next| *next == b'/'))
 }
 
@@ -80,7 +82,7 @@ impl Zones {
             consumer_sources: Path::new(&layout.consumer).join("src"),
             decoys_elsewhere,
             planted: planted.collect(),
-            given,
+            given: given.into_iter().map(|given| caller::normal(&given)).collect(),
             layout,
         }
     }
@@ -94,7 +96,7 @@ impl Zones {
                 Lane::Planted
             } else if ["/proc", "/sys", "/dev"].into_iter().any(below) {
                 Lane::Kernel
-            } else if places.iter().any(|place| path.starts_with(place)) {
+            } else if places.iter().any(|place| is_below(path, place)) {
                 Lane::Own
             } else if self.is_decoy(path) {
                 Lane::Home
@@ -117,7 +119,7 @@ impl Zones {
             Zone::Fixed("system")
         } else if below(&self.layout.toolchain) {
             Zone::Fixed("toolchain")
-        } else if self.given.iter().any(|given| path.starts_with(given)) {
+        } else if self.given.iter().any(|given| is_below(path, given)) {
             Zone::Fixed("given")
         } else if is_one_of(path, DULL_DEVICES) {
             Zone::Fixed(DEVICE)
@@ -125,13 +127,13 @@ impl Zones {
             Zone::Fixed(OWN_DESCRIPTOR)
         } else if below("/proc") || below("/sys") || below("/dev") {
             Zone::Kernel
-        } else if places.iter().any(|place| path.starts_with(place)) {
+        } else if places.iter().any(|place| is_below(path, place)) {
             Zone::Dull("own")
         } else if compiles && below(&self.layout.target_dir) {
             Zone::Dull("target")
         } else if compiles && (below(&self.layout.registry_src) || below(&self.layout.local_src)) {
             Zone::Dull("sources")
-        } else if kind == UnitKind::CompileConsumer && path.starts_with(&self.consumer_sources) {
+        } else if kind == UnitKind::CompileConsumer && is_below(path, &self.consumer_sources) {
             Zone::Dull("consumer")
         } else if self.is_decoy(path) {
             Zone::Decoy
@@ -150,7 +152,7 @@ impl Zones {
     /// True for a library that the dynamic linker looks for where cargo told it to (`LD_LIBRARY_PATH`).
     pub(super) fn is_library_search(&self, path: &Path) -> bool {
         let library = path.file_name().is_some_and(|name| name.as_bytes().windows(3).any(|part| part == b".so"));
-        library && path.starts_with(&self.layout.target_dir)
+        library && is_below(path, &self.layout.target_dir)
     }
 
     /// True in the sources of packages.
@@ -168,7 +170,7 @@ impl Zones {
 
     /// True for the shim.
     pub(super) fn is_our_tool(&self, path: &Path) -> bool {
-        path.starts_with(&self.layout.tool)
+        is_below(path, &self.layout.tool)
     }
 
     /// The decoy home.

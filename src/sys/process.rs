@@ -55,6 +55,29 @@ pub fn exit_now(code: i32) -> ! {
     unsafe { libc::_exit(code) }
 }
 
+/// Asks for short turns on the CPU for the calling thread and those that it starts: who wakes with a shorter turn than the
+/// one that runs takes the CPU from it at once (Linux 6.12, `PREEMPT_SHORT` in `kernel/sched/features.h`), and gets no
+/// more of it in the end. An older kernel ignores the wish.
+///
+/// # Errors
+/// What `sched_getattr(2)` or `sched_setattr(2)` answers.
+pub fn take_short_turns() -> io::Result<()> {
+    /// The shortest that the kernel gives (`__setparam_fair` in `kernel/sched/syscalls.c`).
+    const TURN_NS: u64 = 100_000;
+    let size = u32::try_from(size_of::<libc::sched_attr>()).unwrap_or(0);
+    // SAFETY: the structure is plain data, for which zeros are valid.
+    let mut attributes: libc::sched_attr = unsafe { std::mem::zeroed() };
+    // SAFETY: the kernel writes at most `size` bytes to a local of that size.
+    answer(unsafe { libc::syscall(libc::SYS_sched_getattr, 0, &raw mut attributes, size, 0) })?;
+    // The policy and the nice value stay as they are. Of policies with turns of their own this means something else.
+    if !matches!(attributes.sched_policy.cast_signed(), libc::SCHED_OTHER | libc::SCHED_BATCH) {
+        return Ok(());
+    }
+    attributes.sched_runtime = TURN_NS;
+    // SAFETY: the kernel reads the structure, whose size it is told in the first field.
+    answer(unsafe { libc::syscall(libc::SYS_sched_setattr, 0, &raw const attributes, 0) }).map(drop)
+}
+
 /// Children of the caller are reaped by the kernel from now on.
 ///
 /// # Errors
@@ -141,4 +164,34 @@ pub fn die_with_the_caller(command: &mut std::process::Command) {
     // SAFETY: the closure makes two system calls and allocates nothing, so it may run between fork and exec
     // of a process that has threads.
     unsafe { command.pre_exec(die) };
+}
+
+#[cfg(test)]
+mod tests {
+    use std::thread;
+
+    use super::*;
+
+    #[test]
+    fn short_turns_change_neither_policy_nor_nice_value_and_are_those_of_new_threads() {
+        let ours = || {
+            // SAFETY: the structure is plain data, for which zeros are valid.
+            let mut attributes: libc::sched_attr = unsafe { std::mem::zeroed() };
+            let size = size_of::<libc::sched_attr>();
+            // SAFETY: the kernel writes at most `size` bytes to a local of that size.
+            answer(unsafe { libc::syscall(libc::SYS_sched_getattr, 0, &raw mut attributes, size, 0) }).unwrap();
+            (attributes.sched_policy, attributes.sched_nice, attributes.sched_runtime)
+        };
+        let (before, after, below) = thread::spawn(move || {
+            let before = ours();
+            take_short_turns().unwrap();
+            (before, ours(), thread::spawn(ours).join().unwrap())
+        })
+        .join()
+        .unwrap();
+        assert_eq!((before.0, before.1), (after.0, after.1));
+        // Before Linux 6.12 there are no turns of one's own, and the kernel tells none.
+        assert!(before.2 == 0 || after.2 < before.2, "{before:?} {after:?}");
+        assert_eq!(below, after);
+    }
 }
