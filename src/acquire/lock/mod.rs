@@ -38,6 +38,8 @@ pub use since::Since;
 pub struct LockRequest {
     /// The file.
     pub file: PathBuf,
+    /// The same by the way that the user named, links and all.
+    named: PathBuf,
     /// The same for people: relative to where they stand.
     pub shown: String,
     /// The folder of the workspace that it belongs to, if one lies beside it.
@@ -101,7 +103,7 @@ pub fn locate(word: Option<&Path>, deps_only: bool, host: &str) -> Result<LockRe
     let shown = shown(&real, &here).unwrap_or(&file).to_string_lossy().into_owned();
     let folder = real.parent().filter(|folder| folder.join("Cargo.toml").is_file()).map(Path::to_owned);
     let own = folder.as_deref().map(|folder| own::read(folder, host)).transpose()?.unwrap_or_default();
-    Ok(LockRequest { file: real, shown, workspace: folder, own, deps_only, since: None })
+    Ok(LockRequest { named: here.join(&file), file: real, shown, workspace: folder, own, deps_only, since: None })
 }
 
 /// A lock file for people and for SARIF: from where the user stands, else from the repository that both are in, else from
@@ -120,7 +122,7 @@ impl LockRequest {
     /// # Errors
     /// When there is neither.
     pub fn compare(&mut self, word: &str) -> Result<(), AcquireError> {
-        self.since = Some(since::read(word, &self.file)?);
+        self.since = Some(since::read(word, &self.named)?);
         Ok(())
     }
 }
