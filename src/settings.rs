@@ -21,7 +21,7 @@ use config::{Gifts, Given};
 use crate::cli::{
     CheckArgs, DecideArgs, DecisionArgs, Deny, DepthArg, FailOn, FeatureArgs, Format, ReportArgs, RunArgs, TraceClass,
 };
-use crate::decisions::{Day, Decisions};
+use crate::decisions::{Day, Decisions, WARNED_DAYS};
 use crate::evidence::line::Depth;
 use crate::facts::FactsSettings;
 use crate::policy::{Policy, Severity};
@@ -289,7 +289,9 @@ impl Deciding {
                 deny: Vec::new(),
             },
         };
-        let reporting = Reporting::new(&reports, Beside { config: args.config.as_deref(), ..Beside::default() })?;
+        let mut reporting = Reporting::new(&reports, Beside { config: args.config.as_deref(), ..Beside::default() })?;
+        // What is warned of can be renewed: its end counts as come.
+        reporting.decisions.today = today.after(WARNED_DAYS).unwrap_or(today);
         let file = decisions::place(args.config.as_deref()).ok_or_else(|| {
             SettingsError::new("the working directory cannot be found", "name the file with --config FILE")
         })?;
