@@ -175,7 +175,7 @@ pub struct BuildArgs {
     #[arg(long, value_name = "NAME", help_heading = "Sandbox")]
     pub toolchain: Option<String>,
     /// Seconds after which the build is ended
-    #[arg(long, value_name = "SECONDS", default_value_t = 1800, value_parser = clap::value_parser!(u64).range(1..), help_heading = "Sandbox")]
+    #[arg(long, value_name = "SECONDS", default_value_t = 1800, value_parser = seconds, help_heading = "Sandbox")]
     pub timeout: u64,
     /// Bound what the build uses up, such as memory=8G; repeatable; docs/limits.md
     #[arg(long, value_name = "NAME=VALUE", help_heading = "Sandbox", long_help = LIMITS)]
@@ -459,6 +459,11 @@ pub enum FailOn {
     High,
     /// What only an attack does
     Critical,
+}
+
+/// A time that has room for something.
+fn seconds(text: &str) -> Result<u64, &'static str> {
+    text.parse().ok().filter(|seconds| *seconds > 0).ok_or("give whole seconds, at least 1")
 }
 
 const LIMITS: &str = "\

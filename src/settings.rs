@@ -7,12 +7,12 @@ pub mod facts;
 #[cfg(any(test, fuzzing))]
 pub(crate) mod fuzzing;
 mod limits;
+mod outputs;
 
 use std::fs;
 use std::path::{Path, PathBuf};
 use std::time::{SystemTime, UNIX_EPOCH};
 
-use clap::ValueEnum as _;
 use etcetera::BaseStrategy;
 
 use crate::acquire::{AcquireSettings, Request};
@@ -21,7 +21,7 @@ use config::{Gifts, Given};
 use crate::cli::{
     CheckArgs, DecideArgs, DecisionArgs, Deny, DepthArg, FailOn, FeatureArgs, Format, ReportArgs, RunArgs, TraceClass,
 };
-use crate::decisions::{Day, Decisions};
+use crate::decisions::{Day, Decisions, WARNED_DAYS};
 use crate::evidence::line::Depth;
 use crate::facts::FactsSettings;
 use crate::policy::{Policy, Severity};
@@ -113,7 +113,7 @@ impl Reporting {
     /// Checks and completes what was typed.
     ///
     /// # Errors
-    /// When a policy or decisions cannot be read or an output has no form.
+    /// When a policy or decisions cannot be read, or an output has no form or cannot be written.
     pub fn new(args: &ReportArgs, beside: Beside<'_>) -> Result<Self, SettingsError> {
         let acquire = || {
             let mut acquire = AcquireSettings::new(places()?.cache_dir().join("sandbox-check"));
@@ -127,7 +127,7 @@ impl Reporting {
             acquire: &acquire,
             now: now(),
         };
-        let outputs = args.output.iter().map(|text| output(text)).collect::<Result<Vec<_>, _>>()?;
+        let outputs = outputs::outputs(&args.output)?;
         let mut formats = outputs.iter().map(|(format, _)| *format).chain([args.format]);
         if beside.target.is_some_and(Path::is_dir) && formats.any(|format| format == Format::InToto) {
             let message = "in-toto: a statement is about archives with a digest, and a folder has none";
@@ -289,7 +289,9 @@ impl Deciding {
                 deny: Vec::new(),
             },
         };
-        let reporting = Reporting::new(&reports, Beside { config: args.config.as_deref(), ..Beside::default() })?;
+        let mut reporting = Reporting::new(&reports, Beside { config: args.config.as_deref(), ..Beside::default() })?;
+        // What is warned of can be renewed: its end counts as come.
+        reporting.decisions.today = today.after(WARNED_DAYS).unwrap_or(today);
         let file = decisions::place(args.config.as_deref()).ok_or_else(|| {
             SettingsError::new("the working directory cannot be found", "name the file with --config FILE")
         })?;
@@ -420,10 +422,11 @@ fn policy(file: Option<&Path>) -> Result<Policy, SettingsError> {
             "give a policy file (docs/policy-format.md)",
         )
     })?;
-    Policy::parse(&text).map_err(|error| SettingsError {
-        message: format!("--policy {}: {error}", file.display()),
-        hint: None,
-        is_temporary: false,
+    Policy::parse(&text).map_err(|error| {
+        SettingsError::new(
+            format!("--policy {}: {error}", file.display()),
+            "docs/policy-format.md describes policies; policies/default.toml is one to begin with",
+        )
     })
 }
 
@@ -434,18 +437,6 @@ fn severity(fail_on: FailOn) -> Severity {
         FailOn::High => Severity::High,
         FailOn::Critical => Severity::Critical,
     }
-}
-
-fn output(text: &str) -> Result<(Format, PathBuf), SettingsError> {
-    let wrong = || {
-        SettingsError::new(
-            format!("--output {text}: not FORMAT=FILE"),
-            "write --output json=FILE; the formats are human, json, ndjson, sarif, junit, markdown and in-toto",
-        )
-    };
-    let (format, file) = text.split_once('=').ok_or_else(wrong)?;
-    let format = Format::from_str(format, false).map_err(|_| wrong())?;
-    if file.is_empty() { Err(wrong()) } else { Ok((format, PathBuf::from(file))) }
 }
 
 #[cfg(test)]
@@ -473,18 +464,6 @@ mod tests {
         }
         for name in ["RUSTFLAGS", "CARGO_BUILD_RUSTFLAGS", "CARGO_ENCODED_RUSTFLAGS", "CFLAGS", "RUSTC_LINKER"] {
             variable(&format!("{name}=x"), false).unwrap();
-        }
-    }
-
-    #[test]
-    fn outputs_name_a_format_and_a_file() {
-        assert_eq!(output("json=a=b").unwrap(), (Format::Json, PathBuf::from("a=b")));
-        for format in Format::value_variants() {
-            let name = format.to_possible_value().unwrap();
-            assert_eq!(output(&format!("{}=a", name.get_name())).unwrap().0, *format);
-        }
-        for wrong in ["json", "json=", "xml=a"] {
-            output(wrong).unwrap_err();
         }
     }
 }

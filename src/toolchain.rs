@@ -83,6 +83,10 @@ impl ToolchainError {
     /// What to do about it.
     pub fn hint(&self) -> String {
         match self {
+            Self::Start { source, .. } if source.kind() != io::ErrorKind::NotFound => {
+                "its files are damaged or not to be run: install the toolchain anew, or give another one with --toolchain NAME"
+                    .to_owned()
+            }
             Self::Start { .. } | Self::NoCargo(_) => {
                 "install Rust with rustup, or give an installed toolchain with --toolchain NAME".to_owned()
             }
@@ -122,6 +126,8 @@ fn ask(program: &Path, toolchain: Option<&str>, args: &[&str]) -> Result<String,
     let mut command = Command::new(program);
     // A toolchain that is not there is not fetched: whoever examines something has not asked for that.
     command.args(args).current_dir("/").env("RUSTUP_AUTO_INSTALL", "0");
+    // Where it went wrong inside rustup helps nobody to get a toolchain.
+    command.env_remove("RUST_BACKTRACE").env_remove("RUST_LIB_BACKTRACE");
     if let Some(name) = toolchain {
         command.env("RUSTUP_TOOLCHAIN", name);
     }

@@ -31,7 +31,7 @@ fn manifest(subject: &SubjectDependency) -> Result<String, AcquireError> {
             let path = Path::new("../local").join(dir);
             let path = path.to_str().ok_or_else(|| AcquireError::Usage {
                 message: format!("the path {} is not UTF-8", dir.display()),
-                hint: None,
+                hint: Some("cargo cannot name it in a manifest: check a copy in a folder with another name".to_owned()),
             })?;
             dependency.insert("path".to_owned(), Value::String(path.to_owned()));
         }

@@ -126,22 +126,22 @@ fn named(package: &str) -> (&str, Option<&str>) {
 
 fn package<'j>(word: &str, judgement: &'j Judgement, log: &EvidenceLog) -> Result<&'j JudgedPackage, Refusal> {
     let (name, version) = named(word);
+    let is_it = |package: &&JudgedPackage| package.id.to_string() == word;
     let is_meant = |package: &&JudgedPackage| {
-        package.id.name == name
-            && version.is_none_or(|version| version == package.id.version)
-            && package.source != PackageSource::Consumer
+        let is_named = package.id.name == name && version.is_none_or(|version| version == package.id.version);
+        (is_named || is_it(package)) && package.source != PackageSource::Consumer
     };
     let all: Vec<_> = judgement.packages.iter().filter(is_meant).collect();
-    match all.as_slice() {
-        [one] => Ok(one),
-        [] => {
+    match (all.iter().find(|package| is_it(package)), all.as_slice()) {
+        (Some(one), _) | (None, [one]) => Ok(one),
+        (None, []) => {
             let what = format!("the evidence of {} tells of no {word}", log.header.target.label());
             Err(Refusal(ExitCode::NotFound, what, Some("name the evidence with --evidence FILE")))
         }
-        several => {
+        (None, several) => {
             let ids: Vec<_> = several.iter().map(|package| package.id.to_string()).collect();
-            let what = format!("the evidence has several versions: {}", ids.join(", "));
-            Err(Refusal(ExitCode::Usage, what, Some("name the version: CRATE@VERSION")))
+            let what = format!("the evidence has several of them: {}", ids.join(", "));
+            Err(Refusal(ExitCode::Usage, what, Some("name one, as it stands here")))
         }
     }
 }

@@ -15,13 +15,16 @@ mod refused;
 mod replay;
 mod tell;
 
+use std::ffi::OsString;
 use std::io::{self, Write as _};
+use std::os::unix::ffi::OsStrExt as _;
 use std::path::{Path, PathBuf};
 
 use clap::error::ErrorKind;
 use clap::{CommandFactory as _, Parser as _};
 
 use crate::cli::{Cli, Command, Format, IgnoreCommand};
+use crate::evidence::Bytes;
 use crate::exit::ExitCode;
 use crate::report;
 use crate::sandbox::launch::launch;
@@ -68,12 +71,20 @@ pub fn main() -> std::process::ExitCode {
         }
         Ok(Cli { command: Some(Command::Accept(args)), .. }) => ignore::accept(&args),
         Ok(Cli { command: None, check }) => check::run(&check),
-        Err(error) => usage(&error, wants_json),
+        Err(error) => usage(&error, &args, wants_json),
     }
     .into()
 }
 
-fn usage(error: &clap::Error, wants_json: bool) -> ExitCode {
+fn usage(error: &clap::Error, args: &[OsString], wants_json: bool) -> ExitCode {
+    if error.kind() == ErrorKind::InvalidUtf8
+        && let Some(arg) = args.iter().find(|arg| arg.to_str().is_none())
+    {
+        let message = format!("an argument is not UTF-8: {}", Bytes::from(arg.as_bytes()));
+        let hint = "give a copy of the file or folder with another name".to_owned();
+        let format = if wants_json { Format::Json } else { Format::Human };
+        return fail(&Teller::plain(format), ExitCode::Usage, message, Some(hint));
+    }
     if wants_json && !matches!(error.kind(), ErrorKind::DisplayHelp | ErrorKind::DisplayVersion) {
         let text = error.to_string();
         let message = text.lines().next().unwrap_or_default().trim_start_matches("error: ").to_owned();

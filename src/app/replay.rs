@@ -56,22 +56,26 @@ fn look_up(log: &mut EvidenceLog, databases: &[PathBuf]) -> Result<(), FactsErro
 fn code(error: &OpenLogError) -> ExitCode {
     match error {
         OpenLogError::Missing(_) => ExitCode::NotFound,
-        OpenLogError::Log(ReadLogError::Read { .. }) => ExitCode::Internal,
+        OpenLogError::Log { source: ReadLogError::Read { .. }, .. } => ExitCode::Internal,
         _ => ExitCode::Usage,
     }
 }
 
 fn hint(error: &OpenLogError) -> &'static str {
+    const READABLE: &str = "the file must be readable for you";
     match error {
         OpenLogError::Missing(_) => {
             "the report of a run names its evidence; without --evidence, that of a pass is not kept"
         }
         OpenLogError::NoFile { .. } => "name the file itself",
-        OpenLogError::Open { .. } | OpenLogError::Log(ReadLogError::Read { .. }) => "the file must be readable for you",
-        OpenLogError::Log(ReadLogError::Format { .. }) => "a newer sandbox-check may know it",
-        OpenLogError::Log(ReadLogError::NoHeader) => "evidence begins with a header (docs/evidence-format.md)",
-        OpenLogError::Log(_) => {
-            "nothing in it can be relied on: get the file anew from where it was recorded, or run the check again"
-        }
+        OpenLogError::Open { .. } => READABLE,
+        OpenLogError::Log { source, .. } => match source {
+            ReadLogError::Read { .. } => READABLE,
+            ReadLogError::Format { .. } => "a newer sandbox-check may know it",
+            ReadLogError::NoHeader | ReadLogError::Syntax { line: 1, .. } => {
+                "evidence begins with a header (docs/evidence-format.md)"
+            }
+            _ => "nothing in it can be relied on: get the file anew from where it was recorded, or run the check again",
+        },
     }
 }

@@ -59,7 +59,10 @@ pub fn add(text: &str, entries: &[Entry]) -> Result<String, EditError> {
             _ => return Err(EditError::Form(kind)),
         }
     }
-    Ok(document.to_string())
+    let written = document.to_string();
+    // The parser leaves the ends of lines out that editors on Windows write.
+    let ends = text.matches("\r\n").count();
+    Ok(if ends > 0 && ends == text.matches('\n').count() { written.replace('\n', "\r\n") } else { written })
 }
 
 fn is_about_the_same(table: &dyn TableLike, entry: &Entry) -> bool {
@@ -153,6 +156,14 @@ mod tests {
         assert!(OLD.lines().all(|line| text.lines().any(|new| new == line)), "{text}");
         assert!(added.contains(&"object = \"y.invalid\"") && read(&text).len() == 2, "{text}");
         assert!(text.starts_with("# Ours.\n\n[[ignore]] # the first\npackage   = 'a' # why not\n"), "{text}");
+    }
+
+    #[test]
+    fn lines_end_as_they_ended() {
+        for entry in [entry(Kind::Ignore, "x.invalid"), entry(Kind::Ignore, "y.invalid")] {
+            let text = add(&OLD.replace('\n', "\r\n"), std::slice::from_ref(&entry)).unwrap();
+            assert_eq!(text, add(OLD, &[entry]).unwrap().replace('\n', "\r\n"));
+        }
     }
 
     #[test]

@@ -22,7 +22,7 @@ use crate::ids::{PackageId, Sha256Digest};
 use crate::policy::Severity;
 
 /// So many days before its end a decision is warned of.
-pub const WARNED_DAYS: i64 = 14;
+pub const WARNED_DAYS: u32 = 14;
 
 /// What was decided.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Serialize)]

@@ -36,8 +36,13 @@ pub enum OpenLogError {
         source: io::Error,
     },
     /// What is in it cannot be trusted or understood.
-    #[error(transparent)]
-    Log(#[from] ReadLogError),
+    #[error("read {}", .path.display())]
+    Log {
+        /// The path.
+        path: PathBuf,
+        /// Where and why.
+        source: ReadLogError,
+    },
 }
 
 /// A log and where it lies.
@@ -52,7 +57,7 @@ pub struct Opened {
 /// Opens the log at a path. If it was cut off, and its counters lie beside it, the counts come from there.
 pub fn open(path: &Path) -> Result<Opened, OpenLogError> {
     let file = regular(path)?;
-    let mut log = EvidenceLog::read(BufReader::new(file), None)?;
+    let mut log = read(file, path)?;
     if log.is_cut_off()
         && let Some(counters) = counters_of(path, &log)?
     {
@@ -60,6 +65,11 @@ pub fn open(path: &Path) -> Result<Opened, OpenLogError> {
     }
     let path = fs::canonicalize(path).map_err(|source| OpenLogError::Open { path: path.to_owned(), source })?;
     Ok(Opened { log, path })
+}
+
+/// Reads an open log. The path is for its errors.
+pub(super) fn read(file: File, path: &Path) -> Result<EvidenceLog, OpenLogError> {
+    EvidenceLog::read(BufReader::new(file), None).map_err(|source| OpenLogError::Log { path: path.to_owned(), source })
 }
 
 /// The path of a log's counters.

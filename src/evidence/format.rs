@@ -62,7 +62,7 @@ pub(super) fn begin(first: &[u8]) -> Result<Box<dyn Version>, ReadLogError> {
     }
     match claim {
         Ok(Claim { line, format, version }) if line == "header" => Err(ReadLogError::Format { format, version }),
-        Err(source) if !source.is_data() => Err(ReadLogError::Syntax { line: 1, source }),
+        Err(error) if !error.is_data() => Err(ReadLogError::syntax(1, &error)),
         _ => Err(ReadLogError::NoHeader),
     }
 }

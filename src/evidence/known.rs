@@ -8,15 +8,14 @@
 //! said so. `docs/reuse.md` has the rules.
 
 use std::fs::{self, DirBuilder, File};
-use std::io::{self, BufReader, Read as _, Write as _};
+use std::io::{self, Read as _, Write as _};
 use std::os::unix::fs::{DirBuilderExt as _, MetadataExt as _};
 use std::path::{Path, PathBuf};
 
 use serde::{Deserialize, Serialize};
 
 use super::captured;
-use super::file::{COUNTERS, OpenLogError, Opened, regular};
-use super::log::EvidenceLog;
+use super::file::{self, COUNTERS, OpenLogError, Opened, regular};
 use crate::ids::Sha256Digest;
 
 mod held;
@@ -102,7 +101,7 @@ pub fn read(folder: &Path, name: &str, sha256: Sha256Digest) -> Result<Option<Op
         Err(error) => return Err(error.into()),
     };
     is_ours(&file, &path)?;
-    let log = EvidenceLog::read(BufReader::new(file), None).map_err(OpenLogError::from)?;
+    let log = file::read(file, &path)?;
     if log.sha256 != Some(sha256) || log.is_cut_off() {
         return Err(KnownError::Other(path));
     }

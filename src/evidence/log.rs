@@ -49,13 +49,12 @@ pub enum ReadLogError {
         line: u64,
     },
     /// A line is not one of the known kinds, or its fields are wrong.
-    #[error("understand line {line} of the evidence")]
+    #[error("understand line {line} of the evidence: {what}")]
     Syntax {
         /// The line.
         line: u64,
-        /// What is wrong with it.
-        #[source]
-        source: serde_json::Error,
+        /// What is wrong with it, and in which column.
+        what: String,
     },
     /// The first line is not a header.
     #[error("find the header of the evidence in line 1")]
@@ -86,6 +85,13 @@ pub enum ReadLogError {
         /// What does not fit.
         what: String,
     },
+}
+
+impl ReadLogError {
+    /// The parser saw one line and calls it the first.
+    pub(super) fn syntax(line: u64, error: &serde_json::Error) -> Self {
+        Self::Syntax { line, what: error.to_string().replacen(" at line 1 column ", " at column ", 1) }
+    }
 }
 
 impl EvidenceLog {
@@ -120,7 +126,7 @@ impl EvidenceLog {
                 // A process that is killed while it writes leaves half a line at the very end.
                 Err(_) if !ended && builder.header.is_some() && builder.totals.is_none() => {}
                 Err(Wrong::Damaged(what)) => return Err(ReadLogError::Damaged { line, what: what.to_owned() }),
-                Err(Wrong::Syntax(source)) => return Err(ReadLogError::Syntax { line, source }),
+                Err(Wrong::Syntax(error)) => return Err(ReadLogError::syntax(line, &error)),
             }
         }
         let mut log = builder.finish()?;

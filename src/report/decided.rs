@@ -161,7 +161,7 @@ impl Report {
             let is_unused = fates.iter().all(|fate| matches!(fate, Fate::Unused | Fate::NotAsked)) && is(Fate::Unused);
             if is_unused {
                 say("unused-ignore", "is not used: nothing like it was found".to_owned());
-            } else if (1..=WARNED_DAYS).contains(&entry.days_left) {
+            } else if (1..=i64::from(WARNED_DAYS)).contains(&entry.days_left) {
                 let days = if entry.days_left == 1 { "day" } else { "days" };
                 say("expiring-ignore", format!("ends in {} {days}, on {}", entry.days_left, entry.expires));
             }

@@ -31,6 +31,19 @@ fn the_man_page_has_every_option_of_the_help() {
 }
 
 #[test]
+fn the_release_script_takes_no_option_for_a_folder() {
+    let script = Path::new(env!("CARGO_MANIFEST_DIR")).join("scripts/release");
+    for wrong in [&["--help"][..], &["one", "two"], &[""]] {
+        let ran = std::process::Command::new(&script).args(wrong).output().unwrap();
+        assert_eq!(
+            (ran.status.code(), &*ran.stderr),
+            (Some(2), &b"usage: scripts/release [FOLDER]\n"[..]),
+            "{wrong:?}"
+        );
+    }
+}
+
+#[test]
 fn binstall_looks_for_the_archive_that_a_release_has() {
     let root = Path::new(env!("CARGO_MANIFEST_DIR"));
     let manifest: toml::Table = std::fs::read_to_string(root.join("Cargo.toml")).unwrap().parse().unwrap();

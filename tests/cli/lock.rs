@@ -10,6 +10,7 @@ mod baseline;
 mod ends;
 mod facts;
 mod hostile;
+mod since;
 mod twins;
 mod unchanged;
 mod versions;
@@ -412,15 +413,7 @@ fn since_a_file_or_a_commit_only_what_changed_is_told() {
     ground.workspace().locked();
     let old = fs::read_to_string(ground.home.path().join("ws/Cargo.lock")).unwrap();
     ground.file("old.lock", &old);
-    let git = |args: &[&str]| {
-        let mut git = ground.home.command("git");
-        git.args(["-c", "user.name=x", "-c", "user.email=x@example.invalid"]).args(args);
-        let output = git.current_dir(ground.home.path().join("ws")).output().unwrap();
-        assert!(output.status.success(), "{}", stderr(&output));
-    };
-    git(&["init", "-q", "."]);
-    git(&["add", "."]);
-    git(&["commit", "-q", "-m", "one"]);
+    ground.repository("ws");
     ground.registry.publish(&Package::new("newcomer", "2.0.0").file("build.rs", BUILDS).needs("brought", "^1"));
     ground.registry.publish(&Package::new("brought", "1.0.0"));
     ground.file("ws/app/Cargo.toml", &member("app", "[dependencies]\ninner = { path = '../inner' }\nnewcomer = '2'\n"));

@@ -22,6 +22,7 @@ mod second;
 #[path = "../support/registry.rs"]
 mod server;
 mod statement;
+mod wrong;
 
 use std::ffi::OsStr;
 use std::fs;

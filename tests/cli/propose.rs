@@ -48,6 +48,25 @@ fn an_ignore_is_a_difference_first_and_hides_what_it_names_when_it_is_written() 
 }
 
 #[test]
+fn a_decision_can_be_renewed_from_the_day_on_that_its_end_is_warned_of() {
+    for command in [&["ignore", "add"][..], &["accept"]] {
+        let home = Home::new();
+        let asks = evidence("looks-a-name-up.jsonl");
+        let args = [command, &["looks-a-name-up", "--evidence", &asks]].concat();
+        let decided =
+            |days: &str| code(&home.run([&args[..], &["--write", "--reason", "Ours.", "--expires", days]].concat()));
+        assert_eq!(decided("15d"), 0);
+        assert_eq!(code(&home.propose(&args)), 3, "it is not yet time");
+        fs::remove_file(home.path().join(NAME)).unwrap();
+        assert_eq!(decided("14d"), 0);
+        let renewed = home.propose(&args);
+        assert_eq!(code(&renewed), 0, "{}", stderr(&renewed));
+        let text = stdout(&renewed);
+        assert!(text.contains("-reason = \"Ours.\"") && !text.contains("+package"), "{text}");
+    }
+}
+
+#[test]
 fn what_stands_in_the_file_stays_and_only_what_was_meant_is_added() {
     let home = Home::new();
     let before = "# Ours.\n\n[[ignore]] # an old one\npackage = 'x'\nversion = '1.0.0'\ncode = 'dns-query'\nobject = 'y'\nreason = 'z'\nexpires = 2099-01-01\n";

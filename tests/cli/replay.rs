@@ -130,10 +130,10 @@ fn reports_go_to_files_and_the_threshold_moves_as_in_a_run() {
 fn a_file_that_cannot_be_written_costs_nobody_the_other_reports() {
     let home = Home::new();
     let evidence = sealed(&home);
-    let (lost, kept) = (home.path().join("no/such/a.txt"), home.path().join("b.json"));
-    let output = to_files(&home, [&lost, &kept], &[], &evidence);
+    let (lost, kept) = (Path::new("/dev/full"), home.path().join("b.json"));
+    let output = to_files(&home, [lost, &kept], &[], &evidence);
     assert_eq!(code(&output), 1, "{}", stderr(&output));
-    assert!(stderr(&output).contains("no/such/a.txt: No such file"), "{}", stderr(&output));
+    assert!(stderr(&output).contains("/dev/full: No space left"), "{}", stderr(&output));
     assert_eq!(stdout(&output), stdout(&replay(&home, &[], &evidence)));
     assert_eq!(fs::read_to_string(kept).unwrap(), stdout(&replay(&home, &["--format=json"], &evidence)));
     let lost = format!("--output=human={}", lost.display());

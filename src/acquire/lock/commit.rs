@@ -4,6 +4,7 @@ use std::path::{Component, Path, PathBuf};
 use std::process::Output;
 
 use super::git::git;
+use crate::evidence::Bytes;
 
 /// More than any file has that is read so.
 const FILE_BYTES: u64 = 64 * 1024 * 1024;
@@ -57,6 +58,13 @@ pub fn text_of_commit(commit: &str, folder: &Path, file: &Path) -> Result<Option
         return Err(format!("git cannot read {name} of this commit"));
     }
     String::from_utf8(read.stdout).map(Some).map_err(|_| format!("{name} of this commit is not UTF-8"))
+}
+
+/// The folder of the working tree that a folder is in, if it is in one.
+pub(super) fn working_tree(folder: &Path) -> Option<PathBuf> {
+    let told = git(folder).args(["rev-parse", "--show-toplevel"]).output().ok()?;
+    let path = told.stdout.strip_suffix(b"\n").filter(|_| told.status.success())?;
+    Some(Bytes(path.to_owned()).as_path().to_owned())
 }
 
 /// Whether git knows a commit by this name, in the repository that a folder is of.

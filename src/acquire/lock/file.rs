@@ -4,6 +4,8 @@ use std::collections::{BTreeMap, BTreeSet, VecDeque};
 use std::path::Path;
 
 use cargo_lock::{Lockfile, Package};
+use serde::Deserialize;
+use toml::Spanned;
 
 use super::super::error::AcquireError;
 use super::super::identity::Identities;
@@ -185,26 +187,28 @@ fn ways(needs: &[Vec<usize>], packages: &[Package]) -> Vec<Option<usize>> {
     from
 }
 
-/// The lines of the packages, as cargo writes them. What is written otherwise has none.
+/// Where each package begins, however the file is laid out.
 fn lines(text: &str) -> BTreeMap<Key, u64> {
-    let mut lines = BTreeMap::new();
-    let (mut begun, mut name, mut version, mut source) = (None, None, None, None);
-    let value = |line: &str, key: &str| {
-        let rest = line.strip_prefix(key)?.trim_start().strip_prefix('=')?.trim();
-        Some(rest.strip_prefix('"')?.strip_suffix('"')?.to_owned())
-    };
-    for (number, line) in (1_u64..).zip(text.lines().chain(["["])) {
-        let line = line.trim();
-        if line.starts_with('[') {
-            if let (Some(begun), Some(name), Some(version)) = (begun.take(), name.take(), version.take()) {
-                lines.insert((name, version, source.take()), begun);
-            }
-            (begun, name, version, source) = ((line == "[[package]]").then_some(number), None, None, None);
-        } else {
-            name = name.or_else(|| value(line, "name"));
-            version = version.or_else(|| value(line, "version"));
-            source = source.or_else(|| value(line, "source"));
-        }
+    #[derive(Deserialize)]
+    struct Places {
+        package: Vec<Spanned<Named>>,
+    }
+    #[derive(Deserialize)]
+    struct Named {
+        name: String,
+        version: String,
+        source: Option<String>,
+    }
+    let packages = toml::from_str::<Places>(text).map(|places| places.package).unwrap_or_default();
+    let (mut lines, mut line, mut seen) = (BTreeMap::new(), 1_u64, 0);
+    for package in packages {
+        let begun = package.span().start;
+        // In the order of the file.
+        let between = text.get(seen..begun).map_or(0, |between| between.matches('\n').count());
+        line += u64::try_from(between).unwrap_or_default();
+        seen = begun;
+        let Named { name, version, source } = package.into_inner();
+        lines.insert((name, version, source), line);
     }
     lines
 }
@@ -279,6 +283,20 @@ mod tests {
         assert_eq!(way("deeper"), ["app", "deep"]);
         assert_eq!(way("ring-too"), ["ring"]);
         assert!(way("app").is_empty() && way("ring").is_empty());
+    }
+
+    /// A person may have edited it: cargo reads all of these.
+    #[test]
+    fn the_line_of_a_package_is_the_one_where_it_begins_however_it_is_written() {
+        let text = "\u{feff}# [[package]]\r\nversion = 4\r\n[[package]]\r\nname = 'one'\r\nversion = \"1.0.0\" # first\r\n\r\n\
+                    # two\r\n  [[ package ]]  # here\r\nversion = \"1.0.0\"\r\nname = \"two\"\r\n[[\"package\"]]\r\n\
+                    name = \"three\"\r\nversion = \"1.0.0\"\r\n";
+        let lines: Vec<_> = parse(text).packages().into_iter().map(|package| (package.id.name, package.line)).collect();
+        assert_eq!(lines, [("one".to_owned(), 3), ("two".to_owned(), 8), ("three".to_owned(), 11)]);
+        let inline = parse(
+            "version = 4\npackage = [\n  {name = \"a\", version = \"1.0.0\"},\n  {name = \"b\", version = \"1.0.0\"},\n]\n",
+        );
+        assert_eq!(inline.packages().iter().map(|package| package.line).collect::<Vec<_>>(), [3, 4]);
     }
 
     #[test]

@@ -38,6 +38,8 @@ pub use since::Since;
 pub struct LockRequest {
     /// The file.
     pub file: PathBuf,
+    /// The same by the way that the user named, links and all.
+    named: PathBuf,
     /// The same for people: relative to where they stand.
     pub shown: String,
     /// The folder of the workspace that it belongs to, if one lies beside it.
@@ -98,10 +100,20 @@ pub fn locate(word: Option<&Path>, deps_only: bool, host: &str) -> Result<LockRe
     if !real.is_file() {
         return Err(none(&file, "it is not a regular file"));
     }
-    let shown = real.strip_prefix(&here).unwrap_or(&file).to_string_lossy().into_owned();
+    let shown = shown(&real, &here).unwrap_or(&file).to_string_lossy().into_owned();
     let folder = real.parent().filter(|folder| folder.join("Cargo.toml").is_file()).map(Path::to_owned);
     let own = folder.as_deref().map(|folder| own::read(folder, host)).transpose()?.unwrap_or_default();
-    Ok(LockRequest { file: real, shown, workspace: folder, own, deps_only, since: None })
+    Ok(LockRequest { named: here.join(&file), file: real, shown, workspace: folder, own, deps_only, since: None })
+}
+
+/// A lock file for people and for SARIF: from where the user stands, else from the repository that both are in, else from
+/// the folder of a workspace that the user stands in.
+fn shown<'a>(file: &'a Path, here: &Path) -> Option<&'a Path> {
+    let inside = file.strip_prefix(here).ok();
+    let common = || file.ancestors().skip(1).filter(|folder| here.starts_with(folder));
+    let repository = || common().find(|folder| folder.join(".git").exists());
+    let root = || repository().or_else(|| common().next().filter(|folder| Some(*folder) == file.parent()));
+    inside.or_else(|| file.strip_prefix(root()?).ok())
 }
 
 impl LockRequest {
@@ -110,7 +122,25 @@ impl LockRequest {
     /// # Errors
     /// When there is neither.
     pub fn compare(&mut self, word: &str) -> Result<(), AcquireError> {
-        self.since = Some(since::read(word, &self.file)?);
+        self.since = Some(since::read(word, &self.named)?);
         Ok(())
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_lock_file_above_is_named_from_the_repository_or_the_workspace() {
+        let ground = tempfile::tempdir().unwrap();
+        let at = |name: &str| ground.path().join(name);
+        let named = |file: &str, here: &str| shown(&at(file), &at(here)).map(|shown| shown.display().to_string());
+        std::fs::create_dir_all(at("repository/.git")).unwrap();
+        assert_eq!(named("repository/ws/Cargo.lock", "repository/ws").as_deref(), Some("Cargo.lock"));
+        assert_eq!(named("repository/ws/Cargo.lock", "repository/ws/member").as_deref(), Some("ws/Cargo.lock"));
+        assert_eq!(named("repository/ws/Cargo.lock", "repository/other").as_deref(), Some("ws/Cargo.lock"));
+        assert_eq!(named("ws/Cargo.lock", "ws/member/src").as_deref(), Some("Cargo.lock"));
+        assert_eq!(named("ws/Cargo.lock", "other"), None);
     }
 }

@@ -1,12 +1,12 @@
 //! What was added or changed since another lock file.
 
 use std::collections::BTreeMap;
-use std::path::Path;
+use std::path::{Component, Path, PathBuf};
 
 use cargo_lock::{Lockfile, Package};
 
 use super::super::error::AcquireError;
-use super::commit::{is_commit, text_of_commit};
+use super::commit::{is_commit, text_of_commit, working_tree};
 use super::file::LockFile;
 use crate::evidence::line::{Change, LockedPackage};
 
@@ -47,22 +47,43 @@ impl Since {
 /// like its base would say itself what is new.
 pub(super) fn read(word: &str, file: &Path) -> Result<Since, AcquireError> {
     let path = Path::new(word);
-    let is_file = path.is_file() && !file.parent().is_some_and(|folder| is_commit(word, folder));
-    let lock = if is_file { LockFile::read(path)?.lock } else { of_commit(word, file)? };
+    let here = std::env::current_dir().map_err(AcquireError::file("find", Path::new(".")))?;
+    let (folder, way) = asked(file, &here);
+    let is_file = path.is_file() && !is_commit(word, &folder);
+    let lock = if is_file { LockFile::read(path)?.lock } else { of_commit(word, &folder, &way)? };
     Ok(Since { label: word.to_owned(), lock })
 }
 
-fn of_commit(word: &str, file: &Path) -> Result<Lockfile, AcquireError> {
+/// Where git is asked for a lock file, and by which way: in the repository that the user stands in, if the file as it was
+/// named lies in that. What lies there now, such as a submodule with commits of its own, may have come with a change.
+fn asked(file: &Path, here: &Path) -> (PathBuf, PathBuf) {
+    let mut named = PathBuf::new();
+    for part in here.join(file).components() {
+        match part {
+            Component::ParentDir => drop(named.pop()),
+            part => named.push(part),
+        }
+    }
+    match (named.parent(), named.file_name()) {
+        (Some(folder), Some(name)) if !working_tree(here).is_some_and(|tree| named.starts_with(tree)) => {
+            (folder.to_owned(), name.into())
+        }
+        _ => (here.to_owned(), named),
+    }
+}
+
+fn of_commit(word: &str, folder: &Path, way: &Path) -> Result<Lockfile, AcquireError> {
     let usage = |message: String| AcquireError::Usage {
         message,
         hint: Some("--since takes a lock file, or what git calls a commit: a branch, a tag, a hash".to_owned()),
     };
-    let (Some(folder), Some(name)) = (file.parent(), file.file_name()) else {
-        return Err(usage(format!("--since {word}: the lock file lies in no folder")));
-    };
-    let text = match text_of_commit(word, folder, Path::new(name)) {
+    let text = match text_of_commit(word, folder, way) {
         Ok(Some(text)) => text,
-        Ok(None) => return Err(usage(format!("--since {word}: git knows no such lock file"))),
+        Ok(None) => {
+            let message = format!("--since {word}: this commit has no {}", way.display());
+            let hint = "for one in a submodule, stand in that; without --since, all packages are told of".to_owned();
+            return Err(AcquireError::Usage { message, hint: Some(hint) });
+        }
         Err(reason) => return Err(usage(format!("--since {word}: {reason}"))),
     };
     // A commit from before there was a package is a lock file without one.

@@ -38,11 +38,16 @@ impl Shelf {
         )
     }
 
-    /// Where evidence lies that has a package of this name, and of this version if one is named; the newest first.
+    /// Where evidence lies that has a package of this name, and of this version if one is named, with its mark or without;
+    /// the newest first.
     pub fn with<'a>(&'a self, name: &'a str, version: Option<&'a str>) -> impl Iterator<Item = &'a Path> {
-        let is_it = move |id: &String| {
-            id.rsplit_once('@').is_some_and(|(known, found)| known == name && version.is_none_or(|v| v == found))
+        let is_version = move |found: &str| {
+            version.is_none_or(|version| {
+                version == found || found.split_once('~').is_some_and(|(plain, _)| version == plain)
+            })
         };
+        let is_it =
+            move |id: &String| id.rsplit_once('@').is_some_and(|(known, found)| known == name && is_version(found));
         self.0.iter().filter(move |(_, ids)| ids.iter().any(is_it)).map(|(path, _)| path.as_path())
     }
 }

@@ -3,6 +3,7 @@ use std::os::unix::fs::{PermissionsExt as _, symlink};
 use std::time::{Duration, SystemTime};
 
 use super::*;
+use crate::evidence::EvidenceLog;
 use crate::evidence::testing::{LogBuilder, text_of};
 
 const KEY: Sha256Digest = Sha256Digest([7; 32]);

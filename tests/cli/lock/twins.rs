@@ -72,6 +72,23 @@ fn packages_of_one_name_and_version_are_each_built_and_judged_by_their_source() 
 }
 
 #[test]
+fn a_decision_is_proposed_for_the_one_that_is_named_with_its_mark() {
+    let other = Registry::start();
+    let ground = four(&other);
+    let (report, _) = ground.report(&["ws"]);
+    let reading = &twins(&report)["two@0.1.0"];
+    let propose = |word: &str| ground.home.run(["ignore", "add", word, "--reason", "Ours.", "--expires", "90d"]);
+    let output = propose(reading);
+    assert_eq!(code(&output), 0, "{}", stderr(&output));
+    assert!(stdout(&output).contains("+source = \"git\""), "{}", stdout(&output));
+    // That of the default registry has no mark.
+    assert_eq!(code(&propose("twin@1.0.0")), 3);
+    let output = propose("twin");
+    assert_eq!(code(&output), 2);
+    assert!(stderr(&output).replace("\n  ", " ").contains(reading), "{}", stderr(&output));
+}
+
+#[test]
 fn without_the_workspace_they_are_told_apart_too() {
     let other = Registry::start();
     let ground = four(&other);
