@@ -37,5 +37,6 @@ mod sandbox {
     mod limits;
     mod network;
     mod ordinary_user;
+    mod out_of_room;
     mod shim;
 }

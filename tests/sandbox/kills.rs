@@ -1,4 +1,4 @@
-//! Killed, stopped or out of room at any step: nothing is left, and what was kept never passes for whole.
+//! Killed or stopped at any step: nothing is left, and what was kept never passes for whole.
 //!
 //! Moments and victims are random; each test prints its seed, and `SANDBOX_CHECK_SEED=N` repeats it.
 
@@ -19,7 +19,7 @@ use sandbox_check::report::Report;
 use serde_json::Value;
 
 use crate::support::processes::{Process, descendants, within};
-use crate::support::sandboxed::{PROGRAM, Subject, text};
+use crate::support::sandboxed::{Subject, text};
 
 /// How soon all is gone: a second, and two more for a machine that has other work.
 const SOON: Duration = Duration::from_secs(3);
@@ -48,7 +48,7 @@ impl Random {
 }
 
 /// A build script that starts a program and takes its time, and a macro library.
-fn subject() -> Subject {
+pub(super) fn subject() -> Subject {
     let script = r#"
         fn main() {
             let _ = File::open("/home/dev/.ssh/id_ed25519");
@@ -66,7 +66,7 @@ fn subject() -> Subject {
 }
 
 /// One run, and what it may not leave behind.
-struct Run {
+pub(super) struct Run {
     child: Child,
     start: Instant,
     temp: tempfile::TempDir,
@@ -78,12 +78,12 @@ fn mounts() -> String {
     fs::read_to_string("/proc/self/mountinfo").unwrap()
 }
 
-fn empty(folder: &Path) {
+pub(super) fn empty(folder: &Path) {
     let _ = fs::remove_dir_all(folder);
     fs::create_dir_all(folder).unwrap();
 }
 
-fn kept(subject: &Subject) -> Vec<PathBuf> {
+pub(super) fn kept(subject: &Subject) -> Vec<PathBuf> {
     subject.evidence()
 }
 
@@ -93,7 +93,7 @@ impl Run {
         Self::spawn(subject.command())
     }
 
-    fn spawn(mut command: Command) -> Self {
+    pub(super) fn spawn(mut command: Command) -> Self {
         let (temp, mounts) = (tempfile::tempdir().unwrap(), mounts());
         command.env("TMPDIR", temp.path()).stdout(Stdio::piped()).stderr(Stdio::piped());
         let child = command.spawn().unwrap();
@@ -126,7 +126,7 @@ impl Run {
     }
 
     /// Waits for the end of the program, which comes within the time, and holds that nothing is left.
-    fn finish(mut self, longest: Duration, context: &str) -> Output {
+    pub(super) fn finish(mut self, longest: Duration, context: &str) -> Output {
         let asked = Instant::now();
         let ended = within(longest, || {
             self.seen.extend(descendants(self.child.id()));
@@ -150,7 +150,7 @@ impl Run {
 
 /// The kept log, if there is one, reads back. A log that is not closed reads as killed; it passes only if
 /// everything is in it.
-fn hold_log(subject: &Subject, context: &str) -> Option<Verdict> {
+pub(super) fn hold_log(subject: &Subject, context: &str) -> Option<Verdict> {
     let paths = kept(subject);
     assert!(paths.len() <= 1, "{context}: {paths:?}");
     let file = fs::File::open(paths.first()?).unwrap();
@@ -423,103 +423,4 @@ fn a_signal_at_whatever_moment_ends_the_run_with_a_word() {
         assert_ne!(report["verdict"], "pass", "{context}");
         assert!(report["completeness"].is_object() || report["error"]["code"].is_string(), "{context}: {report}");
     }
-}
-
-/// Runs the program with its cache in a folder of this many KiB, in a mount namespace of its own.
-fn with_room(subject: &Subject, kib: u64) -> Output {
-    empty(&subject.evidence_dir());
-    empty(&subject.cache_dir());
-    // An ordinary user is root in a namespace of his own for the mount, and himself again in another one.
-    let (id, group) = (nix::unistd::getuid(), nix::unistd::getgid());
-    let (as_root, again) = if id.is_root() {
-        (Vec::new(), String::new())
-    } else {
-        (vec!["--user", "--map-root-user"], format!("unshare --user --map-user={id} --map-group={group} "))
-    };
-    let script = format!("mount -t tmpfs -o size=${{2}}k none \"$1\" || exit 99; shift 2; exec {again}\"$@\"");
-    let mut command = Command::new("unshare");
-    command.args(as_root).args(["--mount", "--propagation", "private", "sh", "-c", &script, "sh"]);
-    command.arg(subject.cache_dir()).arg(kib.to_string()).arg(PROGRAM);
-    subject.arguments(&mut command);
-    let context = format!("{kib} KiB");
-    Run::spawn(command).finish(Duration::from_mins(1), &context)
-}
-
-/// So many sizes of a file system between too small for anything and large enough.
-const STEPS: u64 = 16;
-
-#[test]
-fn a_disk_that_is_full_at_whatever_write_stops_the_build_and_says_so() {
-    let flood = r#"
-        fn main() {
-            for at in 0..300 { let _ = File::open(format!("/home/dev/.ssh/key-{at}")); }
-            tell("end", 1);
-        }
-    "#;
-    let subject = subject().file("build.rs", &format!("{}\n{flood}", crate::support::sandboxed::PRELUDE));
-    // Between no room for the counters of the evidence and room for everything.
-    let (mut low, mut high) = (8 * 1024, 16 * 1024);
-    assert_eq!(with_room(&subject, high).status.code(), Some(10));
-    while high - low > 8 {
-        let middle = u64::midpoint(low, high);
-        let fits = with_room(&subject, middle).status.code() == Some(10);
-        *(if fits { &mut high } else { &mut low }) = middle;
-    }
-    let evidence = fs::metadata(kept_whole(&subject, high)).unwrap().len() / 1024;
-    let (mut cut, mut early) = (0, 0);
-    // From before the header to the totals.
-    for step in 0..STEPS {
-        let kib = high - 4 - (evidence + 64) * step / STEPS;
-        let context = format!("{kib} KiB of {high}");
-        let output = with_room(&subject, kib);
-        if output.status.code() == Some(10) {
-            // The line of the totals fitted after all.
-            hold_log(&subject, &context);
-            continue;
-        }
-        assert_eq!(output.status.code(), Some(1), "{context}: {}", String::from_utf8_lossy(&output.stdout));
-        let report: Value = serde_json::from_slice(&output.stdout).unwrap();
-        let said = report["error"].to_string();
-        assert!(said.contains("No space left on device"), "{context}: {said}");
-        match hold_log(&subject, &context) {
-            Some(verdict) => {
-                cut += 1;
-                assert_ne!(verdict, Verdict::Pass, "{context}");
-                assert!(said.contains("write evidence") && said.contains("make room"), "{context}: {said}");
-                assert!(said.contains("the evidence until then is in"), "{context}: {said}");
-            }
-            None => early += 1,
-        }
-    }
-    assert!(cut > 5 && early > 0, "cut {cut} times in the middle, {early} times before the header");
-}
-
-fn kept_whole(subject: &Subject, kib: u64) -> PathBuf {
-    assert_eq!(with_room(subject, kib + 64).status.code(), Some(10));
-    kept(subject).remove(0)
-}
-
-/// The same as an ordinary user meets it: by a limit of the size of files, whose signal must not kill silently.
-#[test]
-fn evidence_beyond_the_size_that_a_file_may_have_stops_the_build_and_says_so() {
-    let flood = r#"
-        fn main() {
-            let long = "x".repeat(200);
-            for at in 0..30_000 { let _ = File::open(format!("/home/dev/.ssh/{long}-{at}")); }
-            tell("end", 1);
-        }
-    "#;
-    let subject = subject().file("build.rs", &format!("{}\n{flood}", crate::support::sandboxed::PRELUDE));
-    empty(&subject.evidence_dir());
-    let mut command = Command::new("sh");
-    // In blocks of 512 bytes: 9 MiB.
-    command.args(["-c", "ulimit -f 18432; exec \"$@\"", "sh", PROGRAM]);
-    subject.arguments(&mut command);
-    let output = Run::spawn(command).finish(Duration::from_mins(2), "9 MiB");
-    assert_eq!(output.status.code(), Some(1), "{}", String::from_utf8_lossy(&output.stdout));
-    let report: Value = serde_json::from_slice(&output.stdout).unwrap();
-    let said = report["error"].to_string();
-    assert!(said.contains("write evidence") && said.contains("File too large"), "{said}");
-    let verdict = hold_log(&subject, "9 MiB");
-    assert!(verdict.is_some_and(|verdict| verdict != Verdict::Pass), "{verdict:?}");
 }
