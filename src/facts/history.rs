@@ -47,8 +47,7 @@ fn first(versions: &[EntryVersion]) -> Option<u64> {
 }
 
 fn new_dependencies(this: &EntryVersion, before: &EntryVersion, all: &[Entry]) -> Vec<NewDependency> {
-    let mut names: Vec<&String> =
-        this.dependencies.iter().filter(|name| !before.dependencies.contains(name)).collect();
+    let mut names: Vec<&String> = this.dependencies.iter().filter(|name| !before.dependencies.contains(name)).collect();
     names.sort();
     names.dedup();
     let first_of = |name: &str| all.iter().find(|entry| entry.id.name == name).and_then(|entry| first(&entry.versions));
