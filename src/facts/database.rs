@@ -42,6 +42,7 @@ pub(super) struct Database {
 /// Reads what a database says about these packages, whose names are in their plain spelling.
 pub(super) fn read(path: &Path, names: &BTreeSet<String>) -> Result<Database, String> {
     let failed = |error: io::Error| format!("cannot read {}: {error}", path.display());
+    fs::metadata(path).map_err(failed)?;
     let crates = path.join("crates");
     let database = if is_archive(path) {
         read_archive(path, names).map_err(failed)?
@@ -283,6 +284,7 @@ mod tests {
         let folder = tempfile::tempdir().unwrap();
         let error = read(folder.path(), &BTreeSet::new()).unwrap_err();
         assert!(error.contains("neither"), "{error}");
-        read(&folder.path().join("absent"), &BTreeSet::new()).unwrap_err();
+        let error = read(&folder.path().join("absent"), &BTreeSet::new()).unwrap_err();
+        assert!(error.starts_with("cannot read ") && !error.contains("neither"), "{error}");
     }
 }
