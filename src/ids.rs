@@ -5,6 +5,11 @@ use std::str::FromStr;
 
 use serde::{Deserialize, Serialize};
 
+/// One spelling for all of those that registries take for the same name.
+pub(crate) fn plain_name(name: &str) -> String {
+    name.to_ascii_lowercase().replace('_', "-")
+}
+
 /// What cargo calls a package: a name and an exact version.
 ///
 /// Displayed and serialised as `name@version`, or `name@version~mark`: neither a name nor a version can hold a tilde.

@@ -3,9 +3,11 @@
 //! Nothing of it is unpacked: who reads it reads the archive. No failure here fails a run; it is told instead.
 
 use std::fs;
+use std::io::Read as _;
 use std::path::{Path, PathBuf};
 use std::time::{Duration, Instant, UNIX_EPOCH};
 
+use flate2::read::GzDecoder;
 use sha2::{Digest as _, Sha256};
 
 use super::config::CargoConfig;
@@ -19,6 +21,8 @@ use crate::ids::Sha256Digest;
 const HOME: &str = "https://github.com/RustSec/advisory-db/archive/refs/heads/main.tar.gz";
 /// It has a few megabytes.
 const ARCHIVE: u64 = 64 * 1024 * 1024;
+/// Unpacked it has some ten.
+const UNPACKED: u64 = 512 * 1024 * 1024;
 /// How long one is used before a newer one is asked for.
 const LASTS: u64 = 24 * 60 * 60;
 /// How long nobody asks again after a failure.
@@ -90,8 +94,24 @@ fn download(settings: &AcquireSettings, is_named: bool, address: &str) -> Result
     let limits = Limits { transfer: PATIENCE, ..bounds(&settings.limits) };
     let client = Client::new(&transport, &limits, Instant::now() + PATIENCE, address);
     let bytes = client.and_then(|client| client.get(address, None, ARCHIVE)).map_err(|error| error.to_string())?;
-    let is_archive = bytes.starts_with(&[0x1f, 0x8b]);
-    if is_archive { Ok(bytes) } else { Err(format!("{address}: the answer is no .tar.gz archive")) }
+    if is_database(&bytes) {
+        Ok(bytes)
+    } else {
+        Err(format!("{address}: the answer is no .tar.gz archive of advisories"))
+    }
+}
+
+/// True if it can be read to its end and has advisories. Whatever else is kept would answer for a day, in the place of one
+/// that can be read.
+fn is_database(bytes: &[u8]) -> bool {
+    let mut archive = tar::Archive::new(GzDecoder::new(bytes).take(UNPACKED));
+    let Ok(mut entries) = archive.entries() else { return false };
+    let has_advisories = entries.try_fold(false, |found, entry| {
+        let entry = entry.ok()?;
+        // `advisory-db-main/crates/…`
+        Some(found || entry.path().is_ok_and(|path| path.iter().nth(1).is_some_and(|folder| folder == "crates")))
+    });
+    has_advisories.unwrap_or_default()
 }
 
 fn changed(path: &Path) -> Option<u64> {

@@ -8,6 +8,7 @@ use super::error::{AcquireError, Near};
 use super::registry::Registry;
 use super::release::{Release, same_name};
 use super::target::Requirement;
+use crate::ids::plain_name;
 
 /// How many suggestions.
 const SUGGESTIONS: usize = 4;
@@ -47,10 +48,9 @@ pub(crate) fn nearest(name: &str) -> Vec<String> {
 /// Names that stand in another one as its first or last words, the longest first. Who makes a name up begins with one
 /// that he knows.
 fn within<'a>(name: &str, known: impl Iterator<Item = &'a str>) -> Vec<String> {
-    let plain = |name: &str| name.to_ascii_lowercase().replace('_', "-");
-    let name = plain(name);
+    let name = plain_name(name);
     let is_within = |known: &&str| {
-        let known = plain(known);
+        let known = plain_name(known);
         let rest = [name.strip_prefix(&known), name.strip_suffix(&known)];
         known.len() > 2
             && (rest[0].is_some_and(|rest| rest.starts_with('-')) || rest[1].is_some_and(|rest| rest.ends_with('-')))
@@ -133,11 +133,10 @@ fn spellings(name: &str) -> Vec<String> {
 }
 
 fn nearest_names<'a>(name: &str, known: impl Iterator<Item = &'a str>) -> Vec<String> {
-    let plain = |name: &str| name.to_ascii_lowercase().replace('_', "-");
-    let wanted = plain(name);
+    let wanted = plain_name(name);
     let close = (wanted.chars().count() / 3).clamp(1, 3);
     let mut scored: Vec<(usize, &str)> = known
-        .map(|known| (strsim::damerau_levenshtein(&wanted, &plain(known)), known))
+        .map(|known| (strsim::damerau_levenshtein(&wanted, &plain_name(known)), known))
         .filter(|(distance, known)| *distance <= close && *known != name)
         .collect();
     scored.sort_unstable();

@@ -268,7 +268,11 @@ impl AcquireError {
             Self::NoSuchTarget { .. } => {
                 Some("a folder with a Cargo.toml, a `.crate` file or `name@version` can be examined".to_owned())
             }
-            Self::OfflineMissing { .. } => Some("run once without `--offline`".to_owned()),
+            Self::OfflineMissing { .. } => Some(
+                "run once with the network: without `--offline`, `CARGO_NET_OFFLINE` and `net.offline` of cargo's \
+                 configuration"
+                    .to_owned(),
+            ),
             Self::Http(error) => error.hint(),
             Self::Git { .. } => Some("git, with nobody to ask, must be able to fetch it".to_owned()),
             Self::ResolveNetwork { .. } | Self::ResolveTime { .. } => {

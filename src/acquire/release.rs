@@ -9,7 +9,7 @@ use tame_index::{IndexVersion, KrateName};
 
 use super::error::AcquireError;
 use crate::evidence::bytes::Bytes;
-use crate::ids::{PackageId, Sha256Digest};
+use crate::ids::{PackageId, Sha256Digest, plain_name};
 
 /// The newest form of index lines that we understand; cargo too ignores lines of a newer one.
 const NEWEST_FORM: u32 = 2;
@@ -188,8 +188,7 @@ pub(crate) fn begin(text: &[u8]) -> String {
 
 /// True for spellings of one name.
 pub(crate) fn same_name(one: &str, other: &str) -> bool {
-    let plain = |name: &str| name.to_ascii_lowercase().replace('_', "-");
-    plain(one) == plain(other)
+    plain_name(one) == plain_name(other)
 }
 
 /// Some registries write `null` where others leave a member out.

@@ -148,8 +148,8 @@ fn owners(bytes: &[u8]) -> Option<Vec<String>> {
 
 fn read(bytes: &[u8], version: &str) -> Result<fact::Reputation, String> {
     let value: Value = serde_json::from_slice(bytes).map_err(|error| format!("its answer is no JSON: {error}"))?;
-    let package =
-        value.get("crate").filter(|package| package.is_object()).ok_or("its answer is not about a package")?;
+    let counts = |package: &&Value| package.get("downloads").is_some_and(Value::is_u64);
+    let package = value.get("crate").filter(counts).ok_or("its answer is not about a package")?;
     let text = |value: Option<&Value>| Some(value?.as_str()?.chars().take(TEXT).collect::<String>());
     let releases = value.get("versions").and_then(Value::as_array).into_iter().flatten();
     let release = releases.into_iter().find(|release| release.get("num").and_then(Value::as_str) == Some(version));
@@ -206,7 +206,7 @@ mod tests {
 
     #[test]
     fn another_answer_says_nothing() {
-        for text in ["", "<html>", "[]", r#"{"errors":[]}"#, r#"{"crate":7}"#] {
+        for text in ["", "<html>", "[]", r#"{"errors":[]}"#, r#"{"crate":7}"#, r#"{"crate":{}}"#] {
             read(text.as_bytes(), "1.0.0").unwrap_err();
         }
     }

@@ -138,11 +138,13 @@ pub struct History {
     pub releases: u64,
     /// The next lower version.
     pub previous: Option<String>,
-    /// When anything of the package was last published before this release.
+    /// When anything of the package was last published before this release and those of the same two weeks, if there was
+    /// anything.
     pub last_before: Option<u64>,
-    /// The versions directly below it that were withdrawn, all in a row, the highest first.
+    /// The versions directly below it, or below those of the same two weeks, that were withdrawn, all in a row, the
+    /// highest first.
     pub yanked_before: Vec<String>,
-    /// Dependencies that the next lower version had not.
+    /// Dependencies that the next lower version had not which is older than two weeks before it, if there is one.
     pub new_dependencies: Vec<NewDependency>,
 }
 

@@ -13,6 +13,7 @@ use semver::Version;
 use serde_json::Value as Json;
 
 use crate::evidence::fact::Advisory;
+use crate::ids::plain_name;
 
 /// What OSV calls the registry whose packages these are, with a hyphen in place of its dot.
 const ECOSYSTEM: &str = "crates-io";
@@ -22,6 +23,7 @@ const LONGEST: usize = 32;
 /// An advisory with what decides whether it covers a release.
 #[derive(Clone, Debug)]
 pub(super) struct Record {
+    /// In its plain spelling: databases have names in several.
     pub(super) package: String,
     pub(super) advisory: Advisory,
     /// The release itself is the attack.
@@ -49,7 +51,7 @@ struct Range {
 }
 
 impl Record {
-    /// True if it is about this release.
+    /// True if it is about this release; the name is in its plain spelling.
     pub(super) fn covers(&self, name: &str, version: &Version) -> bool {
         self.package == name
             && !self.withdrawn
@@ -129,7 +131,7 @@ fn record(read: &rustsec::Advisory) -> Result<Record, String> {
         systems.chain(affected.arch.iter().map(|arch| arch.as_str().to_owned()))
     });
     Ok(Record {
-        package: about.package.as_str().to_owned(),
+        package: plain_name(about.package.as_str()),
         malicious,
         withdrawn: read.withdrawn(),
         versions: Versions::AllBut(read.versions.clone()),
@@ -187,7 +189,7 @@ pub(super) fn osv(text: &str) -> Result<Vec<Record>, String> {
         .map(|affected| {
             let name = affected.pointer("/package/name").and_then(Json::as_str).ok_or("a package has no name")?;
             Ok(Record {
-                package: name.to_owned(),
+                package: plain_name(name),
                 advisory: base.clone(),
                 malicious: id.starts_with("MAL-"),
                 withdrawn: value.get("withdrawn").is_some_and(|withdrawn| !withdrawn.is_null()),

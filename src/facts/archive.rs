@@ -56,6 +56,8 @@ fn differences(package: &PackageId, new: &Tree, old: &Tree, since: &str) -> Vec<
     };
     for (key, what) in [("license", "licence"), ("repository", "repository"), ("links", "links")] {
         match (text(old, key), text(new, key)) {
+            (Some(before), Some(now))
+                if key == "links" && unversioned(before, since) == unversioned(now, &package.version) => {}
             (Some(before), None) => tell(what, before, format!("its {what} is gone; in {since} it was {before}")),
             (Some(before), Some(now)) if before != now => {
                 tell(what, now, format!("its {what} is {now}; in {since} it was {before}"));
@@ -70,6 +72,11 @@ fn differences(package: &PackageId, new: &Tree, old: &Tree, since: &str) -> Vec<
         tell("packing", "Cargo.toml.orig", format!("it was not packed as cargo packs; {since} was"));
     }
     facts
+}
+
+/// The name of a library without the version of its package: some have it, so that two versions cannot be in one program.
+fn unversioned(links: &str, version: &str) -> String {
+    links.replace(&version.replace(['.', '-', '+'], "_"), "")
 }
 
 /// What cargo would not have packed, or packed with a word of warning.
@@ -180,6 +187,13 @@ mod tests {
         assert_eq!(between(&new, &old), expected);
         assert_eq!(between(&new, &new), Vec::<String>::new());
         assert_eq!(between(&old, &new), ["links z"]);
+    }
+
+    #[test]
+    fn a_library_that_is_called_by_the_version_is_no_other_one() {
+        let of = |links: &str| tree(&format!("links = '{links}'"), &[]);
+        assert_eq!(between(&of("core_1_0_1_"), &of("core_1_0_0_")), Vec::<String>::new());
+        assert_eq!(between(&of("core_1_0_2"), &of("core_1_0_0")), ["links core_1_0_2"]);
     }
 
     #[test]

@@ -13,6 +13,7 @@ use std::path::{Path, PathBuf};
 use flate2::read::GzDecoder;
 
 use super::advisory::{Record, osv, rustsec};
+use crate::ids::plain_name;
 
 /// The largest honest advisories have some tens of kilobytes.
 const FILE: u64 = 4 * 1024 * 1024;
@@ -38,9 +39,10 @@ pub(super) struct Database {
     pub(super) broken: Vec<String>,
 }
 
-/// Reads what a database says about these packages.
-pub(super) fn read(path: &Path, names: &BTreeSet<&str>) -> Result<Database, String> {
+/// Reads what a database says about these packages, whose names are in their plain spelling.
+pub(super) fn read(path: &Path, names: &BTreeSet<String>) -> Result<Database, String> {
     let failed = |error: io::Error| format!("cannot read {}: {error}", path.display());
+    fs::metadata(path).map_err(failed)?;
     let crates = path.join("crates");
     let database = if is_archive(path) {
         read_archive(path, names).map_err(failed)?
@@ -55,7 +57,7 @@ pub(super) fn read(path: &Path, names: &BTreeSet<&str>) -> Result<Database, Stri
     Ok(database)
 }
 
-fn read_rustsec(crates: &Path, names: &BTreeSet<&str>) -> io::Result<Database> {
+fn read_rustsec(crates: &Path, names: &BTreeSet<String>) -> io::Result<Database> {
     let mut database = Database::default();
     for path in files(crates, "md")? {
         database.add(&path, names, || bounded(&path, FILE), || beginning(&path).ok());
@@ -69,7 +71,7 @@ fn is_archive(path: &Path) -> bool {
 }
 
 /// The same out of an archive: nothing is written, and only what the bounds allow is read.
-fn read_archive(path: &Path, names: &BTreeSet<&str>) -> io::Result<Database> {
+fn read_archive(path: &Path, names: &BTreeSet<String>) -> io::Result<Database> {
     let mut database = Database::default();
     let mut archive = tar::Archive::new(GzDecoder::new(File::open(path)?).take(ARCHIVE));
     for (count, entry) in archive.entries()?.enumerate() {
@@ -103,13 +105,13 @@ impl Database {
     fn add(
         &mut self,
         path: &Path,
-        names: &BTreeSet<&str>,
+        names: &BTreeSet<String>,
         whole: impl FnOnce() -> Result<String, String>,
         start: impl FnOnce() -> Option<String>,
     ) {
         self.advisories += 1;
         let folder = path.parent().and_then(Path::file_name).and_then(|name| name.to_str());
-        if folder.is_some_and(|folder| names.contains(folder)) {
+        if folder.is_some_and(|folder| names.contains(&plain_name(folder))) {
             match whole().and_then(|text| rustsec(&text)) {
                 Ok(record) => self.records.push(record),
                 Err(why) => self.broken.push(format!("{}: {why}", path.display())),
@@ -121,7 +123,7 @@ impl Database {
     }
 }
 
-fn read_osv(path: &Path, names: &BTreeSet<&str>) -> io::Result<Database> {
+fn read_osv(path: &Path, names: &BTreeSet<String>) -> io::Result<Database> {
     let mut database = Database::default();
     let paths = if path.is_dir() { files(path, "json")? } else { vec![path.to_owned()] };
     for path in paths {
@@ -130,7 +132,7 @@ fn read_osv(path: &Path, names: &BTreeSet<&str>) -> io::Result<Database> {
                 database.advisories += 1;
                 let newest = records.iter().filter_map(|record| record.advisory.date.clone()).max();
                 database.newest = database.newest.take().max(newest);
-                database.records.extend(records.into_iter().filter(|record| names.contains(record.package.as_str())));
+                database.records.extend(records.into_iter().filter(|record| names.contains(&record.package)));
             }
             // Nobody knows what it is about.
             Err(why) => database.broken.push(format!("{}: {why}", path.display())),
@@ -194,7 +196,7 @@ mod tests {
     }
 
     fn said(path: &Path, names: &[&str]) -> Database {
-        read(path, &names.iter().copied().collect()).unwrap()
+        read(path, &names.iter().map(|name| plain_name(name)).collect()).unwrap()
     }
 
     #[test]
@@ -239,6 +241,23 @@ mod tests {
     }
 
     #[test]
+    fn a_name_in_another_spelling_is_the_same_name() {
+        let folder = tempfile::tempdir().unwrap();
+        let ecosystem = "crates-io".replace('-', ".");
+        let package = format!(r#"{{"ecosystem":"{ecosystem}","name":"Evil_check"}}"#);
+        let file = folder.path().join("MAL-2999-1.json");
+        fs::write(&file, format!(r#"{{"id":"MAL-2999-1","affected":[{{"package":{package}}}]}}"#)).unwrap();
+        let place = folder.path().join("db/crates/evil_check");
+        fs::create_dir_all(&place).unwrap();
+        let shipped = fs::read_to_string(shipped().join("crates/evilcheck/RUSTSEC-2099-0002.md")).unwrap();
+        fs::write(place.join("RUSTSEC-2099-0002.md"), shipped.replace("\"evilcheck\"", "\"evil_check\"")).unwrap();
+        for path in [file, folder.path().join("db")] {
+            let records = said(&path, &["evil-check"]).records;
+            assert!(matches!(records.as_slice(), [record] if record.covers("evil-check", &"1.0.0".parse().unwrap())));
+        }
+    }
+
+    #[test]
     fn an_archive_of_a_checkout_says_what_the_checkout_says() {
         let folder = tempfile::tempdir().unwrap();
         let path = folder.path().join("main.tar.gz");
@@ -265,6 +284,7 @@ mod tests {
         let folder = tempfile::tempdir().unwrap();
         let error = read(folder.path(), &BTreeSet::new()).unwrap_err();
         assert!(error.contains("neither"), "{error}");
-        read(&folder.path().join("absent"), &BTreeSet::new()).unwrap_err();
+        let error = read(&folder.path().join("absent"), &BTreeSet::new()).unwrap_err();
+        assert!(error.starts_with("cannot read ") && !error.contains("neither"), "{error}");
     }
 }

@@ -4,9 +4,13 @@ use semver::Version;
 
 use crate::acquire::{Entry, EntryVersion};
 use crate::evidence::fact::{History, NewDependency};
+use crate::evidence::time::DAY;
 
 /// The most versions and dependencies that one fact names.
 const LONGEST: usize = 64;
+/// Releases within so many seconds come together: who has taken a package over may publish twice, so that the second
+/// release has nothing new and withdrawn versions are not directly below it.
+const TOGETHER: u64 = 14 * DAY;
 
 /// The history of a release, if the index has it. `all` are the entries of the whole lock file: they tell how old a
 /// dependency is.
@@ -16,18 +20,25 @@ pub(super) fn of(entry: &Entry, all: &[Entry]) -> Option<History> {
     let lower = || entry.versions.iter().filter(|release| release.version < version);
     let mut below: Vec<&EntryVersion> = lower().collect();
     below.sort_by(|one, other| other.version.cmp(&one.version));
-    let yanked = below.iter().take_while(|release| release.yanked).take(LONGEST);
-    let previous = below.iter().find(|release| !version.pre.is_empty() || release.version.pre.is_empty());
-    let is_earlier = |time: &u64| this.published.is_some_and(|published| *time < published);
+    let is_earlier = |time: u64| this.published.is_some_and(|published| time < published);
+    let is_with_it = |time: u64| this.published.is_some_and(|published| time.abs_diff(published) <= TOGETHER);
+    let came_with_it = |release: &&&EntryVersion| release.published.is_some_and(is_with_it);
+    let yanked = below.iter().skip_while(|release| !release.yanked && came_with_it(release));
+    let yanked = yanked.take_while(|release| release.yanked).take(LONGEST);
+    let mut comparable = below.iter().filter(|release| !version.pre.is_empty() || release.version.pre.is_empty());
+    let previous = comparable.clone().next();
+    // Of a package that is young itself, the next lower version is all that there is.
+    let settled = comparable.find(|release| !came_with_it(release)).or(previous);
+    let times = || entry.versions.iter().filter_map(|release| release.published).filter(|time| is_earlier(*time));
     Some(History {
         published: this.published,
         yanked: this.yanked,
         first: first(&entry.versions),
         releases: u64::try_from(entry.versions.len()).unwrap_or(u64::MAX),
         previous: previous.map(|release| release.version.to_string()),
-        last_before: entry.versions.iter().filter_map(|release| release.published).filter(is_earlier).max(),
+        last_before: times().filter(|time| !is_with_it(*time)).max().or_else(|| times().max()),
         yanked_before: yanked.map(|release| release.version.to_string()).collect(),
-        new_dependencies: previous.map_or_else(Vec::new, |previous| new_dependencies(this, previous, all)),
+        new_dependencies: settled.map_or_else(Vec::new, |settled| new_dependencies(this, settled, all)),
     })
 }
 
@@ -35,9 +46,8 @@ fn first(versions: &[EntryVersion]) -> Option<u64> {
     versions.iter().filter_map(|release| release.published).min()
 }
 
-fn new_dependencies(this: &EntryVersion, previous: &EntryVersion, all: &[Entry]) -> Vec<NewDependency> {
-    let mut names: Vec<&String> =
-        this.dependencies.iter().filter(|name| !previous.dependencies.contains(name)).collect();
+fn new_dependencies(this: &EntryVersion, before: &EntryVersion, all: &[Entry]) -> Vec<NewDependency> {
+    let mut names: Vec<&String> = this.dependencies.iter().filter(|name| !before.dependencies.contains(name)).collect();
     names.sort();
     names.dedup();
     let first_of = |name: &str| all.iter().find(|entry| entry.id.name == name).and_then(|entry| first(&entry.versions));
@@ -94,6 +104,27 @@ pub(super) mod tests {
         assert_eq!(history.last_before, seconds("2024-10-01"));
         let new = NewDependency { name: "macro-ish".to_owned(), first: seconds("2026-08-18") };
         assert_eq!(history.new_dependencies, [new]);
+    }
+
+    #[test]
+    fn a_second_release_of_the_same_days_hides_nothing_of_the_attack() {
+        let mut all = attack();
+        let second = EntryVersion { version: "0.3.11".parse().unwrap(), ..all[0].versions[4].clone() };
+        all[0].versions.push(second);
+        all[0].id = PackageId::new("arrayish", "0.3.11");
+        let history = of(&all[0], &all).unwrap();
+        assert_eq!(history.yanked_before, ["0.3.9", "0.3.6", "0.3.5"]);
+        assert_eq!((history.previous.as_deref(), history.last_before), (Some("0.3.10"), seconds("2024-10-01")));
+        let new = NewDependency { name: "macro-ish".to_owned(), first: seconds("2026-08-18") };
+        assert_eq!(history.new_dependencies, [new]);
+    }
+
+    #[test]
+    fn a_young_package_is_compared_with_what_there_is() {
+        let all = [entry("young@0.1.2", &["0.1.1 2026-08-20 fine", "0.1.2 2026-08-22 fine other"])];
+        let history = of(&all[0], &all).unwrap();
+        assert_eq!(history.new_dependencies, [NewDependency { name: "other".to_owned(), first: None }]);
+        assert_eq!((history.last_before, history.yanked_before), (seconds("2026-08-20"), Vec::new()));
     }
 
     #[test]

@@ -11,7 +11,7 @@ use super::{FactsError, FactsSettings, NOTHING, Question, asked, database};
 use crate::acquire::{self, Kept};
 use crate::evidence::fact::{ADVISORY, Asked, Fact, KNOWN_MALICIOUS, Source};
 use crate::evidence::time::{DAY, date, seconds};
-use crate::ids::PackageId;
+use crate::ids::{PackageId, plain_name};
 
 /// A database to read.
 struct Place {
@@ -43,7 +43,7 @@ pub(super) fn advisories(
             return Ok(());
         }
     };
-    let names: BTreeSet<&str> = question.packages.iter().map(|package| package.name.as_str()).collect();
+    let names: BTreeSet<String> = question.packages.iter().map(|package| plain_name(&package.name)).collect();
     let mut records: Vec<Record> = Vec::new();
     for Place { path, note } in places {
         let database = match database::read(&path, &names) {
@@ -118,8 +118,9 @@ fn days(count: u64) -> String {
 /// The advisories that cover a release, each once whatever it is called elsewhere.
 fn about(package: &PackageId, records: &[Record]) -> Vec<Fact> {
     let Ok(version) = package.version.parse::<Version>() else { return Vec::new() };
+    let name = plain_name(&package.name);
     let mut told: Vec<&Record> = Vec::new();
-    for record in records.iter().filter(|record| record.covers(&package.name, &version)) {
+    for record in records.iter().filter(|record| record.covers(&name, &version)) {
         match told.iter_mut().find(|other| other.is_same_as(record)) {
             // Of two about the same, the one that says more.
             Some(other) if record.malicious && !other.malicious => *other = record,
@@ -133,7 +134,7 @@ fn about(package: &PackageId, records: &[Record]) -> Vec<Fact> {
             let about = record.about(&version);
             let mended = match about.patched.as_slice() {
                 [] => "no release mends it".to_owned(),
-                some => format!("mended in {}", some.join(", ")),
+                some => format!("mended in {}", some.join(" or ")),
             };
             let kind = about.informational.as_ref().map_or(String::new(), |kind| format!(" ({kind})"));
             let text = format!("{}{kind}: {}; {mended}", about.id, about.title);

@@ -35,6 +35,8 @@ use crate::evidence::line::{PackageSource, TargetKind};
 use crate::evidence::time::DAY;
 use crate::ids::PackageId;
 
+/// So many releases that an index does not have are named.
+const NAMED: usize = 4;
 /// What is said where there is nobody to ask about.
 const NOTHING: &str = "no package of it comes from a registry";
 
@@ -283,9 +285,12 @@ fn look_alikes(question: &Question<'_>, facts: &mut Vec<Fact>) {
 fn histories(question: &Question<'_>, settings: &FactsSettings, facts: &mut Vec<Fact>) {
     let entries: Vec<&Entry> = question.index.iter().filter(|entry| entry.needed).collect();
     let (mut known, mut dated) = (0, 0);
-    let mut told = Vec::new();
+    let (mut told, mut absent) = (Vec::new(), Vec::new());
     for entry in &entries {
-        let Some(history) = history::of(entry, question.index) else { continue };
+        let Some(history) = history::of(entry, question.index) else {
+            absent.push(entry.id.to_string());
+            continue;
+        };
         known += 1;
         if history.yanked && entry.id != *question.subject {
             told.push(Fact::new(YANKED, &entry.id, format!("version {} was yanked", entry.id.version)));
@@ -304,7 +309,7 @@ fn histories(question: &Question<'_>, settings: &FactsSettings, facts: &mut Vec<
             (Asked::Checked, "an archive from a file is no release, and it needs no other package".to_owned())
         }
         (0, _) if all == 0 => (Asked::NotChecked, "nothing of it comes from a registry".to_owned()),
-        (0, _) => (Asked::NotChecked, "no index of this machine knows the packages".to_owned()),
+        (0, _) => (Asked::NotChecked, format!("none of {all} packages")),
         (_, 0) => (Asked::Partial, format!("{known} of {all} packages; the index tells no times of publication")),
         _ if dated < all => (Asked::Partial, format!("{known} of {all} packages, {dated} with times of publication")),
         _ => (Asked::Checked, format!("{all} {}", if all == 1 { "package" } else { "packages" })),
@@ -318,7 +323,13 @@ fn histories(question: &Question<'_>, settings: &FactsSettings, facts: &mut Vec<
     if question.elsewhere > 0 {
         lacks(&format!("; {} from elsewhere are not looked at", question.elsewhere));
     }
-    if let Some(why) = question.silent.filter(|_| known > 0) {
+    // A release that was removed is in somebody's lock file still.
+    if let Some(first) = absent.get(..absent.len().min(NAMED)).filter(|first| !first.is_empty()) {
+        let more = absent.len() - first.len();
+        let more = if more > 0 { format!(" and {more} more") } else { String::new() };
+        lacks(&format!("; it does not have {}{more}", first.join(", ")));
+    }
+    if let Some(why) = question.silent.filter(|_| all > 0) {
         lacks(&format!("; as this machine last saw it, for the registry was not asked: {why}"));
     }
     // To the day, so that the evidence of an earlier run is not written anew for a second.
@@ -339,8 +350,10 @@ fn reputation(question: &Question<'_>, facts: &mut Vec<Fact>) {
             return;
         }
     };
-    let count = |count: Option<u64>| count.map_or("an unknown number of".to_owned(), |count| count.to_string());
-    let mut text = format!("{} downloads, {} of late", count(said.downloads), count(said.recent));
+    let mut text = said.downloads.map_or("downloads unknown".to_owned(), |count| format!("{count} downloads"));
+    if let Some(recent) = said.recent {
+        _ = write!(text, ", {recent} of late");
+    }
     if let Some(publisher) = &said.publisher {
         _ = write!(text, ", published by {publisher}");
     }

@@ -14,6 +14,7 @@ use typomania::checks::{Check, Omitted, Squat, SwappedCharacters, SwappedWords, 
 use typomania::{AuthorSet, Harness, Package};
 
 use crate::evidence::fact::LookAlike;
+use crate::ids::plain_name;
 
 /// Words that impostors put before or behind a name, and that honest forks avoid.
 const AFFIXES: &[&str] = &["rs", "rust", "main", "dev", "official", "latest", "fixed", "patched", "win", "cargo"];
@@ -41,10 +42,6 @@ impl fmt::Debug for Corpus {
     }
 }
 
-fn plain(name: &str) -> String {
-    name.to_ascii_lowercase().replace('_', "-")
-}
-
 fn joined(name: &str) -> String {
     name.replace('-', "")
 }
@@ -57,7 +54,7 @@ impl Corpus {
             let day = word.trim_end_matches([';', ',', '.']);
             crate::evidence::time::seconds(day).map(|_| day.to_owned())
         });
-        let names: Vec<String> = names.into_iter().filter(|name| !name.is_empty()).map(plain).collect();
+        let names: Vec<String> = names.into_iter().filter(|name| !name.is_empty()).map(plain_name).collect();
         let apart: Arc<BTreeMap<_, _>> = Arc::new(names.iter().map(|name| (joined(name), name.clone())).collect());
         let names: Arc<HashSet<String>> = Arc::new(names.into_iter().collect());
         // The first to say something is the one that is heard. One letter more, less or changed is all of `Omitted` and
@@ -87,7 +84,7 @@ impl Corpus {
     /// The well-known name that this one looks like, if it does and is none itself.
     pub fn look_alike(&self, name: &str) -> Option<LookAlike> {
         // Only a corpus that has to be read can fail.
-        let found = self.harness.check_package(&plain(name), Box::new(Anybody)).unwrap_or_default();
+        let found = self.harness.check_package(&plain_name(name), Box::new(Anybody)).unwrap_or_default();
         let found = found.into_iter().next()?;
         let rule = match &found {
             Squat::SwappedWords(_) => "order",

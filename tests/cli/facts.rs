@@ -152,6 +152,29 @@ fn the_same_attack_shows_in_an_index_that_is_looked_at_much_later() {
     }
 }
 
+/// Who publishes twice has nothing new in the second release, and nothing withdrawn directly below it.
+#[test]
+fn a_second_release_within_minutes_does_not_hide_the_attack() {
+    let registry = Registry::start();
+    registry.publish(&release("arrayish", "0.3.4", 2500));
+    for version in ["0.3.5", "0.3.6", "0.3.9"] {
+        registry.publish(&release("arrayish", version, 1000).yanked());
+    }
+    for version in ["0.3.10", "0.3.11"] {
+        registry.publish(&release("arrayish", version, 1).needs("macro-ish", "^1"));
+    }
+    registry.publish(&release("macro-ish", "1.0.107", 2));
+    let (code, report) = facts(&registry, "arrayish@0.3.11");
+    let expected = [
+        "dormant-release low",
+        "fresh-dependency medium",
+        "fresh-release low",
+        "fresh-release medium",
+        "yanked-lure medium",
+    ];
+    assert_eq!((code, findings(&report)), (11, expected.map(str::to_owned).to_vec()), "{report}");
+}
+
 #[test]
 fn an_ordinary_update_is_fresh_and_nothing_else() {
     let registry = Registry::start();

@@ -213,6 +213,25 @@ fn a_bare_lock_file_is_built_with_default_features() {
     assert_eq!(not_exercised(&report), [pair("app@0.1.0", "no-source"), pair("inner@0.1.0", "no-source")]);
 }
 
+/// As it is after an attack: the release is gone, and stays in lock files.
+#[test]
+fn a_release_that_is_gone_takes_along_what_needs_it_also_where_no_workspace_lies_beside_the_file() {
+    let ground = Ground::new();
+    ground.workspace().locked();
+    fs::create_dir(ground.home.path().join("bare")).unwrap();
+    fs::copy(ground.home.path().join("ws/Cargo.lock"), ground.home.path().join("bare/Cargo.lock")).unwrap();
+    // What cargo has learned of it.
+    fs::remove_dir_all(ground.registry.home().join("registry/index")).unwrap();
+    ground.registry.put(&index_path("leafy"), Package::new("leafy", "1.0.1").line().into_bytes());
+    let (report, code) = ground.report(&["bare/Cargo.lock"]);
+    assert_eq!((code, &report["verdict"]), (5, &Value::from("inconclusive")), "{report:#}");
+    let left_out = not_exercised(&report);
+    for id in ["leafy@1.0.0", "middle@1.0.0"] {
+        assert!(left_out.contains(&pair(id, "unsupported")), "{left_out:?}");
+    }
+    assert_eq!(report["coverage"]["build_scripts"]["run"], 1, "{report:#}");
+}
+
 #[test]
 fn a_malicious_folder_deep_in_the_graph_is_found_with_its_path() {
     let ground = Ground::new();

@@ -113,7 +113,11 @@ impl Stage<'_> {
             (file.text.clone(), LockUser::Workspace(workspace.dir()), None)
         } else {
             failures.extend(repositories_apart(&file, &mut of_git));
-            let pins = pinned::pins(&file, &releases, &needed, &of_git_dirs(&of_git));
+            let gone = gone(&failures);
+            let apart = with_what_needs(&file, gone.clone());
+            failures.extend(apart.difference(&gone).filter(|key| key.2.is_some()).map(|key| without(&file, key)));
+            let here = needed.difference(&apart).cloned().collect();
+            let pins = pinned::pins(&file, &releases, &here, &of_git_dirs(&of_git));
             let (pins, text, lock) = self.pin(pins, &file, &mut record, &default, &store)?;
             (text, LockUser::Generated(pins), Some(lock))
         };
@@ -329,7 +333,37 @@ fn of_git_dirs(packages: &[(Key, LocalPackage)]) -> BTreeMap<Key, std::path::Pat
 fn repositories_apart(file: &LockFile, of_git: &mut Vec<(Key, LocalPackage)>) -> Vec<Failure> {
     let mut seen = BTreeSet::new();
     let twins = of_git.iter().map(|(key, _)| key).filter(|key| !seen.insert((key.0.clone(), key.1.clone())));
-    let mut dropped: BTreeSet<Key> = twins.cloned().collect();
+    let dropped = with_what_needs(file, twins.cloned().collect());
+    let refused = of_git.extract_if(.., |(key, _)| dropped.contains(key)).map(|(key, _)| {
+        let what = format!(
+            "{} without its workspace, since another repository has its name and version",
+            file.identities.id(&key)
+        );
+        apart(key, what)
+    });
+    refused.collect()
+}
+
+/// What the index does not have, or not any more. Cargo chooses by the index what a generated project needs: these
+/// packages and what needs one of them cannot be built there, and the rest can.
+fn gone(failures: &[Failure]) -> BTreeSet<Key> {
+    let is_gone = |failure: &&Failure| matches!(failure.error, AcquireError::UnknownVersion { .. });
+    failures.iter().filter(is_gone).map(|failure| failure.key.clone()).collect()
+}
+
+/// What needs a release that is gone.
+fn without(file: &LockFile, key: &Key) -> Failure {
+    apart(key.clone(), format!("{} without a release that the registry does not have", file.identities.id(key)))
+}
+
+/// What only a workspace can build.
+fn apart(key: Key, what: String) -> Failure {
+    let instead = "check the lock file beside its workspace".to_owned();
+    Failure { key, error: AcquireError::Unsupported { what, instead } }
+}
+
+/// These packages and all that need one of them.
+fn with_what_needs(file: &LockFile, mut dropped: BTreeSet<Key>) -> BTreeSet<Key> {
     let is_dropped = |edge: &cargo_lock::Dependency, dropped: &BTreeSet<Key>| {
         let mut targets = file.lock.packages.iter().filter(|package| needed::leads_to(edge, package));
         targets.any(|package| dropped.contains(&needed::key(package)))
@@ -344,15 +378,7 @@ fn repositories_apart(file: &LockFile, of_git: &mut Vec<(Key, LocalPackage)>) ->
         }
         dropped.extend(more);
     }
-    let refused = of_git.extract_if(.., |(key, _)| dropped.contains(key)).map(|(key, _)| {
-        let what = format!(
-            "{} without its workspace, since another repository has its name and version",
-            file.identities.id(&key)
-        );
-        let error = AcquireError::Unsupported { what, instead: "check the lock file beside its workspace".to_owned() };
-        Failure { key, error }
-    });
-    refused.collect()
+    dropped
 }
 
 impl SourcePackage {

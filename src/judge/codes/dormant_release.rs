@@ -13,8 +13,8 @@ pub(crate) const CODE: Code = Code {
     name: "dormant-release",
     severity: "low",
     attack: &["T1195.002", "T1078"],
-    meaning: "The release is fresh, and nothing of its package had been published for years before it. Forgotten \
-              accounts are taken over more easily than those in daily use.",
+    meaning: "The release is fresh, and nothing of its package had been published for years before it and those of the \
+              same two weeks. Forgotten accounts are taken over more easily than those in daily use.",
     honest: "Finished packages are released seldom, and somebody takes care of an old one at last.",
     action: "Look what changed, and whether it is still the same people who publish.",
     rule,
@@ -30,7 +30,7 @@ fn rule(cx: &Context<'_>, out: &mut Vec<Draft>) {
         out.push(
             Draft::of_package(release.package, CODE.name, Severity::Low)
                 .about(release.package.to_string(), json!({"last": date(before), "silence_days": silence}))
-                .says(format!("nothing of its package was published for {}, since {}", days(silence), date(before)))
+                .says(format!("its package had slept for {}, since {}", days(silence), date(before)))
                 .attack(CODE.attack),
         );
     }

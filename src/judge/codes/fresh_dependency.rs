@@ -13,8 +13,8 @@ pub(crate) const CODE: Code = Code {
     name: "fresh-dependency",
     severity: "low; medium while the release is fresh",
     attack: &["T1195.001"],
-    meaning: "The release needs a package that the release before it did not need, and whose first release of all was \
-              published hours before. So came the payload of attacks on well-known packages.",
+    meaning: "The release needs a package that the last one before those of the same two weeks did not need, and whose \
+              first release of all was published hours before. So came the payload of attacks on well-known packages.",
     honest: "A project that is split into several packages publishes them one after the other.",
     action: "Look who owns the new dependency and what its build script does. sandbox-check runs it, too.",
     rule,
@@ -28,11 +28,16 @@ fn rule(cx: &Context<'_>, out: &mut Vec<Draft>) {
             out.push(
                 Draft::of_package(release.package, CODE.name, severity)
                     .about(new.name.as_str(), object)
-                    .says(format!("it began to need {}, which was there for {before} hours by then", new.name))
+                    .says(format!("it began to need {}, which was there for {} by then", new.name, hours(before)))
                     .attack(CODE.attack),
             );
         }
     }
+}
+
+/// `1 hour`, `2 hours`.
+fn hours(count: u64) -> String {
+    format!("{count} {}", if count == 1 { "hour" } else { "hours" })
 }
 
 #[cfg(test)]

@@ -12,9 +12,9 @@ pub(crate) const CODE: Code = Code {
     name: "yanked-lure",
     severity: "medium",
     attack: &["T1195.002"],
-    meaning: "The release is fresh, or needs a package that was made for it, and the versions directly below it were all \
-              withdrawn. Whoever took over an \
-              account does so to push everybody to the release that has the payload.",
+    meaning: "The release is fresh, or needs a package that was made for it, and the versions directly below it, or below \
+              those of the same two weeks, were all withdrawn. Whoever took over an account does so to push everybody to \
+              the release that has the payload.",
     honest: "A serious bug that all of them have, mended by the fresh one.",
     action: "Look for the reason that the authors give. Without one, stay at the release of your lock file.",
     rule,

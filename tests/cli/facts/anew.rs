@@ -108,6 +108,17 @@ fn where_the_registry_is_replaced_no_other_address_is_asked_unless_it_is_named()
     let (code, advisories) = run(&["--advisory-url", &format!("{}/other", registry.url())]);
     assert_eq!((code, &advisories["status"]), (5, &"not-checked".into()), "{advisories}");
     assert!(advisories["detail"].as_str().unwrap().contains("no .tar.gz archive"), "{advisories}");
+    // Nor is half of one, or one of something else: they would answer for a day.
+    let whole = packed(Path::new(DATABASE));
+    for (path, bytes) in [("half", whole[..whole.len() / 2].to_vec()), ("none", packed(&registry.home()))] {
+        registry.put(&format!("/{path}"), bytes);
+        let url = format!("{}/{path}", registry.url());
+        let (code, advisories) = run(&["--advisory-url", &url]);
+        assert_eq!((code, &advisories["status"]), (5, &"not-checked".into()), "{advisories}");
+        assert!(advisories["detail"].as_str().unwrap().contains("no .tar.gz archive of advisories"), "{advisories}");
+    }
+    let kept = server::files_below(&home.path().join(".cache/sandbox-check/advisories"));
+    assert!(kept.iter().all(|file| file.extension().is_some_and(|is| is == "failed")), "{kept:?}");
     let (code, advisories) = run(&["--offline", "--advisory-url", &format!("{}/other", registry.url())]);
     assert_eq!((code, &advisories["status"]), (5, &"not-checked".into()), "{advisories}");
     assert!(advisories["detail"].as_str().unwrap().contains("offline"), "{advisories}");

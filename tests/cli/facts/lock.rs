@@ -62,8 +62,20 @@ fn a_lock_file_of_which_only_a_part_is_known_here_does_not_pass() {
     // A yank since then is not known here.
     let stale = "; as this machine last saw it, for the registry was not asked: offline";
     assert_eq!(of(&[("fine", "1.0.0", Some(&fine))]), (5, format!("1 package{stale}")));
-    let part = format!("1 of 2 packages, 1 with times of publication{stale}");
+    let part = format!("1 of 2 packages, 1 with times of publication; it does not have other@1.0.0{stale}");
     assert_eq!(of(&[("fine", "1.0.0", Some(&fine)), ("other", "1.0.0", None)]), (5, part));
+}
+
+/// As it is after an attack: the release is gone, and stays in lock files.
+#[test]
+fn a_release_that_the_registry_does_not_have_any_more_is_named() {
+    let (home, registry) = (Home::new(), Registry::start());
+    registry.publish(&release("fine", "1.0.0", 900));
+    let path = lock(&home, &[("fine", "1.0.0", Some(&release("fine", "1.0.0", 900))), ("fine", "1.0.1", None)]);
+    let (code, report) = facts(&registry, path.to_str().unwrap());
+    let index = source(&report, "index");
+    assert_eq!((code, &index["status"]), (5, &"partial".into()), "{report}");
+    assert!(index["detail"].as_str().unwrap().ends_with("; it does not have fine@1.0.1"), "{index}");
 }
 
 #[test]
@@ -95,6 +107,9 @@ fn a_registry_that_does_not_answer_is_no_pass_and_the_rest_is_told_all_the_same(
     let (code, report) = facts(&registry, path.to_str().unwrap());
     assert_eq!((code, findings(&report)), (10, vec!["known-malicious critical".into()]), "{report}");
     assert_eq!(source(&report, "index")["status"], "not-checked");
+    let detail = source(&report, "index")["detail"].as_str().unwrap();
+    assert!(detail.starts_with("none of 2 packages; it does not have evilcheck@0.1.0, fine@1.0.0; as "), "{detail}");
+    assert!(detail.contains("127.0.0.1:1"), "{detail}");
     assert_eq!(report["completeness"]["reasons"][0]["code"], "facts-unchecked", "{report}");
     let path = lock(&home, &[("fine", "1.0.0", None)]);
     assert_eq!(facts(&registry, path.to_str().unwrap()).0, 5);
