@@ -21,7 +21,10 @@ impl Workspace {
             let place = local.join(self.place_of(folder));
             let table = with_program(read_table(&place)?);
             let (manifest, program) = (place.join("Cargo.toml"), place.join(PROGRAM));
-            let text = format!("//! Loads a macro library.\n\nextern crate {library} as _;\n\nfn main() {{}}\n");
+            // It stands under the package's own lints, and has no use for what the library needs.
+            let lints = "#![allow(unused_crate_dependencies)]";
+            let loads = format!("extern crate {library} as _;");
+            let text = format!("//! Loads a macro library.\n{lints}\n\n{loads}\n\nfn main() {{}}\n");
             for (path, text) in [(manifest, table.to_string()), (program, text)] {
                 fs::write(&path, text).map_err(AcquireError::file("write", &path))?;
             }

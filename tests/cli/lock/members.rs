@@ -2,7 +2,8 @@
 
 use super::*;
 
-const MACRO: &str = "extern crate proc_macro;\n#[proc_macro]\npub fn nothing(_: proc_macro::TokenStream) -> proc_macro::TokenStream { Default::default() }\n";
+const MACRO: &str =
+    "#[proc_macro]\npub fn nothing(_: proc_macro::TokenStream) -> proc_macro::TokenStream { Default::default() }\n";
 
 #[test]
 fn a_macro_library_that_nothing_of_the_workspace_needs_is_loaded_and_driven_all_the_same() {
@@ -12,10 +13,13 @@ fn a_macro_library_that_nothing_of_the_workspace_needs_is_loaded_and_driven_all_
         .file("ws/Cargo.toml", "[workspace]\nmembers = ['app', 'behind', 'alone']\nresolver = '2'\n")
         .file("ws/app/Cargo.toml", &member("app", optional))
         .file("ws/app/src/lib.rs", "");
-    for name in ["behind", "alone"] {
+    // A program of ours is no reason for the workspace's lints to stop the build.
+    let strict =
+        "[dependencies]\nleafy = '1'\n[lints.rust]\nunused_crate_dependencies = 'deny'\nmissing_docs = 'deny'\n";
+    for (name, more, uses) in [("behind", "", ""), ("alone", strict, "extern crate leafy as _;\n")] {
         ground
-            .file(&format!("ws/{name}/Cargo.toml"), &member(name, "[lib]\nproc-macro = true\n"))
-            .file(&format!("ws/{name}/src/lib.rs"), MACRO);
+            .file(&format!("ws/{name}/Cargo.toml"), &member(name, &format!("[lib]\nproc-macro = true\n{more}")))
+            .file(&format!("ws/{name}/src/lib.rs"), &format!("//! A library.\n{uses}/// A macro.\n{MACRO}"));
     }
     ground.locked();
     for depth in ["build", "check"] {
