@@ -202,13 +202,14 @@ impl OwnSettings {
     }
 
     fn variable(&mut self, file: &str, name: &str, value: &Value, table: &Table) {
+        const NAMES: [&str; 3] = ["PATH", "HOME", "TMPDIR"];
         const OURS: [&str; 5] = ["RUSTC", "RUSTDOC", "RUSTUP", "CARGO", "LD_"];
         let text = match value {
             Value::String(text) => text.clone(),
             _ => return self.ignore(file, &format!("env.{name}"), "its value is not a text"),
         };
         let is_word = !name.is_empty() && name.chars().all(|c| c.is_ascii_alphanumeric() || c == '_');
-        if !is_word || name == "PATH" || OURS.iter().any(|start| name.to_ascii_uppercase().starts_with(start)) {
+        if !is_word || NAMES.contains(&name) || OURS.iter().any(|start| name.to_ascii_uppercase().starts_with(start)) {
             return self.ignore(
                 file,
                 &format!("env.{name}"),
@@ -343,7 +344,7 @@ mod tests {
             [target.x86_64-unknown-linux-gnu]\nlinker = './evil'\nrunner = './evil'\n[target.'cfg(unix)']\nrustflags = '-C target-cpu=native'\n\
             [alias]\nbuild = ['run', './evil']\n[registry]\nglobal-credential-providers = ['./evil']\n\
             [registries.mine]\nindex = 'sparse+http://127.0.0.1:1/'\ncredential-provider = './evil'\ntoken = 'sesame'\n\
-            [env]\nHELLO = 'world'\nRUSTC_WRAPPER = './evil'\nPATH = '.'\nAPI_TOKEN = 'x'\nHERE = { value = 'conf', relative = true }\n";
+            [env]\nHELLO = 'world'\nRUSTC_WRAPPER = './evil'\nPATH = '.'\nHOME = { value = '/', force = true }\nAPI_TOKEN = 'x'\nHERE = { value = 'conf', relative = true }\n";
         let own = of(&[(".cargo/config.toml", config), ("sandbox-check.toml", "")]).unwrap();
         let flags: Vec<_> = own.flags.iter().map(|(key, flags)| format!("{key}={}", flags.join(" "))).collect();
         assert_eq!(
@@ -367,6 +368,7 @@ mod tests {
             "registries.mine.token",
             "env.RUSTC_WRAPPER",
             "env.PATH",
+            "env.HOME",
             "env.API_TOKEN",
             "sandbox-check.toml",
             "global-credential-providers",
