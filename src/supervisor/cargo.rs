@@ -127,24 +127,39 @@ fn link_argument(package: &PackageId, line: &[u8]) -> Option<Directive> {
     Some(Directive { package: package.clone(), kind: "link-arg".to_owned(), value: Bytes::from(value) })
 }
 
-/// What cargo printed about build scripts that failed, by package. It indents whatever they said.
-pub(super) fn failed_scripts(stderr: &[u8]) -> Vec<(PackageId, Vec<u8>)> {
-    let mut found: Vec<(PackageId, Vec<u8>)> = Vec::new();
-    let mut inside = false;
-    for line in stderr.split_inclusive(|byte| *byte == b'\n') {
-        if let Some(package) = failed_script(line) {
-            found.push((package, line.to_vec()));
-            inside = true;
-        } else if inside && (line.starts_with(b"  ") || line.starts_with(b"Caused by:") || line.trim_ascii().is_empty())
-        {
-            if let Some((_, text)) = found.last_mut() {
-                text.extend_from_slice(line);
+/// What cargo prints about build scripts that failed, by package. It indents whatever they said.
+///
+/// It is read as it comes: what one of them said at length must not push out the words of the others.
+#[derive(Debug, Default)]
+pub(super) struct FailedScripts {
+    lines: Lines,
+    found: Vec<(PackageId, Tail<{ 16 * 1024 }>)>,
+    is_inside: bool,
+}
+
+impl FailedScripts {
+    pub(super) fn push(&mut self, bytes: &[u8]) {
+        let Self { lines, found, is_inside } = self;
+        lines.push(bytes, |line| {
+            if let Some(package) = failed_script(line) {
+                found.push((package, Tail::default()));
+                *is_inside = true;
             }
-        } else {
-            inside = false;
-        }
+            *is_inside &= failed_script(line).is_some()
+                || line.starts_with(b"  ")
+                || line.starts_with(b"Caused by:")
+                || line.trim_ascii().is_empty();
+            if let Some((_, tail)) = found.last_mut().filter(|_| *is_inside) {
+                tail.push(line);
+            }
+        });
     }
-    found
+
+    /// The packages, each with the end of what was printed.
+    pub(super) fn take(&mut self) -> Vec<(PackageId, Bytes)> {
+        let found = std::mem::take(&mut self.found).into_iter();
+        found.filter_map(|(package, mut tail)| Some((package, tail.take()?))).collect()
+    }
 }
 
 /// The package of cargo's line ``error: failed to run custom build command for `NAME vVERSION…` ``.
@@ -168,15 +183,13 @@ fn parse_package_id(id: &str) -> Option<PackageId> {
 
 /// The last bytes of a stream.
 #[derive(Debug, Default)]
-pub(super) struct Tail(VecDeque<u8>);
+pub(super) struct Tail<const LENGTH: usize = { 64 * 1024 }>(VecDeque<u8>);
 
-impl Tail {
-    const LENGTH: usize = 64 * 1024;
-
+impl<const LENGTH: usize> Tail<LENGTH> {
     pub(super) fn push(&mut self, bytes: &[u8]) {
-        let skip = bytes.len().saturating_sub(Self::LENGTH);
+        let skip = bytes.len().saturating_sub(LENGTH);
         self.0.extend(bytes.iter().skip(skip));
-        let over = self.0.len().saturating_sub(Self::LENGTH);
+        let over = self.0.len().saturating_sub(LENGTH);
         self.0.drain(..over);
     }
 
@@ -256,12 +269,33 @@ mod tests {
     #[test]
     fn the_words_of_failed_scripts_are_told_apart() {
         let stderr = b"   Compiling a v1.0.0\nerror: failed to run custom build command for `a v1.0.0 (/x)`\n\nCaused by:\n  process\n  --- stderr\n  boom\nwarning: other\nerror: failed to run custom build command for `b-c v0.2.0+x`\n  bang\n";
-        let found = failed_scripts(stderr);
+        let found = said_of(&[stderr]);
         assert_eq!(
             found.iter().map(|(package, _)| package.to_string()).collect::<Vec<_>>(),
             ["a@1.0.0", "b-c@0.2.0+x"]
         );
-        assert!(found[0].1.ends_with(b"boom\n") && found[1].1.ends_with(b"bang\n"));
+        assert!(found[0].1.0.ends_with(b"boom\n") && found[1].1.0.ends_with(b"bang\n"));
+    }
+
+    fn said_of(pieces: &[&[u8]]) -> Vec<(PackageId, Bytes)> {
+        let mut scripts = FailedScripts::default();
+        for piece in pieces {
+            scripts.push(piece);
+        }
+        scripts.take()
+    }
+
+    #[test]
+    fn a_script_that_fails_at_length_takes_no_words_from_itself_nor_from_the_others() {
+        let noise = "  noise\n".repeat(1_000_000);
+        let first = b"error: failed to run custom build command for `a v1.0.0`\n  no libfoo\n";
+        let second = format!("error: failed to run custom build command for `b v1.0.0`\n{noise}  at the end\n");
+        let found =
+            said_of(&[first, second.as_bytes(), b"warning: build failed, waiting for other jobs to finish...\n"]);
+        let [(a, of_a), (b, of_b)] = found.as_slice() else { panic!("{} packages", found.len()) };
+        assert_eq!((a.to_string(), b.to_string()), ("a@1.0.0".to_owned(), "b@1.0.0".to_owned()));
+        assert!(of_a.to_string().contains("no libfoo"), "{of_a}");
+        assert!(of_b.0.ends_with(b"  at the end\n") && of_b.0.len() <= 16 * 1024, "{}", of_b.0.len());
     }
 
     #[test]

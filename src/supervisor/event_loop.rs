@@ -27,7 +27,7 @@ use nix::sys::epoll::{Epoll, EpollCreateFlags, EpollEvent, EpollFlags, EpollTime
 use self::shims::Shim;
 use super::admit::Admission;
 use super::caller::Proc;
-use super::cargo::{Lines, Tail};
+use super::cargo::{FailedScripts, Lines, Tail};
 use super::drive::Job;
 use super::limits::Watch;
 use super::unwind::Walker;
@@ -126,6 +126,7 @@ pub(super) struct EventLoop<'a> {
     self_test_output: String,
     lines: Lines,
     stderr_tail: Tail,
+    failed_scripts: FailedScripts,
     /// By package and crate name.
     diagnostics: HashMap<(PackageId, String), Tail>,
     /// Packages of compiled units by the name of the unit, to hold against cargo's messages.
@@ -221,6 +222,7 @@ impl<'a> EventLoop<'a> {
             self_test_output: String::new(),
             lines: Lines::default(),
             stderr_tail: Tail::default(),
+            failed_scripts: FailedScripts::default(),
             diagnostics: HashMap::new(),
             announced: HashMap::new(),
             macro_units: taken_libraries(&spec),

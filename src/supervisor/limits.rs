@@ -20,6 +20,8 @@ use crate::sys::process::{kill_by_pidfd, pidfd};
 const PERIOD: Duration = Duration::from_millis(250);
 /// A look may take this share of the time at most (a quarter), or a crowd of processes would make us do nothing else.
 const SHARE: u32 = 3;
+/// Seconds that are left to each unit, however many before it did not end.
+const LEAST_TIME: u64 = 60;
 
 /// What follows from a hit.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -39,8 +41,16 @@ pub(super) struct Hit {
     /// Whose processes hit it, where that is known.
     pub(super) unit: Option<u32>,
     pub(super) act: Act,
+    /// What it was for this unit.
+    pub(super) bound: u64,
     /// For people.
     pub(super) text: String,
+}
+
+impl Hit {
+    pub(super) fn new(limit: Limit, unit: Option<u32>, act: Act, bound: u64) -> Self {
+        Self { limit, unit, act, bound, text: text(limit, bound) }
+    }
 }
 
 /// A unit that runs.
@@ -53,6 +63,8 @@ struct Watched {
     /// Where it may write.
     places: Vec<PathBuf>,
     since: Instant,
+    /// Seconds after which it is ended.
+    time: u64,
     cpu: CpuTime,
     is_ending: bool,
 }
@@ -73,6 +85,8 @@ pub(super) struct Watch {
     units: BTreeMap<u32, Watched>,
     next: Instant,
     told: BTreeSet<(Option<u32>, Limit)>,
+    /// How many units did not end in their time.
+    endless: u32,
 }
 
 impl Watch {
@@ -87,12 +101,15 @@ impl Watch {
             units: BTreeMap::new(),
             next: Instant::now(),
             told: BTreeSet::new(),
+            endless: 0,
         }
     }
 
-    /// The bound of a limit.
-    pub(super) fn bound(&self, limit: Limit) -> u64 {
-        self.limits.of(limit)
+    /// Seconds that a unit which begins now may take: half as many for each that did not end, or two of them one after the
+    /// other would use up the time of the run.
+    fn time(&self) -> u64 {
+        let bound = self.limits.of(Limit::UnitTime);
+        bound.checked_shr(self.endless).unwrap_or_default().max(bound.min(LEAST_TIME))
     }
 
     /// True if nothing was told yet of this limit and this unit. From now on it was. Evidence and folders are
@@ -108,6 +125,7 @@ impl Watch {
         if self.units.contains_key(&unit) {
             return;
         }
+        let time = self.time();
         let watched = || {
             let init: i32 = procfs.status(tid, "PPid")?.parse().ok()?;
             let handle = pidfd(Pid::from_raw(init)).ok()?;
@@ -116,7 +134,7 @@ impl Watch {
             let numbers: Vec<i32> = numbers.split_whitespace().filter_map(|number| number.parse().ok()).collect();
             let &[.., init, 1] = numbers.as_slice() else { return None };
             let (places, since, cpu) = (places.to_vec(), Instant::now(), CpuTime::default());
-            Some(Watched { init, handle, places, since, cpu, is_ending: false })
+            Some(Watched { init, handle, places, since, time, cpu, is_ending: false })
         };
         if let Some(watched) = watched() {
             self.units.insert(unit, watched);
@@ -170,13 +188,16 @@ impl Watch {
             uses.insert(*unit, living);
             let cpu = watched.cpu.seconds(of_unit, living);
             let time = watched.since.elapsed().as_secs();
-            for (limit, used, act) in [
-                (Limit::UnitTime, time, Act::EndUnit),
-                (Limit::Cpu, cpu, Act::EndUnit),
-                (Limit::OpenFiles, living.files, Act::Tell),
+            if time >= watched.time && !watched.is_ending {
+                self.endless += 1;
+            }
+            for (limit, used, bound, act) in [
+                (Limit::UnitTime, time, watched.time, Act::EndUnit),
+                (Limit::Cpu, cpu, self.limits.of(Limit::Cpu), Act::EndUnit),
+                (Limit::OpenFiles, living.files, self.limits.of(Limit::OpenFiles), Act::Tell),
             ] {
-                if used >= self.limits.of(limit) {
-                    hits.push(Hit { limit, unit: Some(*unit), act, text: text(limit, &self.limits) });
+                if used >= bound {
+                    hits.push(Hit::new(limit, Some(*unit), act, bound));
                 }
             }
         }
@@ -197,7 +218,7 @@ impl Watch {
         let mut end_the_largest = |limit: Limit, of: &dyn Fn(&Use) -> u64| {
             let largest = uses.iter().max_by_key(|(_, used)| of(used)).map(|(unit, _)| *unit);
             let act = if largest.is_some() { Act::EndUnit } else { Act::Stop };
-            hits.push(Hit { limit, unit: largest, act, text: text(limit, &self.limits) });
+            hits.push(Hit::new(limit, largest, act, self.limits.of(limit)));
         };
         let tasks = self.limits.of(Limit::Processes);
         if all.tasks + (tasks / 16).max(2) >= tasks && !dying {
@@ -210,7 +231,7 @@ impl Watch {
         {
             // Pages that no process has mapped are nobody's. The machine comes first.
             let text = format!("the machine had less than {} left", shown(Limit::Memory, total / MACHINE_KEEPS));
-            hits.push(Hit { limit: Limit::Memory, unit: None, act: Act::Stop, text });
+            hits.push(Hit { text, ..Hit::new(Limit::Memory, None, Act::Stop, self.limits.of(Limit::Memory)) });
         }
         hits
     }
@@ -218,7 +239,7 @@ impl Watch {
     fn of_folders(&self, folders: Folders) -> impl Iterator<Item = Hit> {
         let full = [(Limit::Disk, folders.no_bytes), (Limit::Inodes, folders.no_inodes)];
         let news = full.into_iter().filter(|(limit, full)| *full && !self.told.contains(&(None, *limit)));
-        news.map(|(limit, _)| Hit { limit, unit: self.fullest(limit), act: Act::Tell, text: text(limit, &self.limits) })
+        news.map(|(limit, _)| Hit::new(limit, self.fullest(limit), Act::Tell, self.limits.of(limit)))
     }
 
     /// A file could not be made because a folder was full: which limit that is.
@@ -248,8 +269,8 @@ fn is_there(used: &Use) -> bool {
 }
 
 /// What happened, with the bound.
-pub(super) fn text(limit: Limit, limits: &Limits) -> String {
-    let bound = shown(limit, limits.of(limit));
+fn text(limit: Limit, bound: u64) -> String {
+    let bound = shown(limit, bound);
     match limit {
         Limit::Time => format!("the build did not end within {bound}"),
         Limit::UnitTime => format!("the unit did not end within {bound}"),
@@ -275,7 +296,7 @@ mod tests {
             limits.set(*limit, *bound);
         }
         let (units, told) = (BTreeMap::new(), BTreeSet::new());
-        Watch { limits, folders: Vec::new(), units, next: Instant::now(), told }
+        Watch { limits, folders: Vec::new(), units, next: Instant::now(), told, endless: 0 }
     }
 
     fn used(tasks: u64, memory: u64) -> Use {
@@ -307,9 +328,22 @@ mod tests {
     }
 
     #[test]
+    fn each_unit_that_does_not_end_leaves_half_as_long_to_those_that_begin_later_and_never_nothing() {
+        let mut watch = watch(&[(Limit::UnitTime, 900)]);
+        let mut times = [0, 1, 2, 3, 4, 70].map(|endless| {
+            watch.endless = endless;
+            watch.time()
+        });
+        assert_eq!(times, [900, 450, 225, 112, LEAST_TIME, LEAST_TIME]);
+        watch.limits.set(Limit::UnitTime, 8);
+        times = times.map(|_| watch.time());
+        assert_eq!(times, [8; 6], "what is short already stays as it was given");
+    }
+
+    #[test]
     fn a_hit_is_news_once_for_each_unit_and_limit() {
         let mut watch = watch(&[]);
-        let mut is_news = |limit, unit| watch.is_news(&Hit { limit, unit, act: Act::Tell, text: String::new() });
+        let mut is_news = |limit, unit| watch.is_news(&Hit::new(limit, unit, Act::Tell, 1));
         assert!(is_news(Limit::Cpu, Some(1)) && is_news(Limit::Cpu, Some(2)) && is_news(Limit::Memory, Some(1)));
         assert!(!is_news(Limit::Cpu, Some(1)));
         assert!(is_news(Limit::Disk, Some(1)) && !is_news(Limit::Disk, Some(2)) && !is_news(Limit::Disk, None));

@@ -10,6 +10,7 @@ mod baseline;
 mod ends;
 mod facts;
 mod hostile;
+mod members;
 mod since;
 mod twins;
 mod unchanged;

@@ -124,7 +124,9 @@ impl Own {
         match &self.part {
             Part::Sources(contents) => {
                 let packages = self.workspace.copy(local, limits)?;
-                Ok((packages, contents.is_copied(&self.workspace, local, limits)?))
+                let is_copied = contents.is_copied(&self.workspace, local, limits)?;
+                self.workspace.load_macros(local)?;
+                Ok((packages, is_copied))
             }
             Part::StandIns(stand_ins) => Ok((self.workspace.stand_in(local, lock, stand_ins)?, true)),
         }

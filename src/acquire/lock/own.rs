@@ -183,7 +183,7 @@ impl OwnSettings {
             let (short, joined) = (matches!(flag.as_str(), "-C" | "--codegen"), flag.as_str());
             let rest = if short { all.peek().map_or("", String::as_str) } else { joined };
             let rest = rest.trim_start_matches("-C").trim_start_matches("--codegen=");
-            if rest.starts_with("linker=") {
+            if names_linker(rest) {
                 if short {
                     all.next();
                 }
@@ -202,13 +202,14 @@ impl OwnSettings {
     }
 
     fn variable(&mut self, file: &str, name: &str, value: &Value, table: &Table) {
+        const NAMES: [&str; 3] = ["PATH", "HOME", "TMPDIR"];
         const OURS: [&str; 5] = ["RUSTC", "RUSTDOC", "RUSTUP", "CARGO", "LD_"];
         let text = match value {
             Value::String(text) => text.clone(),
             _ => return self.ignore(file, &format!("env.{name}"), "its value is not a text"),
         };
         let is_word = !name.is_empty() && name.chars().all(|c| c.is_ascii_alphanumeric() || c == '_');
-        if !is_word || name == "PATH" || OURS.iter().any(|start| name.to_ascii_uppercase().starts_with(start)) {
+        if !is_word || NAMES.contains(&name) || OURS.iter().any(|start| name.to_ascii_uppercase().starts_with(start)) {
             return self.ignore(
                 file,
                 &format!("env.{name}"),
@@ -275,6 +276,14 @@ fn leaves(table: &Table) -> Vec<Leaf<'_>> {
     all
 }
 
+/// True for a flag of rustc's, behind its `-C`, that chooses what links: by name, or by way of the compiler that is asked to.
+fn names_linker(flag: &str) -> bool {
+    const CHOICES: [&str; 4] = ["-fuse-ld", "--ld-path", "-B", "-specs"];
+    let arguments = flag.strip_prefix("link-arg=").or_else(|| flag.strip_prefix("link-args="));
+    let mut words = arguments.into_iter().flat_map(str::split_whitespace);
+    flag.starts_with("linker=") || words.any(|word| CHOICES.iter().any(|choice| word.starts_with(choice)))
+}
+
 /// An array's texts, or the words of one text.
 fn words(value: &Value) -> Vec<String> {
     match value {
@@ -331,16 +340,19 @@ mod tests {
 
     #[test]
     fn only_harmless_settings_count_and_the_others_are_named() {
-        let config = "[build]\nrustc-wrapper = './evil'\ntarget = 'wasm32-unknown-unknown'\nrustflags = ['-Dwarnings', '-C', 'linker=./evil', '-Clinker=x', '--cfg', 'x']\n\
+        let config = "[build]\nrustc-wrapper = './evil'\ntarget = 'wasm32-unknown-unknown'\nrustflags = ['-Dwarnings', '-C', 'linker=./evil', '-Clinker=x', '--cfg', 'x', '-Clink-arg=-fuse-ld=mold', '-C', 'link-args=-lm --ld-path=./evil', '-Clink-arg=-lm']\n\
             [target.x86_64-unknown-linux-gnu]\nlinker = './evil'\nrunner = './evil'\n[target.'cfg(unix)']\nrustflags = '-C target-cpu=native'\n\
             [alias]\nbuild = ['run', './evil']\n[registry]\nglobal-credential-providers = ['./evil']\n\
             [registries.mine]\nindex = 'sparse+http://127.0.0.1:1/'\ncredential-provider = './evil'\ntoken = 'sesame'\n\
-            [env]\nHELLO = 'world'\nRUSTC_WRAPPER = './evil'\nPATH = '.'\nAPI_TOKEN = 'x'\nHERE = { value = 'conf', relative = true }\n";
+            [env]\nHELLO = 'world'\nRUSTC_WRAPPER = './evil'\nPATH = '.'\nHOME = { value = '/', force = true }\nAPI_TOKEN = 'x'\nHERE = { value = 'conf', relative = true }\n";
         let own = of(&[(".cargo/config.toml", config), ("sandbox-check.toml", "")]).unwrap();
         let flags: Vec<_> = own.flags.iter().map(|(key, flags)| format!("{key}={}", flags.join(" "))).collect();
         assert_eq!(
             flags,
-            ["build.rustflags=-Dwarnings --cfg x", "target.\"cfg(unix)\".rustflags=-C target-cpu=native"]
+            [
+                "build.rustflags=-Dwarnings --cfg x -Clink-arg=-lm",
+                "target.\"cfg(unix)\".rustflags=-C target-cpu=native"
+            ]
         );
         let variables: Vec<_> =
             own.variables.iter().map(|(name, value, relative)| (name.as_str(), value.as_str(), *relative)).collect();
@@ -356,6 +368,7 @@ mod tests {
             "registries.mine.token",
             "env.RUSTC_WRAPPER",
             "env.PATH",
+            "env.HOME",
             "env.API_TOKEN",
             "sandbox-check.toml",
             "global-credential-providers",

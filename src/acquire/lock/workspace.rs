@@ -111,6 +111,12 @@ impl Workspace {
         relative(folder, &self.base())
     }
 
+    /// Its packages that are macro libraries: the folder, and what code calls the library.
+    pub(super) fn macro_libraries(&self) -> impl Iterator<Item = (&Path, &str)> {
+        let libraries = self.packages.iter().filter(|(_, manifest)| manifest.proc_macro);
+        libraries.filter_map(|(folder, manifest)| Some((folder.as_path(), manifest.lib_name.as_deref()?)))
+    }
+
     /// The folders that are copied, none within another, and those of which the manifest is.
     pub(super) fn trees(&self) -> (Vec<&PathBuf>, Vec<&PathBuf>) {
         let mut trees: Vec<&PathBuf> = Vec::new();
@@ -242,7 +248,10 @@ fn members(root: &Path, workspace: &Table) -> Result<Vec<PathBuf>, AcquireError>
     };
     let excluded: Vec<PathBuf> = texts("exclude").iter().map(|path| normal(root, path)).collect::<Result<_, _>>()?;
     let (mut folders, mut looked) = (Vec::new(), 0);
-    for pattern in texts("members") {
+    let patterns = texts("members");
+    // What cargo takes for named, even within a folder that is excluded: whatever lies below it.
+    let named: Vec<PathBuf> = patterns.iter().filter_map(|pattern| normal(root, pattern).ok()).collect();
+    for pattern in patterns {
         let mut found = vec![root.to_owned()];
         let is_pattern = pattern.contains(['*', '?', '[']);
         for part in pattern.split('/').filter(|part| !part.is_empty()) {
@@ -258,7 +267,8 @@ fn members(root: &Path, workspace: &Table) -> Result<Vec<PathBuf>, AcquireError>
         found.retain(|folder| !is_pattern || fs::symlink_metadata(folder.join("Cargo.toml")).is_ok());
         folders.extend(found);
     }
-    folders.retain(|folder| !excluded.iter().any(|excluded| folder.starts_with(excluded)));
+    let is_below = |folder: &Path, all: &[PathBuf]| all.iter().any(|one| folder.starts_with(one));
+    folders.retain(|folder| is_below(folder, &named) || !is_below(folder, &excluded));
     Ok(folders)
 }
 
@@ -349,7 +359,7 @@ mod tests {
             &[
                 (
                     "Cargo.toml",
-                    "[workspace]\nmembers = ['app', 'crates/*']\nexclude = ['crates/no']\n[patch.crates-io]\nz = { path = 'patched' }",
+                    "[workspace]\nmembers = ['app', 'crates/*', 'crates/no/named']\nexclude = ['crates/no']\n[patch.crates-io]\nz = { path = 'patched' }",
                 ),
                 (
                     "app/Cargo.toml",
@@ -362,6 +372,7 @@ mod tests {
                 ("app/.env", "SECRET=1"),
                 ("crates/one/Cargo.toml", &package("one", "")),
                 ("crates/no/Cargo.toml", &package("no", "")),
+                ("crates/no/named/Cargo.toml", &package("named", "")),
                 ("crates/empty/x", ""),
                 ("deep/Cargo.toml", &package("deep", "")),
                 ("deep/build.rs", ""),
@@ -378,7 +389,7 @@ mod tests {
         let locals = workspace.copy(&local, &Limits::default()).unwrap();
         let mut names: Vec<_> = locals.iter().map(|local| local.manifest.name.as_str()).collect();
         names.sort_unstable();
-        assert_eq!(names, ["app", "deep", "one", "t", "z"]);
+        assert_eq!(names, ["app", "deep", "named", "one", "t", "z"]);
         assert_eq!(workspace.dir(), Path::new("ws"));
         assert!(local.join("ws/app/src/lib.rs").is_file() && local.join("t/Cargo.toml").is_file());
         for absent in ["ws/target", "ws/odd-target", "ws/.git", "ws/app/.env"] {

@@ -6,7 +6,7 @@ use super::{EventLoop, Result};
 use crate::evidence::line::{HitLimit, Line, Note, UnitKind, UnitOutcome, note};
 use crate::sandbox::limits::Limit;
 use crate::supervisor::SupervisorError;
-use crate::supervisor::limits::{Act, Hit, text};
+use crate::supervisor::limits::{Act, Hit};
 
 impl EventLoop<'_> {
     /// Looks at the clock and, from time to time, at what the units use.
@@ -23,8 +23,7 @@ impl EventLoop<'_> {
     }
 
     pub(super) fn hit(&mut self, limit: Limit, unit: Option<u32>, act: Act) -> Result<()> {
-        let text = text(limit, &self.spec.limits);
-        self.take_hit(Hit { limit, unit, act, text })
+        self.take_hit(Hit::new(limit, unit, act, self.spec.limits.of(limit)))
     }
 
     /// Told once for each unit and limit; what follows is done each time.
@@ -38,7 +37,7 @@ impl EventLoop<'_> {
                 package: package.and_then(|unit| unit.package.clone()),
                 unit: unit.map(|unit| unit.id),
                 text: hit.text,
-                limit: Some(HitLimit { name: hit.limit.name().to_owned(), bound: self.limits.bound(hit.limit) }),
+                limit: Some(HitLimit { name: hit.limit.name().to_owned(), bound: hit.bound }),
             };
             self.write(&Line::Note(line))?;
         }

@@ -82,6 +82,7 @@ impl EventLoop<'_> {
     pub(super) fn read_stderr(&mut self) {
         if let Some(bytes) = drain(&mut self.stderr) {
             self.stderr_tail.push(&bytes);
+            self.failed_scripts.push(&bytes);
         }
     }
 
@@ -178,8 +179,7 @@ impl EventLoop<'_> {
             }
         }
         outputs.sort_by_key(|output| output.unit);
-        let stderr = self.stderr_tail.take().unwrap_or_default();
-        for (package, text) in cargo::failed_scripts(&stderr.0) {
+        for (package, tail) in self.failed_scripts.take() {
             // cargo's words are by name and version: where two of one name failed, they are said of neither.
             let is_meant = |failed: &&Failed| failed.runs_script && failed.package.is_named_like(&package);
             let mut meant = self.failed.iter().filter(is_meant);
@@ -188,10 +188,10 @@ impl EventLoop<'_> {
                 (None, _) => (None, Some(package)),
                 (Some(_), Some(_)) => (None, None),
             };
-            outputs.push(Output { unit, package, stream: "stderr".to_owned(), tail: Bytes(text) });
+            outputs.push(Output { unit, package, stream: "stderr".to_owned(), tail });
         }
-        if !stderr.0.is_empty() {
-            outputs.push(Output { unit: None, package: None, stream: "stderr".to_owned(), tail: stderr });
+        if let Some(tail) = self.stderr_tail.take() {
+            outputs.push(Output { unit: None, package: None, stream: "stderr".to_owned(), tail });
         }
         outputs.into_iter().try_for_each(|output| self.write(&Line::Output(output)))
     }

@@ -101,15 +101,18 @@ fn a_package_that_hangs_or_floods_leaves_the_others() {
     let floods = "fn main() { loop { println!(\"{}\", \"x\".repeat(1000)); } }";
     ground.registry.publish(&Package::new("hanging", "1.0.0").file("build.rs", hangs));
     ground.registry.publish(&Package::new("flooding", "1.0.0").file("build.rs", floods));
+    let talks = "fn main() { for _ in 0..2_000 { eprintln!(\"{}\", \"y\".repeat(100)); } panic!(\"no libfoo\") }";
+    ground.registry.publish(&Package::new("talking", "1.0.0").file("build.rs", talks));
     ground.workspace().file(
         "ws/app/Cargo.toml",
-        &member("app", "[dependencies]\ninner = { path = '../inner' }\nhanging = '1'\nflooding = '1'\n"),
+        &member("app", "[dependencies]\ninner = { path = '../inner' }\nhanging = '1'\nflooding = '1'\ntalking = '1'\n"),
     );
     ground.locked();
     let (report, exit) = ground.report(&["ws", "--limit", "unit-time=8", "--limit", "output=1M"]);
     let reasons = report["completeness"]["reasons"].as_array().unwrap();
-    for id in ["hanging@1.0.0", "flooding@1.0.0"] {
-        assert!(reasons.iter().any(|reason| reason["package"] == id), "{id}: {exit} {reasons:#?}");
+    for (id, said) in [("hanging@1.0.0", "SIGKILL"), ("flooding@1.0.0", "xxx"), ("talking@1.0.0", "no libfoo")] {
+        let tails = reasons.iter().filter(|reason| reason["package"] == id).map(|reason| &reason["log_tail"]);
+        assert!(tails.into_iter().any(|tail| tail.to_string().contains(said)), "{id}: {exit} {reasons:#?}");
     }
     assert_eq!(package(&report, "leafy@1.0.0").unwrap()["verdict"], "pass", "{report:#}");
     assert_eq!(package(&report, "app@0.1.0").unwrap()["verdict"], "pass", "{report:#}");

@@ -1,0 +1,48 @@
+//! Which packages are the workspace's own, and that all of their code which builds run is run.
+
+use super::*;
+
+const MACRO: &str =
+    "#[proc_macro]\npub fn nothing(_: proc_macro::TokenStream) -> proc_macro::TokenStream { Default::default() }\n";
+
+#[test]
+fn a_macro_library_that_nothing_of_the_workspace_needs_is_loaded_and_driven_all_the_same() {
+    let ground = Ground::new();
+    let optional = "[dependencies]\nbehind = { path = '../behind', optional = true }\n";
+    ground
+        .file("ws/Cargo.toml", "[workspace]\nmembers = ['app', 'behind', 'alone']\nresolver = '2'\n")
+        .file("ws/app/Cargo.toml", &member("app", optional))
+        .file("ws/app/src/lib.rs", "");
+    // A program of ours is no reason for the workspace's lints to stop the build.
+    let strict =
+        "[dependencies]\nleafy = '1'\n[lints.rust]\nunused_crate_dependencies = 'deny'\nmissing_docs = 'deny'\n";
+    for (name, more, uses) in [("behind", "", ""), ("alone", strict, "extern crate leafy as _;\n")] {
+        ground
+            .file(&format!("ws/{name}/Cargo.toml"), &member(name, &format!("[lib]\nproc-macro = true\n{more}")))
+            .file(&format!("ws/{name}/src/lib.rs"), &format!("//! A library.\n{uses}/// A macro.\n{MACRO}"));
+    }
+    ground.locked();
+    for depth in ["build", "check"] {
+        let (report, code) = ground.report(&["ws", "--depth", depth]);
+        assert_eq!((code, &report["verdict"]), (0, &Value::from("pass")), "{}", report["completeness"]);
+        let libraries = &report["coverage"]["macro_libraries"];
+        for count in ["found", "loaded", "driven", "expanded"] {
+            assert_eq!(libraries[count], 2, "{depth}: {count}: {libraries}");
+        }
+        assert_eq!(not_exercised(&report), []);
+    }
+}
+
+#[test]
+fn a_member_that_is_named_within_an_excluded_folder_is_built_as_cargo_builds_it() {
+    let ground = Ground::new();
+    ground
+        .file("ws/Cargo.toml", "[workspace]\nmembers = ['crates/app']\nexclude = ['crates']\nresolver = '2'\n")
+        .file("ws/crates/app/Cargo.toml", &member("app", ""))
+        .file("ws/crates/app/src/lib.rs", "")
+        .file("ws/crates/app/build.rs", BUILDS)
+        .locked();
+    let (report, code) = ground.report(&["ws"]);
+    assert_eq!((code, &report["verdict"]), (0, &Value::from("pass")), "{}", report["completeness"]);
+    assert_eq!(report["coverage"]["build_scripts"]["run"], 1);
+}
