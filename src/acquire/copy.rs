@@ -1,6 +1,8 @@
-//! Copies a folder that the user named, taking along nothing but plain files and folders.
+//! Copies a folder that the user named, taking along nothing but plain files and folders, and for a link to a file of the
+//! same folder what that has: many packages of a workspace have the read-me file and the licence above them so.
 
 use std::collections::BTreeSet;
+use std::ffi::OsStr;
 use std::fs::{self, OpenOptions};
 use std::io::Read as _;
 use std::os::unix::ffi::OsStrExt as _;
@@ -37,7 +39,13 @@ pub(crate) enum Leave {
 }
 
 impl Leave {
-    fn leaves(self, here: &Path, name: &std::ffi::OsStr) -> bool {
+    /// True for version control, build outputs, and what else is left.
+    fn leaves(self, here: &Path, name: &OsStr) -> bool {
+        let is_output = name == "target" && here.join("Cargo.toml").exists();
+        name == ".git" || is_output || self.leaves_more(here, name)
+    }
+
+    fn leaves_more(self, here: &Path, name: &OsStr) -> bool {
         let is_env = name == ".env" || name.as_bytes().starts_with(b".env.");
         let is_filled = [".hg", ".svn", ".jj", "node_modules", ".venv", ".direnv"].iter().any(|known| name == *known);
         let is_decision = name == "sandbox-check.toml";
@@ -61,8 +69,8 @@ pub(crate) fn tree_but(from: &Path, to: &Path, limits: &Limits, leave: Leave) ->
             make_folders(to, path).map_err(AcquireError::file("create", &to.join(path)))?;
             Ok(0)
         }
-        Met::File(path) => {
-            let bytes = one(from, to, path, left, &mut copied)?;
+        Met::File(path, source) => {
+            let bytes = one(source, to, path, left, &mut copied)?;
             copied.files.insert(path.to_owned());
             Ok(bytes)
         }
@@ -81,8 +89,8 @@ pub(crate) fn tree_but(from: &Path, to: &Path, limits: &Limits, leave: Leave) ->
 pub(crate) enum Met<'a> {
     /// A folder.
     Folder(&'a Path),
-    /// A file.
-    File(&'a Path),
+    /// A file, and where its contents lie: that of a link, at the file that it leads to.
+    File(&'a Path, &'a Path),
     /// Anything else, which is not copied; true for a link.
     Other(&'a Path, bool),
 }
@@ -95,30 +103,34 @@ pub(crate) fn walk(
     leave: Leave,
     mut visit: impl FnMut(Met<'_>, u64) -> Result<u64, AcquireError>,
 ) -> Result<(), AcquireError> {
+    let root = fs::canonicalize(from).map_err(AcquireError::file("look at", from))?;
     let (mut files, mut bytes) = (0_u64, 0_u64);
     let mut folders = vec![PathBuf::new()];
     while let Some(folder) = folders.pop() {
         let here = from.join(&folder);
-        let package = here.join("Cargo.toml").exists();
         let mut entries: Vec<_> = fs::read_dir(&here)
             .and_then(Iterator::collect::<Result<Vec<_>, _>>)
             .map_err(AcquireError::file("list", &here))?;
         entries.sort_by_key(fs::DirEntry::file_name);
         for entry in entries {
             let name = entry.file_name();
-            if name == ".git" || package && name == "target" || leave.leaves(&here, &name) {
+            if leave.leaves(&here, &name) {
                 continue;
             }
             let path = folder.join(&name);
             let kind = entry.file_type().map_err(AcquireError::file("look at", &entry.path()))?;
-            if kind.is_dir() {
-                visit(Met::Folder(&path), 0)?;
-                folders.push(path);
-            } else if kind.is_file() {
-                bytes = bytes.saturating_add(visit(Met::File(&path), limits.copied_bytes.saturating_sub(bytes))?);
-                files += 1;
-            } else {
-                visit(Met::Other(&path, kind.is_symlink()), 0)?;
+            let source = if kind.is_symlink() { linked(&root, &entry.path(), leave) } else { Some(entry.path()) };
+            match source.filter(|_| kind.is_file() || kind.is_symlink()) {
+                Some(source) => {
+                    let left = limits.copied_bytes.saturating_sub(bytes);
+                    bytes = bytes.saturating_add(visit(Met::File(&path, &source), left)?);
+                    files += 1;
+                }
+                None if kind.is_dir() => {
+                    visit(Met::Folder(&path), 0)?;
+                    folders.push(path);
+                }
+                None => drop(visit(Met::Other(&path, kind.is_symlink()), 0)?),
             }
             if files > limits.copied_files || bytes > limits.copied_bytes {
                 let reason = format!("it has more than {} files or {} bytes", limits.copied_files, limits.copied_bytes);
@@ -127,6 +139,19 @@ pub(crate) fn walk(
         }
     }
     Ok(())
+}
+
+/// Where a link leads to, if that is a file below `root`, without links on the way, that is copied itself.
+fn linked(root: &Path, link: &Path, leave: Leave) -> Option<PathBuf> {
+    let target = fs::canonicalize(link).ok()?;
+    let mut here = root.to_owned();
+    for name in target.strip_prefix(root).ok()? {
+        if leave.leaves(&here, name) {
+            return None;
+        }
+        here.push(name);
+    }
+    fs::symlink_metadata(&target).is_ok_and(|meta| meta.is_file()).then_some(target)
 }
 
 /// Opens a file to take its contents along; none if it is not one any more.
@@ -140,9 +165,9 @@ pub(crate) fn open_plain(path: &Path) -> Result<Option<(fs::File, bool)>, Acquir
 }
 
 /// Gives the number of copied bytes, at most one more than are left.
-fn one(from: &Path, to: &Path, path: &Path, left: u64, copied: &mut Copied) -> Result<u64, AcquireError> {
-    let (source, target) = (from.join(path), to.join(path));
-    let Some((file, executable)) = open_plain(&source)? else {
+fn one(source: &Path, to: &Path, path: &Path, left: u64, copied: &mut Copied) -> Result<u64, AcquireError> {
+    let target = to.join(path);
+    let Some((file, executable)) = open_plain(source)? else {
         copied.found.push(skip(path, false));
         return Ok(0);
     };
@@ -189,6 +214,47 @@ mod tests {
         let mut codes: Vec<_> = copied.found.iter().map(|found| found.code).collect();
         codes.sort_unstable();
         assert_eq!(codes, ["embedded-cargo-config", SKIPPED_FILE, SKIPPED_FILE]);
+    }
+
+    #[test]
+    fn of_links_those_to_a_file_that_is_copied_itself_are_taken_along_as_what_they_lead_to() {
+        let outside = tempfile::tempdir().unwrap();
+        fs::write(outside.path().join("key"), "a key").unwrap();
+        let from = tempfile::tempdir().unwrap();
+        let root = from.path();
+        for file in ["Cargo.toml", "README.md", "a/Cargo.toml", "a/src/lib.rs", "target/x", ".git/config", ".env", "b"]
+        {
+            fs::create_dir_all(root.join(file).parent().unwrap()).unwrap();
+            fs::write(root.join(file), file).unwrap();
+        }
+        let above = outside.path().join("key");
+        for (link, leads_to) in [
+            ("a/README.md", "../README.md"),
+            ("a/by-a-link", "README.md"),
+            ("a/whole", root.join("b").to_str().unwrap()),
+            ("a/key", above.to_str().unwrap()),
+            ("a/folder", "src"),
+            ("a/nothing", "../nothing"),
+            ("a/round", "round"),
+            ("a/config", "../.git/config"),
+            ("a/output", "../target/x"),
+            ("a/secret", "../.env"),
+        ] {
+            std::os::unix::fs::symlink(leads_to, root.join(link)).unwrap();
+        }
+        let to = tempfile::tempdir().unwrap();
+        let to = to.path().join("copy");
+        let copied = tree_but(root, &to, &Limits::default(), Leave::WhatIsNoSource).unwrap();
+        let files: Vec<_> = copied.files.iter().map(|file| file.to_str().unwrap()).collect();
+        let plain = ["Cargo.toml", "README.md", "a/Cargo.toml"];
+        assert_eq!(files, [&plain[..], &["a/README.md", "a/by-a-link", "a/src/lib.rs", "a/whole", "b"]].concat());
+        for (link, contents) in [("a/README.md", "README.md"), ("a/by-a-link", "README.md"), ("a/whole", "b")] {
+            assert!(fs::symlink_metadata(to.join(link)).unwrap().is_file(), "{link}");
+            assert_eq!(fs::read_to_string(to.join(link)).unwrap(), contents, "{link}");
+        }
+        let told: BTreeSet<_> = copied.found.iter().filter_map(|found| found.path.clone()).collect();
+        let left_out = ["a/config", "a/folder", "a/key", "a/nothing", "a/output", "a/round", "a/secret"];
+        assert_eq!(told.iter().map(|path| std::str::from_utf8(path).unwrap()).collect::<Vec<_>>(), left_out);
     }
 
     #[test]

@@ -177,7 +177,7 @@ fn contents(
                 enter(&mut copied, b"folder", path);
                 Ok(0)
             }
-            Met::File(path) => file(&from, path, left, &mut copied, &mut left_out),
+            Met::File(path, source) => file(source, path, left, &mut copied, &mut left_out),
             Met::Other(path, is_link) => {
                 enter(&mut left_out, if is_link { b"link" } else { b"other" }, path);
                 Ok(0)
@@ -191,15 +191,14 @@ fn contents(
     Ok(Contents { copied: Sha256Digest(copied.finalize().into()), left_out: Sha256Digest(left_out.finalize().into()) })
 }
 
-fn file(from: &Path, path: &Path, left: u64, copied: &mut Sha256, left_out: &mut Sha256) -> Result<u64, AcquireError> {
-    let at = from.join(path);
-    let Some((mut file, is_executable)) = open_plain(&at)? else {
+fn file(at: &Path, path: &Path, left: u64, copied: &mut Sha256, left_out: &mut Sha256) -> Result<u64, AcquireError> {
+    let Some((mut file, is_executable)) = open_plain(at)? else {
         enter(left_out, b"other", path);
         return Ok(0);
     };
     let (mut contents, mut bytes, mut buffer) = (Sha256::new(), 0_u64, vec![0; 64 * 1024]);
     while bytes <= left {
-        let count = file.read(&mut buffer).map_err(AcquireError::file("read", &at))?;
+        let count = file.read(&mut buffer).map_err(AcquireError::file("read", at))?;
         if count == 0 {
             break;
         }

@@ -46,3 +46,23 @@ fn a_member_that_is_named_within_an_excluded_folder_is_built_as_cargo_builds_it(
     assert_eq!((code, &report["verdict"]), (0, &Value::from("pass")), "{}", report["completeness"]);
     assert_eq!(report["coverage"]["build_scripts"]["run"], 1);
 }
+
+#[test]
+fn a_file_that_a_member_has_by_a_link_to_the_workspaces_own_is_there() {
+    let ground = Ground::new();
+    ground
+        .file("ws/Cargo.toml", "[workspace]\nmembers = ['app']\nresolver = '2'\n")
+        .file("ws/README.md", "Read me.\n")
+        .file("ws/app/Cargo.toml", &member("app", ""))
+        .file("ws/app/src/lib.rs", "#![doc = include_str!(\"../README.md\")]\n")
+        .file("ws/app/build.rs", "fn main() { assert!(std::fs::read(\"README.md\").is_ok()) }\n")
+        .locked();
+    let link = ground.home.path().join("ws/app/README.md");
+    std::os::unix::fs::symlink("../README.md", &link).unwrap();
+    let (report, code) = ground.report(&["ws", "--depth", "check"]);
+    assert_eq!((code, &report["verdict"]), (0, &Value::from("pass")), "{}", report["completeness"]);
+    // Without it the very same workspace cannot be built.
+    std::fs::remove_file(&link).unwrap();
+    let (report, _) = ground.report(&["ws", "--depth", "check"]);
+    assert_eq!(report["verdict"], "inconclusive", "{report}");
+}
