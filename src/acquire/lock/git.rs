@@ -1,12 +1,13 @@
 //! Packages of git repositories: one commit of each, read object by object.
 //!
 //! git fetches into a bare repository of ours, and the files are read with `cat-file`: no hook, no filter, no
-//! submodule and nothing of the repository's configuration has a say. Links and submodules are left out.
+//! submodule and nothing of the repository's configuration has a say. Submodules are left out, and links that lead to no
+//! file of the commit.
 
-use std::collections::BTreeSet;
+use std::collections::{BTreeMap, BTreeSet};
 use std::ffi::OsStr;
 use std::fs;
-use std::io::{BufRead as _, BufReader, Read as _, Write as _};
+use std::io::{BufRead as _, BufReader, Read, Write as _};
 use std::os::unix::ffi::OsStrExt as _;
 use std::path::{Component, Path, PathBuf};
 use std::process::{Child, Command, Stdio};
@@ -20,6 +21,7 @@ use super::super::archive::{make_folders, write_new};
 use super::super::error::AcquireError;
 use super::super::facts::{Found, SKIPPED_FILE};
 use super::super::settings::AcquireSettings;
+use super::links;
 use crate::evidence::bytes::{Bytes, is_printable};
 use crate::ids::Sha256Digest;
 use crate::sys::process::die_with_the_caller;
@@ -30,6 +32,8 @@ const REPOSITORY_BYTES: u64 = 1024 * 1024 * 1024;
 const WORDS: usize = 16 * 1024;
 /// Links and submodules that are told one by one.
 const LISTED: usize = 16;
+/// Bytes of where a link leads: `PATH_MAX`.
+const TARGET: u64 = 4096;
 /// The variables that git may need to reach a server as the user does.
 const PASSED: [&str; 14] = [
     "PATH",
@@ -93,7 +97,7 @@ impl GitSource {
     ) -> Result<Vec<Found>, AcquireError> {
         let repository = self.repository(settings, offline)?;
         let entries = self.list(&repository, settings)?;
-        self.write(&repository, &entries, to)
+        self.write(&repository, entries, to)
     }
 
     /// A repository that has the commit: cargo's own, ours, or a fresh one.
@@ -222,14 +226,13 @@ impl GitSource {
             }
             match entry.kind {
                 Kind::File { .. } => listing.files.push(entry),
-                Kind::Other(what) => {
-                    if listing.left_out.len() < LISTED {
-                        listing.left_out.push(skipped(&entry.path, what));
-                    }
-                }
+                Kind::Link if entry.size <= TARGET => listing.links.push(entry),
+                Kind::Link => listing.leave(&entry.path, A_LINK),
+                Kind::Submodule => listing.leave(&entry.path, "a submodule"),
             }
             line.clear();
         }
+        listing.room = settings.limits.copied_bytes.saturating_sub(bytes);
         if child.wait().is_ok_and(|status| status.success()) {
             Ok(listing)
         } else {
@@ -242,8 +245,38 @@ impl GitSource {
         command.spawn().map_err(|error| self.error(&format!("cannot start git: {error}"), false))
     }
 
-    fn write(&self, repository: &Path, listing: &Listing, to: &Path) -> Result<Vec<Found>, AcquireError> {
+    fn write(&self, repository: &Path, mut listing: Listing, to: &Path) -> Result<Vec<Found>, AcquireError> {
         make_folders(to, Path::new("")).map_err(AcquireError::file("create", to))?;
+        self.read_objects(repository, &listing.files, |file, contents| {
+            let place = to.join(&file.path);
+            let folder = file.path.parent().unwrap_or(Path::new(""));
+            make_folders(to, folder).map_err(AcquireError::file("create", &place))?;
+            let is_program = matches!(file.kind, Kind::File { executable: true });
+            write_new(&place, is_program, contents).map_err(AcquireError::file("write", &place))
+        })?;
+        let mut links = BTreeMap::new();
+        self.read_objects(repository, &listing.links, |link, contents| {
+            let mut target = Vec::new();
+            contents.read_to_end(&mut target).map_err(|_| self.error("an object of it is missing", false))?;
+            links.insert(link.path.clone(), PathBuf::from(OsStr::from_bytes(&target)));
+            Ok(())
+        })?;
+        for link in links::write_out(links, to, listing.room)? {
+            listing.leave(&link, A_LINK);
+        }
+        Ok(listing.left_out)
+    }
+
+    /// Reads the objects of entries one after the other; `take` gets each with its contents.
+    fn read_objects(
+        &self,
+        repository: &Path,
+        entries: &[Entry],
+        mut take: impl FnMut(&Entry, &mut dyn Read) -> Result<(), AcquireError>,
+    ) -> Result<(), AcquireError> {
+        if entries.is_empty() {
+            return Ok(());
+        }
         let mut command = git(repository);
         command.args(["cat-file", "--batch"]).stdin(Stdio::piped());
         let mut child = self.start(command)?;
@@ -251,37 +284,37 @@ impl GitSource {
             return Err(self.error("git says nothing", false));
         };
         let mut answers = BufReader::new(answers);
-        let written = std::thread::scope(|scope| {
+        let read = std::thread::scope(|scope| {
             scope.spawn(move || {
-                for file in &listing.files {
-                    if writeln!(questions, "{}", file.object).is_err() {
+                for entry in entries {
+                    if writeln!(questions, "{}", entry.object).is_err() {
                         break;
                     }
                 }
             });
-            listing.files.iter().try_for_each(|file| self.one(&mut answers, file, to))
+            entries.iter().try_for_each(|entry| self.one(&mut answers, entry, &mut take))
         });
         let _ = child.kill();
         let _ = child.wait();
-        written.map(|()| listing.left_out.clone())
+        read
     }
 
-    fn one(&self, answers: &mut impl std::io::BufRead, file: &Entry, to: &Path) -> Result<(), AcquireError> {
+    fn one(
+        &self,
+        answers: &mut impl std::io::BufRead,
+        entry: &Entry,
+        take: &mut impl FnMut(&Entry, &mut dyn Read) -> Result<(), AcquireError>,
+    ) -> Result<(), AcquireError> {
         let broken = || self.error("an object of it is missing", false);
         let mut head = String::new();
         answers.read_line(&mut head).map_err(|_| broken())?;
         let mut words = head.split_whitespace();
-        let fits = words.next() == Some(file.object.as_str()) && words.next() == Some("blob");
+        let fits = words.next() == Some(entry.object.as_str()) && words.next() == Some("blob");
         let size: u64 = words.next().filter(|_| fits).and_then(|size| size.parse().ok()).ok_or_else(broken)?;
-        if size != file.size {
+        if size != entry.size {
             return Err(broken());
         }
-        let place = to.join(&file.path);
-        let folder = file.path.parent().unwrap_or(Path::new(""));
-        make_folders(to, folder).map_err(AcquireError::file("create", &place))?;
-        let is_program = matches!(file.kind, Kind::File { executable: true });
-        let mut contents = answers.by_ref().take(size);
-        write_new(&place, is_program, &mut contents).map_err(AcquireError::file("write", &place))?;
+        take(entry, &mut answers.by_ref().take(size))?;
         let mut end = [0];
         answers.read_exact(&mut end).map_err(|_| broken())
     }
@@ -291,7 +324,20 @@ impl GitSource {
 #[derive(Debug, Default)]
 struct Listing {
     files: Vec<Entry>,
+    links: Vec<Entry>,
     left_out: Vec<Found>,
+    /// Bytes that may be copied beyond those.
+    room: u64,
+}
+
+const A_LINK: &str = "a symbolic link";
+
+impl Listing {
+    fn leave(&mut self, path: &Path, what: &str) {
+        if self.left_out.len() < LISTED {
+            self.left_out.push(skipped(path, what));
+        }
+    }
 }
 
 /// One name in a commit.
@@ -306,7 +352,8 @@ struct Entry {
 #[derive(Debug, PartialEq, Eq)]
 enum Kind {
     File { executable: bool },
-    Other(&'static str),
+    Link,
+    Submodule,
 }
 
 impl Entry {
@@ -325,8 +372,8 @@ impl Entry {
         let kind = match mode {
             "100644" | "100664" => Kind::File { executable: false },
             "100755" => Kind::File { executable: true },
-            "120000" => Kind::Other("a symbolic link"),
-            "160000" => Kind::Other("a submodule"),
+            "120000" => Kind::Link,
+            "160000" => Kind::Submodule,
             _ => return None,
         };
         Some(Self { kind, object: object.to_owned(), size: size.parse().unwrap_or(0), path: path.to_owned() })
@@ -396,7 +443,7 @@ mod tests {
     }
 
     #[test]
-    fn a_commit_is_checked_out_without_hooks_filters_links_and_submodules() {
+    fn a_commit_is_checked_out_without_hooks_filters_submodules_and_links_out_of_it() {
         let root = tempfile::tempdir().unwrap();
         let (from, sign) = (root.path().join("from"), root.path().join("sign"));
         fs::create_dir(&from).unwrap();
@@ -412,6 +459,7 @@ mod tests {
         fs::write(from.join("Cargo.toml"), "[package]").unwrap();
         fs::write(from.join(".gitattributes"), "* filter=evil\n").unwrap();
         std::os::unix::fs::symlink("/etc/passwd", from.join("link")).unwrap();
+        std::os::unix::fs::symlink("Cargo.toml", from.join("inner")).unwrap();
         run(&["add", "."]);
         run(&["commit", "-q", "-m", "one"]);
         let commit = run(&["rev-parse", "HEAD"]);
@@ -423,6 +471,8 @@ mod tests {
         let to = root.path().join("to");
         let found = source.check_out(&to, &settings, false).unwrap();
         assert_eq!(fs::read_to_string(to.join("Cargo.toml")).unwrap(), "[package]");
+        assert!(fs::symlink_metadata(to.join("inner")).unwrap().is_file());
+        assert_eq!(fs::read_to_string(to.join("inner")).unwrap(), "[package]");
         assert!(!to.join("link").exists() && !to.join(".git").exists() && !sign.exists());
         assert!(found[0].text.contains("symbolic link"), "{found:?}");
         // It is here now.

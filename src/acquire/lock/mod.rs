@@ -14,6 +14,7 @@ mod file;
 mod git;
 mod held;
 mod index;
+mod links;
 mod loads;
 mod own;
 mod pinned;
