@@ -4,7 +4,7 @@ use std::collections::HashMap;
 
 use libc::{EACCES, ENETUNREACH, ENOENT, ENOSYS, EPERM, EROFS, ESRCH};
 
-use crate::evidence::line::{Layer, LayerStatus};
+use crate::evidence::line::{Layer, LayerStatus, UnitOutcome};
 
 /// A probe of `src/shim/payload.rs`: the errno that it must meet, and the layer that it proves.
 struct Probe {
@@ -56,8 +56,12 @@ pub(super) struct Failure {
     pub(super) text: String,
 }
 
-/// Judges what the payload printed. `details` are for people, by layer.
-pub(super) fn judge(output: &str, details: &HashMap<&'static str, String>) -> Result<Vec<Layer>, Failure> {
+/// Judges what the payload printed before it ended like this. `details` are for people, by layer.
+pub(super) fn judge(
+    output: &str,
+    ended: UnitOutcome,
+    details: &HashMap<&'static str, String>,
+) -> Result<Vec<Layer>, Failure> {
     let answers: HashMap<&str, i32> = output
         .lines()
         .filter_map(|line| line.strip_prefix("self-test ")?.split_once(' '))
@@ -65,7 +69,11 @@ pub(super) fn judge(output: &str, details: &HashMap<&'static str, String>) -> Re
         .collect();
     if answers.is_empty() {
         // The last step before the payload is the unit's filter; who was in the way has said so.
-        return Err(Failure { layer: "seccomp", text: "the self-test was not started".to_owned() });
+        let text = match ended {
+            UnitOutcome::Killed | UnitOutcome::Signalled => "the self-test was killed before its first probe",
+            _ => "the self-test was not started",
+        };
+        return Err(Failure { layer: "seccomp", text: text.to_owned() });
     }
     for Probe { name, expected, layer } in PROBES {
         let text = match answers.get(name) {
@@ -95,7 +103,7 @@ mod tests {
 
     #[test]
     fn all_layers_are_full_when_each_probe_met_its_errno() {
-        let layers = judge(&all_right(), &HashMap::new()).unwrap();
+        let layers = judge(&all_right(), UnitOutcome::Ok, &HashMap::new()).unwrap();
         assert_eq!(layers.len(), LAYERS.len());
         assert!(layers.iter().all(|layer| layer.status == LayerStatus::Full));
         assert!(PROBES.iter().all(|probe| LAYERS.contains(&probe.layer)));
@@ -103,8 +111,14 @@ mod tests {
 
     #[test]
     fn a_payload_that_was_not_started_is_not_taken_for_its_first_probe() {
-        let failure = judge("", &HashMap::new()).unwrap_err();
-        assert_eq!((failure.layer, failure.text.as_str()), ("seccomp", "the self-test was not started"));
+        for (ended, text) in [
+            (UnitOutcome::Failed, "the self-test was not started"),
+            (UnitOutcome::Killed, "the self-test was killed before its first probe"),
+            (UnitOutcome::Signalled, "the self-test was killed before its first probe"),
+        ] {
+            let failure = judge("", ended, &HashMap::new()).unwrap_err();
+            assert_eq!((failure.layer, failure.text.as_str()), ("seccomp", text));
+        }
     }
 
     #[test]
@@ -112,7 +126,8 @@ mod tests {
         for probe in PROBES {
             let line = format!("self-test {} {}\n", probe.name, probe.expected[0]);
             for instead in [String::new(), format!("self-test {} {}\n", probe.name, libc::EBADF)] {
-                let failure = judge(&all_right().replace(&line, &instead), &HashMap::new()).unwrap_err();
+                let failure =
+                    judge(&all_right().replace(&line, &instead), UnitOutcome::Ok, &HashMap::new()).unwrap_err();
                 assert_eq!(failure.layer, probe.layer, "{}", probe.name);
             }
         }

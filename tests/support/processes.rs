@@ -11,6 +11,11 @@ use std::collections::BTreeMap;
 use std::fs;
 use std::time::{Duration, Instant};
 
+use nix::sys::ptrace::{self, Options};
+use nix::sys::signal::{Signal, kill};
+use nix::sys::wait::{WaitPidFlag, WaitStatus, waitpid};
+use nix::unistd::Pid;
+
 /// A process, told from a later one with the same number by the time of its start.
 #[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord)]
 pub struct Process {
@@ -73,4 +78,41 @@ pub fn within(limit: Duration, mut holds: impl FnMut() -> bool) -> bool {
         }
         std::thread::sleep(Duration::from_millis(5));
     }
+}
+
+/// Follows a process and those that it starts, kills the first one this many generations below it before its first
+/// instruction, and follows the others to their ends. `false` if it came too late to see that one's birth.
+pub fn kill_at_birth(ancestor: i32, generations: usize) -> bool {
+    // A thread of its own waits for what it follows, and for no child of another one.
+    std::thread::spawn(move || follow(Pid::from_raw(ancestor), generations)).join().unwrap()
+}
+
+fn follow(ancestor: Pid, generations: usize) -> bool {
+    let births = Options::PTRACE_O_TRACEFORK | Options::PTRACE_O_TRACEVFORK | Options::PTRACE_O_TRACECLONE;
+    ptrace::seize(ancestor, births).unwrap();
+    let (mut depths, mut killed) = (BTreeMap::from([(ancestor, 0)]), false);
+    while let Ok(status) = waitpid(None, Some(WaitPidFlag::__WNOTHREAD | WaitPidFlag::__WALL)) {
+        let passed_on = match status {
+            // A newborn whose parent has not told of it yet waits.
+            WaitStatus::PtraceEvent(pid, _, libc::PTRACE_EVENT_STOP) if !depths.contains_key(&pid) => continue,
+            WaitStatus::PtraceEvent(_, _, libc::PTRACE_EVENT_STOP) => None,
+            WaitStatus::PtraceEvent(parent, ..) => {
+                let child = Pid::from_raw(i32::try_from(ptrace::getevent(parent).unwrap()).unwrap());
+                let depth = depths[&parent] + 1;
+                depths.insert(child, depth);
+                if depth == generations && !killed {
+                    kill(child, Signal::SIGKILL).unwrap();
+                    killed = true;
+                }
+                // It may not have come to its stop yet, which is then its next word.
+                let _ = ptrace::cont(child, None);
+                None
+            }
+            WaitStatus::Stopped(_, signal) => Some(signal),
+            _ => continue,
+        };
+        // It may have been killed meanwhile.
+        let _ = status.pid().map(|pid| ptrace::cont(pid, passed_on));
+    }
+    killed
 }

@@ -338,7 +338,7 @@ impl EventLoop<'_> {
             self.failed.push(Failed { unit: unit.id, package, name: unit.name, runs_script });
         }
         self.parent.tell(&Event::UnitEnded);
-        if unit.kind == UnitKind::SelfTest { self.judge_self_test() } else { Ok(()) }
+        if unit.kind == UnitKind::SelfTest { self.judge_self_test(outcome) } else { Ok(()) }
     }
 
     /// Calls after the end of a listener meet ENOSYS and leave no record, and a unit may get to a good end without them.
@@ -361,7 +361,7 @@ impl EventLoop<'_> {
     }
 
     /// The layers as proven, the header, and the word for cargo to start.
-    fn judge_self_test(&mut self) -> Result<()> {
+    fn judge_self_test(&mut self, ended: UnitOutcome) -> Result<()> {
         self.read_stdout()?;
         let details = HashMap::from([
             ("landlock", format!("ABI {}", landlock::abi())),
@@ -369,7 +369,7 @@ impl EventLoop<'_> {
             ("mount-namespace", self.views()),
             ("seccomp", "two filters, one listener for each unit".to_owned()),
         ]);
-        let layers = match self_test::judge(&self.self_test_output, &details) {
+        let layers = match self_test::judge(&self.self_test_output, ended, &details) {
             Ok(layers) => layers,
             Err(failure) if sabotage::is_on() => {
                 self.note("sabotaged", None, None, &failure.text)?;
