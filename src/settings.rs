@@ -9,6 +9,7 @@ pub(crate) mod fuzzing;
 mod limits;
 mod outputs;
 
+use std::collections::BTreeSet;
 use std::fs;
 use std::path::{Path, PathBuf};
 use std::time::{SystemTime, UNIX_EPOCH};
@@ -24,6 +25,7 @@ use crate::cli::{
 use crate::decisions::{Day, Decisions, WARNED_DAYS};
 use crate::evidence::line::Depth;
 use crate::facts::FactsSettings;
+use crate::ids::Sha256Digest;
 use crate::policy::{Policy, Severity};
 use crate::sandbox::limits::Limits;
 use crate::sandbox::spec::Identity;
@@ -71,6 +73,8 @@ pub struct Settings {
     pub known: PathBuf,
     /// Earlier runs do not count.
     pub fresh: bool,
+    /// Logs of runs that this call made before: they count always.
+    pub of_this_call: BTreeSet<Sha256Digest>,
     /// What is asked without running anything.
     pub facts: FactsSettings,
     /// Seconds since the Unix epoch.
@@ -230,6 +234,7 @@ impl Settings {
             evidence: args.evidence.clone(),
             known: args.cache_dir.clone().unwrap_or_else(|| state_dir(&places)),
             fresh: args.fresh,
+            of_this_call: BTreeSet::new(),
             facts,
             now,
         })

@@ -5,7 +5,7 @@
 //! archives are held against checksums all the same. Answers wait in the run's folder until all was acquired: of a
 //! registry that was caught in a lie nothing is kept.
 
-use std::fs;
+use std::fs::{self, File};
 use std::path::{Path, PathBuf};
 use std::time::SystemTime;
 
@@ -77,7 +77,7 @@ impl IndexCache {
         Some(Known { revision, lines })
     }
 
-    /// Holds an answer for [`keep`].
+    /// Holds an answer for [`keep`]. One that is kept already, as some servers send it each time, is kept since now.
     ///
     /// # Errors
     /// What the file system answers.
@@ -87,11 +87,18 @@ impl IndexCache {
         revision: Option<&Revision>,
         text: &[u8],
     ) -> Result<(), AcquireError> {
+        let header = revision.map(ToString::to_string).unwrap_or_default();
+        let bytes = [FORMAT.as_bytes(), b"\n", header.as_bytes(), b"\n", text].concat();
+        let kept = self.kept.join(krate.relative_path(None));
+        // A thousand files that are made anew cost more than the answers.
+        let is_kept =
+            read_bounded(&kept, self.limit.saturating_add(4096)).is_ok_and(|old| old.as_deref() == Some(&bytes));
+        if is_kept && File::open(&kept).and_then(|file| file.set_modified(SystemTime::now())).is_ok() {
+            return Ok(());
+        }
         let place = self.fresh.join(krate.relative_path(None));
         let folder = place.parent().unwrap_or(&self.fresh);
         fs::create_dir_all(folder).map_err(AcquireError::file("create", folder))?;
-        let header = revision.map(ToString::to_string).unwrap_or_default();
-        let bytes = [FORMAT.as_bytes(), b"\n", header.as_bytes(), b"\n", text].concat();
         fs::write(&place, bytes).map_err(AcquireError::file("write", &place))
     }
 }
@@ -121,6 +128,26 @@ mod tests {
         cache.write(krate(), None, LINE.as_bytes()).unwrap();
         keep(&run, &kept);
         assert_eq!(cache.read::<Release>(krate(), "demo", Wanted::All).unwrap().revision, None);
+    }
+
+    #[test]
+    fn an_answer_that_is_kept_already_is_not_written_again_and_counts_as_of_now() {
+        let dir = tempfile::tempdir().unwrap();
+        let (kept, run) = (dir.path().join("cache"), dir.path().join("cache/runs/run-1"));
+        let cache = IndexCache::new(&kept, &run, "registry-1", 1 << 20);
+        let place = cache.kept.join(krate().relative_path(None));
+        let inode = || std::os::unix::fs::MetadataExt::ino(&fs::metadata(&place).unwrap());
+        cache.write(krate(), None, LINE.as_bytes()).unwrap();
+        keep(&run, &kept);
+        File::open(&place).unwrap().set_modified(SystemTime::UNIX_EPOCH).unwrap();
+        let first = inode();
+        cache.write(krate(), None, LINE.as_bytes()).unwrap();
+        keep(&run, &kept);
+        assert_eq!(inode(), first, "the same answer");
+        assert!(cache.written(krate()).unwrap() > SystemTime::UNIX_EPOCH);
+        cache.write(krate(), Some(&Revision::etag("\"abc\"")), LINE.as_bytes()).unwrap();
+        keep(&run, &kept);
+        assert_ne!(inode(), first, "another header");
     }
 
     #[test]

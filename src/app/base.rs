@@ -217,6 +217,9 @@ impl Search<'_> {
 
 /// The log with a name and a digest, if it may still answer.
 fn source(settings: &Settings, name: &str, sha256: Sha256Digest) -> Result<Option<Source>, known::KnownError> {
+    if settings.fresh && !settings.of_this_call.contains(&sha256) {
+        return Ok(None);
+    }
     let Some(opened) = known::read(&settings.known, name, sha256)? else { return Ok(None) };
     if !is_recent(oldest(&opened.log.header), settings.now) {
         return Ok(None);

@@ -196,7 +196,8 @@ pub(super) fn ready(settings: &mut Settings, reuses: bool, quiet: bool, teller: 
     tracing::info!(packages = acquired.packages.len(), facts = acquired.facts.len(), "acquired the sources");
     let keys = if acquired.locked.is_some() { Keys::of(&acquired, settings, &toolchain) } else { None };
     let stream = acquired.sources.path().join("base");
-    let wanted = keys.as_ref().filter(|_| reuses && !settings.fresh);
+    let may_take = !settings.fresh || !settings.of_this_call.is_empty();
+    let wanted = keys.as_ref().filter(|_| reuses && may_take);
     let given = wanted.and_then(|keys| base::find(keys, settings, stream, teller));
     let base = Base { taken: given.as_ref().map(Given::taken), is_kept: keys.is_some() };
     let (spec, run_dir) = prepare(&acquired, &toolchain, settings, base)

@@ -88,6 +88,7 @@ fn one_by_one(args: &LockArgs, all: Vec<Settings>, teller: &Teller, signals: &Si
     let mut reports: Vec<Report> = Vec::new();
     let mut reporting = None;
     for mut settings in all {
+        settings.of_this_call = reports.iter().filter_map(|report| report.evidence.sha256).collect();
         let told = match examine(&args.run, &mut settings, teller, signals) {
             Ok(told) => told,
             // A plan was printed.

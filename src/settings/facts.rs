@@ -1,5 +1,6 @@
 //! What is known of packages: where it comes from, and settings for telling it alone.
 
+use std::collections::BTreeSet;
 use std::path::{Path, PathBuf};
 
 use etcetera::BaseStrategy as _;
@@ -91,6 +92,7 @@ impl Settings {
             evidence: args.evidence.clone(),
             known: state_dir(&places),
             fresh: false,
+            of_this_call: BTreeSet::new(),
             now,
         })
     }

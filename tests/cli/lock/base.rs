@@ -324,6 +324,13 @@ fn what_two_workspaces_of_one_run_share_is_built_once_and_counted_once() {
     };
     assert_eq!(moments("ws"), moments("two"));
     assert_eq!(moments("ws").len(), 2);
+    // The same if earlier calls do not count.
+    fs::remove_dir_all(ground.home.path().join("kept")).unwrap();
+    let (report, exit) = ground.report(&["ws", "two", "--fresh", "--evidence", "kept"]);
+    assert_eq!(exit, 0, "{report:#}");
+    let units = package(&report, "leafy@1.0.0").unwrap()["units"].as_array().unwrap();
+    assert!(units.iter().all(|unit| unit.get("recorded").is_none()), "{units:#?}");
+    assert_eq!(moments("ws"), moments("two"));
     let human = stdout(&ground.run(&["ws", "two"]));
     assert!(human.contains("7 packages, 2 of them in several and told once"), "{human}");
 }
