@@ -1,7 +1,7 @@
 //! A whole lock file: every package of it, verified, and the project that builds them all.
 //!
 //! The story ([`bring`]): [`locate`] finds the file and what lies beside it → the indexes say what they know about each
-//! package ([`asked`], [`index`]) → a digest of all that decides may find an earlier run ([`held`]) → the workspace is
+//! package ([`asked`], [`index`]) → a digest of all that decides may find an earlier run ([`decisive`]) → the workspace is
 //! copied ([`workspace`]), commits of git repositories are checked out ([`mod@git`]) → without a workspace, a consumer is
 //! made up that names every package ([`pinned`]) → the archives are fetched and unpacked. A package whose archive was
 //! refused or cannot be had gets a stand-in that does not compile, so that the others are built and what depends on it
@@ -10,9 +10,9 @@
 mod asked;
 mod bring;
 mod commit;
+mod decisive;
 mod file;
 mod git;
-mod held;
 mod index;
 mod links;
 mod loads;
