@@ -14,6 +14,7 @@ mod lock;
 mod refused;
 mod replay;
 mod tell;
+mod written;
 
 use std::ffi::OsString;
 use std::io::{self, Write as _};
