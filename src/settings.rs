@@ -227,7 +227,7 @@ impl Settings {
             depth: Depth::Check,
             trace: Trace { probes: args.trace.contains(&TraceClass::Probes) },
             reporting: Reporting::new(&args.reports, beside)?,
-            evidence: args.evidence.clone(),
+            evidence: outputs::evidence(args.evidence.as_deref())?,
             known: args.cache_dir.clone().unwrap_or_else(|| state_dir(&places)),
             fresh: args.fresh,
             facts,
