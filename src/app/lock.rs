@@ -74,12 +74,12 @@ fn refuse(error: &AcquireError, teller: &Teller) -> ExitCode {
         ErrorClass::Internal => ExitCode::Internal,
         _ => ExitCode::Usage,
     };
-    let hint = error.hint().filter(|_| !matches!(error, AcquireError::NoSuchTarget { .. }));
-    let instead = match error {
-        AcquireError::Manifest { .. } => "make it a plain, readable file of the workspace's own, or move it away",
-        _ => "name a Cargo.lock, or a folder that has one",
+    let hint = match error {
+        AcquireError::Manifest { .. } => {
+            Some("make it a plain, readable file of the workspace's own, or move it away".to_owned())
+        }
+        _ => error.hint(),
     };
-    let hint = hint.or_else(|| Some(instead.to_owned()));
     fail(teller, code, crate::error_chain(error), hint)
 }
 

@@ -50,7 +50,7 @@ pub(super) fn advisories(
             Ok(database) => database,
             // Nobody named it, so nobody is wrong.
             Err(reason) if settings.databases.is_empty() => {
-                facts.push(none(&reason));
+                facts.push(none(&format!("{}: {reason}", path.display())));
                 continue;
             }
             Err(reason) => return Err(FactsError::database(path, reason)),

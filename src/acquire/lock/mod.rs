@@ -89,7 +89,7 @@ pub enum LockUser {
 pub fn locate(word: Option<&Path>, deps_only: bool, host: &str) -> Result<LockRequest, AcquireError> {
     let here = std::env::current_dir().map_err(AcquireError::file("find", Path::new(".")))?;
     let none =
-        |path: &Path, reason: &str| AcquireError::NoSuchTarget { path: path.to_owned(), reason: reason.to_owned() };
+        |path: &Path, reason: &str| AcquireError::NoLockFile { path: path.to_owned(), reason: reason.to_owned() };
     let file = match word {
         Some(path) if path.is_dir() => path.join("Cargo.lock"),
         Some(path) => path.to_owned(),
