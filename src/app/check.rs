@@ -10,7 +10,7 @@ use std::time::Instant;
 use super::base::{self, Given, Keys};
 use super::keep::{Kept, Later, Left, keep};
 use super::refused::refuse;
-use super::tell::{Teller, complain, deliver, fail, failed_to, judged, refuse_settings, warn};
+use super::tell::{Teller, complain, deliver, fail, failed_to, judged, printed, refuse_settings, warn};
 use super::{baseline, inputs, known};
 use crate::acquire::{AcquireError, Acquired, Bar, Outcome, Resolved, acquire_unless};
 use crate::base::{Finished, pack};
@@ -108,9 +108,8 @@ pub(super) fn examine(
         Prepared::Known(report) => return Ok(Told::Judged(report)),
     };
     if args.print_plan {
-        let printed = serde_json::to_writer_pretty(io::stdout().lock(), &ready.spec).map_err(io::Error::from);
-        let is_printed = printed.and_then(|()| writeln!(io::stdout())).is_ok();
-        return Err(if is_printed { ExitCode::Pass } else { ExitCode::Internal });
+        let plan = serde_json::to_writer_pretty(io::stdout().lock(), &ready.spec).map_err(io::Error::from);
+        return Err(printed(plan.and_then(|()| writeln!(io::stdout())), ExitCode::Pass, teller));
     }
     match carry_out(&ready, signals, args.tone.quiet) {
         Ok(()) => tell(&ready, settings, teller),
