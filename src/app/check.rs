@@ -140,21 +140,8 @@ pub(super) enum Prepared {
 
 /// Everything up to the plan, or what an earlier run answers. What went wrong is told already.
 pub(super) fn ready(settings: &mut Settings, reuses: bool, quiet: bool, teller: &Teller) -> Result<Prepared, ExitCode> {
-    let toolchain = toolchain::find(settings.toolchain.as_deref())
-        .map_err(|error| fail(teller, ExitCode::Usage, failed_to(&error), Some(missing(settings, error.hint()))))?;
-    if let Some(channel) = settings.channel.as_deref().filter(|channel| !toolchain.is_of(channel)) {
-        let message = format!("the workspace asks for Rust {channel}, and here is {}", toolchain.record.rustc);
-        return Err(fail(teller, ExitCode::Usage, message, Some(missing(settings, String::new()))));
-    }
-    tracing::info!(rustc = toolchain.record.rustc, sysroot = %toolchain.sysroot.display(), "found the toolchain");
-    let uid = settings.identity.uid;
-    if !is_mapped(uid) {
-        let message = format!(
-            "the layer user-namespace does not hold here: the sandbox's uid {uid} does not exist in this user namespace"
-        );
-        let hint = "start as an ordinary user, or give the container a range of 65536 ids".to_owned();
-        return Err(fail(teller, ExitCode::NoSandbox, message, Some(hint)));
-    }
+    let toolchain = toolchain_of(settings, teller)?;
+    check_identity(settings, teller)?;
     settings.depth = depth(settings.wanted_depth, &toolchain, teller);
     settings.acquire.cargo.clone_from(&toolchain.cargo);
     settings.acquire.toolchain.clone_from(&settings.toolchain);
@@ -202,6 +189,31 @@ pub(super) fn ready(settings: &mut Settings, reuses: bool, quiet: bool, teller: 
         .map_err(|message| fail(teller, ExitCode::Internal, message, None))?;
     tracing::info!(uid = spec.identity.uid, mounts = spec.mounts.len(), command = ?spec.cargo.args, "planned the run");
     Ok(Prepared::Ready(Box::new(Ready { acquired, spec, run_dir, key, keys, given })))
+}
+
+/// The toolchain that was asked for. What went wrong is told already.
+fn toolchain_of(settings: &Settings, teller: &Teller) -> Result<HostToolchain, ExitCode> {
+    let toolchain = toolchain::find(settings.toolchain.as_deref())
+        .map_err(|error| fail(teller, ExitCode::Usage, failed_to(&error), Some(missing(settings, error.hint()))))?;
+    if let Some(channel) = settings.channel.as_deref().filter(|channel| !toolchain.is_of(channel)) {
+        let message = format!("the workspace asks for Rust {channel}, and here is {}", toolchain.record.rustc);
+        return Err(fail(teller, ExitCode::Usage, message, Some(missing(settings, String::new()))));
+    }
+    tracing::info!(rustc = toolchain.record.rustc, sysroot = %toolchain.sysroot.display(), "found the toolchain");
+    Ok(toolchain)
+}
+
+/// Refuses a user that the sandbox cannot have here, before anything is downloaded for it.
+fn check_identity(settings: &Settings, teller: &Teller) -> Result<(), ExitCode> {
+    let uid = settings.identity.uid;
+    if is_mapped(uid) {
+        return Ok(());
+    }
+    let message = format!(
+        "the layer user-namespace does not hold here: the sandbox's uid {uid} does not exist in this user namespace"
+    );
+    let hint = "start as an ordinary user, or give the container a range of 65536 ids".to_owned();
+    Err(fail(teller, ExitCode::NoSandbox, message, Some(hint)))
 }
 
 /// How to get a toolchain that a workspace asks for; else what is said of others.
