@@ -15,7 +15,7 @@ use std::time::{SystemTime, UNIX_EPOCH};
 
 use etcetera::BaseStrategy;
 
-use crate::acquire::{AcquireSettings, Request};
+use crate::acquire::{AcquireSettings, Request, looks_secret};
 use config::{Gifts, Given};
 
 use crate::cli::{
@@ -389,13 +389,6 @@ fn is_ours(name: &str) -> bool {
         || ["CARGO_BUILD_RUSTC", "CARGO_BUILD_TARGET", "CARGO_BUILD_BUILD_DIR"].iter().any(|start| {
             name.strip_prefix(start).is_some_and(|rest| rest.is_empty() || rest.starts_with('_'))
         } && !name.ends_with("FLAGS"))
-}
-
-fn looks_secret(name: &str) -> bool {
-    let name = name.to_ascii_uppercase();
-    ["TOKEN", "KEY", "SECRET", "PASSWORD", "PASSWD", "CREDENTIALS"]
-        .iter()
-        .any(|word| name == *word || name.ends_with(&format!("_{word}")))
 }
 
 fn readable(given: &Given<PathBuf>) -> Result<PathBuf, SettingsError> {

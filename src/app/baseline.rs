@@ -27,8 +27,7 @@ struct Earlier {
 
 /// What judges findings here.
 fn by(policy: &Policy) -> JudgedBy {
-    let tool = Tool { name: env!("CARGO_PKG_NAME").to_owned(), version: env!("CARGO_PKG_VERSION").to_owned() };
-    JudgedBy { tool, policy: policy.record().sha256 }
+    JudgedBy { tool: Tool::this(), policy: policy.record().sha256 }
 }
 
 /// Keeps what was found of each package of a registry or of git that was seen in full, whatever the verdict, for a run that

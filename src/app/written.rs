@@ -27,7 +27,7 @@ pub(super) fn unbuilt(
     Header {
         format: FORMAT.to_owned(),
         version: VERSION,
-        tool: Tool { name: env!("CARGO_PKG_NAME").to_owned(), version: env!("CARGO_PKG_VERSION").to_owned() },
+        tool: Tool::this(),
         target,
         packages,
         toolchain: toolchain.record.clone(),

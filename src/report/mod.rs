@@ -289,7 +289,7 @@ impl Report {
         Self {
             format: json::FORMAT,
             version: json::VERSION,
-            tool: this_tool(),
+            tool: Tool::this(),
             target: Target {
                 name: safe(&header.target.name),
                 version: safe(&header.target.version),
@@ -458,11 +458,6 @@ fn refusal(log: &EvidenceLog) -> Option<ReportError> {
         }),
         _ => None,
     })
-}
-
-/// This program, as reports name it.
-fn this_tool() -> Tool {
-    Tool { name: "sandbox-check".to_owned(), version: env!("CARGO_PKG_VERSION").to_owned() }
 }
 
 #[cfg(test)]
