@@ -338,12 +338,24 @@ fn tell(ready: &Ready, settings: &Settings, teller: &Teller) -> Result<Told, Exi
     let finished = ready.keys.as_ref().map(|keys| base::keep(&opened.log, keys, policy)).unwrap_or_default();
     let key = ready.key.filter(|_| known::lasts(&opened.log, policy));
     let later = Later { key, is_base: !finished.is_empty() };
-    let kept = keep_run(&opened, spec, settings, draft.verdict, later, teller).map_err(internal)?;
+    let kept = match keep_run(&opened, spec, settings, draft.verdict, later, teller) {
+        Ok(kept) => kept,
+        Err(message) => return Ok(unkept(&opened.log, settings, message)),
+    };
     keep_units(finished, ready, &opened.log, kept.own.as_deref(), teller);
     let path = kept.shown.as_deref().and_then(Path::to_str);
     let report = judged(&opened.log, &settings.reporting, path);
     baseline::remember(opened.log, settings, teller);
     Ok(Told::Judged(Box::new(report)))
+}
+
+/// A report whose evidence could not be kept where that was asked for: the run may have taken long.
+fn unkept(log: &EvidenceLog, settings: &Settings, message: String) -> Told {
+    let hint = Some("the report is of evidence that is gone; name another directory with --evidence".to_owned());
+    let error = ReportError { code: ExitCode::Internal.name().to_owned(), message, hint };
+    let mut report = judged(log, &settings.reporting, None);
+    report.error = Some(error.clone());
+    Told::Broken(Box::new(report), error, ExitCode::Internal)
 }
 
 /// Keeps finished units with their outputs. Later runs are slower without them, and that is all.

@@ -86,7 +86,7 @@ fn refuse(error: &AcquireError, teller: &Teller) -> ExitCode {
 /// Runs them one after the other: two workspaces have two graphs, and cargo builds one at a time.
 fn one_by_one(args: &LockArgs, all: Vec<Settings>, teller: &Teller, signals: &Signals) -> ExitCode {
     let mut reports: Vec<Report> = Vec::new();
-    let mut reporting = None;
+    let (mut reporting, mut broken) = (None, None);
     for mut settings in all {
         let told = match examine(&args.run, &mut settings, teller, signals) {
             Ok(told) => told,
@@ -101,14 +101,16 @@ fn one_by_one(args: &LockArgs, all: Vec<Settings>, teller: &Teller, signals: &Si
                 reports.push(*report);
                 break;
             }
-            Told::Broken(mut report, error, _) => {
+            Told::Broken(mut report, error, code) => {
                 report.error = Some(error);
                 reports.push(*report);
+                broken = Some(code);
                 break;
             }
         }
         reporting = Some(settings.reporting);
     }
     let Some(reporting) = reporting else { return ExitCode::Pass };
-    Report::together(reports).map_or(ExitCode::Pass, |report| deliver(&report, &reporting, teller))
+    let delivered = Report::together(reports).map_or(ExitCode::Pass, |report| deliver(&report, &reporting, teller));
+    broken.unwrap_or(delivered)
 }
