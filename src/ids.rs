@@ -1,4 +1,4 @@
-//! Names of things: packages, units, digests.
+//! Names of things: packages, units, digests; and how many there are.
 
 use std::fmt;
 use std::str::FromStr;
@@ -8,6 +8,12 @@ use serde::{Deserialize, Serialize};
 /// One spelling for all of those that registries take for the same name.
 pub(crate) fn plain_name(name: &str) -> String {
     name.to_ascii_lowercase().replace('_', "-")
+}
+
+/// A number of things in words: `1 day`, `2 days`.
+pub(crate) fn counted(number: u64, thing: &str) -> String {
+    let end = if number == 1 { "" } else { "s" };
+    format!("{number} {thing}{end}")
 }
 
 /// What cargo calls a package: a name and an exact version.

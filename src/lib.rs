@@ -13,7 +13,6 @@ pub mod app;
 pub mod base;
 pub mod cli;
 pub mod decisions;
-
 pub mod evidence;
 pub mod exit;
 pub mod facts;

@@ -16,7 +16,7 @@ use std::time::{SystemTime, UNIX_EPOCH};
 
 use etcetera::BaseStrategy;
 
-use crate::acquire::{AcquireSettings, Request};
+use crate::acquire::{AcquireSettings, Request, looks_secret};
 use config::{Gifts, Given};
 
 use crate::cli::{
@@ -231,7 +231,7 @@ impl Settings {
             depth: Depth::Check,
             trace: Trace { probes: args.trace.contains(&TraceClass::Probes) },
             reporting: Reporting::new(&args.reports, beside)?,
-            evidence: args.evidence.clone(),
+            evidence: outputs::evidence(args.evidence.as_deref())?,
             known: args.cache_dir.clone().unwrap_or_else(|| state_dir(&places)),
             fresh: args.fresh,
             of_this_call: BTreeSet::new(),
@@ -394,13 +394,6 @@ fn is_ours(name: &str) -> bool {
         || ["CARGO_BUILD_RUSTC", "CARGO_BUILD_TARGET", "CARGO_BUILD_BUILD_DIR"].iter().any(|start| {
             name.strip_prefix(start).is_some_and(|rest| rest.is_empty() || rest.starts_with('_'))
         } && !name.ends_with("FLAGS"))
-}
-
-fn looks_secret(name: &str) -> bool {
-    let name = name.to_ascii_uppercase();
-    ["TOKEN", "KEY", "SECRET", "PASSWORD", "PASSWD", "CREDENTIALS"]
-        .iter()
-        .any(|word| name == *word || name.ends_with(&format!("_{word}")))
 }
 
 fn readable(given: &Given<PathBuf>) -> Result<PathBuf, SettingsError> {

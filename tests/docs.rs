@@ -120,7 +120,8 @@ fn the_table_of_system_calls_is_on_a_page() {
             "# System calls\n\n<!-- Made from src/sandbox/table/ by tests/docs.rs; do not edit. -->\n\n\
              What filter U does with each system call of x86-64 (numbers up to Linux 6.17). A number that is not in the\n\
              table, and every call by another architecture's table, is recorded and answered ENOSYS. *Behind it* is the\n\
-             layer that bounds the call if the answer were to continue, whatever the arguments are by then.\n\n\
+             layer that bounds the call if the answer were to continue, whatever the arguments are by then. An open that writes or\n\
+             makes something is recorded as `fs.write`, a question in a message as `dns.query`.\n\n\
              ## Notified\n\n| call | notified | recorded as | answer | behind it |\n|---|---|---|---|---|\n{rows}\n\
              ## Notified where rustc runs\n\n`clone` that shares the caller's memory (a thread, or a child on a stack of its own) is notified in units that\n\
              compile, to know whose the new one is. It is counted and goes on: its flags stand in registers.\n\n\

@@ -15,6 +15,7 @@ use super::http::Client;
 use super::reputation::{bounds, keep};
 use super::settings::{AcquireSettings, Limits};
 use super::sources::Source;
+use crate::evidence::time::DAY;
 use crate::ids::Sha256Digest;
 
 /// Where RustSec's own archive is.
@@ -24,7 +25,7 @@ const ARCHIVE: u64 = 64 * 1024 * 1024;
 /// Unpacked it has some ten.
 const UNPACKED: u64 = 512 * 1024 * 1024;
 /// How long one is used before a newer one is asked for.
-const LASTS: u64 = 24 * 60 * 60;
+const LASTS: u64 = DAY;
 /// How long nobody asks again after a failure.
 const PAUSE: u64 = 60 * 60;
 /// The whole download takes no longer.

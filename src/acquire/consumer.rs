@@ -12,11 +12,17 @@ use crate::plan::CONSUMER_NAME;
 
 /// Writes the package to the new folder `folder`; `local/` lies beside it.
 pub(crate) fn write(folder: &Path, subject: &SubjectDependency) -> Result<(), AcquireError> {
+    write_package(folder, &manifest(subject)?)
+}
+
+/// Writes a package without code to the new folder `folder`.
+pub(crate) fn write_package(folder: &Path, manifest: &str) -> Result<(), AcquireError> {
     let source = folder.join("src");
     fs::create_dir_all(&source).map_err(AcquireError::file("create", &source))?;
-    let put = |path: &Path, text: &str| fs::write(path, text).map_err(AcquireError::file("write", path));
-    put(&source.join("lib.rs"), "")?;
-    put(&folder.join("Cargo.toml"), &manifest(subject)?)
+    for (path, text) in [(source.join("lib.rs"), ""), (folder.join("Cargo.toml"), manifest)] {
+        fs::write(&path, text).map_err(AcquireError::file("write", &path))?;
+    }
+    Ok(())
 }
 
 fn manifest(subject: &SubjectDependency) -> Result<String, AcquireError> {

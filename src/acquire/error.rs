@@ -87,6 +87,14 @@ pub enum AcquireError {
         /// What is wrong with it.
         reason: String,
     },
+    /// What the user named is no lock file.
+    #[error("{}: {reason}", path.display())]
+    NoLockFile {
+        /// What was named.
+        path: PathBuf,
+        /// What is wrong with it.
+        reason: String,
+    },
     /// Something is not on this machine, and the network may not be used.
     #[error("offline, and not on this machine: {}", missing.join(", "))]
     OfflineMissing {
@@ -208,6 +216,7 @@ impl AcquireError {
             Self::UnknownName { .. }
             | Self::UnknownVersion { .. }
             | Self::NoSuchTarget { .. }
+            | Self::NoLockFile { .. }
             | Self::OfflineMissing { .. }
             | Self::Resolve { .. }
             | Self::Git { temporary: false, .. }
@@ -268,6 +277,7 @@ impl AcquireError {
             Self::NoSuchTarget { .. } => {
                 Some("a folder with a Cargo.toml, a `.crate` file or `name@version` can be examined".to_owned())
             }
+            Self::NoLockFile { .. } => Some("name a Cargo.lock, or a folder that has one".to_owned()),
             Self::OfflineMissing { .. } => Some(
                 "run once with the network: without `--offline`, `CARGO_NET_OFFLINE` and `net.offline` of cargo's \
                  configuration"
@@ -308,9 +318,12 @@ impl AcquireError {
 
 /// What to do about a file that cannot be read, and a folder that takes none.
 fn instead(doing: &str, kind: io::ErrorKind) -> Option<&'static str> {
-    use io::ErrorKind::{PermissionDenied, QuotaExceeded, ReadOnlyFilesystem, StorageFull};
+    use io::ErrorKind::{NotADirectory, PermissionDenied, QuotaExceeded, ReadOnlyFilesystem, StorageFull};
     match kind {
         PermissionDenied if doing == "read" => Some("make it readable for this user"),
+        NotADirectory if doing == "create" => {
+            Some("what lies in the way is no folder: set XDG_CACHE_HOME to one that can be used")
+        }
         PermissionDenied | ReadOnlyFilesystem => {
             Some("make it usable for this user, or set XDG_CACHE_HOME, or CARGO_HOME for what cargo keeps")
         }
@@ -329,8 +342,9 @@ mod tests {
 
     #[test]
     fn of_a_folder_that_cannot_be_used_it_is_said_which_variable_names_another() {
+        use io::ErrorKind::{NotADirectory, PermissionDenied, ReadOnlyFilesystem, StorageFull};
         let hint = |kind: io::ErrorKind| AcquireError::file("create", Path::new("/cache"))(kind.into()).hint();
-        for kind in [io::ErrorKind::PermissionDenied, io::ErrorKind::ReadOnlyFilesystem, io::ErrorKind::StorageFull] {
+        for kind in [NotADirectory, PermissionDenied, ReadOnlyFilesystem, StorageFull] {
             assert!(hint(kind).is_some_and(|hint| hint.contains("XDG_CACHE_HOME")), "{kind:?}");
         }
         assert_eq!(hint(io::ErrorKind::NotFound), None);

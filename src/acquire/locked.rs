@@ -113,9 +113,9 @@ pub(crate) fn entries(
     releases.iter().filter_map(known).collect()
 }
 
-/// A lock file with what is known about its packages.
+/// Where the packages of a lock file come from: the file with what is known about each.
 #[derive(Debug)]
-pub(crate) struct Locked<'a> {
+pub(crate) struct LockedSources<'a> {
     pub(crate) lock: &'a Lockfile,
     pub(crate) registries: &'a BTreeMap<String, Registry<'a>>,
     pub(crate) releases: &'a BTreeMap<Key, Release>,
@@ -123,7 +123,7 @@ pub(crate) struct Locked<'a> {
     pub(crate) identities: &'a Identities,
 }
 
-impl<'a> Locked<'a> {
+impl<'a> LockedSources<'a> {
     pub(crate) fn new(
         lock: &'a Lockfile,
         registries: &'a BTreeMap<String, Registry<'a>>,

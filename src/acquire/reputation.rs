@@ -15,6 +15,7 @@ use super::registry::{Registry, read_bounded};
 use super::release::Release;
 use super::settings::Limits;
 use crate::evidence::fact;
+use crate::evidence::time::DAY;
 use crate::ids::Sha256Digest;
 
 /// Packages with thousands of releases have answers of some megabytes.
@@ -24,7 +25,7 @@ const PATIENCE: Duration = Duration::from_secs(8);
 /// The pause between two questions.
 const BETWEEN: Duration = Duration::from_secs(1);
 /// How long an answer is used, in seconds.
-const LASTS: u64 = 24 * 60 * 60;
+const LASTS: u64 = DAY;
 /// A kept answer is short.
 const KEPT: u64 = 64 * 1024;
 /// So many owners are taken over.

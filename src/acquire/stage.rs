@@ -15,6 +15,7 @@ use super::http::{Client, Transport};
 use super::identity::Identities;
 use super::index_cache;
 use super::local::{self, LocalPackage};
+use super::locked::LockedSources;
 use super::needed;
 use super::progress::Progress;
 use super::registry::Registry;
@@ -83,11 +84,8 @@ fn acquire_in_new_run<T>(
     if let Request::Lock(lock) = request {
         config.add_foreign(&lock.own.sources);
     }
-    let offline = settings.offline || config.offline();
-    let transport = if offline { None } else { Some(config.transport()?) };
-    let deadline = Instant::now() + settings.limits.total;
-    let stage = Stage { settings, config: &config, transport, deadline, offline, run: sources.path(), progress };
-    tracing::debug!(run = %stage.run.display(), offline, "acquiring");
+    let stage = Stage::new(settings, &config, sources.path(), progress)?;
+    tracing::debug!(run = %stage.run.display(), offline = stage.offline, "acquiring");
     let work = match request {
         Request::Lock(lock) => stage.lock(lock, known)?,
         _ => stage.work(request, known)?,
@@ -127,10 +125,7 @@ pub fn survey(path: &Path, settings: &AcquireSettings, progress: &dyn Progress) 
     let lock = super::survey::read(path)?;
     let (sources, _guard) = runs::begin(&settings.cache_dir)?;
     let config = CargoConfig::of_cargo(&settings.cargo_home, &settings.environment)?;
-    let offline = settings.offline || config.offline();
-    let transport = if offline { None } else { Some(config.transport()?) };
-    let deadline = Instant::now() + settings.limits.total;
-    let stage = Stage { settings, config: &config, transport, deadline, offline, run: sources.path(), progress };
+    let stage = Stage::new(settings, &config, sources.path(), progress)?;
     let outcome = super::survey::survey(
         &lock,
         &stage.registry(tame_index::CRATES_IO_INDEX)?,
@@ -201,6 +196,20 @@ pub(super) struct Parts {
     pub(super) changed: bool,
 }
 
+impl<'a> Stage<'a> {
+    fn new(
+        settings: &'a AcquireSettings,
+        config: &'a CargoConfig,
+        run: &'a Path,
+        progress: &'a dyn Progress,
+    ) -> Result<Self, AcquireError> {
+        let offline = settings.offline || config.offline();
+        let transport = if offline { None } else { Some(config.transport()?) };
+        let deadline = Instant::now() + settings.limits.total;
+        Ok(Self { settings, config, transport, deadline, offline, run, progress })
+    }
+}
+
 impl Stage<'_> {
     fn work<T>(&self, request: &Request, known: impl FnOnce(&Resolved) -> Option<T>) -> Result<Work<T>, AcquireError> {
         let default = self.registry(tame_index::CRATES_IO_INDEX)?;
@@ -241,29 +250,8 @@ impl Stage<'_> {
             return Ok(Work::Known(known));
         }
         let identities = Identities::of(lock.packages.iter().map(needed::key));
-        let sources = locked::Locked::new(&lock, &registries, &releases, &needed, &identities);
-        let mut wanted = sources.prepare(self.run)?;
-        if self.settings.only_subject {
-            wanted.retain(|wanted| subject.release.as_ref().is_some_and(|release| release.id == wanted.id));
-        }
-        if self.offline {
-            locked::check_present(&wanted, &store)?;
-        }
-        let placed = download::place_all(wanted, self.run, &store, self.progress)?;
-        let mut facts = Vec::new();
-        let mut packages = packages(&subject, placed, &mut facts);
-        if !packages.iter().any(|package| package.subject) {
-            return Err(lock_error("the subject is not in it".to_owned()));
-        }
-        for package in packages.iter_mut().filter(|package| package.subject) {
-            let dir = self.run.join(&package.dir);
-            facts.extend(library::add(package, &dir)?);
-        }
-        for package in &mut packages {
-            if let Some(macros) = &mut package.proc_macro {
-                *macros = crate::plan::macros::scan(&self.run.join(&package.dir));
-            }
-        }
+        let sources = LockedSources::new(&lock, &registries, &releases, &needed, &identities);
+        let (packages, facts) = self.bring_packages(&subject, &sources, &store)?;
         let (previous, reputation) = self.beside(&subject, &default, &store);
         let replaced_sources = identities.replaced(registries.keys());
         let Subject { target, dependency: subject, .. } = subject;
@@ -282,6 +270,43 @@ impl Stage<'_> {
             reputation,
             changed: false,
         })))
+    }
+
+    /// Fetches and unpacks what is needed: all packages in place, with their facts.
+    fn bring_packages(
+        &self,
+        subject: &Subject,
+        sources: &LockedSources<'_>,
+        store: &Store<'_>,
+    ) -> Result<(Vec<SourcePackage>, Vec<Fact>), AcquireError> {
+        let mut wanted = sources.prepare(self.run)?;
+        if self.settings.only_subject {
+            wanted.retain(|wanted| subject.release.as_ref().is_some_and(|release| release.id == wanted.id));
+        }
+        if self.offline {
+            locked::check_present(&wanted, store)?;
+        }
+        let placed = download::place_all(wanted, self.run, store, self.progress)?;
+        let mut facts = Vec::new();
+        let mut packages = packages(subject, placed, &mut facts);
+        if !packages.iter().any(|package| package.subject) {
+            return Err(lock_error("the subject is not in it".to_owned()));
+        }
+        for package in packages.iter_mut().filter(|package| package.subject) {
+            let dir = self.run.join(&package.dir);
+            facts.extend(library::add(package, &dir)?);
+        }
+        self.list_macros(&mut packages);
+        Ok((packages, facts))
+    }
+
+    /// Reads from their sources which macros the macro libraries among them export.
+    pub(super) fn list_macros(&self, packages: &mut [SourcePackage]) {
+        for package in packages {
+            if let Some(macros) = &mut package.proc_macro {
+                *macros = crate::plan::macros::scan(&self.run.join(&package.dir));
+            }
+        }
     }
 
     /// What the subject is compared with, and what is said of it.

@@ -51,11 +51,12 @@ fn subject(lock: &Lockfile) -> Option<PackageId> {
 
 /// Reads a lock file.
 pub(super) fn read(path: &Path) -> Result<Lockfile, AcquireError> {
-    let wrong = |reason: String| AcquireError::NoSuchTarget { path: path.to_owned(), reason };
+    let wrong = |reason: String| AcquireError::NoLockFile { path: path.to_owned(), reason };
     let bytes = read_bounded(path, LOCK)?.ok_or_else(|| wrong("there is no such file".to_owned()))?;
     let text = String::from_utf8(bytes).map_err(|_| wrong("it is not text".to_owned()))?;
-    let lock: Lockfile = text.parse().map_err(|error: cargo_lock::Error| wrong(format!("not a lock file: {error}")))?;
-    if lock.packages.is_empty() { Err(wrong("it names no package".to_owned())) } else { Ok(lock) }
+    let lock: Lockfile =
+        text.parse().map_err(|error: cargo_lock::Error| wrong(format!("it is no lock file: {error}")))?;
+    if lock.packages.is_empty() { Err(wrong("it locks no package".to_owned())) } else { Ok(lock) }
 }
 
 /// Asks the registry about each package: what this machine has of its index may be of yesterday, and yanks are not in it.
@@ -69,7 +70,7 @@ pub(super) fn survey(
     let is_ours = |package: &&Package| source(package).is_some_and(|source| is_default(&source));
     let ours: Vec<&Package> = lock.packages.iter().filter(is_ours).collect();
     let Some(subject) = subject(lock) else {
-        return Err(AcquireError::Lock { reason: "it names no package".to_owned() });
+        return Err(AcquireError::Lock { reason: "it locks no package".to_owned() });
     };
     progress.step(&format!("asking {}", registry.describe()));
     let crew = Crew { registry, silent: OnceLock::new(), near: Mutex::default() };

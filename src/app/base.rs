@@ -18,8 +18,8 @@ pub(super) use kept::{keep, write};
 
 use super::inputs;
 use super::known::{is_recent, since_cleared};
-use super::refused::rewritten;
 use super::tell::{Teller, failed_to, warn};
+use super::written::rewritten;
 use crate::acquire::{Acquired, Replaced};
 use crate::base::Finished;
 use crate::base::pack::{self, Index, Pack, PackError};

@@ -10,7 +10,7 @@ use crate::evidence::fact::{BASELINE, Baseline, BaselineFinding};
 use crate::evidence::file::open;
 use crate::evidence::known::{Shelf, is_build};
 use crate::evidence::line::{Change, Fact, LockRecord, PackageSource, Tool};
-use crate::ids::{PackageId, Sha256Digest};
+use crate::ids::{PackageId, Sha256Digest, counted};
 use crate::judge::{Finding, Judgement, judge};
 use crate::policy::Policy;
 use crate::settings::Settings;
@@ -27,8 +27,7 @@ struct Earlier {
 
 /// What judges findings here.
 fn by(policy: &Policy) -> JudgedBy {
-    let tool = Tool { name: env!("CARGO_PKG_NAME").to_owned(), version: env!("CARGO_PKG_VERSION").to_owned() };
-    JudgedBy { tool, policy: policy.record().sha256 }
+    JudgedBy { tool: Tool::this(), policy: policy.record().sha256 }
 }
 
 /// Keeps what was found of each package of a registry or of git that was seen in full, whatever the verdict, for a run that
@@ -70,16 +69,12 @@ pub(super) fn facts(record: Option<&LockRecord>, settings: &Settings) -> Vec<Fac
                 .or_else(|| baselines::find(&settings.known, &by(&settings.reporting.policy), &id))
         });
         if let Some(baseline) = found {
-            let text =
-                format!("an earlier run found {} of version {}", counted(baseline.findings.len()), baseline.version);
+            let things = counted(u64::try_from(baseline.findings.len()).unwrap_or(u64::MAX), "thing");
+            let text = format!("an earlier run found {things} of version {}", baseline.version);
             all.push(Fact::new(BASELINE, &package.id, text).with(&baseline));
         }
     }
     all
-}
-
-fn counted(findings: usize) -> String {
-    if findings == 1 { "1 thing".to_owned() } else { format!("{findings} things") }
 }
 
 fn earlier(path: &Path, policy: &Policy) -> Option<Earlier> {

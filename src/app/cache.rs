@@ -9,15 +9,16 @@ use serde::Serialize;
 
 use passage::PassageError;
 
-use super::tell::{Teller, fail, failed_to};
+use super::tell::{Teller, fail, failed_to, printed, refuse_settings};
 use crate::base::pack;
 use crate::cli::{CacheArgs, CacheCommand, GcArgs, HeldArgs, PassArgs, PlainFormat};
 use crate::evidence::Bytes;
 use crate::evidence::known::{Damage, Held, Holdings, holdings, is_folder};
+use crate::evidence::time::DAY;
 use crate::exit::ExitCode;
+use crate::ids::counted;
 use crate::settings::{cache_dir, now};
 
-const DAY: u64 = 24 * 60 * 60;
 const MIB: u64 = 1 << 20;
 
 /// What is told.
@@ -72,7 +73,7 @@ pub(super) fn run(args: &CacheArgs) -> ExitCode {
     let teller = Teller::new(held.format.into(), held.color);
     let dir = match cache_dir(held.cache_dir.as_deref()) {
         Ok(dir) => dir,
-        Err(error) => return fail(&teller, ExitCode::Usage, error.to_string(), error.hint),
+        Err(error) => return refuse_settings(&teller, error),
     };
     if held.cache_dir.is_some() && !is_folder(&dir) {
         let message = format!("there is no directory {}", dir.display());
@@ -82,11 +83,9 @@ pub(super) fn run(args: &CacheArgs) -> ExitCode {
     let told = tell(dir, &found, gc);
     let is_damaged =
         told.runs.iter().any(|run| run.damage.is_some()) || !told.entries.is_empty() || !told.units.damaged.is_empty();
-    if print(&told, held, gc.is_some()).is_err() {
-        return ExitCode::Internal;
-    }
     // What was damaged and is gone is no reason to stop a job.
-    if is_damaged && gc.is_none_or(|gc| gc.dry_run) { ExitCode::Fail } else { ExitCode::Pass }
+    let code = if is_damaged && gc.is_none_or(|gc| gc.dry_run) { ExitCode::Fail } else { ExitCode::Pass };
+    printed(print(&told, held, gc.is_some()), code, &teller)
 }
 
 /// Exports or imports.
@@ -94,7 +93,7 @@ fn pass(args: &PassArgs, is_export: bool) -> ExitCode {
     let teller = Teller::new(args.held.format.into(), args.held.color);
     let dir = match cache_dir(args.held.cache_dir.as_deref()).map(|dir| std::path::absolute(&dir).unwrap_or(dir)) {
         Ok(dir) => dir,
-        Err(error) => return fail(&teller, ExitCode::Usage, error.to_string(), error.hint),
+        Err(error) => return refuse_settings(&teller, error),
     };
     let done = passage::key(args.key_file.as_deref()).and_then(|key| {
         if is_export {
@@ -109,21 +108,22 @@ fn pass(args: &PassArgs, is_export: bool) -> ExitCode {
     };
     let Some(brought) = brought else { return ExitCode::Pass };
     let mut out = io::stdout().lock();
-    let printed = if args.held.format == PlainFormat::Json {
+    let said = if args.held.format == PlainFormat::Json {
         serde_json::to_writer_pretty(&mut out, &brought).map_err(io::Error::from).and_then(|()| writeln!(out))
     } else {
         let passage::Brought { files, known, left_out } = brought;
-        let said = writeln!(out, "{files} files came in, {known} were here");
         let reason = "without a key they would answer for no run";
-        said.and_then(|()| if left_out == 0 { Ok(()) } else { writeln!(out, "{left_out} were left out: {reason}") })
+        writeln!(out, "{} came in, {known} were here", counted(files, "file"))
+            .and_then(|()| if left_out == 0 { Ok(()) } else { writeln!(out, "{left_out} were left out: {reason}") })
     };
-    if printed.is_ok() { ExitCode::Pass } else { ExitCode::Internal }
+    printed(said, ExitCode::Pass, &teller)
 }
 
 fn code(error: &PassageError) -> ExitCode {
     match error {
         PassageError::Key | PassageError::Format(_) => ExitCode::Usage,
         PassageError::Foreign(_) => ExitCode::Fail,
+        PassageError::NoFolder(_) => ExitCode::NotFound,
         PassageError::File { source, .. } if source.kind() == io::ErrorKind::NotFound => ExitCode::NotFound,
         PassageError::File { .. } => ExitCode::Internal,
     }
@@ -134,6 +134,7 @@ fn hint(error: &PassageError) -> Option<String> {
         PassageError::Key => "make one: head -c 32 /dev/urandom | base64",
         PassageError::Format(_) => "name a file that `sandbox-check cache export` made",
         PassageError::Foreign(_) => "nothing of it was brought in: get the file anew, or the key that it was made with",
+        PassageError::NoFolder(_) => "name a file in a folder that is there",
         PassageError::File { .. } => return None,
     };
     Some(text.to_owned())
@@ -219,11 +220,11 @@ fn print(told: &Told, held: &HeldArgs, is_gc: bool) -> io::Result<()> {
         return writeln!(out);
     }
     let total: u64 = told.runs.iter().map(|run| run.bytes).sum();
-    writeln!(out, "{}: {} runs, {}", told.dir.display(), told.runs.len(), size(total))?;
+    writeln!(out, "{}: {}, {}", told.dir.display(), number(told.runs.len(), "run"), size(total))?;
     for run in &told.runs {
         let name = run.target.clone().unwrap_or_else(|| run.evidence.display().to_string());
         let answers = if run.answers { ", answers" } else { "" };
-        writeln!(out, "  {name}: {}, {} days old{answers}", size(run.bytes), run.age / DAY)?;
+        writeln!(out, "  {name}: {}, {} old{answers}", size(run.bytes), counted(run.age / DAY, "day"))?;
         if let Some(damage) = &run.damage {
             writeln!(out, "    damaged: {damage}")?;
         }
@@ -237,7 +238,7 @@ fn print(told: &Told, held: &HeldArgs, is_gc: bool) -> io::Result<()> {
     }
     let units = &told.units;
     if units.packages > 0 {
-        writeln!(out, "  finished units of {} packages: {}", units.packages, size(units.bytes))?;
+        writeln!(out, "  finished units of {}: {}", counted(units.packages, "package"), size(units.bytes))?;
     }
     for path in &units.damaged {
         writeln!(out, "    damaged: {}", path.display())?;
@@ -248,11 +249,16 @@ fn print(told: &Told, held: &HeldArgs, is_gc: bool) -> io::Result<()> {
         (true, _) => {
             let gone = told.runs.iter().filter(|run| run.removed.is_some());
             let (count, bytes) = gone.fold((0, 0), |(count, bytes), run| (count + 1, bytes + run.bytes));
-            writeln!(out, "{count} runs go, {}, and finished units of {} packages", size(bytes), units.removed)
+            let (runs, packages) = (number(count, "run"), counted(units.removed, "package"));
+            writeln!(out, "goes: {runs}, {}, and finished units of {packages}", size(bytes))
         }
         (false, 0) => writeln!(out, "all of it is what was kept"),
         (false, count) => writeln!(out, "{count} damaged; `sandbox-check cache gc` removes what is"),
     }
+}
+
+fn number(count: usize, thing: &str) -> String {
+    counted(u64::try_from(count).unwrap_or(u64::MAX), thing)
 }
 
 fn size(bytes: u64) -> String {

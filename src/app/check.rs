@@ -10,7 +10,7 @@ use std::time::Instant;
 use super::base::{self, Given, Keys};
 use super::keep::{Kept, Later, Left, keep};
 use super::refused::refuse;
-use super::tell::{Teller, complain, deliver, fail, failed_to, judged, refuse_settings, warn};
+use super::tell::{Teller, complain, deliver, fail, failed_to, judged, printed, refuse_settings, warn};
 use super::{baseline, inputs, known};
 use crate::acquire::{AcquireError, Acquired, Bar, Outcome, Resolved, acquire_unless};
 use crate::base::{Finished, pack};
@@ -108,9 +108,8 @@ pub(super) fn examine(
         Prepared::Known(report) => return Ok(Told::Judged(report)),
     };
     if args.print_plan {
-        let printed = serde_json::to_writer_pretty(io::stdout().lock(), &ready.spec).map_err(io::Error::from);
-        let is_printed = printed.and_then(|()| writeln!(io::stdout())).is_ok();
-        return Err(if is_printed { ExitCode::Pass } else { ExitCode::Internal });
+        let plan = serde_json::to_writer_pretty(io::stdout().lock(), &ready.spec).map_err(io::Error::from);
+        return Err(printed(plan.and_then(|()| writeln!(io::stdout())), ExitCode::Pass, teller));
     }
     match carry_out(&ready, signals, args.tone.quiet) {
         Ok(()) => tell(&ready, settings, teller),
@@ -141,21 +140,8 @@ pub(super) enum Prepared {
 
 /// Everything up to the plan, or what an earlier run answers. What went wrong is told already.
 pub(super) fn ready(settings: &mut Settings, reuses: bool, quiet: bool, teller: &Teller) -> Result<Prepared, ExitCode> {
-    let toolchain = toolchain::find(settings.toolchain.as_deref())
-        .map_err(|error| fail(teller, ExitCode::Usage, failed_to(&error), Some(missing(settings, error.hint()))))?;
-    if let Some(channel) = settings.channel.as_deref().filter(|channel| !toolchain.is_of(channel)) {
-        let message = format!("the workspace asks for Rust {channel}, and here is {}", toolchain.record.rustc);
-        return Err(fail(teller, ExitCode::Usage, message, Some(missing(settings, String::new()))));
-    }
-    tracing::info!(rustc = toolchain.record.rustc, sysroot = %toolchain.sysroot.display(), "found the toolchain");
-    let uid = settings.identity.uid;
-    if !is_mapped(uid) {
-        let message = format!(
-            "the layer user-namespace does not hold here: the sandbox's uid {uid} does not exist in this user namespace"
-        );
-        let hint = "start as an ordinary user, or give the container a range of 65536 ids".to_owned();
-        return Err(fail(teller, ExitCode::NoSandbox, message, Some(hint)));
-    }
+    let toolchain = toolchain_of(settings, teller)?;
+    check_identity(settings, teller)?;
     settings.depth = depth(settings.wanted_depth, &toolchain, teller);
     settings.acquire.cargo.clone_from(&toolchain.cargo);
     settings.acquire.toolchain.clone_from(&settings.toolchain);
@@ -204,6 +190,31 @@ pub(super) fn ready(settings: &mut Settings, reuses: bool, quiet: bool, teller: 
         .map_err(|message| fail(teller, ExitCode::Internal, message, None))?;
     tracing::info!(uid = spec.identity.uid, mounts = spec.mounts.len(), command = ?spec.cargo.args, "planned the run");
     Ok(Prepared::Ready(Box::new(Ready { acquired, spec, run_dir, key, keys, given })))
+}
+
+/// The toolchain that was asked for. What went wrong is told already.
+fn toolchain_of(settings: &Settings, teller: &Teller) -> Result<HostToolchain, ExitCode> {
+    let toolchain = toolchain::find(settings.toolchain.as_deref())
+        .map_err(|error| fail(teller, ExitCode::Usage, failed_to(&error), Some(missing(settings, error.hint()))))?;
+    if let Some(channel) = settings.channel.as_deref().filter(|channel| !toolchain.is_of(channel)) {
+        let message = format!("the workspace asks for Rust {channel}, and here is {}", toolchain.record.rustc);
+        return Err(fail(teller, ExitCode::Usage, message, Some(missing(settings, String::new()))));
+    }
+    tracing::info!(rustc = toolchain.record.rustc, sysroot = %toolchain.sysroot.display(), "found the toolchain");
+    Ok(toolchain)
+}
+
+/// Refuses a user that the sandbox cannot have here, before anything is downloaded for it.
+fn check_identity(settings: &Settings, teller: &Teller) -> Result<(), ExitCode> {
+    let uid = settings.identity.uid;
+    if is_mapped(uid) {
+        return Ok(());
+    }
+    let message = format!(
+        "the layer user-namespace does not hold here: the sandbox's uid {uid} does not exist in this user namespace"
+    );
+    let hint = "start as an ordinary user, or give the container a range of 65536 ids".to_owned();
+    Err(fail(teller, ExitCode::NoSandbox, message, Some(hint)))
 }
 
 /// How to get a toolchain that a workspace asks for; else what is said of others.
@@ -328,12 +339,24 @@ fn tell(ready: &Ready, settings: &Settings, teller: &Teller) -> Result<Told, Exi
     let finished = ready.keys.as_ref().map(|keys| base::keep(&opened.log, keys, policy)).unwrap_or_default();
     let key = ready.key.filter(|_| known::lasts(&opened.log, policy));
     let later = Later { key, is_base: !finished.is_empty() };
-    let kept = keep_run(&opened, spec, settings, draft.verdict, later, teller).map_err(internal)?;
+    let kept = match keep_run(&opened, spec, settings, draft.verdict, later, teller) {
+        Ok(kept) => kept,
+        Err(message) => return Ok(unkept(&opened.log, settings, message)),
+    };
     keep_units(finished, ready, &opened.log, kept.own.as_deref(), teller);
     let path = kept.shown.as_deref().and_then(Path::to_str);
     let report = judged(&opened.log, &settings.reporting, path);
     baseline::remember(opened.log, settings, teller);
     Ok(Told::Judged(Box::new(report)))
+}
+
+/// A report whose evidence could not be kept where that was asked for: the run may have taken long.
+fn unkept(log: &EvidenceLog, settings: &Settings, message: String) -> Told {
+    let hint = Some("the report is of evidence that is gone; name another directory with --evidence".to_owned());
+    let error = ReportError { code: ExitCode::Internal.name().to_owned(), message, hint };
+    let mut report = judged(log, &settings.reporting, None);
+    report.error = Some(error.clone());
+    Told::Broken(Box::new(report), error, ExitCode::Internal)
 }
 
 /// Keeps finished units with their outputs. Later runs are slower without them, and that is all.

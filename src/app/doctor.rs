@@ -8,7 +8,7 @@ use std::path::Path;
 use serde::Serialize;
 
 use super::check::{Prepared, Ready, carry_out, code_of_signal, kernel, ready, watch};
-use super::tell::{Teller, fail, failed_to};
+use super::tell::{Teller, fail, failed_to, printed, refuse_settings};
 use crate::cli::{
     CheckArgs, DecisionArgs, DepthArg, DoctorArgs, FailOn, Format, KnownArgs, ReportArgs, RepositoryArgs, RunArgs,
 };
@@ -93,7 +93,7 @@ fn examine(args: &DoctorArgs, teller: &Teller, signals: &Signals) -> ExitCode {
     };
     let mut settings = match Settings::new(&check_args(args, target)) {
         Ok(settings) => settings,
-        Err(error) => return fail(teller, ExitCode::Usage, error.to_string(), error.hint),
+        Err(error) => return refuse_settings(teller, error),
     };
     let ready = match ready(&mut settings, false, args.tone.quiet, teller) {
         Ok(Prepared::Ready(ready)) => ready,
@@ -228,7 +228,7 @@ fn tell(told: &Told, teller: &Teller, code: ExitCode) -> ExitCode {
         _ => out.write_all(human(told).as_bytes()),
     };
     let ended = if teller.format == Format::Json { writeln!(out) } else { Ok(()) };
-    if written.and(ended).is_ok() { code } else { ExitCode::Internal }
+    printed(written.and(ended), code, teller)
 }
 
 fn human(told: &Told) -> String {

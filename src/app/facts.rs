@@ -1,22 +1,17 @@
 //! What is known of packages, and nothing more: no sandbox, no build.
 
-use std::io::BufReader;
 use std::path::Path;
 
-use super::check::{kernel, watch};
-use super::keep::{Later, Left, keep};
-use super::refused::{refuse, written};
-use super::tell::{Teller, deliver, fail, failed_to, judged, refuse_settings};
+use super::check::watch;
+use super::refused::refuse;
+use super::tell::{Teller, deliver, fail, failed_to, refuse_settings};
+use super::written;
 use crate::acquire::{self, AcquireError, Acquired, Silent, Survey};
 use crate::cli::FactsArgs;
-use crate::evidence::EvidenceLog;
-use crate::evidence::line::{
-    FORMAT, Fact, Header, Line, Note, Package, PackageSource, Target, TargetKind, Tool, VERSION, note,
-};
+use crate::evidence::line::{Fact, Header, Line, Note, Package, PackageSource, Target, TargetKind, note};
 use crate::exit::ExitCode;
 use crate::facts::{self, FactsError};
 use crate::ids::{PackageId, Sha256Digest};
-use crate::plan::layout::layout;
 use crate::report::Report;
 use crate::settings::Settings;
 use crate::toolchain::{self, HostToolchain};
@@ -112,33 +107,12 @@ fn of_lock(path: &Path, settings: &Settings) -> Result<Told, Failed> {
     Ok(Told { target, packages, facts })
 }
 
-/// Writes the log, judges it and keeps it.
+/// Tells of a run without a build.
 fn tell(told: Told, settings: &Settings, toolchain: &HostToolchain, teller: &Teller) -> Result<Report, String> {
-    let policy = &settings.reporting.policy;
-    let header = Header {
-        format: FORMAT.to_owned(),
-        version: VERSION,
-        tool: Tool { name: env!("CARGO_PKG_NAME").to_owned(), version: env!("CARGO_PKG_VERSION").to_owned() },
-        target: told.target,
-        packages: told.packages,
-        toolchain: toolchain.record.clone(),
-        kernel: kernel(),
-        layers: Vec::new(),
-        layout: layout("", &toolchain.sysroot),
-        started: settings.now,
-        given: settings.given.clone(),
-        earlier: Vec::new(),
-        lock: None,
-        depth: crate::evidence::line::Depth::default(),
-        policy: Some(policy.record()),
-    };
+    let unbuilt = written::unbuilt(told.target, told.packages, settings, toolchain);
+    let header = Header { given: settings.given.clone(), ..unbuilt };
     let text = "nothing was built".to_owned();
     let note = Note { code: note::FACTS_ONLY.to_owned(), package: None, unit: None, text, limit: None };
     let lines: Vec<Line> = told.facts.into_iter().map(Line::Fact).chain([Line::Note(note)]).collect();
-    let file = written(header, &lines).map_err(|error| format!("failed to write evidence: {error}"))?;
-    let log = EvidenceLog::read(BufReader::new(&file), None).map_err(|error| failed_to(&error))?;
-    let verdict = Report::new(&log, policy, None).verdict;
-    let left = Left { file, log: &log, counters: None, captured: None };
-    let kept = keep(left, settings, verdict, Later::default(), teller)?.shown;
-    Ok(judged(&log, &settings.reporting, kept.as_deref().and_then(Path::to_str)))
+    written::tell(header, &lines, settings, teller)
 }

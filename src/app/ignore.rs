@@ -77,7 +77,11 @@ fn propose(
     let entries = entries(package, kind, chosen, &judgement, args, deciding, teller)?;
     if entries.is_empty() {
         let what = format!("{}: no finding that counts and is meant, so there is nothing to decide", package.id);
-        return Err(Refusal(ExitCode::NotFound, what, Some("--code names mild findings, too")));
+        let mild = match kind {
+            Kind::Ignore => "--code names mild findings, too",
+            Kind::Expect => "`sandbox-check ignore add --code CODE` names mild findings, too",
+        };
+        return Err(Refusal(ExitCode::NotFound, what, Some(mild)));
     }
     let old = match fs::read_to_string(&deciding.file) {
         Ok(text) => text,

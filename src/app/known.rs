@@ -8,8 +8,8 @@ use std::path::Path;
 
 use super::check::kernel;
 use super::keep::{Later, Left, keep, keep_asked};
-use super::refused::rewritten;
 use super::tell::{Teller, failed_to, judged};
+use super::written::rewritten;
 use super::{base, baseline};
 use crate::acquire::Resolved;
 use crate::evidence::EvidenceLog;
@@ -208,10 +208,10 @@ fn as_it_is(opened: &Opened, settings: &Settings) -> Result<Report, String> {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::evidence::time::DAY;
 
     #[test]
     fn a_run_answers_for_thirty_days() {
-        const DAY: u64 = 24 * 60 * 60;
         assert!(is_recent(100 * DAY, 100 * DAY) && is_recent(100 * DAY, 130 * DAY));
         assert!(!is_recent(100 * DAY, 130 * DAY + 1) && !is_recent(100 * DAY + 1, 100 * DAY));
     }

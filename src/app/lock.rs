@@ -74,19 +74,19 @@ fn refuse(error: &AcquireError, teller: &Teller) -> ExitCode {
         ErrorClass::Internal => ExitCode::Internal,
         _ => ExitCode::Usage,
     };
-    let hint = error.hint().filter(|_| !matches!(error, AcquireError::NoSuchTarget { .. }));
-    let instead = match error {
-        AcquireError::Manifest { .. } => "make it a plain, readable file of the workspace's own, or move it away",
-        _ => "name a Cargo.lock, or a folder that has one",
+    let hint = match error {
+        AcquireError::Manifest { .. } => {
+            Some("make it a plain, readable file of the workspace's own, or move it away".to_owned())
+        }
+        _ => error.hint(),
     };
-    let hint = hint.or_else(|| Some(instead.to_owned()));
     fail(teller, code, crate::error_chain(error), hint)
 }
 
 /// Runs them one after the other: two workspaces have two graphs, and cargo builds one at a time.
 fn one_by_one(args: &LockArgs, all: Vec<Settings>, teller: &Teller, signals: &Signals) -> ExitCode {
     let mut reports: Vec<Report> = Vec::new();
-    let mut reporting = None;
+    let (mut reporting, mut broken) = (None, None);
     for mut settings in all {
         settings.of_this_call = reports.iter().filter_map(|report| report.evidence.sha256).collect();
         let told = match examine(&args.run, &mut settings, teller, signals) {
@@ -102,14 +102,16 @@ fn one_by_one(args: &LockArgs, all: Vec<Settings>, teller: &Teller, signals: &Si
                 reports.push(*report);
                 break;
             }
-            Told::Broken(mut report, error, _) => {
+            Told::Broken(mut report, error, code) => {
                 report.error = Some(error);
                 reports.push(*report);
+                broken = Some(code);
                 break;
             }
         }
         reporting = Some(settings.reporting);
     }
     let Some(reporting) = reporting else { return ExitCode::Pass };
-    Report::together(reports).map_or(ExitCode::Pass, |report| deliver(&report, &reporting, teller))
+    let delivered = Report::together(reports).map_or(ExitCode::Pass, |report| deliver(&report, &reporting, teller));
+    broken.unwrap_or(delivered)
 }

@@ -14,6 +14,7 @@ mod lock;
 mod refused;
 mod replay;
 mod tell;
+mod written;
 
 use std::ffi::OsString;
 use std::io::{self, Write as _};
@@ -48,35 +49,42 @@ pub fn main() -> std::process::ExitCode {
     {
         args.remove(1);
     }
-    let wants_json = args
-        .windows(2)
-        .any(|pair| pair.iter().map(|arg| arg.to_string_lossy()).collect::<Vec<_>>().join(" ") == "--format json")
-        || args.iter().any(|arg| arg == "--format=json");
     match Cli::try_parse_from(&args) {
-        Ok(Cli { command: Some(Command::Explain { code }), .. }) => explain(code.as_deref()),
-        Ok(Cli { command: Some(Command::Completions { shell }), .. }) => offline_help(|command, out| {
-            clap_complete::generate(shell, command, "sandbox-check", out);
-            Ok(())
-        }),
-        Ok(Cli { command: Some(Command::Man), .. }) => {
-            offline_help(|command, out| clap_mangen::Man::new(command.clone()).render(out))
-        }
-        Ok(Cli { command: Some(Command::Doctor(args)), .. }) => doctor::run(&args),
-        Ok(Cli { command: Some(Command::Lock(args)), .. }) => lock::run(&args),
-        Ok(Cli { command: Some(Command::Cache(args)), .. }) => cache::run(&args),
-        Ok(Cli { command: Some(Command::Facts(args)), .. }) => facts::run(&args),
-        Ok(Cli { command: Some(Command::Replay(args)), .. }) => replay::run(&args),
-        Ok(Cli { command: Some(Command::Ignore { command: IgnoreCommand::Add(args) }), .. }) => {
-            ignore::add_ignores(&args)
-        }
-        Ok(Cli { command: Some(Command::Accept(args)), .. }) => ignore::accept(&args),
-        Ok(Cli { command: None, check }) => check::run(&check),
-        Err(error) => usage(&error, &args, wants_json),
+        Ok(cli) => carry_out(cli),
+        Err(error) => usage(&error, &args),
     }
     .into()
 }
 
-fn usage(error: &clap::Error, args: &[OsString], wants_json: bool) -> ExitCode {
+/// Runs the command.
+fn carry_out(cli: Cli) -> ExitCode {
+    let Some(command) = cli.command else { return check::run(&cli.check) };
+    match command {
+        Command::Lock(args) => lock::run(&args),
+        Command::Doctor(args) => doctor::run(&args),
+        Command::Replay(args) => replay::run(&args),
+        Command::Facts(args) => facts::run(&args),
+        Command::Cache(args) => cache::run(&args),
+        Command::Ignore { command: IgnoreCommand::Add(args) } => ignore::add_ignores(&args),
+        Command::Accept(args) => ignore::accept(&args),
+        Command::Completions { shell } => print_made(|command, out| {
+            clap_complete::generate(shell, command, "sandbox-check", out);
+            Ok(())
+        }),
+        Command::Man => print_made(|command, out| clap_mangen::Man::new(command.clone()).render(out)),
+        Command::Explain { code } => explain(code.as_deref()),
+    }
+}
+
+/// True if the arguments, which may be wrong otherwise, ask for JSON.
+fn want_json(args: &[OsString]) -> bool {
+    let has_two =
+        args.windows(2).any(|pair| matches!(pair, [option, value] if option == "--format" && value == "json"));
+    has_two || args.iter().any(|arg| arg == "--format=json")
+}
+
+fn usage(error: &clap::Error, args: &[OsString]) -> ExitCode {
+    let wants_json = want_json(args);
     if error.kind() == ErrorKind::InvalidUtf8
         && let Some(arg) = args.iter().find(|arg| arg.to_str().is_none())
     {
@@ -95,12 +103,12 @@ fn usage(error: &clap::Error, args: &[OsString], wants_json: bool) -> ExitCode {
             Some("see sandbox-check --help".to_owned()),
         );
     }
-    let _ = error.print();
-    if error.use_stderr() { ExitCode::Usage } else { ExitCode::Pass }
+    let printed = error.print();
+    if error.use_stderr() { ExitCode::Usage } else { said(printed) }
 }
 
 /// Prints what is made from the command line's own description. All of it at once: a reader that closes early is no error.
-fn offline_help(make: impl FnOnce(&mut clap::Command, &mut Vec<u8>) -> io::Result<()>) -> ExitCode {
+fn print_made(make: impl FnOnce(&mut clap::Command, &mut Vec<u8>) -> io::Result<()>) -> ExitCode {
     let mut text = Vec::new();
     said(make(&mut Cli::command(), &mut text).and_then(|()| io::stdout().lock().write_all(&text)))
 }

@@ -120,6 +120,13 @@ pub(super) fn deliver(report: &Report, reporting: &Reporting, teller: &Teller) -
     code
 }
 
+/// What a command that prints no report ends with.
+pub(super) fn printed(printed: io::Result<()>, code: ExitCode, teller: &Teller) -> ExitCode {
+    let Err(error) = printed else { return code };
+    unsaid(&error, teller);
+    ExitCode::Internal
+}
+
 /// Says that standard output takes nothing. A reader who closed it knows.
 pub(super) fn unsaid(error: &io::Error, teller: &Teller) {
     if error.kind() != io::ErrorKind::BrokenPipe {

@@ -50,6 +50,9 @@ pub enum EntryKind {
     Other,
 }
 
+/// Files with several names by device and inode: the name that came first.
+type Names = HashMap<(u64, u64), String>;
+
 /// Writes all that lies below some folders of `root`, but for what is to be left out. No link is followed.
 ///
 /// # Errors
@@ -60,51 +63,61 @@ pub fn write_tree(
     is_left_out: impl Fn(&str) -> bool,
     to: &mut impl Write,
 ) -> io::Result<()> {
-    let mut names: HashMap<(u64, u64), String> = HashMap::new();
+    let mut names = Names::new();
     let (mut open, mut left) = (folders.iter().map(|folder| (*folder).to_owned()).collect::<Vec<_>>(), BYTES);
     while let Some(folder) = open.pop() {
         let Ok(entries) = fs::read_dir(root.join(&folder)) else { continue };
         let mut entries: Vec<_> = entries.collect::<Result<_, _>>()?;
         entries.sort_by_key(fs::DirEntry::file_name);
         for found in entries {
-            let meta = found.metadata()?;
-            let name = found.file_name();
-            let path = format!("{folder}/{}", name.to_string_lossy());
+            let path = format!("{folder}/{}", found.file_name().to_string_lossy());
             if is_left_out(&path) {
                 continue;
             }
-            let since = meta.modified()?.duration_since(UNIX_EPOCH).unwrap_or_default();
-            let mut entry = Entry {
-                path: path.clone(),
-                kind: EntryKind::Other,
-                mode: meta.mode() & 0o7777,
-                mtime: (since.as_secs(), since.subsec_nanos()),
-                size: 0,
-                same: None,
-            };
-            let is_plain = name.to_str().is_some() && entry.mode & 0o7000 == 0;
-            let mut file = None;
-            let inode = (meta.dev(), meta.ino());
-            if is_plain && meta.is_dir() {
-                entry.kind = EntryKind::Folder;
+            let (entry, file) = entry_of(&found, &path, &mut names)?;
+            if entry.kind == EntryKind::Folder {
                 open.push(path);
-            } else if let Some(first) = names.get(&inode).filter(|_| is_plain && meta.is_file()) {
-                (entry.kind, entry.same) = (EntryKind::Same, Some(first.clone()));
-            } else if is_plain && meta.is_file() {
-                let flags = libc::O_NOFOLLOW | libc::O_NONBLOCK;
-                file = OpenOptions::new().read(true).custom_flags(flags).open(found.path()).ok();
-                if file.is_some() {
-                    if meta.nlink() > 1 {
-                        names.insert(inode, path);
-                    }
-                    (entry.kind, entry.size) = (EntryKind::File, meta.len());
-                }
             }
             left = left.checked_sub(entry.size).ok_or(io::ErrorKind::FileTooLarge)?;
             write_entry(&entry, to, |to| file.map_or(Ok(0), |file| io::copy(&mut file.take(entry.size), to)))?;
         }
     }
     Ok(())
+}
+
+/// What lies at a path, with the file that is to be copied.
+fn entry_of(found: &fs::DirEntry, path: &str, names: &mut Names) -> io::Result<(Entry, Option<File>)> {
+    let meta = found.metadata()?;
+    let since = meta.modified()?.duration_since(UNIX_EPOCH).unwrap_or_default();
+    let mut entry = Entry {
+        path: path.to_owned(),
+        kind: EntryKind::Other,
+        mode: meta.mode() & 0o7777,
+        mtime: (since.as_secs(), since.subsec_nanos()),
+        size: 0,
+        same: None,
+    };
+    let is_plain = found.file_name().to_str().is_some() && entry.mode & 0o7000 == 0;
+    if is_plain && meta.is_dir() {
+        entry.kind = EntryKind::Folder;
+    }
+    if !is_plain || !meta.is_file() {
+        return Ok((entry, None));
+    }
+    let inode = (meta.dev(), meta.ino());
+    if let Some(first) = names.get(&inode) {
+        (entry.kind, entry.same) = (EntryKind::Same, Some(first.clone()));
+        return Ok((entry, None));
+    }
+    let flags = libc::O_NOFOLLOW | libc::O_NONBLOCK;
+    let file = OpenOptions::new().read(true).custom_flags(flags).open(found.path()).ok();
+    if file.is_some() {
+        if meta.nlink() > 1 {
+            names.insert(inode, path.to_owned());
+        }
+        (entry.kind, entry.size) = (EntryKind::File, meta.len());
+    }
+    Ok((entry, file))
 }
 
 /// Writes one entry with its bytes, which `copy` writes and counts.

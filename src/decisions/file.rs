@@ -138,41 +138,14 @@ pub fn parse(text: Text<'_>, sink: &mut Vec<Entry>) -> Result<Option<(String, u6
     }))
 }
 
-fn checked(
-    kind: Kind,
-    one: One,
-    codes: fn(&str) -> KnownCode,
-    file: &str,
-    line: u64,
-) -> Result<Entry, (usize, String)> {
+fn checked(kind: Kind, one: One, codes: fn(&str) -> KnownCode, file: &str, line: u64) -> Result<Entry, Wrong> {
     let at = |value: &Spanned<String>| value.span().start;
     if one.package.get_ref().is_empty() || one.package.get_ref().contains('*') {
         return Err((at(&one.package), "a decision names one package".to_owned()));
     }
     let version = DecidedVersions::parse(one.version.get_ref())
         .map_err(|error| (at(&one.version), format!("version {:?}: {error}", one.version.get_ref())))?;
-    let code = one.code.get_ref();
-    match (codes(code), kind, &one.object) {
-        (KnownCode::Unknown, ..) => {
-            let what = format!("there is no finding code {code:?}; sandbox-check explain lists them");
-            return Err((at(&one.code), what));
-        }
-        (KnownCode::Never(why), ..) => return Err((at(&one.code), format!("{code} cannot be accepted: {why}"))),
-        (KnownCode::Finding, _, None) => {
-            let what = "a decision names the object of the finding: its `subject` in the JSON report".to_owned();
-            return Err((at(&one.code), format!("missing field `object`: {what}")));
-        }
-        (KnownCode::Reason, Kind::Expect, _) => {
-            return Err((at(&one.code), format!("{code} is a reason why a run is incomplete: [[ignore]] accepts it")));
-        }
-        (KnownCode::Reason, _, Some(object)) => {
-            return Err((at(object), format!("{code} is about a whole package and has no object")));
-        }
-        (KnownCode::Finding, _, Some(object)) if object.get_ref().is_empty() => {
-            return Err((at(object), "an empty object is nothing's".to_owned()));
-        }
-        _ => {}
-    }
+    check_code(kind, &one, codes)?;
     if let Some(severity) = one.severity.as_ref().filter(|severity| *severity.get_ref() == Severity::Critical) {
         return Err((severity.span().start, "a critical finding cannot be accepted".to_owned()));
     }
@@ -199,6 +172,36 @@ fn checked(
         file: file.to_owned(),
         line,
     })
+}
+
+/// What is wrong, and where in the text.
+type Wrong = (usize, String);
+
+/// Whether such an entry can decide about its code, and has an object where the code needs one.
+fn check_code(kind: Kind, one: &One, codes: fn(&str) -> KnownCode) -> Result<(), Wrong> {
+    let at = |value: &Spanned<String>| value.span().start;
+    let code = one.code.get_ref();
+    match (codes(code), kind, &one.object) {
+        (KnownCode::Unknown, ..) => {
+            let what = format!("there is no finding code {code:?}; sandbox-check explain lists them");
+            Err((at(&one.code), what))
+        }
+        (KnownCode::Never(why), ..) => Err((at(&one.code), format!("{code} cannot be accepted: {why}"))),
+        (KnownCode::Finding, _, None) => {
+            let what = "a decision names the object of the finding: its `subject` in the JSON report".to_owned();
+            Err((at(&one.code), format!("missing field `object`: {what}")))
+        }
+        (KnownCode::Reason, Kind::Expect, _) => {
+            Err((at(&one.code), format!("{code} is a reason why a run is incomplete: [[ignore]] accepts it")))
+        }
+        (KnownCode::Reason, _, Some(object)) => {
+            Err((at(object), format!("{code} is about a whole package and has no object")))
+        }
+        (KnownCode::Finding, _, Some(object)) if object.get_ref().is_empty() => {
+            Err((at(object), "an empty object is nothing's".to_owned()))
+        }
+        _ => Ok(()),
+    }
 }
 
 /// True for a text with decisions, or with the name of a file that may have some.

@@ -17,6 +17,7 @@ use super::fact::Baseline;
 use super::file::regular;
 use super::known::make;
 use super::line::Tool;
+use super::time::DAY;
 use crate::ids::{PackageId, Sha256Digest};
 
 /// The folder in that of evidence.
@@ -26,7 +27,7 @@ const VERSION: u32 = 1;
 /// An entry is a few lines; who finds more than this in a package needs no comparison.
 const ENTRY_BYTES: u64 = 256 * 1024;
 /// A new version may come a year after the last.
-const AGE: u64 = 365 * 24 * 60 * 60;
+const AGE: u64 = 365 * DAY;
 /// Of all entries: some ten thousand packages.
 const BYTES: u64 = 64 << 20;
 
@@ -172,7 +173,7 @@ mod tests {
             let entry = found(version, "x");
             put(folder.path(), &by(1), [entry.clone()]).unwrap();
             let file = File::options().write(true).open(place(&folder.path().join(FOLDER), &entry.0)).unwrap();
-            file.set_modified(now - Duration::from_secs(age * 24 * 60 * 60)).unwrap();
+            file.set_modified(now - Duration::from_secs(age * DAY)).unwrap();
             bytes = file.metadata().unwrap().len();
         }
         let left = || {

@@ -41,7 +41,7 @@ pub(super) struct Database {
 
 /// Reads what a database says about these packages, whose names are in their plain spelling.
 pub(super) fn read(path: &Path, names: &BTreeSet<String>) -> Result<Database, String> {
-    let failed = |error: io::Error| format!("cannot read {}: {error}", path.display());
+    let failed = |error: io::Error| format!("it cannot be read: {error}");
     fs::metadata(path).map_err(failed)?;
     let crates = path.join("crates");
     let database = if is_archive(path) {
@@ -52,7 +52,7 @@ pub(super) fn read(path: &Path, names: &BTreeSet<String>) -> Result<Database, St
         read_osv(path, names).map_err(failed)?
     };
     if database.advisories == 0 {
-        return Err(format!("{} has neither advisories of RustSec (crates/*/*.md) nor OSV records", path.display()));
+        return Err("it has neither advisories of RustSec (crates/*/*.md) nor OSV records".to_owned());
     }
     Ok(database)
 }
@@ -285,6 +285,6 @@ mod tests {
         let error = read(folder.path(), &BTreeSet::new()).unwrap_err();
         assert!(error.contains("neither"), "{error}");
         let error = read(&folder.path().join("absent"), &BTreeSet::new()).unwrap_err();
-        assert!(error.starts_with("cannot read ") && !error.contains("neither"), "{error}");
+        assert!(error.starts_with("it cannot be read: ") && !error.contains("neither"), "{error}");
     }
 }

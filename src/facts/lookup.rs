@@ -11,7 +11,7 @@ use super::{FactsError, FactsSettings, NOTHING, Question, asked, database};
 use crate::acquire::{self, Kept};
 use crate::evidence::fact::{ADVISORY, Asked, Fact, KNOWN_MALICIOUS, Source};
 use crate::evidence::time::{DAY, date, seconds};
-use crate::ids::{PackageId, plain_name};
+use crate::ids::{PackageId, counted, plain_name};
 
 /// A database to read.
 struct Place {
@@ -50,7 +50,7 @@ pub(super) fn advisories(
             Ok(database) => database,
             // Nobody named it, so nobody is wrong.
             Err(reason) if settings.databases.is_empty() => {
-                facts.push(none(&reason));
+                facts.push(none(&format!("{}: {reason}", path.display())));
                 continue;
             }
             Err(reason) => return Err(FactsError::database(path, reason)),
@@ -58,13 +58,13 @@ pub(super) fn advisories(
         let age = database.newest.as_deref().and_then(seconds).map(|day| settings.now.saturating_sub(day) / DAY);
         let newest = database.newest.as_deref().unwrap_or("unknown");
         let mut text = format!("{} advisories, the newest of {newest}", database.advisories);
-        text.push_str(&age.map_or_else(String::new, |age| format!(" ({})", days(age))));
+        text.push_str(&age.map_or_else(String::new, |age| format!(" ({})", counted(age, "day"))));
         text.push_str(&note);
         let old = settings.max_age.filter(|most| age.is_none_or(|age| age > *most));
         let mut status = Asked::Checked;
         if let Some(most) = old {
             status = Asked::Partial;
-            _ = write!(text, "; --max-db-age allows {}", days(most));
+            _ = write!(text, "; --max-db-age allows {}", counted(most, "day"));
         }
         if let Some(first) = database.broken.first() {
             status = Asked::Partial;
@@ -109,10 +109,6 @@ fn require(mut fact: Fact) -> Fact {
         fact = fact.with(&Source { required: true, ..source });
     }
     fact
-}
-
-fn days(count: u64) -> String {
-    format!("{count} {}", if count == 1 { "day" } else { "days" })
 }
 
 /// The advisories that cover a release, each once whatever it is called elsewhere.

@@ -33,7 +33,7 @@ use crate::evidence::fact::{
 };
 use crate::evidence::line::{PackageSource, TargetKind};
 use crate::evidence::time::DAY;
-use crate::ids::PackageId;
+use crate::ids::{PackageId, counted};
 
 /// So many releases that an index does not have are named.
 const NAMED: usize = 4;
@@ -312,7 +312,7 @@ fn histories(question: &Question<'_>, settings: &FactsSettings, facts: &mut Vec<
         (0, _) => (Asked::NotChecked, format!("none of {all} packages")),
         (_, 0) => (Asked::Partial, format!("{known} of {all} packages; the index tells no times of publication")),
         _ if dated < all => (Asked::Partial, format!("{known} of {all} packages, {dated} with times of publication")),
-        _ => (Asked::Checked, format!("{all} {}", if all == 1 { "package" } else { "packages" })),
+        _ => (Asked::Checked, counted(u64::try_from(all).unwrap_or(u64::MAX), "package")),
     };
     let mut lacks = |what: &str| {
         if status == Asked::Checked {

@@ -12,7 +12,7 @@ use super::{FactsError, FactsSettings, Question, asked, build_code};
 use crate::acquire::{CommitFiles, Item, LocalClone, blob_name};
 use crate::evidence::fact::{Asked, Change, Fact, ODD_ARCHIVE, REPOSITORY, Repository, Source};
 use crate::evidence::time::date;
-use crate::ids::PackageId;
+use crate::ids::{PackageId, counted};
 
 /// The name of this source of facts.
 const NAME: &str = "repository";
@@ -51,8 +51,8 @@ pub(super) fn tell(
             _ = write!(
                 said,
                 "; {} by {}{cut}{last}",
-                count(past.commits, "commit"),
-                count(past.contributors, "contributor")
+                counted(past.commits, "commit"),
+                counted(past.contributors, "contributor")
             );
         }
         Err(why) => {
@@ -76,22 +76,7 @@ fn of_archive(
     about: &mut Repository,
     facts: &mut Vec<Fact>,
 ) -> Result<String, String> {
-    let mut odd = |what: &str, which: &str, text: String| {
-        let change = Change { what: what.to_owned(), which: which.to_owned(), since: None };
-        facts.push(Fact::new(ODD_ARCHIVE, subject, text).with(&change));
-    };
-    if let (Some(named), false) = (text(tree, "repository"), clone.remotes.is_empty()) {
-        let matches = clone.remotes.iter().any(|remote| is_of(named, remote));
-        about.matches = Some(matches);
-        if !matches {
-            let remote = clone.remotes.first().map_or("", String::as_str);
-            odd(
-                "other-repository",
-                named,
-                format!("its manifest names the repository {named}, and the clone is of {remote}"),
-            );
-        }
-    }
+    facts.extend(other_repository(subject, tree, clone, about));
     let (Some(commit), Some(path)) = (commit(tree), path_in_vcs(tree)) else {
         return Err("the archive names no commit".to_owned());
     };
@@ -99,46 +84,27 @@ fn of_archive(
     let short = commit.get(..12).unwrap_or(&commit);
     let Some(files) = clone.files(&commit)? else {
         if !clone.is_shallow() {
-            odd(
-                "commit-missing",
-                &commit,
-                format!("it says that it is of commit {short}, which the clone does not have"),
-            );
+            let text = format!("it says that it is of commit {short}, which the clone does not have");
+            facts.push(odd(subject, "commit-missing", &commit, text));
         }
         return Err(format!("the clone does not have commit {short}"));
     };
     about.known = true;
     if files.below(path).next().is_none() {
-        odd("commit-path", path, format!("it says that it lies in {path}, and commit {short} has no such folder"));
+        let text = format!("it says that it lies in {path}, and commit {short} has no such folder");
+        facts.push(odd(subject, "commit-path", path, text));
         return Err(format!("commit {short} has no folder {path}"));
     }
     let found =
         compare(dir, tree, path, &commit, &files).map_err(|error| format!("a file of it cannot be read: {error}"))?;
     let at_build_time =
         build_code::files(tree, |path| fs::read(dir.join(path)).ok().and_then(|b| String::from_utf8(b).ok()));
-    for (paths, what, says) in [(&found.changed, "changed", "is another one in"), (&found.added, "added", "is not in")]
-    {
-        let (build, other): (Vec<&String>, Vec<&String>) =
-            paths.iter().partition(|path| at_build_time.contains(path.as_str()));
-        for (paths, kind, role) in [(build, "build-code", ", which takes part in the build,"), (other, "file", "")] {
-            for path in paths.iter().take(MOST) {
-                odd(&format!("{kind}-{what}"), path, format!("its file {path}{role} {says} commit {short}"));
-            }
-            if let Some(more @ 1..) = paths.len().checked_sub(MOST) {
-                odd(
-                    &format!("{kind}-{what}"),
-                    &format!("{more} more"),
-                    format!("{more} more files of it: each {says} commit {short}"),
-                );
-            }
-        }
-    }
-    let number = |paths: &Vec<String>| u64::try_from(paths.len()).unwrap_or(u64::MAX);
+    facts.extend(differences(subject, &found, &at_build_time, short));
     let mut said = format!(
         "{} as in commit {short}, {} otherwise, {} not in it",
-        count(found.equal, "file"),
-        number(&found.changed),
-        number(&found.added)
+        counted(found.equal, "file"),
+        found.changed.len(),
+        found.added.len()
     );
     if found.uncompared > 0 {
         _ = write!(said, ", {} not compared (of submodules, or of links that the clone lacks)", found.uncompared);
@@ -149,8 +115,40 @@ fn of_archive(
     Ok(said)
 }
 
-fn count(number: u64, word: &str) -> String {
-    format!("{number} {word}{}", if number == 1 { "" } else { "s" })
+fn odd(subject: &PackageId, what: &str, which: &str, text: String) -> Fact {
+    let change = Change { what: what.to_owned(), which: which.to_owned(), since: None };
+    Fact::new(ODD_ARCHIVE, subject, text).with(&change)
+}
+
+/// What is odd about the clone: it is of another repository than the manifest names.
+fn other_repository(subject: &PackageId, tree: &Tree, clone: &LocalClone, about: &mut Repository) -> Option<Fact> {
+    let named = text(tree, "repository")?;
+    let first = clone.remotes.first()?;
+    let matches = clone.remotes.iter().any(|remote| is_of(named, remote));
+    about.matches = Some(matches);
+    let says = || format!("its manifest names the repository {named}, and the clone is of {first}");
+    (!matches).then(|| odd(subject, "other-repository", named, says()))
+}
+
+/// Files that the commit has otherwise or not at all: the first of each sort by name, and how many more there are.
+fn differences(subject: &PackageId, found: &Compared, at_build_time: &BTreeSet<&str>, short: &str) -> Vec<Fact> {
+    let mut told = Vec::new();
+    for (paths, what, says) in [(&found.changed, "changed", "is another one in"), (&found.added, "added", "is not in")]
+    {
+        let (build, other): (Vec<&String>, Vec<&String>) =
+            paths.iter().partition(|path| at_build_time.contains(path.as_str()));
+        for (paths, kind, role) in [(build, "build-code", ", which takes part in the build,"), (other, "file", "")] {
+            let what = format!("{kind}-{what}");
+            for path in paths.iter().take(MOST) {
+                told.push(odd(subject, &what, path, format!("its file {path}{role} {says} commit {short}")));
+            }
+            if let Some(more @ 1..) = paths.len().checked_sub(MOST) {
+                let text = format!("{more} more files of it: each {says} commit {short}");
+                told.push(odd(subject, &what, &format!("{more} more"), text));
+            }
+        }
+    }
+    told
 }
 
 /// How the files of an archive compare with those of a commit.

@@ -49,6 +49,7 @@ const KNOWN: [(MissingKind, &str, &str); 5] = [
     (MissingKind::Program, "cmake", "CMake is not installed"),
 ];
 
+/// Texts of which only the class of the failure is known: its code, the text, what is said to be missing.
 const NAMELESS: [(&str, &str, &str); 5] = [
     ("missing-program", "program not found", "a program"),
     ("missing-program", "is not installed or not in PATH", "a program"),

@@ -82,11 +82,6 @@ pub(super) fn releases<'a>(cx: &Context<'a>) -> Vec<Release<'a>> {
         .collect()
 }
 
-/// `1 day`, `2 days`.
-pub(super) fn days(count: u64) -> String {
-    format!("{count} {}", if count == 1 { "day" } else { "days" })
-}
-
 /// Raises what a doubtful release tried: a fresh release that is marked once more, a young package that looks like
 /// another one, or one whose build code is not that of its commit, is no honest package that has a bad day.
 pub(super) fn raise(cx: &Context<'_>, drafts: &mut [Draft]) {

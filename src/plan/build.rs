@@ -316,7 +316,7 @@ fn header(
     Header {
         format: FORMAT.to_owned(),
         version: VERSION,
-        tool: Tool { name: env!("CARGO_PKG_NAME").to_owned(), version: env!("CARGO_PKG_VERSION").to_owned() },
+        tool: Tool::this(),
         target: acquired.target.clone(),
         packages,
         toolchain: toolchain.record.clone(),

@@ -7,6 +7,7 @@ use serde::Serialize;
 use super::{Report, safe};
 use crate::decisions::{DecisionFile, Decisions, Entry, Kind, WARNED_DAYS};
 use crate::evidence::line::PackageSource;
+use crate::ids::counted;
 use crate::judge::{Decided, Effect, Fate};
 
 /// A decision about a finding or a reason.
@@ -162,8 +163,8 @@ impl Report {
             if is_unused {
                 say("unused-ignore", "is not used: nothing like it was found".to_owned());
             } else if (1..=i64::from(WARNED_DAYS)).contains(&entry.days_left) {
-                let days = if entry.days_left == 1 { "day" } else { "days" };
-                say("expiring-ignore", format!("ends in {} {days}, on {}", entry.days_left, entry.expires));
+                let left = counted(entry.days_left.unsigned_abs(), "day");
+                say("expiring-ignore", format!("ends in {left}, on {}", entry.expires));
             }
         }
         for entry in &decisions.proposed {

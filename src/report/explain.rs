@@ -48,14 +48,14 @@ fn page(code: &Code, width: usize) -> String {
     .join("\n")
 }
 
+/// A code that the word is a part of; else the one with the fewest other letters, if these are few for its length.
 fn nearest(name: &str) -> Option<&'static str> {
     let name = name.to_lowercase().replace('_', "-");
-    codes::ALL
-        .iter()
-        .map(|code| (strsim::damerau_levenshtein(&name, code.name), code.name))
-        .min()
-        .filter(|(distance, _)| *distance <= 5)
-        .map(|(_, name)| name)
+    let names = codes::ALL.iter().map(|code| code.name);
+    let whole = names.clone().find(|code| !name.is_empty() && code.contains(&name));
+    let distances = names.map(|code| (strsim::damerau_levenshtein(&name, code), code));
+    let likest = distances.min().filter(|(distance, code)| distance * 3 <= code.len());
+    whole.or(likest.map(|(_, code)| code))
 }
 
 #[cfg(test)]
@@ -74,7 +74,9 @@ mod tests {
     #[test]
     fn a_mistyped_code_leads_to_the_nearest_one() {
         assert_eq!(explain("dns_querry", 80).unwrap_err().nearest, Some("dns-query"));
+        assert_eq!(explain("dns", 80).unwrap_err().nearest, Some("dns-query"));
         assert_eq!(explain("complete nonsense here", 80).unwrap_err().nearest, None);
+        assert_eq!(explain("xyz", 80).unwrap_err().nearest, None);
     }
 
     #[test]

@@ -21,6 +21,7 @@ use super::{EnforcementStatus, Report, ReportArtifact, ReportError, ReportFindin
 use crate::evidence::Bytes;
 use crate::evidence::captured::SUFFIX;
 use crate::evidence::line::{Captured, Depth, DrivenInputs, Integrity, LayerStatus, PolicyRecord, UnitKind};
+use crate::ids::counted;
 use crate::judge::{BaselineState, MacroCoverage, Seen, Verdict};
 use crate::policy::Severity;
 
@@ -135,11 +136,6 @@ fn severity_style(severity: Severity) -> Style {
     }
 }
 
-/// `n thing` or `n things`.
-fn counted(n: u64, one: &str, many: &str) -> String {
-    format!("{n} {}", if n == 1 { one } else { many })
-}
-
 fn len(n: usize) -> u64 {
     u64::try_from(n).unwrap_or(u64::MAX)
 }
@@ -170,10 +166,10 @@ impl Page {
             Verdict::Inconclusive => "nothing at medium or above was seen, but not everything was seen".to_owned(),
             Verdict::Review | Verdict::Fail => {
                 let worst = report.worst().map_or("", Severity::as_str);
-                format!("{}, the worst {worst}", counted(findings, "finding", "findings"))
+                format!("{}, the worst {worst}", counted(findings, "finding"))
             }
         };
-        let packages = report.lock.as_ref().map(|lock| counted(len(lock.packages.len()), "package", "packages"));
+        let packages = report.lock.as_ref().map(|lock| counted(len(lock.packages.len()), "package"));
         let packages = packages.map(|packages| format!(", {packages}")).unwrap_or_default();
         self.paragraph(&format!("{word}  {target}{packages}"), 2);
         self.paragraph(&says, 2);
@@ -181,7 +177,7 @@ impl Page {
             self.paragraph(&format!("only on packages added or changed since {since}, and on folders"), 2);
         }
         if report.verdict == Verdict::Pass && findings > 0 {
-            self.paragraph(&format!("{} at low or info", counted(findings, "note", "notes")), 2);
+            self.paragraph(&format!("{} at low or info", counted(findings, "note")), 2);
         }
         if report.is_complete() {
             self.unasked(report);
@@ -322,7 +318,7 @@ impl Page {
         self.paragraph(&format!("build scripts    {} of {} run", scripts.run, scripts.found), 17);
         let expanded = match libraries.expanded {
             Some(expanded) => {
-                format!("{expanded} of {}", counted(libraries.macros, "macro expanded", "macros expanded"))
+                format!("{expanded} of {} expanded", counted(libraries.macros, "macro"))
             }
             None if libraries.found == 0 => "no macros".to_owned(),
             None => "not known how many macros expanded".to_owned(),
@@ -388,7 +384,7 @@ impl Page {
             Integrity::Lossy => "LOSSY",
             Integrity::Killed => "CUT OFF",
         };
-        let calls = counted(evidence.received, "call", "calls");
+        let calls = counted(evidence.received, "call");
         let mut text = format!(
             "evidence         {calls} seen, {} recorded, {} repeats, {} counted, {} dropped; {integrity}",
             evidence.recorded, evidence.coalesced, evidence.counted, evidence.dropped
@@ -416,7 +412,7 @@ fn captured(report: &Report) -> Option<(String, Option<String>)> {
     artifacts().next()?;
     let files = artifacts().filter(|artifact| artifact.what != Captured::Sent).count();
     let sent: u64 = artifacts().filter(|artifact| artifact.what == Captured::Sent).map(|artifact| artifact.size).sum();
-    let text = format!("{}, {} sent", counted(len(files), "file", "files"), counted(sent, "byte", "bytes"));
+    let text = format!("{}, {} sent", counted(len(files), "file"), counted(sent, "byte"));
     let is_kept = artifacts().any(|artifact| artifact.kept > 0);
     let path = report.evidence.path.as_ref().filter(|_| is_kept);
     Some((text, path.map(|path| format!("{path}{SUFFIX}"))))

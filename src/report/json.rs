@@ -3,8 +3,9 @@
 use std::io::{self, Write};
 
 use serde::Serialize;
+use serde_json::{Value, json};
 
-use super::{Report, ReportError, safe, this_tool};
+use super::{Report, ReportError, safe};
 use crate::evidence::bytes::is_printable;
 use crate::evidence::line::Tool;
 
@@ -36,7 +37,14 @@ pub fn json_error(error: &ReportError, writer: &mut impl Write) -> io::Result<()
         message: plain(&error.message),
         hint: error.hint.as_deref().map(plain),
     };
-    object(&OnlyError { format: FORMAT, version: VERSION, tool: this_tool(), error: &error }, writer)
+    object(&OnlyError { format: FORMAT, version: VERSION, tool: Tool::this(), error: &error }, writer)
+}
+
+/// The parts of a report that not every one has, for objects that are made by hand.
+pub(super) fn further_parts(report: &Report) -> impl Iterator<Item = (String, Value)> {
+    let lock = report.lock.as_ref().map(|lock| ("lock".to_owned(), json!(lock)));
+    let decisions = report.decisions.as_ref().map(|decisions| ("decisions".to_owned(), json!(decisions)));
+    lock.into_iter().chain(decisions)
 }
 
 pub(super) fn object(value: &impl Serialize, writer: &mut impl Write) -> io::Result<()> {

@@ -45,7 +45,10 @@ use crate::evidence::line::{
 use crate::evidence::time::rfc3339;
 use crate::evidence::{Bytes, EvidenceLog};
 use crate::ids::{PackageId, Sha256Digest};
-use crate::judge::{Agreement, Completeness, Coverage, FactSource, Finding, Judgement, Verdict, judge_decided};
+use crate::judge::{
+    Agreement, Completeness, Coverage, FactSource, Finding, JudgedPackage, JudgedUnit, Judgement, Verdict,
+    judge_decided,
+};
 use crate::policy::{Policy, Severity};
 
 /// A judged run, ready to be told.
@@ -277,42 +280,16 @@ impl Report {
         let header = &log.header;
         let lock = ReportLock::of(log, &judgement);
         let files = files::FileAccess::of(log, &judgement);
-        let mut packages: Vec<_> = judgement.packages.into_iter().collect();
-        if header.lock.is_some() {
-            packages.retain(|package| package.source != PackageSource::Consumer || !package.findings.is_empty());
-            // The worst first; within a severity as cargo orders them.
-            let counts = |finding: &&Finding| !finding.is_hidden();
-            packages.sort_by_key(|package| {
-                Reverse(package.findings.iter().filter(counts).map(|finding| finding.severity).max())
-            });
-        }
-        let packages = packages.into_iter().map(|package| ReportPackage {
-            id: safe(&package.id.to_string()),
-            path: header.lock.as_ref().and_then(|record| path_to(record, &package.id)),
-            source: package.source,
-            checksum: package.checksum,
-            verdict: package.verdict,
-            units: package
-                .units
-                .iter()
-                .map(|unit| ReportUnit {
-                    id: unit.id.to_string(),
-                    kind: unit.kind,
-                    outcome: unit.outcome,
-                    duration_ms: unit.duration_ms,
-                    recorded: unit.earlier.map(rfc3339),
-                })
-                .collect(),
-            findings: package.findings.into_iter().map(Into::into).collect(),
-            artifacts: package.artifacts.iter().map(|a| ReportArtifact::new(a, evidence_path)).collect(),
-            agreement: package.agreement,
-            baseline: package.baseline.map(Into::into),
+        let packages = in_order(judgement.packages, header.lock.as_deref());
+        let packages = packages.into_iter().map(|package| {
+            let path = header.lock.as_ref().and_then(|record| path_to(record, &package.id));
+            ReportPackage::of(package, path, evidence_path)
         });
         let totals = &log.totals;
         Self {
             format: json::FORMAT,
             version: json::VERSION,
-            tool: this_tool(),
+            tool: Tool::this(),
             target: Target {
                 name: safe(&header.target.name),
                 version: safe(&header.target.version),
@@ -388,6 +365,42 @@ impl Report {
     }
 }
 
+impl ReportPackage {
+    fn of(package: JudgedPackage, path: Option<Vec<String>>, evidence_path: Option<&str>) -> Self {
+        let unit = |unit: &JudgedUnit| ReportUnit {
+            id: unit.id.to_string(),
+            kind: unit.kind,
+            outcome: unit.outcome,
+            duration_ms: unit.duration_ms,
+            recorded: unit.earlier.map(rfc3339),
+        };
+        Self {
+            id: safe(&package.id.to_string()),
+            path,
+            source: package.source,
+            checksum: package.checksum,
+            verdict: package.verdict,
+            units: package.units.iter().map(unit).collect(),
+            findings: package.findings.into_iter().map(Into::into).collect(),
+            artifacts: package.artifacts.iter().map(|a| ReportArtifact::new(a, evidence_path)).collect(),
+            agreement: package.agreement,
+            baseline: package.baseline.map(Into::into),
+        }
+    }
+}
+
+/// The packages that are told of, of a lock file the worst first and within a severity as cargo orders them.
+fn in_order(mut packages: Vec<JudgedPackage>, lock: Option<&LockRecord>) -> Vec<JudgedPackage> {
+    if lock.is_some() {
+        packages.retain(|package| package.source != PackageSource::Consumer || !package.findings.is_empty());
+        let counts = |finding: &&Finding| !finding.is_hidden();
+        packages.sort_by_key(|package| {
+            Reverse(package.findings.iter().filter(counts).map(|finding| finding.severity).max())
+        });
+    }
+    packages
+}
+
 /// The way to a package of a lock file.
 fn path_to(record: &LockRecord, id: &PackageId) -> Option<Vec<String>> {
     let package = record.package(id)?;
@@ -445,11 +458,6 @@ fn refusal(log: &EvidenceLog) -> Option<ReportError> {
         }),
         _ => None,
     })
-}
-
-/// This program, as reports name it.
-fn this_tool() -> Tool {
-    Tool { name: "sandbox-check".to_owned(), version: env!("CARGO_PKG_VERSION").to_owned() }
 }
 
 #[cfg(test)]

@@ -5,7 +5,7 @@ use std::io::{self, Write};
 use serde::Serialize;
 use serde_json::json;
 
-use super::json::escaped;
+use super::json::{escaped, further_parts};
 use super::{Report, ReportFinding};
 
 #[derive(Serialize)]
@@ -37,9 +37,7 @@ pub fn ndjson(report: &Report, writer: &mut impl Write) -> io::Result<()> {
         "error": report.error,
     });
     if let Some(map) = run.as_object_mut() {
-        let lock = report.lock.as_ref().map(|lock| ("lock".to_owned(), json!(lock)));
-        let decisions = report.decisions.as_ref().map(|decisions| ("decisions".to_owned(), json!(decisions)));
-        map.extend(lock.into_iter().chain(decisions));
+        map.extend(further_parts(report));
     }
     line(&run, writer)?;
     report.further.iter().try_for_each(|further| ndjson(further, writer))

@@ -11,7 +11,7 @@ use flate2::Compression;
 use flate2::write::GzEncoder;
 use serde_json::{Value, json};
 
-use super::json::object;
+use super::json::{further_parts, object};
 use super::{Report, ReportFinding, ReportPackage, word};
 use crate::judge::codes::{self, Code};
 use crate::policy::Severity;
@@ -115,9 +115,7 @@ fn run(report: &Report, most: usize) -> Value {
         "policy": report.policy,
     });
     if let Some(map) = properties.as_object_mut() {
-        let lock = report.lock.as_ref().map(|lock| ("lock".to_owned(), json!(lock)));
-        let decisions = report.decisions.as_ref().map(|decisions| ("decisions".to_owned(), json!(decisions)));
-        map.extend(lock.into_iter().chain(decisions));
+        map.extend(further_parts(report));
     }
     json!({
         "tool": { "driver": {

@@ -128,8 +128,8 @@ fn read_spec(path: &Path) -> io::Result<SandboxSpec> {
     Ok(serde_json::from_reader(io::BufReader::new(File::open(path)?))?)
 }
 
-/// Steps 1 and 2: namespaces while still the old user, ids mapped by the parent. Only the target
-/// uid is mapped, never 0, so a later change of uid keeps the namespace's capabilities.
+/// Step 1: namespaces while still the old user, ids mapped by the parent. Only the target uid is
+/// mapped, never 0, so a later change of uid keeps the namespace's capabilities.
 fn enter_namespaces(parent: &mut Parent) -> Result<(), LaunchError> {
     if Uid::current().is_root() {
         nix::unistd::setgroups(&[]).map_err(in_layer("user-namespace", "drop supplementary groups"))?;
@@ -147,7 +147,8 @@ fn enter_namespaces(parent: &mut Parent) -> Result<(), LaunchError> {
     }
 }
 
-/// Step 3: from here on nothing is done as the host's root.
+/// Steps 2 and 3, once the sources are open: from here on nothing is done as the host's root, and nobody below makes a
+/// user namespace.
 fn become_user(spec: &SandboxSpec) -> Result<(), LaunchError> {
     let failed = |step| in_layer("user-namespace", step);
     let (uid, gid) = (Uid::from_raw(spec.identity.uid), Gid::from_raw(spec.identity.gid));

@@ -3,6 +3,7 @@
 //! the self-test run, and becomes cargo; or starts cargo, waits for it and
 //! becomes the shim that drives macros.
 
+use std::convert::Infallible;
 use std::fs::File;
 use std::io::{self, Read as _, Write as _};
 use std::os::fd::{AsFd as _, OwnedFd};
@@ -101,7 +102,7 @@ fn seal(spec: &SandboxSpec, supervisor: Pid, ends: Ends) -> SealError {
     }
 }
 
-fn try_seal(spec: &SandboxSpec, supervisor: Pid, ends: Ends) -> Result<std::convert::Infallible, SealError> {
+fn try_seal(spec: &SandboxSpec, supervisor: Pid, ends: Ends) -> Result<Infallible, SealError> {
     nix::sys::prctl::set_pdeathsig(nix::sys::signal::Signal::SIGKILL).map_err(call("die with the parent"))?;
     nix::unistd::setsid().map_err(call("leave the session"))?;
     // The program that the user started takes its signals by itself. What a build starts and ends by a signal must end.
@@ -126,7 +127,12 @@ fn try_seal(spec: &SandboxSpec, supervisor: Pid, ends: Ends) -> Result<std::conv
     if !sabotage::is_off(Off::CargoFilter) {
         seccompiler::apply_filter(&cargo_filter())?;
     }
+    prove(spec, supervisor, ends.go)?;
+    become_cargo(spec)
+}
 
+/// Runs the self-test and waits for the supervisor to be content with it.
+fn prove(spec: &SandboxSpec, supervisor: Pid, go: OwnedFd) -> Result<(), SealError> {
     let mut self_test = Command::new(spec.shim());
     self_test.arg("self-test").args(spec.self_test_arguments(supervisor.as_raw())).env_clear().current_dir("/");
     self_test.envs(sabotage::variables());
@@ -135,9 +141,11 @@ fn try_seal(spec: &SandboxSpec, supervisor: Pid, ends: Ends) -> Result<std::conv
     if !ended.success() && !sabotage::is_on() {
         return Err(call("run the self-test")(io::Error::other(format!("it ended with {ended}"))));
     }
-    let mut go = [0];
-    File::from(ends.go).read_exact(&mut go).map_err(call("get the supervisor's word after the self-test"))?;
+    File::from(go).read_exact(&mut [0]).map_err(call("get the supervisor's word after the self-test"))
+}
 
+/// Becomes cargo; or starts it, waits for it and becomes the shim that drives macros.
+fn become_cargo(spec: &SandboxSpec) -> Result<Infallible, SealError> {
     let (name, args) =
         spec.cargo.args.split_first().map_or(("cargo", [].as_slice()), |(name, args)| (name.as_str(), args));
     let mut cargo = Command::new(&spec.cargo.program);

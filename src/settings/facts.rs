@@ -6,7 +6,7 @@ use std::path::{Path, PathBuf};
 use etcetera::BaseStrategy as _;
 
 use super::config::Gifts;
-use super::{Beside, Reporting, Settings, SettingsError, identity, limits, now, places, state_dir};
+use super::{Beside, Reporting, Settings, SettingsError, identity, limits, now, outputs, places, state_dir};
 use crate::acquire::{AcquireSettings, Request};
 use crate::cli::{FactsArgs, KnownArgs, RepositoryArgs};
 use crate::evidence::line::Depth;
@@ -89,7 +89,7 @@ impl Settings {
             given: gifts.file.iter().map(|file| format!("configuration {}", file.display())).collect(),
             trace: Trace { probes: false },
             reporting: Reporting::new(&args.reports, beside)?,
-            evidence: args.evidence.clone(),
+            evidence: outputs::evidence(args.evidence.as_deref())?,
             known: state_dir(&places),
             fresh: false,
             of_this_call: BTreeSet::new(),

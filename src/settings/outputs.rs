@@ -1,4 +1,5 @@
-//! `--output FORMAT=FILE`: what it says, and whether the file can be there. A run is long, and its report comes last.
+//! `--output FORMAT=FILE` and `--evidence DIR`: what they say, and whether that can be there. A run is long, and its report
+//! comes last.
 
 use std::fs;
 use std::io;
@@ -27,6 +28,18 @@ pub(super) fn outputs(given: &[String]) -> Result<Vec<(Format, PathBuf)>, Settin
         .collect()
 }
 
+/// A directory in which evidence can be kept. It is made when there is some.
+pub(super) fn evidence(given: Option<&Path>) -> Result<Option<PathBuf>, SettingsError> {
+    let Some(dir) = given else { return Ok(None) };
+    can_be_made(dir).map_err(|error| {
+        SettingsError::new(
+            format!("--evidence {}: {error}", dir.display()),
+            "name a directory that you may write, or that you may make",
+        )
+    })?;
+    Ok(Some(dir.to_owned()))
+}
+
 fn output(text: &str) -> Result<(Format, PathBuf), SettingsError> {
     let wrong = || {
         SettingsError::new(
@@ -37,6 +50,15 @@ fn output(text: &str) -> Result<(Format, PathBuf), SettingsError> {
     let (format, file) = text.split_once('=').ok_or_else(wrong)?;
     let format = Format::from_str(format, false).map_err(|_| wrong())?;
     if file.is_empty() { Err(wrong()) } else { Ok((format, PathBuf::from(file))) }
+}
+
+fn can_be_made(dir: &Path) -> io::Result<()> {
+    let whole = std::path::absolute(dir)?;
+    let there = whole.ancestors().find(|folder| folder.symlink_metadata().is_ok()).unwrap_or(Path::new("/"));
+    if !there.is_dir() {
+        return Err(io::ErrorKind::NotADirectory.into());
+    }
+    Ok(eaccess(there, AccessFlags::W_OK | AccessFlags::X_OK)?)
 }
 
 fn can_be_written(file: &Path) -> io::Result<()> {
@@ -77,6 +99,20 @@ mod tests {
         }
         for bad in [folder.path().to_owned(), at("no/such"), at("file/below")] {
             can_be_written(&bad).unwrap_err();
+        }
+        assert!(!at("new").exists() && !Path::new("here").exists());
+    }
+
+    #[test]
+    fn a_directory_that_cannot_be_made_for_evidence_is_known_before_anything_runs_and_none_is_made() {
+        let folder = tempfile::tempdir().unwrap();
+        let at = |name: &str| folder.path().join(name);
+        fs::write(at("file"), "").unwrap();
+        for good in [folder.path().to_owned(), at("new"), at("new/below"), PathBuf::from("here/below")] {
+            assert_eq!(evidence(Some(&good)).unwrap(), Some(good));
+        }
+        for bad in [at("file"), at("file/below")] {
+            evidence(Some(&bad)).unwrap_err();
         }
         assert!(!at("new").exists() && !Path::new("here").exists());
     }

@@ -194,39 +194,11 @@ fn mini_init(granted: &Granted, program: &Program<'_>, jobserver: Option<(usize,
         Ok(child) => child,
         Err(_) => return fail(b"cannot start a process in the unit"),
     };
-    calls::close(HANDOFF);
     for fd in [granted.channel, granted.ruleset, listener.0, listener.1, ack.0, ack.1] {
         calls::close(fd);
     }
-    let (input, outputs) = (program.input.into_iter(), program.outputs.into_iter());
-    for fd in input.chain(outputs.flat_map(|(out, err)| [out, err])) {
-        calls::close(fd);
-    }
-    if let Some((low, high)) = jobserver {
-        calls::close(low);
-        calls::close(high);
-    }
-    // cargo waits for the end of these pipes; only the program may hold them.
-    if let Ok(null) = calls::open(b"/dev/null", calls::O_RDWR, 0) {
-        for fd in 0..3 {
-            let _ = calls::dup2(null, fd);
-        }
-    }
-    let mut has_handed_over = false;
-    let status = loop {
-        match calls::wait(usize::MAX) {
-            Ok((id, status)) if id == child => break status,
-            // Without the helper nobody tells the program to go. The number can be another's later.
-            Ok((HELPER, status)) if !has_handed_over => {
-                has_handed_over = true;
-                if status != 0 {
-                    let _ = calls::kill(child, calls::SIGKILL);
-                }
-            }
-            Ok(_) => {}
-            Err(_) => break 125 << 8,
-        }
-    };
+    let_go(program, jobserver);
+    let status = status_of(child);
     let alone = !is_off(program.env, b"pid-namespace");
     let (left, detached) = if alone { end_the_rest() } else { (0, 0) };
     let mut report = [0_u8; 12];
@@ -235,6 +207,38 @@ fn mini_init(granted: &Granted, program: &Program<'_>, jobserver: Option<(usize,
     report[8..].copy_from_slice(&detached.to_le_bytes());
     calls::write_all(status_writer, &report);
     0
+}
+
+/// Closes what the program has from us: cargo waits for the end of these pipes, and only the program may hold them.
+fn let_go(program: &Program<'_>, jobserver: Option<(usize, usize)>) {
+    let pairs = program.outputs.into_iter().chain(jobserver);
+    for fd in [HANDOFF].into_iter().chain(program.input).chain(pairs.flat_map(|(one, two)| [one, two])) {
+        calls::close(fd);
+    }
+    if let Ok(null) = calls::open(b"/dev/null", calls::O_RDWR, 0) {
+        for fd in 0..3 {
+            let _ = calls::dup2(null, fd);
+        }
+    }
+}
+
+/// The wait status of the program, once it has ended.
+fn status_of(child: usize) -> i32 {
+    let mut has_handed_over = false;
+    loop {
+        match calls::wait(usize::MAX) {
+            Ok((id, status)) if id == child => return status,
+            // Without the helper nobody tells the program to go. The number can be another's later.
+            Ok((HELPER, status)) if !has_handed_over => {
+                has_handed_over = true;
+                if status != 0 {
+                    let _ = calls::kill(child, calls::SIGKILL);
+                }
+            }
+            Ok(_) => {}
+            Err(_) => return 125 << 8,
+        }
+    }
 }
 
 /// Gives what the program left behind a second to end by itself, then kills it: how many processes,

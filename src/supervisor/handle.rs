@@ -17,7 +17,6 @@ use super::caller::Proc;
 use super::capture::Capturer;
 use super::decode::{self, Decoded};
 use super::metadata::{self, MetadataCall};
-use super::open as opens;
 use super::open::{self, OpenCall, Opened, Unreadable};
 use super::reply::{Constant, Continue, Reply, Sent};
 use super::started::{self, Start};
@@ -61,7 +60,7 @@ pub(super) struct Handler<'a> {
 }
 
 /// What is recorded of a call beside its registers.
-struct Finding {
+struct Record {
     kind: Kind,
     outcome: Outcome,
     errno: Option<i32>,
@@ -154,14 +153,14 @@ impl Handler<'_> {
         let is_system = |path: &Path| matches!(self.zones.of(path, *kind, places), Zone::Fixed(_));
         let Some(found) = expected.check(notification.tid, self.procfs, is_system) else { return Ok(()) };
         self.evidence.received();
-        let finding = Finding {
+        let record = Record {
             kind: Kind::Exec,
             outcome: Outcome::Allowed,
             errno: None,
             state: found.state,
             object: found.object(),
         };
-        let mut attempt = self.attempt(unit, notification, finding);
+        let mut attempt = self.attempt(unit, notification, record);
         attempt.exe = Bytes::from(found.before.as_path());
         "execve".clone_into(&mut attempt.syscall);
         self.file(unit, attempt)?;
@@ -275,7 +274,7 @@ impl Handler<'_> {
             let umask = if call.makes() { unit.umask.of(|| self.procfs.umask(notification.tid)) } else { 0 };
             let umask = Mode::from_bits_truncate(umask);
             let this_unit = open::Unit { kind: unit.kind, places: &unit.places, opener: thread, umask };
-            opens::open(&call, notification.tid, this_unit, self.zones, self.procfs)
+            open::open(&call, notification.tid, this_unit, self.zones, self.procfs)
         } else {
             // The thread could not be started. Nothing is opened, and that is recorded, too.
             (Opened::Failed(Errno::EACCES), call.by_text.clone())
@@ -302,7 +301,7 @@ impl Handler<'_> {
             Opened::Done(_) => (Outcome::Emulated, None, ArgState::Exact),
             Opened::Failed(errno) => (outcome_of(*errno), Some(raw(*errno)), ArgState::Exact),
         };
-        self.record(unit, notification, Finding { kind, outcome, errno, state, object })?;
+        self.record(unit, notification, Record { kind, outcome, errno, state, object })?;
         if kind == Kind::FsWrite && matches!(opened, Opened::Done(_)) {
             self.wrote(unit, &resolved);
         }
@@ -351,11 +350,7 @@ impl Handler<'_> {
             flags: vec![call.describe()],
             ..decode::path_object(notification.tid, call.dirfd, path, self.procfs)
         });
-        self.record(
-            unit,
-            notification,
-            Finding { kind: Kind::FsMeta, outcome, errno, state: ArgState::Exact, object },
-        )?;
+        self.record(unit, notification, Record { kind: Kind::FsMeta, outcome, errno, state: ArgState::Exact, object })?;
         Ok(reply)
     }
 
@@ -381,7 +376,7 @@ impl Handler<'_> {
         errno: i32,
         Decoded { object, state, .. }: Decoded,
     ) -> io::Result<()> {
-        self.record(unit, notification, Finding { kind, outcome: Outcome::Denied, errno: Some(errno), state, object })
+        self.record(unit, notification, Record { kind, outcome: Outcome::Denied, errno: Some(errno), state, object })
     }
 
     /// What cannot be read is refused.
@@ -393,14 +388,14 @@ impl Handler<'_> {
         why: Unreadable,
     ) -> io::Result<Reply> {
         let errno = why.errno();
-        let finding = Finding {
+        let record = Record {
             kind,
             outcome: Outcome::Denied,
             errno: Some(errno),
             state: ArgState::Unreadable,
             object: Object::None,
         };
-        self.record(unit, notification, finding)?;
+        self.record(unit, notification, record)?;
         Ok(Reply::Errno(errno))
     }
 
@@ -415,11 +410,11 @@ impl Handler<'_> {
         // That a program is not there was seen when its links were followed.
         let missing = matches!(object, Object::Program { file: ProgramFile::Absent, .. });
         let errno = missing.then_some(libc::ENOENT);
-        self.record(unit, notification, Finding { kind, outcome: Outcome::Allowed, errno, state, object })
+        self.record(unit, notification, Record { kind, outcome: Outcome::Allowed, errno, state, object })
     }
 
-    fn record(&mut self, unit: &Unit, notification: &Notification, finding: Finding) -> io::Result<()> {
-        let attempt = self.attempt(unit, notification, finding);
+    fn record(&mut self, unit: &Unit, notification: &Notification, record: Record) -> io::Result<()> {
+        let attempt = self.attempt(unit, notification, record);
         self.file(unit, attempt)
     }
 
@@ -434,10 +429,10 @@ impl Handler<'_> {
         self.evidence.record(attempt, lane)
     }
 
-    fn attempt(&self, unit: &Unit, notification: &Notification, finding: Finding) -> Attempt {
+    fn attempt(&self, unit: &Unit, notification: &Notification, record: Record) -> Attempt {
         let tid = notification.tid;
         let exe = self.procfs.exe(tid).unwrap_or_default();
-        let lineage = if finding.kind == Kind::Exec { self.procfs.lineage(tid) } else { Vec::new() };
+        let lineage = if record.kind == Kind::Exec { self.procfs.lineage(tid) } else { Vec::new() };
         let process = self.procfs.process(tid).unwrap_or(0);
         // Read from a caller that is gone, these bytes could be another's: the call was never carried out.
         let (via, library) = self.written();
@@ -454,13 +449,13 @@ impl Handler<'_> {
             tid,
             exe: Bytes::from(exe.as_path()),
             lineage: lineage.iter().map(|program: &PathBuf| Bytes::from(program.as_path())).collect(),
-            kind: finding.kind,
-            outcome: if gone { Outcome::Unknown } else { finding.outcome },
-            errno: finding.errno,
+            kind: record.kind,
+            outcome: if gone { Outcome::Unknown } else { record.outcome },
+            errno: record.errno,
             syscall: call_name(notification),
             args: notification.args,
-            arg_state: finding.state,
-            object: finding.object,
+            arg_state: record.state,
+            object: record.object,
             count: 1,
         }
     }

@@ -6,6 +6,9 @@
 //! behalf where the table says so (`open` with the unit's `opener`, `metadata`)
 //! → records it (`evidence::writer`), with the bytes that were to run or to be sent (`capture`) → answers (`reply`).
 //!
+//! Beside it: `admit` says which unit a shim may start, `unwind` whose code within rustc made a call, `running` whether a
+//! process runs what it was seen to start; `sample` and `limits` end what uses up too much, `drive` gives macros inputs.
+//!
 //! It runs in the sandbox's user, mount and network namespaces and in domain
 //! D1, but in the outer PID namespace, with `CAP_SYS_PTRACE` over the sandbox
 //! only: it can read its callers, and they can neither name nor signal it.

@@ -10,8 +10,8 @@ use super::super::stage::Stage;
 use super::super::survey::{self, Survey};
 use super::super::{Resolved, ResolvedLock};
 use super::bring::Failure;
+use super::decisive::{Beside, Decisive, Own};
 use super::file::LockFile;
-use super::held::{Beside, Decisive, Own};
 use super::{LockRequest, index};
 use crate::evidence::line::{
     LeftOut, LeftOutWhy, LockConsumer, LockRecord, LockedPackage, LockedSource, Target, TargetKind,

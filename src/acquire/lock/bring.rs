@@ -11,7 +11,7 @@ use super::super::error::{AcquireError, ErrorClass};
 use super::super::facts::SKIPPED_FILE;
 use super::super::identity::Identities;
 use super::super::local::LocalPackage;
-use super::super::locked::{self, Locked as Sources};
+use super::super::locked::{self, LockedSources};
 use super::super::needed::{self, Key};
 use super::super::registry::Registry;
 use super::super::resolve::{Resolution, resolve};
@@ -102,12 +102,7 @@ impl Stage<'_> {
             releases.extend(package.manifest.as_release(NO_CHECKSUM).map(|release| (key.clone(), release)));
         }
         let needed = needed::on_host_from(asked::roots(&file, &record), &file.lock, &releases, &self.settings.host)?;
-        for (package, locked) in record.packages.iter_mut().zip(&file.lock.packages) {
-            if package.left_out.is_none() && !needed.contains(&needed::key(locked)) {
-                let text = format!("only builds for other platforms than {} need it", self.settings.host);
-                package.left_out = Some(LeftOut { why: LeftOutWhy::OtherPlatform, text });
-            }
-        }
+        leave_out_other_platforms(&mut record, &file, &needed, &self.settings.host);
         let store = Store::new(&self.settings.cache_dir, self.run, &self.settings.limits)?;
         let (text, user, pinned) = if let Some(workspace) = &own {
             (file.text.clone(), LockUser::Workspace(workspace.dir()), None)
@@ -124,15 +119,10 @@ impl Stage<'_> {
         let lock = pinned.as_ref().unwrap_or(&file.lock);
         // What the generated project does not need is not there.
         releases.retain(|key, _| lock.packages.iter().any(|package| needed::key(package) == *key));
-        let sources = Sources::new(lock, &registries, &releases, &needed, &file.identities);
+        let sources = LockedSources::new(lock, &registries, &releases, &needed, &file.identities);
         let (placed, broken) = self.fetch(&sources, &store, &mut failures)?;
         let mut facts: Vec<Fact> = failures.iter().filter_map(|failure| failure.error.fact()).collect();
-        for failure in failures.iter().filter(|failure| needed.contains(&failure.key)) {
-            let id = file.identities.id(&failure.key);
-            if let Some(package) = record.packages.iter_mut().find(|package| package.id == id) {
-                package.left_out = Some(failure.left_out());
-            }
-        }
+        leave_out_failures(&mut record, &file, &failures, &needed);
         let key = |local: &LocalPackage| (local.manifest.name.clone(), local.manifest.version.clone(), None);
         let locals = locals.into_iter().map(|local| (key(&local), local)).chain(of_git).collect();
         let mut packages = self.lock_packages(&file, locals, placed, &mut facts);
@@ -221,7 +211,7 @@ impl Stage<'_> {
     /// Fetches and unpacks what can be had; the others get stand-ins that do not compile.
     fn fetch(
         &self,
-        sources: &Sources<'_>,
+        sources: &LockedSources<'_>,
         store: &Store<'_>,
         failures: &mut Vec<Failure>,
     ) -> Result<(Vec<Placed>, Vec<SourcePackage>), AcquireError> {
@@ -314,12 +304,28 @@ impl Stage<'_> {
             let (source, checksum) = (PackageSource::Registry, Some(package.checksum));
             packages.push(SourcePackage::new(package.id, source, checksum, package.dir, &package.manifest, false));
         }
-        for package in &mut packages {
-            if let Some(macros) = &mut package.proc_macro {
-                *macros = crate::plan::macros::scan(&self.run.join(&package.dir));
-            }
-        }
+        self.list_macros(&mut packages);
         packages
+    }
+}
+
+/// Says of each package that only other platforms need that it was left out for that.
+fn leave_out_other_platforms(record: &mut LockRecord, file: &LockFile, needed: &BTreeSet<Key>, host: &str) {
+    for (package, locked) in record.packages.iter_mut().zip(&file.lock.packages) {
+        if package.left_out.is_none() && !needed.contains(&needed::key(locked)) {
+            let text = format!("only builds for other platforms than {host} need it");
+            package.left_out = Some(LeftOut { why: LeftOutWhy::OtherPlatform, text });
+        }
+    }
+}
+
+/// Says of each package that is needed and could not be had why it was left out.
+fn leave_out_failures(record: &mut LockRecord, file: &LockFile, failures: &[Failure], needed: &BTreeSet<Key>) {
+    for failure in failures.iter().filter(|failure| needed.contains(&failure.key)) {
+        let id = file.identities.id(&failure.key);
+        if let Some(package) = record.packages.iter_mut().find(|package| package.id == id) {
+            package.left_out = Some(failure.left_out());
+        }
     }
 }
 

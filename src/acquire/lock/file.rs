@@ -34,7 +34,7 @@ pub(crate) struct LockFile {
 impl LockFile {
     /// Reads a file of version 1 to 4.
     pub(crate) fn read(path: &Path) -> Result<Self, AcquireError> {
-        let wrong = |reason: String| AcquireError::NoSuchTarget { path: path.to_owned(), reason };
+        let wrong = |reason: String| AcquireError::NoLockFile { path: path.to_owned(), reason };
         let bytes = match read_bounded(path, FILE_BYTES) {
             Ok(Some(bytes)) => bytes,
             Ok(None) => return Err(wrong("there is no such regular file of a size that lock files have".to_owned())),
@@ -47,7 +47,8 @@ impl LockFile {
 
     /// Reads the text of a file.
     pub(crate) fn parse(text: String) -> Result<Self, String> {
-        let mut lock: Lockfile = text.parse().map_err(|error: cargo_lock::Error| format!("{error}"))?;
+        let mut lock: Lockfile =
+            text.parse().map_err(|error: cargo_lock::Error| format!("it is no lock file: {error}"))?;
         if lock.packages.is_empty() {
             return Err("it locks no package".to_owned());
         }

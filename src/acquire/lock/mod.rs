@@ -1,7 +1,7 @@
 //! A whole lock file: every package of it, verified, and the project that builds them all.
 //!
 //! The story ([`bring`]): [`locate`] finds the file and what lies beside it → the indexes say what they know about each
-//! package ([`asked`], [`index`]) → a digest of all that decides may find an earlier run ([`held`]) → the workspace is
+//! package ([`asked`], [`index`]) → a digest of all that decides may find an earlier run ([`decisive`]) → the workspace is
 //! copied ([`workspace`]), commits of git repositories are checked out ([`mod@git`]) → without a workspace, a consumer is
 //! made up that names every package ([`pinned`]) → the archives are fetched and unpacked. A package whose archive was
 //! refused or cannot be had gets a stand-in that does not compile, so that the others are built and what depends on it
@@ -10,9 +10,9 @@
 mod asked;
 mod bring;
 mod commit;
+mod decisive;
 mod file;
 mod git;
-mod held;
 mod index;
 mod links;
 mod loads;
@@ -31,7 +31,7 @@ use crate::evidence::line::LockRecord;
 pub use commit::text_of_commit;
 pub use git::GitSource;
 pub(super) use git::git;
-pub use own::{OwnSettings, text as small_text};
+pub use own::{OwnSettings, looks_secret, text as small_text};
 pub use pinned::Pin;
 pub use since::Since;
 
@@ -89,7 +89,7 @@ pub enum LockUser {
 pub fn locate(word: Option<&Path>, deps_only: bool, host: &str) -> Result<LockRequest, AcquireError> {
     let here = std::env::current_dir().map_err(AcquireError::file("find", Path::new(".")))?;
     let none =
-        |path: &Path, reason: &str| AcquireError::NoSuchTarget { path: path.to_owned(), reason: reason.to_owned() };
+        |path: &Path, reason: &str| AcquireError::NoLockFile { path: path.to_owned(), reason: reason.to_owned() };
     let file = match word {
         Some(path) if path.is_dir() => path.join("Cargo.lock"),
         Some(path) => path.to_owned(),

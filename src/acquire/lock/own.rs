@@ -315,7 +315,8 @@ fn is_channel(text: &str) -> bool {
         && text.len() < 80
 }
 
-fn looks_secret(name: &str) -> bool {
+/// True for names of variables that tokens and the like have.
+pub fn looks_secret(name: &str) -> bool {
     let name = name.to_ascii_uppercase();
     ["TOKEN", "KEY", "SECRET", "PASSWORD", "PASSWD", "CREDENTIALS"]
         .iter()

@@ -12,6 +12,7 @@ use semver::VersionReq;
 use tame_index::krate::DependencyKind;
 use toml::{Table, Value};
 
+use super::super::consumer::write_package;
 use super::super::error::AcquireError;
 use super::super::needed::{self, Key};
 use super::super::release::Release;
@@ -141,12 +142,9 @@ impl Graph<'_> {
 
 /// Writes the consumer and its lock file to the new folder `folder`, for cargo to bring in line with each other.
 pub(super) fn write(folder: &Path, pins: &[Pin], file: &LockFile) -> Result<(), AcquireError> {
-    let source = folder.join("src");
-    fs::create_dir_all(&source).map_err(AcquireError::file("create", &source))?;
-    let put = |path: &Path, text: &str| fs::write(path, text).map_err(AcquireError::file("write", path));
-    put(&source.join("lib.rs"), "")?;
-    put(&folder.join("Cargo.toml"), &manifest(pins))?;
-    put(&folder.join("Cargo.lock"), &locked(pins, file)?)
+    write_package(folder, &manifest(pins))?;
+    let lock = folder.join("Cargo.lock");
+    fs::write(&lock, locked(pins, file)?).map_err(AcquireError::file("write", &lock))
 }
 
 fn manifest(pins: &[Pin]) -> String {

@@ -59,6 +59,9 @@ pub(super) enum PassageError {
     /// Somebody else made it, or changed it.
     #[error("trust {}: it was not made with this key, or was changed since", .0.display())]
     Foreign(PathBuf),
+    /// There is no place for the file.
+    #[error("write {}: its folder is not there", .0.display())]
+    NoFolder(PathBuf),
     /// The system does not let us.
     #[error("{what} {}", .path.display())]
     File {
@@ -124,6 +127,9 @@ pub(super) fn export(dir: &Path, to: &Path, key: Option<&[u8]>) -> Result<(), Pa
     let writes = failed("write", to);
     let title = |hmac| serde_json::to_vec(&Title { format: FORMAT.to_owned(), version: VERSION, hmac });
     let folder = to.parent().filter(|parent| !parent.as_os_str().is_empty()).unwrap_or(Path::new("."));
+    if !folder.is_dir() {
+        return Err(PassageError::NoFolder(to.to_owned()));
+    }
     let file = tempfile::Builder::new().prefix(".new-").tempfile_in(folder).map_err(&writes)?;
     let put = || {
         let mut out = BufWriter::new(file.reopen()?);

@@ -4,9 +4,10 @@ use serde_json::json;
 
 use super::Code;
 use crate::evidence::time::{DAY, date};
+use crate::ids::counted;
 use crate::judge::context::Context;
 use crate::judge::finding::Draft;
-use crate::judge::known::{days, releases};
+use crate::judge::known::releases;
 use crate::policy::Severity;
 
 pub(crate) const CODE: Code = Code {
@@ -30,7 +31,7 @@ fn rule(cx: &Context<'_>, out: &mut Vec<Draft>) {
         out.push(
             Draft::of_package(release.package, CODE.name, Severity::Low)
                 .about(release.package.to_string(), json!({"last": date(before), "silence_days": silence}))
-                .says(format!("its package had slept for {}, since {}", days(silence), date(before)))
+                .says(format!("its package had slept for {}, since {}", counted(silence, "day"), date(before)))
                 .attack(CODE.attack),
         );
     }

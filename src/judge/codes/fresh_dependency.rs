@@ -4,6 +4,7 @@ use serde_json::json;
 
 use super::Code;
 use crate::evidence::time::date;
+use crate::ids::counted;
 use crate::judge::context::Context;
 use crate::judge::finding::Draft;
 use crate::judge::known::releases;
@@ -28,16 +29,11 @@ fn rule(cx: &Context<'_>, out: &mut Vec<Draft>) {
             out.push(
                 Draft::of_package(release.package, CODE.name, severity)
                     .about(new.name.as_str(), object)
-                    .says(format!("it began to need {}, which was there for {} by then", new.name, hours(before)))
+                    .says(format!("it began to need {}, which was there for {} by then", new.name, counted(before, "hour")))
                     .attack(CODE.attack),
             );
         }
     }
-}
-
-/// `1 hour`, `2 hours`.
-fn hours(count: u64) -> String {
-    format!("{count} {}", if count == 1 { "hour" } else { "hours" })
 }
 
 #[cfg(test)]

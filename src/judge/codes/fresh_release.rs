@@ -4,9 +4,10 @@ use serde_json::json;
 
 use super::Code;
 use crate::evidence::time::date;
+use crate::ids::counted;
 use crate::judge::context::Context;
 use crate::judge::finding::Draft;
-use crate::judge::known::{days, releases};
+use crate::judge::known::releases;
 use crate::policy::Severity;
 
 pub(crate) const CODE: Code = Code {
@@ -26,7 +27,7 @@ fn rule(cx: &Context<'_>, out: &mut Vec<Draft>) {
         let is_new = release.package_age.is_some_and(|age| age <= cx.policy.facts().fresh_days);
         let severity = if is_new { Severity::Medium } else { Severity::Low };
         let first = release.history.first.map(date);
-        let mut text = format!("it was published on {}, {} before this run", date(published), days(age));
+        let mut text = format!("it was published on {}, {} before this run", date(published), counted(age, "day"));
         if release.history.releases == 1 {
             text.push_str(", and is the first release of its package");
         } else if is_new && let Some(first) = &first {

@@ -3,7 +3,8 @@
 use std::fmt::Write as _;
 
 use super::super::Report;
-use super::{Page, counted, len, safe};
+use super::{Page, len, safe};
+use crate::ids::counted;
 
 impl Page {
     /// Which findings are hidden, by whom, and until when.
@@ -15,10 +16,10 @@ impl Page {
         let from = if files.is_empty() { format!("none{from}") } else { format!("{}{from}", files.join(", ")) };
         let mut text = format!("decisions        {from}");
         if decisions.hidden > 0 {
-            _ = write!(text, "; {} hidden", counted(decisions.hidden, "finding", "findings"));
+            _ = write!(text, "; {} hidden", counted(decisions.hidden, "finding"));
         }
         if report.accepted() > 0 {
-            let packages = counted(len(report.accepted()), "package", "packages");
+            let packages = counted(len(report.accepted()), "package");
             _ = write!(text, "; {packages} not inspected in full, as you accepted");
         }
         self.paragraph(&text, 17);

@@ -4,6 +4,8 @@
 use std::collections::{HashMap, VecDeque};
 use std::io::Write as _;
 use std::os::fd::{AsFd, BorrowedFd, OwnedFd};
+use std::os::unix::ffi::OsStrExt as _;
+use std::path::Path;
 
 use nix::poll::PollFlags;
 
@@ -21,6 +23,7 @@ use crate::sandbox::{ruleset, sabotage};
 use crate::shim::protocol::{
     BOOTSTRAP, DRIVER_INPUT, DRIVER_OUTPUT, End, GO, KNOCK, LISTENER, OUTPUT_FULL, Plan, Reply, Request, Role,
 };
+use crate::supervisor::admit::Admitted;
 use crate::supervisor::capture::Capturer;
 use crate::supervisor::handle::Handler;
 use crate::supervisor::limits::Act;
@@ -142,33 +145,7 @@ impl EventLoop<'_> {
             domain.map(|domain| (admitted, domain)).map_err(|error| crate::error_chain(&error))
         });
         let (reply, unit) = match ready {
-            Ok((admitted, domain)) => {
-                let bytes = |path: &std::path::Path| std::os::unix::ffi::OsStrExt::as_bytes(path.as_os_str()).to_vec();
-                let program = match admitted.kind {
-                    UnitKind::SelfTest => self.spec.shim(),
-                    UnitKind::DriveMacros => self.spec.driver.clone().unwrap_or_default(),
-                    _ => self.spec.rustc.clone(),
-                };
-                let (compiling, running) = &self.filters;
-                let processes = self.spec.limits.of(Limit::Processes);
-                let ((filter, filter_flags), processes) = match admitted.kind {
-                    UnitKind::RunBuildScript | UnitKind::DriveMacros | UnitKind::SelfTest => {
-                        ((running, UNIT_FILTER_FLAGS), processes)
-                    }
-                    _ => ((compiling, COMPILE_FILTER_FLAGS), processes.saturating_add(COMPILERS_RESERVE)),
-                };
-                let plan = Plan {
-                    program: program.into_bytes(),
-                    private_out: admitted.private_out.as_deref().map(bytes).unwrap_or_default(),
-                    tmp: bytes(&admitted.tmp),
-                    filter: filter.clone(),
-                    filter_flags,
-                    output_limit: self.spec.limits.of(Limit::Output),
-                    processes,
-                    refuses_bootstrap: self.spec.refuses_bootstrap,
-                };
-                (Reply::Plan(plan), Some(Unit::new(id, &admitted, domain)))
-            }
+            Ok((admitted, domain)) => (Reply::Plan(self.plan_for(&admitted)), Some(Unit::new(id, &admitted, domain))),
             Err(why) => {
                 self.note(note::UNIT_REFUSED, None, None, &why)?;
                 (Reply::Refused(why.into_bytes()), None)
@@ -179,6 +156,34 @@ impl EventLoop<'_> {
             shim.unit = unit;
         }
         Ok(())
+    }
+
+    /// What the shim of an admitted unit is to do.
+    fn plan_for(&self, admitted: &Admitted) -> Plan {
+        let bytes = |path: &Path| path.as_os_str().as_bytes().to_vec();
+        let program = match admitted.kind {
+            UnitKind::SelfTest => self.spec.shim(),
+            UnitKind::DriveMacros => self.spec.driver.clone().unwrap_or_default(),
+            _ => self.spec.rustc.clone(),
+        };
+        let (compiling, running) = &self.filters;
+        let processes = self.spec.limits.of(Limit::Processes);
+        let (filter, filter_flags, processes) = match admitted.kind {
+            UnitKind::RunBuildScript | UnitKind::DriveMacros | UnitKind::SelfTest => {
+                (running, UNIT_FILTER_FLAGS, processes)
+            }
+            _ => (compiling, COMPILE_FILTER_FLAGS, processes.saturating_add(COMPILERS_RESERVE)),
+        };
+        Plan {
+            program: program.into_bytes(),
+            private_out: admitted.private_out.as_deref().map(bytes).unwrap_or_default(),
+            tmp: bytes(&admitted.tmp),
+            filter: filter.clone(),
+            filter_flags,
+            output_limit: self.spec.limits.of(Limit::Output),
+            processes,
+            refuses_bootstrap: self.spec.refuses_bootstrap,
+        }
     }
 
     /// A shim that is gone is noticed by the end of its channel.

@@ -7,7 +7,7 @@ use nix::errno::Errno;
 use nix::sys::socket::{SockType, getsockopt, sockopt};
 use nix::unistd::Pid;
 
-use super::{Finding, Handler};
+use super::{Handler, Record};
 use crate::evidence::Bytes;
 use crate::evidence::line::{Address, ArgState, Kind, Object, Outcome};
 use crate::sandbox::table::{self, Layer, Row};
@@ -26,9 +26,8 @@ impl Handler<'_> {
         if let Some(errno) = table::refuse_socket(uint(family), uint(kind), uint(protocol)) {
             return self.constant(unit, notification, row.kind, errno, object);
         }
-        let finding =
-            Finding { kind: row.kind, outcome: Outcome::Allowed, errno: None, state: ArgState::Exact, object };
-        self.record(unit, notification, finding)?;
+        let record = Record { kind: row.kind, outcome: Outcome::Allowed, errno: None, state: ArgState::Exact, object };
+        self.record(unit, notification, record)?;
         Ok(Reply::Continue(Continue(Layer::NetworkNamespace)))
     }
 
@@ -46,14 +45,14 @@ impl Handler<'_> {
             }
             errno = self.nobody_there(notification, address);
         }
-        let finding = Finding {
+        let record = Record {
             kind: Kind::NetConnect,
             outcome: Outcome::Allowed,
             errno,
             state: decoded.state,
             object: decoded.object,
         };
-        self.record(unit, notification, finding)
+        self.record(unit, notification, record)
     }
 
     /// The kernel's name of the socket that a call is on, whatever number its descriptor has.

@@ -4,7 +4,7 @@ use std::io;
 
 use syscalls::Sysno;
 
-use super::{Finding, Handler};
+use super::{Handler, Record};
 use crate::evidence::Bytes;
 use crate::evidence::line::{ArgState, Kind, Library, Object, Outcome, UnitKind, Via};
 use crate::sandbox::table::{self, Answer, Class};
@@ -139,8 +139,8 @@ impl Handler<'_> {
             _ => Object::None,
         };
         self.origin = origin;
-        let finding = Finding { kind, outcome: Outcome::Unknown, errno: None, state: ArgState::Snapshot, object };
-        self.record(unit, call, finding)
+        let record = Record { kind, outcome: Outcome::Unknown, errno: None, state: ArgState::Snapshot, object };
+        self.record(unit, call, record)
     }
 
     /// A thread or process that is made. Its flags stand in a register, so that what goes on is what was seen.
