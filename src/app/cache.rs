@@ -7,7 +7,7 @@ use std::path::{Path, PathBuf};
 
 use serde::Serialize;
 
-use passage::PassageError;
+use passage::{Brought, PassageError, Sent};
 
 use super::tell::{Teller, fail, failed_to, printed, refuse_settings};
 use crate::base::pack;
@@ -95,28 +95,39 @@ fn pass(args: &PassArgs, is_export: bool) -> ExitCode {
         Ok(dir) => dir,
         Err(error) => return refuse_settings(&teller, error),
     };
-    let done = passage::key(args.key_file.as_deref()).and_then(|key| {
+    let key = passage::key(args.key_file.as_deref());
+    let said = key.and_then(|key| {
         if is_export {
-            passage::export(&dir, &args.file, key.as_deref()).map(|()| None)
+            passage::export(&dir, &args.file, key.as_deref()).map(|sent| say(&sent, sent_in_words(&sent), args))
         } else {
-            passage::import(&dir, &args.file, key.as_deref()).map(Some)
+            let brought = passage::import(&dir, &args.file, key.as_deref())?;
+            Ok(say(&brought, brought_in_words(&brought), args))
         }
     });
-    let brought = match done {
-        Ok(brought) => brought,
-        Err(error) => return fail(&teller, code(&error), failed_to(&error), hint(&error)),
+    match said {
+        Ok(said) => printed(said, ExitCode::Pass, &teller),
+        Err(error) => fail(&teller, code(&error), failed_to(&error), hint(&error)),
+    }
+}
+
+fn say(done: &impl Serialize, words: String, args: &PassArgs) -> io::Result<()> {
+    let text = match args.held.format {
+        PlainFormat::Json => serde_json::to_string_pretty(done).map_err(io::Error::from)?,
+        PlainFormat::Human => words,
     };
-    let Some(brought) = brought else { return ExitCode::Pass };
-    let mut out = io::stdout().lock();
-    let said = if args.held.format == PlainFormat::Json {
-        serde_json::to_writer_pretty(&mut out, &brought).map_err(io::Error::from).and_then(|()| writeln!(out))
-    } else {
-        let passage::Brought { files, known, left_out } = brought;
-        let reason = "without a key they would answer for no run";
-        writeln!(out, "{} came in, {known} were here", counted(files, "file"))
-            .and_then(|()| if left_out == 0 { Ok(()) } else { writeln!(out, "{left_out} were left out: {reason}") })
-    };
-    printed(said, ExitCode::Pass, &teller)
+    writeln!(io::stdout().lock(), "{text}")
+}
+
+fn sent_in_words(Sent { file, bytes, sealed }: &Sent) -> String {
+    let use_of_it =
+        if *sealed { "for who has the key" } else { "without a key: where it is imported it answers for no run" };
+    format!("{} holds the cache, {}, {use_of_it}", file.display(), size(*bytes))
+}
+
+fn brought_in_words(Brought { files, known, left_out }: &Brought) -> String {
+    let came = format!("{} came in, {known} were here", counted(*files, "file"));
+    let reason = "were left out: without a key they would answer for no run";
+    if *left_out == 0 { came } else { format!("{came}\n{left_out} {reason}") }
 }
 
 fn code(error: &PassageError) -> ExitCode {

@@ -36,6 +36,17 @@ struct Title {
     hmac: Option<Sha256Digest>,
 }
 
+/// What came of an export.
+#[derive(Debug, Serialize)]
+pub(super) struct Sent {
+    /// The new file.
+    pub(super) file: PathBuf,
+    /// Its length in bytes.
+    pub(super) bytes: u64,
+    /// True if it has a code: without one it answers for no run.
+    pub(super) sealed: bool,
+}
+
 /// What came of an import.
 #[derive(Debug, Default, PartialEq, Eq, Serialize)]
 pub(super) struct Brought {
@@ -123,7 +134,7 @@ impl<W: Write> Write for Coding<W> {
 ///
 /// # Errors
 /// When it cannot be written.
-pub(super) fn export(dir: &Path, to: &Path, key: Option<&[u8]>) -> Result<(), PassageError> {
+pub(super) fn export(dir: &Path, to: &Path, key: Option<&[u8]>) -> Result<Sent, PassageError> {
     let writes = failed("write", to);
     let title = |hmac| serde_json::to_vec(&Title { format: FORMAT.to_owned(), version: VERSION, hmac });
     let folder = to.parent().filter(|parent| !parent.as_os_str().is_empty()).unwrap_or(Path::new("."));
@@ -150,8 +161,9 @@ pub(super) fn export(dir: &Path, to: &Path, key: Option<&[u8]>) -> Result<(), Pa
         out.flush()
     };
     put().map_err(&writes)?;
-    file.persist(to).map_err(|error| writes(error.error))?;
-    Ok(())
+    let file = file.persist(to).map_err(|error| writes(error.error))?;
+    let bytes = file.metadata().map_err(&writes)?.len();
+    Ok(Sent { file: to.to_owned(), bytes, sealed: key.is_some() })
 }
 
 /// Brings what a file has into a cache. What is there stays.

@@ -135,6 +135,8 @@ fn what_was_found_travels_with_a_key_only() {
             let place = ["--cache-dir", folder.to_str().unwrap()];
             let exported = home.run([&["cache", "export", "kept", "--key-file", "key"], &place[..]].concat());
             assert_eq!(code(&exported), 0, "{}", stderr(&exported));
+            let said = stdout(&exported);
+            assert!(said.starts_with("kept holds the cache, ") && said.ends_with("for who has the key\n"), "{said}");
             fs::remove_dir_all(folder).unwrap();
             let imported = home.run([&["cache", "import", "kept"], import, &place[..]].concat());
             assert_eq!(code(&imported), 0, "{}", stderr(&imported));
