@@ -106,10 +106,18 @@ fn reason(cx: &Context<'_>, tried: &Tried<'_>, argv: &[Bytes], file: ProgramFile
             }
         }
         Some(_) if units.is_empty() || units.contains(&tried.unit.kind()) || below_driver => None,
+        Some(Role::Utility | Role::Git) if is_below_git(cx, tried) => None,
         None if below_driver || !is_program_of_system(cx, tried, file) => None,
         None if super::exec_dropped_file::is_dropped(cx, tried, &tried.path, file) => None,
         _ => Some(Reason::Unknown),
     }
+}
+
+/// Some of git's commands are scripts, which use git, sed and the like. A shell text or another program that git was told
+/// to start is none of these.
+fn is_below_git(cx: &Context<'_>, tried: &Tried<'_>) -> bool {
+    let callers = std::iter::once(&tried.attempt.exe).chain(&tried.attempt.lineage);
+    callers.into_iter().any(|exe| cx.policy.role(&exe.0) == Some(Role::Git))
 }
 
 /// True for callers whose own text no argument tells: compiled code, and interpreters.
@@ -253,6 +261,28 @@ mod tests {
         assert_eq!(judged(&["/srv/cmake"], "/srv/cmake/bin/whoami")[0], "unexpected-exec medium whoami");
         assert!(!judged(&["/srv/cmake"], "/srv/cmake2/bin/cmake").is_empty());
         assert!(!judged(&[], "/srv/cmake/bin/cmake").is_empty());
+    }
+
+    #[test]
+    fn what_gits_own_scripts_start_is_gits_and_what_it_is_told_to_start_is_not() {
+        let log = |kind: UnitKind, argv: &[&str], lineage: &[&str]| {
+            let macros = |u: UnitBuilder| u.by(lineage[0]).exec(ProgramFile::Elf, argv, lineage);
+            found(&LogBuilder::new().proc_macro(&["D"]).rustc(kind, macros).log())
+        };
+        let kind = UnitKind::DriveMacros;
+        let script = ["/usr/bin/dash", "/usr/bin/git", RUSTC];
+        for argv in [&["/usr/lib/git-core/git", "rev-parse"][..], &["/usr/bin/sed", "s/a/b/"], &["/usr/bin/uname"]] {
+            assert!(log(kind, argv, &script).is_empty(), "{argv:?}");
+        }
+        assert!(log(kind, &["/usr/bin/git", "describe"], &[RUSTC]).is_empty());
+        assert_eq!(log(kind, &["/usr/bin/sed", "s/a/b/"], &[RUSTC]), ["unexpected-exec medium sed"]);
+        let git = ["/usr/bin/git", RUSTC];
+        for argv in [&["/usr/bin/whoami"][..], &["/usr/bin/curl", "x.invalid"], &["/bin/sh", "-c", "true"]] {
+            let name = argv[0].rsplit('/').next().unwrap();
+            assert_eq!(log(kind, argv, &git), [format!("unexpected-exec medium {name}")]);
+        }
+        let own = format!("{OUT}/git");
+        assert_eq!(log(kind, &["/usr/bin/sed", "x"], &[&own, RUSTC]), ["unexpected-exec medium sed"]);
     }
 
     #[test]
