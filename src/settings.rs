@@ -11,7 +11,7 @@ mod outputs;
 
 use std::collections::BTreeSet;
 use std::fs;
-use std::path::{Path, PathBuf};
+use std::path::{Component, Path, PathBuf};
 use std::time::{SystemTime, UNIX_EPOCH};
 
 use etcetera::BaseStrategy;
@@ -28,7 +28,7 @@ use crate::facts::FactsSettings;
 use crate::ids::Sha256Digest;
 use crate::policy::{Policy, Severity};
 use crate::sandbox::limits::Limits;
-use crate::sandbox::spec::Identity;
+use crate::sandbox::spec::{Identity, Read};
 use crate::sandbox::table::Trace;
 
 /// The uid and gid of the sandbox when root starts us. No account needs to exist.
@@ -52,7 +52,7 @@ pub struct Settings {
     /// True if one of them may be a secret.
     pub has_secrets: bool,
     /// Paths that are given.
-    pub read: Vec<PathBuf>,
+    pub read: Vec<Read>,
     /// How many units run at a time.
     pub jobs: usize,
     /// Upper bounds.
@@ -396,7 +396,7 @@ fn is_ours(name: &str) -> bool {
         } && !name.ends_with("FLAGS"))
 }
 
-fn readable(given: &Given<PathBuf>) -> Result<PathBuf, SettingsError> {
+fn readable(given: &Given<PathBuf>) -> Result<Read, SettingsError> {
     let path = &given.value;
     let real = fs::canonicalize(path).map_err(|error| {
         SettingsError::new(format!("--read {}: {error}", path.display()), "give a file or directory that exists")
@@ -409,7 +409,10 @@ fn readable(given: &Given<PathBuf>) -> Result<PathBuf, SettingsError> {
         )
         .at(&given.place));
     }
-    Ok(real)
+    // A `..` behind a link leads elsewhere than its text says, so such a name is no second one.
+    let is_plain = !path.components().any(|part| part == Component::ParentDir);
+    let named = is_plain.then(|| std::path::absolute(path).ok()).flatten().filter(|named| *named != real);
+    Ok(Read { real, named })
 }
 
 fn policy(file: Option<&Path>) -> Result<Policy, SettingsError> {

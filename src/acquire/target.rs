@@ -31,6 +31,21 @@ pub enum Request {
     Lock(Box<LockRequest>),
 }
 
+impl Request {
+    /// The user's own folders whose code is examined, without links.
+    pub fn folders(&self) -> Vec<PathBuf> {
+        let named = match self {
+            Self::Release { .. } | Self::Archive(_) => None,
+            Self::Directory(folder) => Some(folder.clone()),
+            Self::Lock(lock) => lock.workspace.clone().or_else(|| lock.file.parent().map(PathBuf::from)),
+        };
+        let Some(folder) = named.and_then(|folder| std::fs::canonicalize(folder).ok()) else { return Vec::new() };
+        // Who wrote a package wrote the rest of its repository, too.
+        let repository = folder.ancestors().find(|above| above.join(".git").exists()).map(PathBuf::from);
+        std::iter::once(folder).chain(repository).collect()
+    }
+}
+
 /// Which version of a release.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum Requirement {

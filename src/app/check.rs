@@ -266,6 +266,7 @@ fn prepare(
         run_dir: run_dir.clone(),
         env: settings.env.clone(),
         read: settings.read.clone(),
+        examined: settings.request.folders(),
         jobs: settings.jobs,
         limits: settings.limits.clone(),
         depth: settings.depth,

@@ -243,6 +243,9 @@ pub struct Layout {
     pub tmp: String,
     /// The folder of our own static program.
     pub tool: String,
+    /// What of the machine the user let in and does not come with the target. Nothing inside can write there.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub given: Vec<String>,
     /// What was planted.
     pub decoys: Vec<DecoyPath>,
 }

@@ -20,10 +20,12 @@ pub(super) struct Diagnosis {
 }
 
 /// Texts that have the name of what is missing between them.
-const NAMED: [(MissingKind, &str, &str); 17] = [
+const NAMED: [(MissingKind, &str, &str); 19] = [
     (MissingKind::Program, "is `", "` not installed"),
     (MissingKind::Program, "Is `", "` installed"),
     (MissingKind::Program, "ailed to find tool \"", "\""),
+    (MissingKind::Program, "find required command: \"", "\""),
+    (MissingKind::Program, "No ", " found in PATH"),
     (MissingKind::Program, "Could not find `", "`"),
     (MissingKind::Program, "could not find `protoc", "`"),
     (MissingKind::Program, "linker `", "` not found"),
@@ -308,6 +310,9 @@ mod tests {
         assert_eq!(failure(|u| u.failed("sh: 1: nasm: not found\n")), says("nasm"));
         assert_eq!(failure(|u| u.failed("./configure: line 3: m4: command not found")), says("m4"));
         assert_eq!(failure(|u| u.failed("Could not find `protoc` installation and")), says("protoc"));
+        assert_eq!(failure(|u| u.failed("couldn't find required command: \"cmake\"\n")), says("cmake"));
+        assert_eq!(failure(|u| u.failed("NvccNotFound(\"No nvcc found in PATH or")), says("nvcc"));
+        assert_eq!(failure(|u| u.failed("No such thing\nNo compiler of C found in PATH")).0, "build-failed");
         let ran = failure(|u| u.run(&["/usr/bin/cmake"]).failed("is `cmake` not installed?"));
         assert_eq!(ran.0, "build-failed", "words that the evidence refutes");
     }

@@ -17,7 +17,7 @@ use crate::evidence::file::counters_path;
 use crate::evidence::line::{Depth, FORMAT, Header, Layout, Package, PackageSource, Tool, VERSION};
 use crate::ids::PackageId;
 use crate::sandbox::limits::{Limit, Limits};
-use crate::sandbox::spec::{CargoCommand, Contents, Identity, MountOp, SandboxSpec, SelfTestTargets};
+use crate::sandbox::spec::{CargoCommand, Contents, Identity, MountOp, Read, SandboxSpec, SelfTestTargets};
 use crate::sandbox::table::Trace;
 use crate::toolchain::{DRIVER, HostToolchain};
 
@@ -37,8 +37,10 @@ pub struct RunSettings {
     pub run_dir: PathBuf,
     /// Variables that the user gives, with their values.
     pub env: Vec<(String, String)>,
-    /// Files and folders of the host's that the user lets in, read-only, at the same path.
-    pub read: Vec<PathBuf>,
+    /// Files and folders of the host's that the user lets in.
+    pub read: Vec<Read>,
+    /// The user's own folders whose code is examined.
+    pub examined: Vec<PathBuf>,
     /// How many units run at a time.
     pub jobs: usize,
     /// Upper bounds.
@@ -90,6 +92,8 @@ pub fn plan(acquired: &Acquired, toolchain: &HostToolchain, settings: &RunSettin
     let project = consumer(acquired, paths, &persona, &mut random)?;
     layout.decoys = home.listing();
     layout.decoys.extend(project.listing());
+    let foreign = settings.read.iter().filter(|read| !read.comes_with(&settings.examined));
+    layout.given = foreign.map(|read| read.real.display().to_string()).collect();
 
     let mut variables = environment(&layout.home, &persona, &mut random);
     variables.extend(build_variables(&layout));
@@ -105,13 +109,19 @@ pub fn plan(acquired: &Acquired, toolchain: &HostToolchain, settings: &RunSettin
     let (stream, finished) = settings.base.taken.clone().unzip();
     mounts.extend(stream.map(|from| MountOp::Outputs { from, at: layout.target_dir.clone() }));
     mounts.extend(
-        settings.read.iter().map(|path| MountOp::BindReadOnly { from: path.clone(), at: path.display().to_string() }),
+        settings
+            .read
+            .iter()
+            .map(|Read { real, .. }| MountOp::BindReadOnly { from: real.clone(), at: real.display().to_string() }),
     );
+    for Read { real, named } in &settings.read {
+        mounts.extend(named.as_ref().and_then(|named| root::second_name(&mounts, named, real)));
+    }
 
     bound(&mut mounts, &settings.limits);
 
     let given = settings.env.iter().map(|(name, _)| format!("env {name}"));
-    let given = given.chain(settings.read.iter().map(|path| format!("read {}", path.display())));
+    let given = given.chain(settings.read.iter().map(Read::label));
     let given = given.chain(settings.given.iter().cloned());
     let given = given.chain(settings.trace.probes.then(|| "trace probes".to_owned()));
     let given = given.chain(acquired.wrappers.iter().map(|name| format!("{name}, which is ignored inside"))).collect();
@@ -126,7 +136,7 @@ pub fn plan(acquired: &Acquired, toolchain: &HostToolchain, settings: &RunSettin
         driver: toolchain.has_driver().then(|| format!("{}/{DRIVER}", layout.toolchain)),
         jobs: settings.jobs,
         refuses_bootstrap: refuses_bootstrap(toolchain, settings),
-        reads: settings.read.clone(),
+        reads: settings.read.iter().map(|read| read.real.clone()).collect(),
         limits: settings.limits.clone(),
         trace: settings.trace,
         self_test: SelfTestTargets { host_file: run("host-file"), host_socket: run("host-socket") },

@@ -32,6 +32,7 @@ pub fn layout(registry_dir: &str, sysroot: &Path) -> Layout {
         consumer,
         tmp: "/tmp".to_owned(),
         tool: TOOL.to_owned(),
+        given: Vec::new(),
         decoys: Vec::new(),
     }
 }

@@ -124,6 +124,22 @@ fn etc((uid, gid): (u32, u32)) -> Vec<MountOp> {
     plan
 }
 
+/// A link from another way to what is let in, unless something of the plan lies on that way or beyond: there it would be
+/// made through a link of somebody else's, or hide what is there.
+pub fn second_name(plan: &[MountOp], named: &Path, real: &Path) -> Option<MountOp> {
+    let is_in_the_way = |op: &MountOp| match op {
+        MountOp::Tmpfs { at, .. } | MountOp::Dir { at, .. } => Path::new(at).starts_with(named),
+        MountOp::Device { name } => Path::new("/dev").join(name).starts_with(named),
+        MountOp::File { at, .. }
+        | MountOp::Symlink { at, .. }
+        | MountOp::BindReadOnly { at, .. }
+        | MountOp::PrivateView { at, .. }
+        | MountOp::Outputs { at, .. } => Path::new(at).starts_with(named) || named.starts_with(at),
+    };
+    let at = named.to_str()?.to_owned();
+    (!plan.iter().any(is_in_the_way)).then(|| MountOp::Symlink { at, to: real.display().to_string() })
+}
+
 /// Sources are opened without following links: whoever swaps one later ends the start.
 fn without_links(path: &Path) -> PathBuf {
     fs::canonicalize(path).unwrap_or_else(|_| path.to_owned())
@@ -135,4 +151,20 @@ fn tmpfs(at: &str, size_mib: u64) -> MountOp {
 
 fn bind(from: PathBuf, at: &str) -> MountOp {
     MountOp::BindReadOnly { from, at: at.to_owned() }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_second_name_is_made_where_nothing_else_of_the_plan_lies() {
+        let link = |at: &str| MountOp::Symlink { at: at.to_owned(), to: "/run".to_owned() };
+        let plan =
+            [tmpfs("/", 1), tmpfs("/home/dev", 1), tmpfs("/tmp", 1), link("/var/run"), bind("/data".into(), "/data")];
+        let made = |named: &str| second_name(&plan, Path::new(named), Path::new("/real")).is_some();
+        assert!(made("/srv/link") && made("/tmp/link") && made("/srv/me/lib"));
+        // Through a link the name would be made somewhere else, and in place of a folder it would hide it.
+        assert!(!made("/var/run/x") && !made("/data/link") && !made("/home") && !made("/home/dev"));
+    }
 }

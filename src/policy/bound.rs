@@ -14,6 +14,7 @@ pub struct BoundPolicy<'p> {
     policy: &'p Policy,
     home: &'p [u8],
     systems: Vec<BoundPath>,
+    given: &'p [String],
     writes: Vec<(Place<'p>, &'p WriteRule)>,
     secrets: Vec<(Place<'p>, &'p SecretRule)>,
     configs: Vec<(Place<'p>, &'p ConfigRule)>,
@@ -59,6 +60,7 @@ impl<'p> BoundPolicy<'p> {
             policy,
             home: layout.home.trim_end_matches('/').as_bytes(),
             systems: policy.systems.iter().flat_map(|r| &r.below).map(|p| p.bind(layout)).collect(),
+            given: &layout.given,
             writes: policy.writes.iter().map(|r| (Place::new(layout, &r.paths, &r.below, &r.suffix), r)).collect(),
             secrets: policy.secrets.iter().map(|r| (Place::new(layout, &r.paths, &r.below, &[]), r)).collect(),
             configs: policy.configs.iter().map(|r| (Place::new(layout, &r.paths, &[], &r.suffix), r)).collect(),
@@ -90,7 +92,7 @@ impl<'p> BoundPolicy<'p> {
 
     /// True for programs that nothing in the sandbox can have changed.
     pub fn is_system(&self, path: &[u8]) -> bool {
-        self.systems.iter().any(|p| p.contains(path))
+        self.systems.iter().any(|p| p.contains(path)) || self.given.iter().any(|g| is_below(path, g.as_bytes()))
     }
 
     /// What a program of this file name is for, and the units that may start it (all when empty).
@@ -188,6 +190,11 @@ impl<'p> BoundPolicy<'p> {
 
 fn first<'p, R>(rules: &[(Place<'p>, &'p R)], path: &[u8]) -> Option<&'p R> {
     rules.iter().find(|(place, _)| place.matches(path)).map(|(_, rule)| *rule)
+}
+
+/// True for `folder` and all below it.
+fn is_below(path: &[u8], folder: &[u8]) -> bool {
+    folder.len() > 1 && path.strip_prefix(folder).is_some_and(|rest| rest.is_empty() || rest.starts_with(b"/"))
 }
 
 /// The part after the last `/`.

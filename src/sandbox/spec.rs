@@ -136,6 +136,28 @@ pub enum MountOp {
     },
 }
 
+/// A file or folder of the host's that is let in, read-only, at the same path.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Read {
+    /// Where it lies, without links.
+    pub real: PathBuf,
+    /// The way to it that the user named, if that leads through links.
+    pub named: Option<PathBuf>,
+}
+
+impl Read {
+    /// How people call it.
+    pub fn label(&self) -> String {
+        let named = self.named.iter().map(|named| format!(", also as {}", named.display()));
+        std::iter::once(format!("read {}", self.real.display())).chain(named).collect()
+    }
+
+    /// True if code that is examined lies in it or around it.
+    pub fn comes_with(&self, examined: &[PathBuf]) -> bool {
+        examined.iter().any(|folder| folder.starts_with(&self.real) || self.real.starts_with(folder))
+    }
+}
+
 /// The contents of a planted file.
 #[derive(Clone, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(try_from = "String", into = "String")]
@@ -212,5 +234,17 @@ impl SandboxSpec {
             decoy.map_or_else(String::new, |decoy| decoy.path.clone()),
             self.self_test_dir(),
         ]
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn what_lies_in_or_around_examined_code_comes_with_it() {
+        let comes = |real: &str| Read { real: real.into(), named: None }.comes_with(&["/srv/me/crate".into()]);
+        assert!(comes("/srv/me/crate") && comes("/srv/me/crate/vendor") && comes("/srv/me"));
+        assert!(!comes("/srv/me/crates") && !comes("/opt/libtorch"));
     }
 }

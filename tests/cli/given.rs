@@ -37,6 +37,26 @@ fn what_the_configuration_gives_stands_in_the_report_and_what_was_typed_wins() {
 }
 
 #[test]
+fn what_is_let_in_by_way_of_a_link_is_there_under_both_names() {
+    let home = Home::new();
+    let script = r#"fn main() { println!("cargo::warning={}", std::fs::read_to_string(std::env::var("GIFT").unwrap()).unwrap()); }"#;
+    let dir = package(&home, "gift", script);
+    let folder = fs::canonicalize(home.path()).unwrap();
+    fs::create_dir(folder.join("lib-1.2")).unwrap();
+    fs::write(folder.join("lib-1.2/version"), "1.2").unwrap();
+    std::os::unix::fs::symlink("lib-1.2", folder.join("lib")).unwrap();
+    for name in ["lib", "lib-1.2"] {
+        let mut command = home.command(env!("CARGO_BIN_EXE_sandbox-check"));
+        command.args(["--format=json", "--offline", "--fresh", "--read"]).arg(folder.join("lib")).arg("--env");
+        let gift = format!("GIFT={}", folder.join(name).join("version").display());
+        let output = command.arg(gift).arg(&dir).output().unwrap();
+        assert_eq!(code(&output), 0, "{}{}", stdout(&output), stderr(&output));
+        let both = format!("read {0}-1.2, also as {0}", folder.join("lib").display());
+        assert!(given(&json(&output)).contains(&both.as_str()), "{}", stdout(&output));
+    }
+}
+
+#[test]
 fn nothing_of_the_target_or_the_working_directory_is_configuration() {
     let home = Home::new();
     let dir = package(&home, "gift", "fn main() {}");

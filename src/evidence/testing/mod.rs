@@ -93,6 +93,7 @@ impl LogBuilder {
                 target_dir: format!("{CONSUMER}/target"),
                 tmp: "/tmp".to_owned(),
                 tool: "/run/sandbox-check".to_owned(),
+                given: Vec::new(),
                 decoys: vec![
                     decoy(".ssh/id_ed25519", DecoyClass::Credential),
                     decoy(".gitconfig", DecoyClass::Config),
@@ -130,6 +131,12 @@ impl LogBuilder {
         self.header(|h| {
             h.packages.push(package(PackageId::new(name, "2.0.0"), PackageSource::Registry, dir, build_script));
         })
+    }
+
+    /// What the user let in.
+    pub(crate) fn given(mut self, paths: &[&str]) -> Self {
+        self.header.layout.given = paths.iter().map(|&path| path.to_owned()).collect();
+        self
     }
 
     /// A build script's run of the subject, with the shim's start of it in front.

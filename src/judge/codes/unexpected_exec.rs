@@ -106,10 +106,18 @@ fn reason(cx: &Context<'_>, tried: &Tried<'_>, argv: &[Bytes], file: ProgramFile
             }
         }
         Some(_) if units.is_empty() || units.contains(&tried.unit.kind()) || below_driver => None,
+        Some(Role::Utility | Role::Git) if is_below_git(cx, tried) => None,
         None if below_driver || !is_program_of_system(cx, tried, file) => None,
         None if super::exec_dropped_file::is_dropped(cx, tried, &tried.path, file) => None,
         _ => Some(Reason::Unknown),
     }
+}
+
+/// Some of git's commands are scripts, which use git, sed and the like. A shell text or another program that git was told
+/// to start is none of these.
+fn is_below_git(cx: &Context<'_>, tried: &Tried<'_>) -> bool {
+    let callers = std::iter::once(&tried.attempt.exe).chain(&tried.attempt.lineage);
+    callers.into_iter().any(|exe| cx.policy.role(&exe.0) == Some(Role::Git))
 }
 
 /// True for callers whose own text no argument tells: compiled code, and interpreters.
@@ -126,12 +134,20 @@ fn known<'a>(cx: &Context<'a>, tried: &Tried<'_>) -> Option<(Option<Role>, &'a [
             .or_else(|| cx.policy.program_named(file_name(&tried.path)))
             .or_else(|| cx.policy.program_named(file_name(&object.path.0)))
     };
-    let is_searched = is_search_folder(cx, &tried.path) && cx.writers(&tried.path).next().is_none();
-    if cx.policy.is_system(&tried.path) || is_searched {
+    if cx.policy.is_system(&tried.path) || is_searched(cx, tried) {
         Some(by_name().map_or((None, &[][..]), |(role, units)| (Some(role), units)))
     } else {
         Some((None, &[]))
     }
+}
+
+/// A search over PATH asks for a program by its name also where nothing is, such as in folders that only the user's
+/// machine has. What somebody made there is asked for by its place.
+fn is_searched(cx: &Context<'_>, tried: &Tried<'_>) -> bool {
+    let path = tried.path.as_slice();
+    let is_absent = program(tried).is_some_and(|(_, _, file)| file == ProgramFile::Absent);
+    let is_shared = cx.in_tmp(path) || cx.in_home(path) || is_of_build(cx, tried);
+    (is_search_folder(cx, path) || (is_absent && !is_shared)) && cx.writers(path).next().is_none()
 }
 
 /// Folders of PATH inside the home. A search over PATH tries each of them, also where nothing is.
@@ -146,12 +162,17 @@ fn is_search_folder(cx: &Context<'_>, path: &[u8]) -> bool {
 /// Files of the build itself are other codes' business: own products, own source, other packages' tools.
 fn is_program_of_system(cx: &Context<'_>, tried: &Tried<'_>, file: ProgramFile) -> bool {
     let path = tried.path.as_slice();
-    if tried.unit.owns(path) || cx.in_target(path) || cx.in_sources(path) || path.starts_with(b"/proc/") {
+    if is_of_build(cx, tried) {
         return false;
     }
     let is_elsewhere = cx.in_tmp(path) || cx.in_home(path);
     // What is there is a dropped file; what is not there was only asked for.
     !is_elsewhere || is_search_folder(cx, path) || file == ProgramFile::Absent
+}
+
+fn is_of_build(cx: &Context<'_>, tried: &Tried<'_>) -> bool {
+    let path = tried.path.as_slice();
+    tried.unit.owns(path) || cx.in_target(path) || cx.in_sources(path) || path.starts_with(b"/proc/")
 }
 
 /// True if the caller is the unit's own code.
@@ -180,7 +201,7 @@ fn subject(cx: &Context<'_>, tried: &Tried<'_>, name: &[u8], argv: &[Bytes], rea
             let rest = if text.len() > SHOWN { format!(" #{}", digest(cx, tried, text)) } else { String::new() };
             Bytes([name, b" -c ", &shown, rest.as_bytes()].concat())
         }
-        _ if cx.policy.is_system(&tried.path) || is_search_folder(cx, &tried.path) => {
+        _ if cx.policy.is_system(&tried.path) || is_search_folder(cx, &tried.path) || is_searched(cx, tried) => {
             Bytes::from(shell::applet(&tried.path, argv).unwrap_or(name))
         }
         _ => short(cx, &tried.path),
@@ -211,6 +232,57 @@ mod tests {
         };
         assert!(search("cc").is_empty());
         assert_eq!(search("whoami"), ["unexpected-exec medium whoami"]);
+    }
+
+    #[test]
+    fn a_search_in_folders_that_are_not_inside_is_nothing_but_for_what_is_a_finding_anywhere() {
+        let absent = |path: &str| script(|u| u.exec(ProgramFile::Absent, &[path], &[]));
+        assert!(absent("/srv/me/.local/bin/cc").is_empty());
+        assert!(absent("/root/.local/bin/cmake").is_empty());
+        assert_eq!(absent("/srv/me/bin/curl"), ["unexpected-exec medium curl"]);
+        assert_eq!(absent("/srv/me/bin/whoami"), ["unexpected-exec medium whoami"]);
+        assert_eq!(absent("/tmp/x/cc"), ["unexpected-exec medium /tmp/x/cc"]);
+        assert_eq!(absent("/home/dev/x/cc"), ["unexpected-exec medium ~/x/cc"]);
+        let made = |u: UnitBuilder| u.write("/srv/x/cc").exec(ProgramFile::Absent, &["/srv/x/cc"], &[]);
+        assert_eq!(script(made), ["exec-dropped-file high /srv/x/cc", "write-outside medium /srv/x/cc"]);
+    }
+
+    #[test]
+    fn programs_that_the_user_let_in_are_what_their_names_say() {
+        let judged = |given: &[&str], path: &str| {
+            let log = LogBuilder::new().given(given).build_script("u", |u| {
+                u.run(&[path, "x"]).by(path).exec(ProgramFile::Elf, &["/bin/sh", "-c", "cd x && ./y"], &[path, SCRIPT])
+            });
+            found(&log.log())
+        };
+        assert!(judged(&["/srv/cmake"], "/srv/cmake/bin/cmake").is_empty());
+        assert!(judged(&["/tmp/tools"], "/tmp/tools/cmake").is_empty());
+        assert_eq!(judged(&["/srv/cmake"], "/srv/cmake/bin/curl")[0], "unexpected-exec medium curl");
+        assert_eq!(judged(&["/srv/cmake"], "/srv/cmake/bin/whoami")[0], "unexpected-exec medium whoami");
+        assert!(!judged(&["/srv/cmake"], "/srv/cmake2/bin/cmake").is_empty());
+        assert!(!judged(&[], "/srv/cmake/bin/cmake").is_empty());
+    }
+
+    #[test]
+    fn what_gits_own_scripts_start_is_gits_and_what_it_is_told_to_start_is_not() {
+        let log = |kind: UnitKind, argv: &[&str], lineage: &[&str]| {
+            let macros = |u: UnitBuilder| u.by(lineage[0]).exec(ProgramFile::Elf, argv, lineage);
+            found(&LogBuilder::new().proc_macro(&["D"]).rustc(kind, macros).log())
+        };
+        let kind = UnitKind::DriveMacros;
+        let script = ["/usr/bin/dash", "/usr/bin/git", RUSTC];
+        for argv in [&["/usr/lib/git-core/git", "rev-parse"][..], &["/usr/bin/sed", "s/a/b/"], &["/usr/bin/uname"]] {
+            assert!(log(kind, argv, &script).is_empty(), "{argv:?}");
+        }
+        assert!(log(kind, &["/usr/bin/git", "describe"], &[RUSTC]).is_empty());
+        assert_eq!(log(kind, &["/usr/bin/sed", "s/a/b/"], &[RUSTC]), ["unexpected-exec medium sed"]);
+        let git = ["/usr/bin/git", RUSTC];
+        for argv in [&["/usr/bin/whoami"][..], &["/usr/bin/curl", "x.invalid"], &["/bin/sh", "-c", "true"]] {
+            let name = argv[0].rsplit('/').next().unwrap();
+            assert_eq!(log(kind, argv, &git), [format!("unexpected-exec medium {name}")]);
+        }
+        let own = format!("{OUT}/git");
+        assert_eq!(log(kind, &["/usr/bin/sed", "x"], &[&own, RUSTC]), ["unexpected-exec medium sed"]);
     }
 
     #[test]
