@@ -68,7 +68,7 @@ fn run_all() {
             if let Some(status) = child.try_wait().unwrap() {
                 break status;
             }
-            if start.elapsed() > Duration::from_secs(60) {
+            if start.elapsed() > Duration::from_secs(180) {
                 child.kill().unwrap();
             }
             std::thread::sleep(Duration::from_millis(1));
