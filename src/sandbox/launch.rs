@@ -155,7 +155,7 @@ fn become_user(spec: &SandboxSpec) -> Result<(), LaunchError> {
     nix::unistd::setresuid(uid, uid, uid).map_err(failed("change the user id"))?;
     // A change of credentials makes a process unreadable, its /proc files root's.
     nix::sys::prctl::set_dumpable(true).map_err(failed("make ourselves readable again"))?;
-    for (name, most) in OF_THE_NAMESPACE {
+    for (name, most) in OF_THE_NAMESPACE.into_iter().filter(|_| !is_off(Off::Limits)) {
         // A kernel without inotify has nothing to limit.
         let _ = std::fs::write(format!("/proc/sys/user/{name}"), most);
     }

@@ -166,18 +166,18 @@ fn words(first: &[u8]) -> Vec<Bytes> {
     let line = first.strip_prefix(b"#!").and_then(|rest| rest.split(|byte| matches!(byte, b'\n' | 0)).next());
     // To the kernel a carriage return is a part of the name.
     let line = trim(line.unwrap_or_default());
-    let end = line.iter().position(is_blank).unwrap_or(line.len());
+    let end = line.iter().position(|byte| is_blank(*byte)).unwrap_or(line.len());
     let (program, argument) = line.split_at(end);
     [program, trim(argument)].into_iter().filter(|word| !word.is_empty()).map(Bytes::from).collect()
 }
 
-fn is_blank(byte: &u8) -> bool {
+fn is_blank(byte: u8) -> bool {
     matches!(byte, b' ' | b'\t')
 }
 
 fn trim(bytes: &[u8]) -> &[u8] {
-    let start = bytes.iter().position(|byte| !is_blank(byte)).unwrap_or(bytes.len());
-    let end = bytes.iter().rposition(|byte| !is_blank(byte)).map_or(start, |last| last + 1);
+    let start = bytes.iter().position(|byte| !is_blank(*byte)).unwrap_or(bytes.len());
+    let end = bytes.iter().rposition(|byte| !is_blank(*byte)).map_or(start, |last| last + 1);
     bytes.get(start..end).unwrap_or_default()
 }
 

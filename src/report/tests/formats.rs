@@ -93,7 +93,7 @@ fn markup() -> EvidenceLog {
     script.log()
 }
 
-/// What stands outside of code spans, as CommonMark has them: a run of backticks ends at the next one of its length.
+/// What stands outside of code spans, as `CommonMark` has them: a run of backticks ends at the next one of its length.
 fn outside_of_spans(line: &str) -> String {
     let (mut outside, mut rest) = (String::new(), line);
     while let Some(at) = rest.find('`') {
