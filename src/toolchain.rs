@@ -71,6 +71,9 @@ pub enum ToolchainError {
         /// What it printed.
         text: String,
     },
+    /// `rustc` is not rustup's, and would be used under whatever name.
+    #[error("use the toolchain `{0}`: the `rustc` here is not rustup's, and is the only one")]
+    NotRustup(String),
     /// The sysroot has no cargo.
     #[error("find cargo in {}", .0.display())]
     NoCargo(PathBuf),
@@ -93,6 +96,9 @@ impl ToolchainError {
             Self::Ask { .. } => {
                 "`rustup toolchain list` shows what is installed; --toolchain NAME chooses one".to_owned()
             }
+            Self::NotRustup(_) => {
+                "leave --toolchain away to use that one, or install Rust with rustup, which has others".to_owned()
+            }
             Self::Host(_) => "run it on x86-64 Linux".to_owned(),
         }
     }
@@ -103,6 +109,14 @@ impl ToolchainError {
 /// # Errors
 /// When there is none, or not for this machine.
 pub fn find(name: Option<&str>) -> Result<HostToolchain, ToolchainError> {
+    /// No toolchain can be called so.
+    const NONE: &str = "no/toolchain";
+    // Only rustup's proxies know names; any other rustc takes no notice of them.
+    if let Some(name) = name
+        && ask(Path::new("rustc"), Some(NONE), &["--print", "sysroot"]).is_ok()
+    {
+        return Err(ToolchainError::NotRustup(name.to_owned()));
+    }
     let sysroot = PathBuf::from(ask(Path::new("rustc"), name, &["--print", "sysroot"])?);
     let (cargo, rustc) = (sysroot.join("bin/cargo"), sysroot.join("bin/rustc"));
     if !cargo.is_file() {

@@ -156,12 +156,20 @@ fn become_user(spec: &SandboxSpec) -> Result<(), LaunchError> {
     nix::unistd::setresuid(uid, uid, uid).map_err(failed("change the user id"))?;
     // A change of credentials makes a process unreadable, its /proc files root's.
     nix::sys::prctl::set_dumpable(true).map_err(failed("make ourselves readable again"))?;
+    for (name, most) in OF_THE_NAMESPACE.into_iter().filter(|_| !is_off(Off::Limits)) {
+        // A kernel without inotify has nothing to limit.
+        let _ = std::fs::write(format!("/proc/sys/user/{name}"), most);
+    }
     if is_off(Off::NoNamespaces) {
         return Ok(());
     }
     std::fs::write("/proc/sys/user/max_user_namespaces", "0")
         .map_err(in_layer("user-namespace", "forbid further user namespaces"))
 }
+
+/// What the kernel counts for the user in all namespaces together, and few of it (128 instances by default): all that
+/// runs inside has a part of it.
+const OF_THE_NAMESPACE: [(&str, &str); 2] = [("max_inotify_instances", "32"), ("max_inotify_watches", "4096")];
 
 struct Root {
     outer_proc: OwnedFd,

@@ -178,6 +178,19 @@ const OF_A_PROCESS: [(Resource, Limit); 3] = [
     (Resource::RLIMIT_NOFILE, Limit::OpenFiles),
 ];
 
+/// What a process inside has no use for, or would take away from all else that its user runs: the kernel counts by user,
+/// and an ordinary user is the same one outside.
+const OF_A_USER: [(Resource, u64); 5] = [
+    // No file, and not given to a helper of the machine's either: `core(5)` has it for a crash of the helper itself.
+    (Resource::RLIMIT_CORE, 1),
+    // Whoever runs before all others runs before the supervisor.
+    (Resource::RLIMIT_RTPRIO, 0),
+    (Resource::RLIMIT_NICE, 0),
+    (Resource::RLIMIT_SIGPENDING, 2048),
+    // Half of what a user has by default.
+    (Resource::RLIMIT_MSGQUEUE, 409_600),
+];
+
 /// Lowers limits to our own hard ones: who has less cannot give more.
 ///
 /// # Errors
@@ -211,7 +224,7 @@ fn limit(spec: &SandboxSpec) -> Result<(), SealError> {
         Limit::Processes => (resource, limits.of(limit).saturating_add(COMPILERS_RESERVE)),
         _ => (resource, limits.of(limit)),
     });
-    for (resource, value) in of_a_process.into_iter().chain([(Resource::RLIMIT_CPU, cpu), (Resource::RLIMIT_CORE, 0)]) {
+    for (resource, value) in of_a_process.into_iter().chain([(Resource::RLIMIT_CPU, cpu)]).chain(OF_A_USER) {
         // A shim lowers it further for its unit.
         let value = value.min(getrlimit(resource).map_err(call("read resource limits"))?.1);
         setrlimit(resource, value, value).map_err(call("set resource limits"))?;

@@ -164,10 +164,21 @@ fn first_line(script: &OwnedFd, procfs: &Proc) -> Vec<Bytes> {
 
 fn words(first: &[u8]) -> Vec<Bytes> {
     let line = first.strip_prefix(b"#!").and_then(|rest| rest.split(|byte| matches!(byte, b'\n' | 0)).next());
-    let line = line.unwrap_or_default().trim_ascii();
-    let end = line.iter().position(|byte| matches!(byte, b' ' | b'\t')).unwrap_or(line.len());
+    // To the kernel a carriage return is a part of the name.
+    let line = trim(line.unwrap_or_default());
+    let end = line.iter().position(|byte| is_blank(*byte)).unwrap_or(line.len());
     let (program, argument) = line.split_at(end);
-    [program, argument.trim_ascii()].into_iter().filter(|word| !word.is_empty()).map(Bytes::from).collect()
+    [program, trim(argument)].into_iter().filter(|word| !word.is_empty()).map(Bytes::from).collect()
+}
+
+fn is_blank(byte: u8) -> bool {
+    matches!(byte, b' ' | b'\t')
+}
+
+fn trim(bytes: &[u8]) -> &[u8] {
+    let start = bytes.iter().position(|byte| !is_blank(*byte)).unwrap_or(bytes.len());
+    let end = bytes.iter().rposition(|byte| !is_blank(*byte)).map_or(start, |last| last + 1);
+    bytes.get(start..end).unwrap_or_default()
 }
 
 /// The program that the kernel starts for a dynamically linked one (`PT_INTERP` of elf(5), 64 bits).
@@ -271,10 +282,12 @@ mod tests {
 
     #[test]
     fn a_scripts_first_line_is_read_as_the_kernel_reads_it() {
-        let expected: [(&[u8], &[&str]); 5] = [
+        let expected: [(&[u8], &[&str]); 7] = [
             (b"#!/bin/sh\nx", &["/bin/sh"]),
             (b"#! \t/bin/sh  -e x \n", &["/bin/sh", "-e x"]),
             (b"#!x", &["x"]),
+            (b"#!/bin/sh\r\nx", &["/bin/sh\r"]),
+            (b"#!\x0c/bin/sh\0 x\n", &["\x0c/bin/sh"]),
             (b"#!\n/bin/sh", &[]),
             (b"/bin/sh", &[]),
         ];

@@ -89,3 +89,15 @@ fn an_absent_toolchain_is_told_without_a_backtrace() {
     let said = refused(&command.output().unwrap());
     assert!(said.contains("nightly-2015-01-01") && !said.to_lowercase().contains("backtrace"), "{said}");
 }
+
+/// A distribution's compiler takes no notice of rustup's variable, and would be used in the place of the one that was named.
+#[test]
+fn a_toolchain_is_not_chosen_where_rustc_is_not_rustups() {
+    let home = Home::new();
+    let sysroot = Command::new("rustc").args(["--print", "sysroot"]).output().unwrap().stdout;
+    let own = format!("{}/bin", String::from_utf8(sysroot).unwrap().trim());
+    let path = format!("{own}:{}", std::env::var("PATH").unwrap());
+    let mut command = home.command(env!("CARGO_BIN_EXE_sandbox-check"));
+    let said = refused(&command.env("PATH", path).args(["--toolchain", "1.70.0", "./x"]).output().unwrap());
+    assert!(said.contains("`1.70.0`: the `rustc` here is not rustup's"), "{said}");
+}

@@ -78,8 +78,9 @@ fn main() {
     told("limits", limits.lines().filter(|line| limited.iter().any(|name| line.starts_with(name))).map(|line| {
         let words: Vec<_> = line.split_whitespace().collect();
         let same = words[words.len() - 3] == words[words.len() - 2] || words[words.len() - 2] == words[words.len() - 1];
-        let zero = words.iter().filter(|word| **word == "0").count() >= 2;
-        format!("{}: soft and hard {}{}", limited.iter().find(|name| line.starts_with(**name)).unwrap(), if same { "the same" } else { "differ" }, if zero { ", 0" } else { "" })
+        let least = ["0", "1"].iter().find(|least| words.iter().filter(|word| *word == *least).count() >= 2);
+        let least = least.map(|least| format!(", {least}")).unwrap_or_default();
+        format!("{}: soft and hard {}{least}", limited.iter().find(|name| line.starts_with(**name)).unwrap(), if same { "the same" } else { "differ" })
     }).collect());
 
     told("environment", std::env::vars().map(|(name, value)| {

@@ -266,3 +266,56 @@ fn what_no_stack_tells_is_said_to_be_unknown_and_is_the_compiled_packages() {
     assert!(driven == "hider@0.1.0" && alone.starts_with("its macro library, driven alone, tried"), "{alone}");
     assert!(summary.ends_with("(which macro: unknown, code that is no file's)"), "{summary}");
 }
+
+/// A known gap. A library shares its address space with all others: it opens a key by a jump into libc, with an address of
+/// a neighbour's in the place where the caller's would be.
+const FORGER: &str = r#"
+    extern crate proc_macro;
+    use std::ffi::{c_char, c_int};
+    extern "C" { fn open(path: *const c_char, flags: c_int, ...) -> c_int; }
+    #[proc_macro]
+    pub fn forge(_: proc_macro::TokenStream) -> proc_macro::TokenStream {
+        let maps = std::fs::read_to_string("/proc/self/maps").unwrap();
+        let Some(line) = maps.lines().find(|line| line.contains("libneighbour-") && line.contains(" r-xp ")) else {
+            return proc_macro::TokenStream::new();
+        };
+        let (start, end) = line.split(' ').next().unwrap().split_once('-').unwrap();
+        let number = |hex: &str| usize::from_str_radix(hex, 16).unwrap();
+        // There the stack leads on to us.
+        let ret = (number(start)..number(end)).find(|at| unsafe { *(*at as *const u8) } == 0xc3).unwrap();
+        unsafe {
+            std::arch::asm!(
+                "lea rax, [rip + 2f]", "push rax", "push rax", "push r10", "xor eax, eax", "jmp r11", "2:", "pop rax",
+                in("r10") ret, in("r11") open as usize,
+                in("rdi") c"/home/dev/.ssh/id_ed25519".as_ptr(), in("rsi") 0, clobber_abi("C"),
+            );
+        }
+        proc_macro::TokenStream::new()
+    }
+"#;
+
+#[test]
+fn a_library_that_forges_its_stack_can_have_a_neighbour_named_and_hides_nothing() {
+    let manifest = |name: &str| {
+        format!("[package]\nname = \"{name}\"\nversion = \"0.1.0\"\nedition = \"2021\"\n[lib]\nproc-macro = true\n")
+    };
+    let calm = "extern crate proc_macro;\n#[proc_macro]\npub fn calm(_: proc_macro::TokenStream) -> proc_macro::TokenStream { \
+                \"const _: u8 = 1;\".parse().unwrap() }\n";
+    let run = Subject::new("meets-a-forger")
+        .manifest("[dependencies]\nneighbour = { path = \"neighbour\" }\nforger = { path = \"forger\" }")
+        .file("src/lib.rs", "neighbour::calm!();\nforger::forge!();\n")
+        .file("neighbour/Cargo.toml", &manifest("neighbour"))
+        .file("neighbour/src/lib.rs", calm)
+        .file("forger/Cargo.toml", &manifest("forger"))
+        .file("forger/src/lib.rs", FORGER)
+        .run();
+    // What was tried is recorded exactly, and is a finding whoever is named.
+    let key = run.of("attempt").find(|attempt| text(&attempt["object"]["path"]).ends_with("id_ed25519")).unwrap();
+    assert_eq!((&key["arg_state"], &key["package"]), (&"exact".into(), &"meets-a-forger@0.1.0".into()), "{key}");
+    assert_eq!(said(key), "neighbour", "the gap is closed, and the pages are out of date: {key}");
+    let packages = run.report["packages"].as_array().unwrap();
+    let mut findings = packages.iter().flat_map(|package| package["findings"].as_array().unwrap());
+    let finding = findings.find(|finding| finding["code"] == "credential-read").unwrap();
+    assert!(text(&finding["summary"]).contains("known by the stack"), "{finding}");
+    assert_eq!(run.report["verdict"], "fail");
+}

@@ -71,6 +71,72 @@ fn no_format_has_a_control_character() {
     }
 }
 
+/// Names that mean something in HTML.
+const MARKUP: [&str; 6] = [
+    "<script>alert(1)</script>",
+    "</textarea></code></system-out>]]><b>",
+    "\"><img src=x onerror=alert(1)>",
+    "[x](javascript:alert(1))",
+    "`` <i> ` </i> ![](https://evil.invalid/x)",
+    "&lt;u&gt;<!-- <![CDATA[",
+];
+
+fn markup() -> EvidenceLog {
+    let script = LogBuilder::new().build_script("u", |u| {
+        MARKUP.iter().fold(u, |u, name| {
+            u.write(format!("{HOME}/{name}").as_str())
+                .run(&["/bin/sh", "-c", name])
+                .captured(Captured::Script, &format!("/tmp/{name}"), b"payload")
+                .failed(name)
+        })
+    });
+    script.log()
+}
+
+/// What stands outside of code spans, as `CommonMark` has them: a run of backticks ends at the next one of its length.
+fn outside_of_spans(line: &str) -> String {
+    let (mut outside, mut rest) = (String::new(), line);
+    while let Some(at) = rest.find('`') {
+        let (before, from) = rest.split_at(at);
+        outside.push_str(before);
+        let run = from.len() - from.trim_start_matches('`').len();
+        let is_end = |at: &usize| from[*at..].starts_with(&from[..run]) && !from[*at + run..].starts_with('`');
+        let ends =
+            (run..from.len()).filter(|at| from.is_char_boundary(*at) && !from[..*at].ends_with('`')).find(is_end);
+        rest = &from[ends.unwrap_or_else(|| panic!("a span without an end: {line:?}")) + run..];
+    }
+    outside + rest
+}
+
+#[test]
+fn no_name_is_a_tag_where_a_format_is_shown_as_a_page() {
+    for log in [markup(), hostile(), fail()] {
+        for line in as_markdown(&log).lines() {
+            let outside = outside_of_spans(line);
+            let obeyed = ["<", "&", "javascript:", "](", "!["];
+            assert!(!obeyed.iter().any(|text| outside.contains(text)), "{line:?}");
+        }
+        // Between tags of our own everything is escaped.
+        for tag in as_junit(&log).split('<').skip(1) {
+            let name = tag.trim_start_matches(['/', '?']).split([' ', '>', '/']).next().unwrap();
+            let own = [
+                "xml",
+                "testsuites",
+                "testsuite",
+                "testcase",
+                "failure",
+                "error",
+                "system-out",
+                "properties",
+                "property",
+            ];
+            assert!(own.contains(&name), "<{tag}");
+        }
+    }
+    let shown = as_markdown(&markup());
+    assert!(MARKUP.iter().any(|name| shown.contains(name)), "nothing was there to be shown: {shown}");
+}
+
 #[test]
 fn the_message_of_an_error_cannot_speak_to_the_reader_of_any_format() {
     let mut report = report(&pass());

@@ -56,16 +56,30 @@ pub const FILE_TYPE_MASK: u32 = 0o170_000;
 pub const XATTR: Names = &[(1, "XATTR_CREATE"), (2, "XATTR_REPLACE")];
 
 /// `linux/fcntl.h`: the operations of fcntl(2) that are notified.
-pub const FCNTL: Names =
-    &[(8, "F_SETOWN"), (10, "F_SETSIG"), (15, "F_SETOWN_EX"), (1024, "F_SETLEASE"), (1026, "F_NOTIFY")];
+pub const FCNTL: Names = &[
+    (8, "F_SETOWN"),
+    (10, "F_SETSIG"),
+    (15, "F_SETOWN_EX"),
+    (1024, "F_SETLEASE"),
+    (1026, "F_NOTIFY"),
+    (1036, "F_SET_RW_HINT"),
+];
 
-/// `asm-generic/ioctls.h`: the operations of ioctl(2) that are notified.
+/// `asm-generic/ioctls.h`, `linux/fs.h`, `linux/fscrypt.h`, `linux/sockios.h`: the operations of ioctl(2) that are notified.
 pub const IOCTL: Names = &[
     (0x5412, "TIOCSTI"),
     (0x541c, "TIOCLINUX"),
     (0x5423, "TIOCSETD"),
     (0x4008_6602, "FS_IOC_SETFLAGS"),
     (0x401c_5820, "FS_IOC_FSSETXATTR"),
+    (0xc050_6617, "FS_IOC_ADD_ENCRYPTION_KEY"),
+    (0xc040_6618, "FS_IOC_REMOVE_ENCRYPTION_KEY"),
+    (0x8940, "SIOCGIFBR"),
+    (0x8941, "SIOCSIFBR"),
+    (0x89a0, "SIOCBRADDBR"),
+    (0x89a1, "SIOCBRDELBR"),
+    (0x8982, "SIOCGIFVLAN"),
+    (0x8983, "SIOCSIFVLAN"),
 ];
 
 /// `linux/prctl.h`: the operations of prctl(2) that are notified.

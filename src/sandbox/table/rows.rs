@@ -16,6 +16,14 @@ const TIOCLINUX: u32 = 0x541c;
 const TIOCSETD: u32 = 0x5423;
 const FS_IOC_SETFLAGS: u32 = 0x4008_6602;
 const FS_IOC_FSSETXATTR: u32 = 0x401c_5820;
+const FS_IOC_ADD_ENCRYPTION_KEY: u32 = 0xc050_6617;
+const FS_IOC_REMOVE_ENCRYPTION_KEY: u32 = 0xc040_6618;
+const SIOCGIFBR: u32 = 0x8940;
+const SIOCSIFBR: u32 = 0x8941;
+const SIOCBRADDBR: u32 = 0x89a0;
+const SIOCBRDELBR: u32 = 0x89a1;
+const SIOCGIFVLAN: u32 = 0x8982;
+const SIOCSIFVLAN: u32 = 0x8983;
 const AF_UNIX: u32 = 1;
 const PR_SET_DUMPABLE: u32 = 4;
 const PR_SET_SECCOMP: u32 = 22;
@@ -28,6 +36,7 @@ const F_SETSIG: u32 = 10;
 const F_SETOWN_EX: u32 = 15;
 const F_SETLEASE: u32 = 1024;
 const F_NOTIFY: u32 = 1026;
+const F_SET_RW_HINT: u32 = 1036;
 /// Every bit of an operation counts.
 const WHOLE: u32 = u32::MAX;
 
@@ -153,9 +162,17 @@ fn processes(sysno: Sysno) -> Option<Class> {
         Sysno::tgkill | Sysno::rt_tgsigqueueinfo => {
             row(Kind::ProcSignal, Signal(Recipient::Thread(Some(0), 1), 2), SIGNAL)
         }
-        // A lease of a file that is mounted from the machine makes its writers there wait.
+        // A lease of a file that is mounted from the machine makes its writers there wait; a hint stays with the file,
+        // whose owner needs no right to write for it.
         Sysno::fcntl => unless(
-            &[Not(1, F_SETOWN), Not(1, F_SETSIG), Not(1, F_SETOWN_EX), Not(1, F_SETLEASE), Not(1, F_NOTIFY)],
+            &[
+                Not(1, F_SETOWN),
+                Not(1, F_SETSIG),
+                Not(1, F_SETOWN_EX),
+                Not(1, F_SETLEASE),
+                Not(1, F_NOTIFY),
+                Not(1, F_SET_RW_HINT),
+            ],
             Kind::ProcSignal,
             Parts(&[Name(Value(1, WHOLE, names::FCNTL)), Descriptor(0)]),
             Answer::Constant(EPERM),
@@ -224,9 +241,24 @@ fn kernel(sysno: Sysno) -> Option<Class> {
         Sysno::bpf => constant(SURFACE, Parts(&[Name(Value(0, WHOLE, names::BPF))]), EPERM),
         Sysno::perf_event_open => constant(SURFACE, Parts(&[Process(1)]), EPERM),
         // Flags of inodes are metadata: they need no descriptor that is open for writing, only the owner, and all units
-        // are one.
+        // are one. Keys of an encrypted file system are the machine's: who takes his own away locks his files, and any
+        // file below the mount will do. Bridges and VLANs: the kernel loads its modules before it asks for a right.
         Sysno::ioctl => unless(
-            &[Not(1, TIOCSTI), Not(1, TIOCLINUX), Not(1, TIOCSETD), Not(1, FS_IOC_SETFLAGS), Not(1, FS_IOC_FSSETXATTR)],
+            &[
+                Not(1, TIOCSTI),
+                Not(1, TIOCLINUX),
+                Not(1, TIOCSETD),
+                Not(1, FS_IOC_SETFLAGS),
+                Not(1, FS_IOC_FSSETXATTR),
+                Not(1, FS_IOC_ADD_ENCRYPTION_KEY),
+                Not(1, FS_IOC_REMOVE_ENCRYPTION_KEY),
+                Not(1, SIOCGIFBR),
+                Not(1, SIOCSIFBR),
+                Not(1, SIOCBRADDBR),
+                Not(1, SIOCBRDELBR),
+                Not(1, SIOCGIFVLAN),
+                Not(1, SIOCSIFVLAN),
+            ],
             SURFACE,
             Parts(&[Name(Value(1, WHOLE, names::IOCTL)), Descriptor(0)]),
             Answer::Constant(EPERM),

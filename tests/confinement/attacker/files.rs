@@ -69,6 +69,7 @@ fn files(name: &str) -> Answer {
         "FS-12/own-root" => close_again(open(format!("/proc/self/root{}", host("secret")), 0, 0)),
         "FS-12/init-root" => close_again(open(format!("/proc/1/root{}", host("secret")), 0, 0)),
         "FS-12/parents" => close_again(open(format!("/proc/self/cwd/../../../../../..{}", host("secret")), 0, 0)),
+        "FS-12/thread" => close_again(open(format!("/proc/thread-self/root{}", host("secret")), 0, 0)),
         "FS-13" => any((3..1024).map(|fd| call(257, &[fd, c("../.."), O_DIRECTORY, 0]).or_else(|errno| {
             // A pipe of the job server is no folder.
             Err(if errno == 20 { EBADF } else { errno })
@@ -121,6 +122,11 @@ fn files(name: &str) -> Answer {
         "FS-22/sysrq" => close_again(open("/proc/sysrq-trigger", O_WRONLY, 0)),
         "FS-22/namespaces" => close_again(open("/proc/sys/user/max_user_namespaces", O_WRONLY, 0)),
         "FS-22/sys" => close_again(open("/sys/kernel/mm/ksm/run", O_WRONLY, 0)),
+        "FS-22/memory" => close_again(open("/proc/self/mem", O_RDWR, 0)),
+        "FS-22/thread" => close_again(open("/proc/thread-self/mem", O_RDWR, 0)),
+        "FS-22/mapping" => close_again(open("/proc/self/uid_map", O_WRONLY, 0)),
+        "FS-22/login" => close_again(open("/proc/self/loginuid", O_WRONLY, 0)),
+        "FS-22/score" => close_again(open("/proc/self/oom_score_adj", O_WRONLY, 0)),
         "FS-23" => any(
             ["mem", "kmsg", "fuse", "kvm", "net/tun", "ptmx", "loop-control", "userfaultfd", "vhost-vsock"]
                 .map(|device| close_again(open(format!("/dev/{device}"), O_PATH, 0))),
@@ -132,6 +138,9 @@ fn files(name: &str) -> Answer {
         "FS-27/flock" => open("/usr/bin/true", 0, 0).and_then(|fd| call(73, &[fd as usize, 2 | 4])),
         "FS-27/lease" => open(variable("RUSTC"), 0, 0).and_then(|fd| call(72, &[fd as usize, 1024, 0])),
         "FS-27/own-lease" => open(own("leased"), 0, 0).and_then(|fd| call(72, &[fd as usize, 1024, 0])),
+        // F_SET_RW_HINT of a file: how long its blocks live.
+        "FS-27/hint" => open(own("hinted"), 0, 0).and_then(|fd| call(72, &[fd as usize, 1036, bytes(&1_u64.to_ne_bytes())])),
+        "FS-20/notify" => open("/usr", O_DIRECTORY, 0).and_then(|fd| call(72, &[fd as usize, 1026, 2])),
         "FS-28" => inside(|| call(86, &[c("/usr/bin/true"), c(free("hard"))])),
         "FS-29" => {
             let path = own("deleted");

@@ -23,6 +23,31 @@ fn low(text: &str) -> usize {
     page
 }
 
+/// getpid by the table of the 32-bit architecture, from code of 32 bits that enters the kernel by these bytes.
+fn by_32_bit_code(enters: [u8; 2]) -> Answer {
+    let page = low("");
+    let at = |offset: usize| ((page + offset) as u32).to_le_bytes();
+    let to = |from: usize| (0x100_i32 - from as i32).to_le_bytes();
+    // All that a caller keeps; the stack's address at 0x100; a far return to 32 bits at 0x40.
+    let mut code = vec![0x53, 0x55, 0x41, 0x54, 0x41, 0x55, 0x41, 0x56, 0x41, 0x57, 0x48, 0x89, 0x25];
+    code.extend(to(code.len() + 4));
+    code.extend([&[0x6a, 0x23, 0x68][..], &at(0x40), &[0x48, 0xcb]].concat());
+    code.resize(0x40, 0x90);
+    // A stack that code of 32 bits can name, eax = 20, ebx = 0; a far jump back to 64 bits at 0x80.
+    code.extend([&[0xbc][..], &at(0x800), &[0xb8, 20, 0, 0, 0, 0x31, 0xdb], &enters, &[0xea], &at(0x80), &[0x33, 0]].concat());
+    code.resize(0x80, 0x90);
+    code.extend([0x48, 0x8b, 0x25]);
+    code.extend(to(code.len() + 4));
+    code.extend([0x41, 0x5f, 0x41, 0x5e, 0x41, 0x5d, 0x41, 0x5c, 0x5d, 0x5b, 0xc3]);
+    unsafe { std::ptr::copy_nonoverlapping(code.as_ptr(), page as *mut u8, code.len()) };
+    call(10, &[page, 4096, 7])?;
+    let run: extern "C" fn() -> i32 = unsafe { std::mem::transmute(page) };
+    match run() {
+        answer if answer < 0 => Err(-answer),
+        answer => Ok(i64::from(answer)),
+    }
+}
+
 /// Jumps into the page of old calls, with room for an answer.
 fn legacy(address: usize) -> Answer {
     let mut time = [0_i64; 2];
@@ -44,6 +69,9 @@ fn kernel(name: &str) -> Answer {
         "KS-01/open" => foreign(5, low("/etc/passwd\0")),
         "KS-01/execve" => foreign(11, low("/nowhere-at-all\0")),
         "KS-01/socketcall" => foreign(102, 0),
+        "KS-01/mode" => by_32_bit_code([0xcd, 0x80]),
+        "KS-01/syscall" => by_32_bit_code([0x0f, 0x05]),
+        "KS-01/sysenter" => by_32_bit_code([0x0f, 0x34]),
         "KS-02/getpid" => call(0x4000_0000 + 39, &[]),
         "KS-02/open" => call(0x4000_0000 + 2, &[c("/etc/passwd"), 0, 0]),
         "KS-02/execve" => call(0x4000_0000 + 520, &[c("/nowhere-at-all"), 0, 0]),
@@ -115,6 +143,9 @@ fn kernel(name: &str) -> Answer {
         }
         "KS-18/clocks" => call(305, &[0, bytes(&[0; 256])]),
         "KS-18/pages" => call(279, &[0, 0, 0, 0, 0, 0]),
+        // FS_IOC_ADD_ENCRYPTION_KEY, FS_IOC_REMOVE_ENCRYPTION_KEY: they ask for no right to write.
+        "KS-18/add-key" => open(variable("RUSTC"), 0, 0).and_then(|fd| call(16, &[fd as usize, 0xc050_6617, bytes(&[0; 80])])),
+        "KS-18/remove-key" => open(variable("RUSTC"), 0, 0).and_then(|fd| call(16, &[fd as usize, 0xc040_6618, bytes(&[0; 64])])),
         "KS-18/flags" => {
             let fd = open(own("flags"), O_RDWR, 0)?;
             // FS_IOC_SETFLAGS: no dump.

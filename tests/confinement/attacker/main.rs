@@ -68,7 +68,7 @@ fn run_all() {
             if let Some(status) = child.try_wait().unwrap() {
                 break status;
             }
-            if start.elapsed() > Duration::from_secs(60) {
+            if start.elapsed() > Duration::from_secs(180) {
                 child.kill().unwrap();
             }
             std::thread::sleep(Duration::from_millis(1));
@@ -112,7 +112,7 @@ fn host(file: &str) -> String {
 
 /// A new file of our own with this name.
 fn own(name: &str) -> String {
-    let path = format!("{}/{}-{name}", out_dir(), std::process::id());
+    let path = free(name);
     let _ = fs::remove_file(&path);
     fs::write(&path, "own").unwrap_or_else(|_| std::process::exit(UNPREPARED));
     path
@@ -120,7 +120,8 @@ fn own(name: &str) -> String {
 
 /// A name of our own at which nothing is.
 fn free(name: &str) -> String {
-    format!("{}/{}-{name}", out_dir(), std::process::id())
+    // As long for every process: what is recorded has lengths in it.
+    format!("{}/{:05}-{name}", out_dir(), std::process::id())
 }
 
 fn errno_of<T>(result: io::Result<T>) -> Answer {

@@ -20,6 +20,14 @@ fn neighbours(name: &str) -> Answer {
             // FS_IOC_FSSETXATTR: no dump.
             call(16, &[fd, 0x401c_5820, bytes(&[&0x80_u32.to_ne_bytes()[..], &[0; 24]].concat())])
         }
+        "UNIT/hint" => open(&made, 0, 0).and_then(|fd| call(72, &[fd as usize, 1036, bytes(&1_u64.to_ne_bytes())])),
+        // FIDEDUPERANGE and FICLONE, from a file of our own.
+        "UNIT/same" => {
+            let (fd, own) = (open(&made, 0, 0)? as u64, open(own("same"), 0, 0)? as usize);
+            let range = [&[0_u8; 8][..], &1_u64.to_ne_bytes(), &1_u64.to_ne_bytes(), &fd.to_ne_bytes(), &[0; 24]].concat();
+            call(16, &[own, 0xc018_9436, bytes(&range)])
+        }
+        "UNIT/clone" => open(&made, 0, 0).and_then(|fd| call(16, &[fd as usize, 0x4004_9409, open(own("clone"), 0, 0)? as usize])),
         "UNIT/lock" => open(&made, 0, 0).and_then(|fd| call(73, &[fd as usize, 2 | 4])),
         "UNIT/source" => close_again(open(format!("{}/../neighbour/src/lib.rs", variable("CARGO_MANIFEST_DIR")), O_WRONLY, 0)),
         "UNIT/segment" => call(29, &[0x5c5c, 4096, 0]),

@@ -25,6 +25,14 @@ fn unix(path: &[u8]) -> Vec<u8> {
     [&1_u16.to_ne_bytes()[..], path].concat()
 }
 
+/// An IPv4 address in IPv6.
+fn mapped(ip: [u8; 4]) -> [u8; 16] {
+    let mut mapped = [0; 16];
+    mapped[10..12].fill(0xff);
+    mapped[12..].copy_from_slice(&ip);
+    mapped
+}
+
 fn connect(family: usize, kind: usize, address: &[u8]) -> Answer {
     let socket = socket(family, kind, 0)?;
     call(42, &[socket, bytes(address), address.len()])
@@ -47,11 +55,12 @@ fn network(name: &str) -> Answer {
     match name {
         "NET-01" => connect(2, STREAM, &inet(NOWHERE, 443)),
         "NET-02" => connect(2, STREAM, &inet(LOOPBACK, tcp())),
-        "NET-03/mapped" => {
-            let mut ip = [0; 16];
-            ip[10..12].fill(0xff);
-            ip[12..].copy_from_slice(&LOOPBACK);
-            connect(10, STREAM, &inet6(ip, tcp()))
+        "NET-03/mapped" => connect(10, STREAM, &inet6(mapped(LOOPBACK), tcp())),
+        "NET-03/scope" => {
+            // The first interface.
+            let mut address = inet6([0xfe, 0x80, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 1], 80);
+            address[24] = 1;
+            connect(10, STREAM, &address)
         }
         "NET-03/any" => connect(2, STREAM, &inet([0; 4], tcp())),
         "NET-03/any6" => connect(10, STREAM, &inet6([0; 16], tcp())),
@@ -71,6 +80,16 @@ fn network(name: &str) -> Answer {
             call(1, &[socket, c("probe"), 5])
         }
         "NET-04/nowhere" => send(DATAGRAM, 0, &inet(NOWHERE, 53)),
+        "NET-04/mapped" => send(DATAGRAM, 0, &inet6(mapped(LOOPBACK), udp())),
+        "NET-04/any" => send(DATAGRAM, 0, &inet([0; 4], udp())),
+        "NET-04/zero" => send(DATAGRAM, 0, &inet(LOOPBACK, 0)),
+        "NET-04/multicast" => inside(|| send(DATAGRAM, 0, &inet([224, 0, 0, 251], 5353))),
+        "NET-04/broadcast" => inside(|| {
+            let socket = socket(2, DATAGRAM, 0)?;
+            // SO_BROADCAST
+            call(54, &[socket, 1, 6, bytes(&1_i32.to_ne_bytes()), 4])?;
+            call(44, &[socket, c("probe"), 5, 0, bytes(&inet([255; 4], 9)), 16])
+        }),
         "NET-05" => {
             let socket = socket(2, DATAGRAM, 0)?;
             let address = inet(LOOPBACK, 53);
@@ -85,6 +104,12 @@ fn network(name: &str) -> Answer {
         }
         "NET-06/loopback" => send(STREAM, FAST_OPEN, &inet(LOOPBACK, tcp())),
         "NET-06/nowhere" => send(STREAM, FAST_OPEN, &inet(NOWHERE, 443)),
+        "NET-06/sendmsg" => call(46, &[socket(2, STREAM, 0)?, bytes(&message(&inet(LOOPBACK, tcp()))), FAST_OPEN | NO_SIGNAL]),
+        "NET-06/sendmmsg" => {
+            let list = [message(&inet(LOOPBACK, tcp())), vec![0; 8]].concat();
+            call(307, &[socket(2, STREAM, 0)?, bytes(&list), 1, FAST_OPEN | NO_SIGNAL])
+        }
+        "NET-06/mapped" => send(STREAM, FAST_OPEN, &inet6(mapped(LOOPBACK), tcp())),
         "NET-07" => {
             let socket = socket(2, STREAM, 0)?;
             call(54, &[socket, 6, 30, bytes(&1_i32.to_ne_bytes()), 4])?;
@@ -107,6 +132,15 @@ fn network(name: &str) -> Answer {
         "NET-12/pair" => call(53, &[40, STREAM, 0, bytes(&[0; 8])]),
         "NET-12/pair-tipc" => call(53, &[30, 5, 0, bytes(&[0; 8])]),
         "NET-13/bind" => call(49, &[socket(2, STREAM, 0)?, bytes(&inet([0; 4], 0)), 16]),
+        "NET-12/vlan" => inside(|| call(16, &[socket(2, DATAGRAM, 0)?, 0x8982, bytes(&[0; 64])])),
+        "NET-12/bridge" => inside(|| call(16, &[socket(2, DATAGRAM, 0)?, 0x8940, bytes(&[0; 64])])),
+        "NET-13/both" => {
+            // Who connects to himself needs nobody who listens.
+            let (socket, address) = (socket(2, STREAM, 0)?, bytes(&inet(LOOPBACK, 0)));
+            call(49, &[socket, address, 16])?;
+            call(51, &[socket, address, bytes(&16_u32.to_ne_bytes())])?;
+            call(42, &[socket, address, 16])
+        }
         "NET-13/listen" => call(50, &[socket(2, STREAM, 0)?, 1]),
         "NET-14" => any((3..1024).map(|fd| {
             let mut length = bytes(&128_u32.to_ne_bytes());

@@ -36,6 +36,19 @@ const FLAGS: &[(&str, usize)] = &[
     ("unknown", 0x4000_0000),
 ];
 
+/// How openat2(2) may walk.
+const RESOLVES: &[(&str, usize)] = &[
+    ("no-xdev", 1),
+    ("no-magiclinks", 2),
+    ("no-symlinks", 4),
+    ("beneath", 8),
+    ("in-root", 16),
+    ("beneath in-root", 24),
+    ("no-symlinks beneath", 12),
+    ("in-root no-magiclinks", 18),
+    ("unknown", 64),
+];
+
 /// The objects anew, in an empty folder.
 fn lay_out(folder: &str) {
     let _ = call(90, &[c(format!("{folder}/closed-folder")), 0o700]);
@@ -59,7 +72,7 @@ fn lay_out(folder: &str) {
 }
 
 /// What an open gave: errno, or what the descriptor is; and what became of the name.
-fn tried_open(number: i64, folder: &str, object: &str, flags: usize) -> String {
+fn tried_open(number: i64, folder: &str, object: &str, flags: usize, resolve: usize) -> String {
     let held = File::open(format!("{folder}/file")).unwrap();
     let path = match object {
         "descriptor" => format!("/proc/self/fd/{}", held.as_raw_fd()),
@@ -69,7 +82,7 @@ fn tried_open(number: i64, folder: &str, object: &str, flags: usize) -> String {
     };
     let base = open(folder, O_PATH | O_DIRECTORY, 0).unwrap() as usize;
     let relative = if path.starts_with(folder) { path[folder.len() + 1..].to_owned() } else { path.clone() };
-    let how = bytes(&[flags as u64, if flags & O_CREAT != 0 || flags & O_TMPFILE == O_TMPFILE { 0o640 } else { 0 }, 0].map(u64::to_ne_bytes).concat());
+    let how = bytes(&[flags as u64, if flags & O_CREAT != 0 || flags & O_TMPFILE == O_TMPFILE { 0o640 } else { 0 }, resolve as u64].map(u64::to_ne_bytes).concat());
     let opened = match number {
         2 => call(2, &[c(&path), flags, 0o640]),
         85 => call(85, &[c(&path), 0o640]),
@@ -98,7 +111,7 @@ fn tried_open(number: i64, folder: &str, object: &str, flags: usize) -> String {
 }
 
 fn opens(name: &str) -> Answer {
-    if name != "OPENS" {
+    if !["OPENS", "WALKS"].contains(&name) {
         return Err(UNKNOWN);
     }
     // Root may open what is closed. As in the sandbox, the one who tries is somebody else.
@@ -111,6 +124,19 @@ fn opens(name: &str) -> Answer {
     }
     // umask(2)
     call(95, &[0o027])?;
+    let lines = if name == "OPENS" { by_flags(&folder) } else { by_walks(&folder) };
+    if is_inside() {
+        for (at, lines) in lines.chunks(40).enumerate() {
+            tell(&format!("{name}#{at:04}"), lines.join("|").replace('/', "\\"));
+        }
+    } else {
+        println!("{}", lines.join("\n"));
+    }
+    Ok(0)
+}
+
+/// Every object with every flag, by every call.
+fn by_flags(folder: &str) -> Vec<String> {
     let (mut lines, mut is_changed) = (Vec::new(), true);
     for object in OBJECTS {
         for (number, way) in [(2, "open"), (257, "openat"), (437, "openat2"), (85, "creat")] {
@@ -123,9 +149,9 @@ fn opens(name: &str) -> Answer {
                         continue;
                     }
                     if is_changed {
-                        lay_out(&folder);
+                        lay_out(folder);
                     }
-                    let came = tried_open(number, &folder, object, flags);
+                    let came = tried_open(number, folder, object, flags, 0);
                     // What failed or only read has changed nothing.
                     is_changed = !came.starts_with('e') && (access > 0 || number == 85 || flags & (O_CREAT | O_TRUNC) != 0);
                     lines.push(format!("{way} {object} {access} {text}: {came}"));
@@ -133,12 +159,24 @@ fn opens(name: &str) -> Answer {
             }
         }
     }
-    if is_inside() {
-        for (at, lines) in lines.chunks(40).enumerate() {
-            tell(&format!("OPENS#{at:04}"), lines.join("|").replace('/', "\\"));
+    lines
+}
+
+/// Every object with every way to walk.
+fn by_walks(folder: &str) -> Vec<String> {
+    let (mut lines, mut is_changed) = (Vec::new(), true);
+    // Who opens a pipe that nobody else has waits.
+    for object in OBJECTS.iter().filter(|object| **object != "pipe") {
+        for (text, resolve) in RESOLVES {
+            for (way, flags) in [("read", 0), ("write", O_WRONLY), ("make", O_RDWR | O_CREAT), ("path", O_PATH), ("last", O_RDWR | O_NOFOLLOW)] {
+                if is_changed {
+                    lay_out(folder);
+                }
+                let came = tried_open(437, folder, object, flags, *resolve);
+                is_changed = !came.starts_with('e') && flags & (O_WRONLY | O_RDWR) != 0;
+                lines.push(format!("{way} {object} {text}: {came}"));
+            }
         }
-    } else {
-        println!("{}", lines.join("\n"));
     }
-    Ok(0)
+    lines
 }

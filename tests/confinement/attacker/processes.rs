@@ -41,6 +41,17 @@ fn processes(name: &str) -> Answer {
         "PR-06/open" => close_again(call(434, &[victim(), 0])),
         "PR-06/getfd" => call(434, &[me, 0]).and_then(|fd| call(438, &[fd as usize, 0, 0])),
         "PR-06/kcmp" => call(312, &[me, me, 0, 0, 0]),
+        "PR-06/namespace" => {
+            // PIDFD_GET_NET_NAMESPACE, of ourselves.
+            let own = call(434, &[me, 0])? as usize;
+            call(16, &[own, 0xff04, 0]).and_then(|fd| call(308, &[fd as usize, 0x4000_0000]))
+        }
+        // NS_GET_PARENT
+        "PR-06/outer" => open("/proc/self/ns/pid", 0, 0).and_then(|fd| close_again(call(16, &[fd as usize, 0xb702]))),
+        // NS_GET_USERNS, and the parent of that
+        "PR-06/owner" => open("/proc/self/ns/net", 0, 0)
+            .and_then(|fd| call(16, &[fd as usize, 0xb701]))
+            .and_then(|fd| close_again(call(16, &[fd as usize, 0xb702]))),
         "PR-07" => in_copy(|| {
             // One instruction: SECCOMP_RET_TRACE.
             let program = bytes(&[0x06, 0, 0, 0, 0, 0, 0xf0, 0x7f]);
@@ -52,6 +63,9 @@ fn processes(name: &str) -> Answer {
         "PR-09/affinity" => call(203, &[victim(), 128, bytes(&[0xff; 128])]),
         "PR-09/limit" => call(302, &[victim(), 7, 0, bytes(&[0; 16])]),
         "PR-09/io" => call(251, &[1, victim(), 0x4007]),
+        // PRIO_USER and IOPRIO_WHO_USER: all processes of this user.
+        "PR-09/everybody" => inside(|| call(141, &[1, 0, 19])),
+        "PR-09/io-everybody" => inside(|| call(251, &[3, call(102, &[])? as usize, 0x6000])),
         "PR-10/user" => in_copy(|| call(272, &[0x1000_0000])),
         "PR-10/mount" => in_copy(|| call(272, &[0x0002_0000])),
         "PR-10/pid" => in_copy(|| call(272, &[0x2000_0000])),
@@ -78,6 +92,12 @@ fn processes(name: &str) -> Answer {
                 if set_id && statfs[10] & 2 == 0 && call(157, &[39, 0, 0, 0, 0])? == 0 { Ok(0) } else { Err(EPERM) }
             }),
         ),
+        "PR-15/root" => in_copy(|| call(105, &[0])),
+        "PR-15/capset" => in_copy(|| {
+            // CAP_NET_ADMIN, permitted and effective.
+            let header = bytes(&[0x2008_0522_u32.to_ne_bytes(), [0; 4]].concat());
+            call(126, &[header, bytes(&[1_u32 << 12, 1 << 12, 0, 0, 0, 0].map(u32::to_ne_bytes).concat())])
+        }),
         "PR-16/randomize" => in_copy(|| call(135, &[0x0040_0000])),
         "PR-16/execute" => in_copy(|| call(135, &[0x0044_0000])),
         "PR-16/32" => in_copy(|| call(135, &[8])),
@@ -96,6 +116,35 @@ fn processes(name: &str) -> Answer {
                 call(322, &[fd, c(""), argv, bytes(&[0; 8]), 0x1000])
             })
         }
+        "PR-18/check" => {
+            // AT_EXECVE_CHECK
+            let argv = bytes(&[c("true"), 0].map(usize::to_ne_bytes).concat());
+            call(322, &[AT_FDCWD, c("/bin/true"), argv, bytes(&[0; 8]), 0x1_0000])
+        }
+        "PR-18/long-line" => started(&script(&format!("#!/{}\n", "x".repeat(300)))),
+        "PR-18/format" => started(&script("no format that a kernel knows")),
+        "PR-18/line-end" => {
+            // To the kernel the byte before the end of the line is a part of the name.
+            let interpreter = format!("{}\r", free("interpreter"));
+            fs::copy("/bin/true", &interpreter).unwrap();
+            started(&script(&format!("#!{interpreter}\n")))
+        }
+        "PR-18/nested" => {
+            let inner = (0..3).fold("/bin/true".to_owned(), |inner, _| script(&format!("#!{inner}\n")));
+            started(&script(&format!("#!{inner} argument\n")))
+        }
+        "PR-18/environment" => in_copy(|| {
+            // More than the kernel takes, in pieces that it would take.
+            let variable = c("x".repeat(100_000));
+            let environment = bytes(&[[variable; 100].map(usize::to_ne_bytes).concat(), vec![0; 8]].concat());
+            call(59, &[c("/bin/true"), bytes(&[c("true"), 0].map(usize::to_ne_bytes).concat()), environment])
+        }),
+        "PR-19/script" | "PR-19/name" => {
+            let text = if name == "PR-19/name" { fs::read("/bin/true").unwrap() } else { b"#!/bin/true\n".to_vec() };
+            let fd = call(319, &[c("probe"), 0])? as usize;
+            call(1, &[fd, text.as_ptr() as usize, text.len()])?;
+            started(&format!("/proc/self/fd/{fd}"))
+        }
         "PR-20" => {
             let copied = own("program");
             fs::copy("/bin/true", &copied).unwrap();
@@ -105,6 +154,21 @@ fn processes(name: &str) -> Answer {
         }
         _ => Err(UNKNOWN),
     }
+}
+
+/// A program of our own with this text.
+fn script(text: &str) -> String {
+    static MADE: std::sync::atomic::AtomicU32 = std::sync::atomic::AtomicU32::new(0);
+    let number = MADE.fetch_add(1, std::sync::atomic::Ordering::Relaxed);
+    let path = own(&format!("script-{number}"));
+    fs::write(&path, text).unwrap();
+    call(90, &[c(&path), 0o755]).unwrap();
+    path
+}
+
+/// Whether a program starts and ends well.
+fn started(path: &str) -> Answer {
+    in_copy(|| call(59, &[c(path), bytes(&[c(path), 0].map(usize::to_ne_bytes).concat()), bytes(&[0; 8])]))
 }
 
 /// A child by clone(2) that ends at once.

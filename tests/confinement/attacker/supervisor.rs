@@ -21,6 +21,10 @@ fn supervisor(name: &str) -> Answer {
         "SUP-05/chmod" => call(90, &[8, 0o600]),
         "SUP-05/bind" => call(49, &[socket(1, STREAM, 0)?, 8, 16]),
         "SUP-05/send" => call(46, &[socket(2, DATAGRAM, 0)?, 8, 0]),
+        "SUP-05/symlink" => call(88, &[8, c(free("link"))]),
+        "SUP-05/times" => call(280, &[AT_FDCWD, c(own("timed")), 8, 0]),
+        "SUP-05/address" => call(44, &[socket(2, DATAGRAM, 0)?, c("x"), 1, 0, 8, 16]),
+        "SUP-05/messages" => call(307, &[socket(2, DATAGRAM, 0)?, 8, 2, 0]),
         "SUP-05/openat2" => call(437, &[AT_FDCWD, c("/etc/passwd"), 8, 24]),
         "SUP-06" => {
             let page = call(9, &[0, 8192, 3, 0x22, usize::MAX, 0])? as usize;
@@ -30,6 +34,14 @@ fn supervisor(name: &str) -> Answer {
             unsafe { std::ptr::copy_nonoverlapping(path.as_ptr(), at as *mut u8, path.len()) };
             call(2, &[at, 0, 0])
         }
+        "SUP-06/middle" => {
+            // As above, but the path goes on where nothing can be read.
+            let page = call(9, &[0, 8192, 3, 0x22, usize::MAX, 0])? as usize;
+            unsafe { std::ptr::write_bytes(page as *mut u8, b'x', 8192) };
+            call(10, &[page + 4096, 4096, 0])?;
+            call(2, &[page + 4096 - 7, 0, 0])
+        }
+        "SUP-35/bytes" => open(b"/nowhere-\n\x1b[31m\xff{\"line\":\"unit-end\"}\xe2\x80\xae", 0, 0),
         "SUP-15/pieces" => call(46, &[socket(2, DATAGRAM, 0)?, bytes(&[bytes(&inet(LOOPBACK, 9)), 16, 8, usize::MAX, 0, 0, 0].map(usize::to_ne_bytes).concat()), 0]),
         "SUP-15/length" => call(44, &[socket(2, DATAGRAM, 0)?, c("x"), 1 << 62, 0, bytes(&inet(LOOPBACK, 9)), 16]),
         "SUP-16" => close_again(open(format!("/proc/{}/mem", number("HOST_PID")), O_RDWR, 0)),
@@ -40,9 +52,9 @@ fn supervisor(name: &str) -> Answer {
             };
             if (0..4096).any(listens) { Ok(0) } else { Err(EBADF) }
         }
-        // SECCOMP_IOCTL_NOTIF_RECV, NOTIF_SEND, NOTIF_ADDFD.
+        // SECCOMP_IOCTL_NOTIF_RECV, NOTIF_SEND, NOTIF_ID_VALID, NOTIF_ADDFD, NOTIF_SET_FLAGS.
         "SUP-19" => any((0..1024).flat_map(|fd| {
-            [0xc050_2100, 0xc018_2101, 0x4018_2103].map(|operation| {
+            [0xc050_2100, 0xc018_2101, 0x4008_2102, 0x4018_2103, 0x4008_2104].map(|operation| {
                 let answer = call(16, &[fd, operation, bytes(&[0; 80])]);
                 // ENOTTY and EINVAL are answers of what is no listener.
                 answer.or_else(|errno| Err(if errno == 25 || errno == 22 { EBADF } else { errno }))
