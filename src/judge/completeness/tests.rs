@@ -64,15 +64,38 @@ fn what_did_not_run_was_not_seen() {
 #[test]
 fn a_macro_that_takes_its_answers_away_was_not_seen_and_one_that_panics_was() {
     let driven = |inputs| {
-        let line =
-            Driven { unit: UnitId(1), package: subject(), name: "D".to_owned(), kind: MacroKind::Derive, inputs };
+        let line = Driven {
+            unit: UnitId(1),
+            package: subject(),
+            name: "D".to_owned(),
+            kind: MacroKind::Derive,
+            inputs,
+            makes: Vec::new(),
+        };
         reasons(&LogBuilder::new().proc_macro(&["D"]).driven().line(Line::Driven(line)).log())
     };
     let all = DrivenInputs::default();
     assert_eq!(driven(DrivenInputs { died: 3, skipped: 7, ..all }), ["undriven"]);
     assert_eq!(driven(DrivenInputs { garbled: 3, skipped: 7, ..all }), ["undriven"]);
-    assert!(driven(DrivenInputs { timed_out: 1, skipped: 9, ..all }).is_empty());
+    assert_eq!(driven(DrivenInputs { timed_out: 1, skipped: 9, ..all }), ["undriven"]);
+    assert!(driven(DrivenInputs { clean: 9, timed_out: 1, ..all }).is_empty(), "the last input");
     assert!(driven(DrivenInputs { panicked: 9, died: 1, ..all }).is_empty());
+}
+
+#[test]
+fn a_library_that_names_no_macro_was_not_seen_if_its_source_has_one() {
+    let listed = |log: LogBuilder| {
+        let note = crate::evidence::line::Note {
+            code: note::MACROS_LISTED.to_owned(),
+            package: Some(subject()),
+            unit: None,
+            text: "0 macros".to_owned(),
+            limit: None,
+        };
+        reasons(&log.driven().line(Line::Note(note)).log())
+    };
+    assert_eq!(listed(LogBuilder::new().proc_macro(&["D"])), ["undriven"]);
+    assert!(listed(LogBuilder::new().proc_macro(&[])).is_empty());
 }
 
 #[test]
