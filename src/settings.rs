@@ -372,7 +372,7 @@ fn variable(text: &str, may_be_secret: bool) -> Result<(String, String), Setting
             "RUSTFLAGS and the like can be given; --toolchain, --read and --jobs say the rest",
         ));
     }
-    if !may_be_secret && looks_secret(name) {
+    if !may_be_secret && crate::policy::names_secret(name) {
         return Err(SettingsError::new(
             format!("--env {name}: the name looks like a secret's, and every build script could read it"),
             format!("if that is meant, write --env-secret {name}"),
@@ -389,13 +389,6 @@ fn is_ours(name: &str) -> bool {
         || ["CARGO_BUILD_RUSTC", "CARGO_BUILD_TARGET", "CARGO_BUILD_BUILD_DIR"].iter().any(|start| {
             name.strip_prefix(start).is_some_and(|rest| rest.is_empty() || rest.starts_with('_'))
         } && !name.ends_with("FLAGS"))
-}
-
-fn looks_secret(name: &str) -> bool {
-    let name = name.to_ascii_uppercase();
-    ["TOKEN", "KEY", "SECRET", "PASSWORD", "PASSWD", "CREDENTIALS"]
-        .iter()
-        .any(|word| name == *word || name.ends_with(&format!("_{word}")))
 }
 
 fn readable(given: &Given<PathBuf>) -> Result<PathBuf, SettingsError> {

@@ -11,6 +11,7 @@
 mod answer;
 #[cfg(any(test, fuzzing))]
 pub(crate) mod fuzzing;
+mod output;
 mod request;
 mod shapes;
 mod tokens;
@@ -21,7 +22,7 @@ use serde_json::json;
 
 use self::answer::Answer;
 use self::shapes::Shape;
-use crate::evidence::line::{Driven, DrivenInputs, MacroKind, MacroName};
+use crate::evidence::line::{Driven, DrivenInputs, MacroKind, MacroName, Made};
 use crate::ids::{PackageId, UnitId};
 
 /// Versions of the protocol that are spoken here (`ApiVersionCheck`): rustc 1.85 has 5, rustc 1.95 has 6.
@@ -57,6 +58,7 @@ pub(super) struct Job {
     /// What came of the macro so far, and what it made.
     tally: DrivenInputs,
     output: String,
+    makes: Vec<Made>,
     servers: u32,
 }
 
@@ -132,8 +134,8 @@ pub(super) struct Driver {
 
 impl Job {
     pub(super) fn new(package: PackageId, name: String, library: String, consumer: String) -> Self {
-        let (macros, at, tally, output) = (None, (0, 0), DrivenInputs::default(), String::new());
-        Self { package, name, library, consumer, macros, at, tally, output, servers: 0 }
+        let (macros, at, tally, output, makes) = (None, (0, 0), DrivenInputs::default(), String::new(), Vec::new());
+        Self { package, name, library, consumer, macros, at, tally, output, makes, servers: 0 }
     }
 }
 
@@ -218,6 +220,7 @@ impl Driver {
                 let output = &mut self.job.output;
                 self.expects = Expects::Sync(match expanded {
                     Ok(tree) => {
+                        output::look(&tree, &mut self.job.makes);
                         let room = LONGEST_OUTPUT.saturating_sub(output.len());
                         output.push_str(&tree.render(room));
                         if room > 0 {
@@ -314,10 +317,11 @@ impl Driver {
         let Some(name) = self.current().cloned() else { return };
         let mut inputs = std::mem::take(&mut self.job.tally);
         let output = std::mem::take(&mut self.job.output);
+        let makes = std::mem::take(&mut self.job.makes);
         let tried = u32::try_from(self.job.at.1).unwrap_or(u32::MAX);
         inputs.skipped = u32::try_from(self.shapes.len()).unwrap_or(u32::MAX).saturating_sub(tried);
         let package = self.job.package.clone();
-        let line = Driven { unit: self.unit, package, name: name.name, kind: name.kind, inputs };
+        let line = Driven { unit: self.unit, package, name: name.name, kind: name.kind, inputs, makes };
         self.finished.push(Finished { line, output });
         self.job.at = (self.job.at.0 + 1, 0);
         self.choose_shapes();
