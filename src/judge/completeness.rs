@@ -374,12 +374,6 @@ fn missing_units(cx: &Context<'_>, reasons: &mut Vec<Reason>) {
         if package.proc_macro.is_some() && !super::coverage::is_loaded(cx, &package.id) {
             reasons.push(reason("undriven", "no rustc loaded its macro library, so none of its macros ran"));
         }
-        let in_source = package.proc_macro.as_ref().and_then(|macros| macros.first());
-        if let Some(name) = in_source.filter(|_| super::coverage::names_no_macro(cx, &package.id)) {
-            let name = Bytes::from(name.name.as_bytes());
-            let text = format!("its library named no macro to its driver, and its source has {name}");
-            reasons.push(reason("undriven", &text));
-        }
         let of_package = driven.iter().filter(|driven| driven.package == package.id);
         for text in of_package.filter_map(|driven| spoiled(driven)) {
             reasons.push(reason("undriven", &text));

@@ -223,21 +223,8 @@ pub(super) fn loaded_by<'a>(cx: &Context<'a>, unit: UnitId) -> BTreeSet<&'a Pack
 
 /// True if a driver listed the macros of the package's library.
 pub(super) fn is_listed(cx: &Context<'_>, package: &PackageId) -> bool {
-    lists(cx, package).next().is_some()
-}
-
-/// True if it did, and there were none.
-pub(super) fn names_no_macro(cx: &Context<'_>, package: &PackageId) -> bool {
-    let mut lists = lists(cx, package).peekable();
-    lists.peek().is_some() && lists.all(|text| text == "0 macros")
-}
-
-fn lists<'a>(cx: &'a Context<'_>, package: &'a PackageId) -> impl Iterator<Item = &'a str> {
-    cx.log.lines.iter().filter_map(move |line| match line {
-        Line::Note(said) if said.code == note::MACROS_LISTED && said.package.as_ref() == Some(package) => {
-            Some(said.text.as_str())
-        }
-        _ => None,
+    cx.log.lines.iter().any(|line| {
+        matches!(line, Line::Note(said) if said.code == note::MACROS_LISTED && said.package.as_ref() == Some(package))
     })
 }
 

@@ -83,22 +83,6 @@ fn a_macro_that_takes_its_answers_away_was_not_seen_and_one_that_panics_was() {
 }
 
 #[test]
-fn a_library_that_names_no_macro_was_not_seen_if_its_source_has_one() {
-    let listed = |log: LogBuilder| {
-        let note = crate::evidence::line::Note {
-            code: note::MACROS_LISTED.to_owned(),
-            package: Some(subject()),
-            unit: None,
-            text: "0 macros".to_owned(),
-            limit: None,
-        };
-        reasons(&log.driven().line(Line::Note(note)).log())
-    };
-    assert_eq!(listed(LogBuilder::new().proc_macro(&["D"])), ["undriven"]);
-    assert!(listed(LogBuilder::new().proc_macro(&[])).is_empty());
-}
-
-#[test]
 fn a_consumer_that_does_not_compile_is_coverage_and_no_more() {
     let log =
         LogBuilder::new().proc_macro(&["D"]).driven().rustc(UnitKind::CompileConsumer, |u| u.failed("error")).log();
