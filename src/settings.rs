@@ -377,7 +377,7 @@ fn variable(text: &str, may_be_secret: bool) -> Result<(String, String), Setting
             "RUSTFLAGS and the like can be given; --toolchain, --read and --jobs say the rest",
         ));
     }
-    if !may_be_secret && looks_secret(name) {
+    if !may_be_secret && crate::policy::names_secret(name) {
         return Err(SettingsError::new(
             format!("--env {name}: the name looks like a secret's, and every build script could read it"),
             format!("if that is meant, write --env-secret {name}"),

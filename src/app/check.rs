@@ -173,6 +173,7 @@ pub(super) fn ready(settings: &mut Settings, reuses: bool, quiet: bool, teller: 
         }
         Err(error) => return Err(refuse(&error, settings, &toolchain, teller)),
     };
+    settings.depth = depth_of(&acquired, settings);
     // Somebody wrote there in between: what is built is not what was resolved.
     key = key.filter(|_| !acquired.changed);
     tracing::info!(can_answer = key.is_some(), "no evidence of an earlier run answers");
@@ -244,6 +245,13 @@ fn depth(wanted: Option<Depth>, toolchain: &HostToolchain, teller: &Teller) -> D
         }
         Some(depth) => depth,
     }
+}
+
+/// Of a macro library everything executes at build time. The programs that use its macros are then all that a check
+/// compiles beyond that, and a macro that keeps still where it is driven meets a compiler there.
+fn depth_of(acquired: &Acquired, settings: &Settings) -> Depth {
+    let is_macro_library = acquired.packages.iter().any(|package| package.subject && package.proc_macro.is_some());
+    if is_macro_library && settings.wanted_depth.is_none() { Depth::Check } else { settings.depth }
 }
 
 /// Sources that belong to the user of the sandbox, a folder for the run, the plan.

@@ -54,6 +54,8 @@ struct Inputs<'a> {
     given: &'a [String],
     trace: Trace,
     depth: Depth,
+    /// Without it, the subject has a say in the depth.
+    is_depth_asked: bool,
 }
 
 /// The digest of this program.
@@ -110,6 +112,7 @@ fn of_sources(sources: Sha256Digest, settings: &Settings, toolchain: &HostToolch
         given: &settings.given,
         trace: settings.trace,
         depth: settings.depth,
+        is_depth_asked: settings.wanted_depth.is_some(),
     };
     // Says which of them has changed; never the values that were given.
     let Inputs { sources, program, system, .. } = &inputs;

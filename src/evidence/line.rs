@@ -226,6 +226,32 @@ pub struct Driven {
     /// What came of its inputs.
     #[serde(flatten)]
     pub inputs: DrivenInputs,
+    /// What stands in its output beside ordinary code.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub makes: Vec<Made>,
+}
+
+/// Something in the output of a macro.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Made {
+    /// What it is.
+    pub what: MadeWhat,
+    /// The path, the variable's name, the section, or the beginning of the literal.
+    pub text: String,
+}
+
+/// What stands in the output of a macro.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "kebab-case")]
+pub enum MadeWhat {
+    /// A file that the compiler or the assembler would read, as it is written; `${NAME}` is a variable.
+    Reads,
+    /// A variable that the compiler would read.
+    Variable,
+    /// Code that would run before or after `main`.
+    Constructor,
+    /// A literal that begins as a program does.
+    Program,
 }
 
 /// How many inputs of one macro ended in which way. All but `died`, `timed_out` and `skipped` is what the server said.

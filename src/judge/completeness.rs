@@ -346,11 +346,9 @@ fn shown_tail(tail: &[u8]) -> String {
 fn missing_units(cx: &Context<'_>, reasons: &mut Vec<Reason>) {
     let gaps: BTreeSet<_> = super::locked::unexercised(cx).into_iter().map(|found| found.package).collect();
     let parts = cx.log.header.packages.iter().filter(|package| super::coverage::takes_part(cx, package));
-    // A panic and a time-out are a macro's answer. Who takes the answer away may do so until nobody asks any more.
-    let spoils = |driven: &&Driven| driven.inputs.died + driven.inputs.garbled > 0 && driven.inputs.skipped > 0;
     let driven =
         cx.log.lines.iter().filter_map(|line| if let Line::Driven(driven) = line { Some(driven) } else { None });
-    let spoilers: Vec<_> = driven.filter(spoils).collect();
+    let driven: Vec<_> = driven.collect();
     // Of a lock file's, the gaps have reasons of their own.
     for package in parts.filter(|package| !gaps.contains(&package.id)) {
         let reason = |code, text: &str| Reason {
@@ -376,16 +374,24 @@ fn missing_units(cx: &Context<'_>, reasons: &mut Vec<Reason>) {
         if package.proc_macro.is_some() && !super::coverage::is_loaded(cx, &package.id) {
             reasons.push(reason("undriven", "no rustc loaded its macro library, so none of its macros ran"));
         }
-        for Driven { name, inputs, .. } in spoilers.iter().filter(|driven| driven.package == package.id) {
-            let text = format!(
-                "its macro {} spoiled its driver {} times, so {} of its inputs were not tried",
-                Bytes::from(name.as_bytes()),
-                inputs.died + inputs.garbled,
-                inputs.skipped
-            );
+        let of_package = driven.iter().filter(|driven| driven.package == package.id);
+        for text in of_package.filter_map(|driven| spoiled(driven)) {
             reasons.push(reason("undriven", &text));
         }
     }
+}
+
+/// How a macro got rid of inputs. A panic is an answer; who takes the answer away, or never gives it, may do so until
+/// nobody asks any more.
+fn spoiled(Driven { name, inputs, .. }: &Driven) -> Option<String> {
+    let how = match (inputs.died + inputs.garbled, inputs.timed_out) {
+        _ if inputs.skipped == 0 => return None,
+        (0, 0) => return None,
+        (0, _) => "made no answer in time".to_owned(),
+        (times, _) => format!("spoiled its driver {times} times"),
+    };
+    let (name, skipped) = (Bytes::from(name.as_bytes()), inputs.skipped);
+    Some(format!("its macro {name} {how}, so {skipped} of its inputs were not tried"))
 }
 
 /// cargo failed although no unit did: something outside the units is wrong.

@@ -161,16 +161,23 @@ impl<'a> Context<'a> {
         path
     }
 
+    /// True for our own program, also where it stands in the place of a build script (`build/NAME-HASH/SCRIPT`).
+    pub(crate) fn is_shim(&self, exe: &[u8]) -> bool {
+        let is_swapped = self.in_target(exe) && exe.rsplit(|&b| b == b'/').nth(2) == Some(b"build");
+        is_swapped || is_below(exe, layout_path(&self.layout().tool))
+    }
+
     /// True for what our shim starts: rustc, or a build script where cargo's own unit put it.
     /// Nothing of the subject runs in a unit before that.
     fn is_own_start(&self, tried: &Tried<'_>) -> bool {
-        match tried.unit.kind() {
-            UnitKind::RunBuildScript => {
-                let ours = is_below(&tried.path, layout_path(&self.layout().tool));
-                (ours || self.in_target(&tried.path)) && !tried.unit.owns(&tried.path)
+        self.is_shim(&tried.attempt.exe.0)
+            && match tried.unit.kind() {
+                UnitKind::RunBuildScript => {
+                    let ours = is_below(&tried.path, layout_path(&self.layout().tool));
+                    (ours || self.in_target(&tried.path)) && !tried.unit.owns(&tried.path)
+                }
+                _ => self.program_role(tried) == Some(Role::Rustc),
             }
-            _ => self.program_role(tried) == Some(Role::Rustc),
-        }
     }
 
     /// Notes what later rules ask for: who wrote what, and who compiles.

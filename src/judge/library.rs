@@ -37,7 +37,7 @@ pub(super) fn words(attempt: &Attempt) -> Option<String> {
     Some(match attempt.library.as_ref()? {
         Library::Macro { symbol: Some(symbol), .. } => format!("known by {whose}, in {symbol}"),
         Library::Macro { .. } => format!("known by {whose}"),
-        Library::Compiler => format!("by {whose}, no macro did"),
+        Library::Compiler => format!("by {whose}, no macro did it itself"),
         Library::Unknown { why } => format!("which macro: unknown, {why}"),
     })
 }
@@ -104,7 +104,7 @@ mod tests {
         let unknown = Some(Library::Unknown { why: "it took too long".to_owned() });
         for (library, words) in [
             (None, ""),
-            (Some(Library::Compiler), "(by the stack, no macro did)"),
+            (Some(Library::Compiler), "(by the stack, no macro did it itself)"),
             (unknown, "(which macro: unknown, it took too long)"),
         ] {
             let told = told(Via::Unit, library);

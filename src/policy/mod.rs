@@ -22,6 +22,14 @@ pub use severity::Severity;
 /// The policy that is used when the user names none.
 pub const DEFAULT: &str = include_str!("../../policies/default.toml");
 
+/// True for a variable whose name says that its value is a secret.
+pub fn names_secret(variable: &str) -> bool {
+    let name = variable.to_ascii_uppercase();
+    ["TOKEN", "KEY", "SECRET", "PASSWORD", "PASSWD", "CREDENTIALS"]
+        .iter()
+        .any(|word| name == *word || name.ends_with(&format!("_{word}")))
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;

@@ -33,6 +33,10 @@ const GAPS: &[(&str, &str)] = &[
     ("known-malicious", "what nobody has told yet; a run without a database says so"),
     ("left-running", "none known: the unit's PID namespace ends with it"),
     ("look-alike-name", "names that are made up freely, and look-alikes of names that are not in the list"),
+    (
+        "macro-output",
+        "paths that are put together elsewhere than in the macro's output; what only other inputs lead to",
+    ),
     ("mass-delete", "fewer removals than the threshold"),
     ("mass-read", "fewer reads than the threshold, in a unit each"),
     ("network-connect", "what happens after a connection: there is no network"),

@@ -32,9 +32,9 @@ fn an_attempt_of_a_driven_macro_names_the_library_and_the_request() {
     let attempt = attempts[0];
     assert_eq!((&attempt["via"], &attempt["package"]), (&"driver".into(), &"drives@0.1.0".into()));
     assert_eq!(attempt["during"], "derive Looks on unit struct");
-    assert_eq!((inputs(&run, "Looks")["clean"].as_u64(), run.end_of(unit)["outcome"].as_str()), (Some(10), Some("ok")));
+    assert_eq!((inputs(&run, "Looks")["clean"].as_u64(), run.end_of(unit)["outcome"].as_str()), (Some(13), Some("ok")));
     let counts = &run.of("totals").next().unwrap()["counts"];
-    assert_eq!(counts[attempt["seq"].to_string()], 10, "once for each input");
+    assert_eq!(counts[attempt["seq"].to_string()], 13, "once for each input");
 }
 
 #[test]
@@ -55,17 +55,27 @@ fn a_macro_that_spoils_its_server_costs_its_own_inputs_and_no_other_macros() {
         pub fn waits(_: TokenStream) -> TokenStream { loop { std::thread::sleep(std::time::Duration::from_secs(60)) } }
         #[proc_macro]
         pub fn works(_: TokenStream) -> TokenStream { "fn made() {}".parse().unwrap() }
+        #[proc_macro]
+        pub fn reads(input: TokenStream) -> TokenStream {
+            let kinds = input.into_iter().map(|token| match token {
+                proc_macro::TokenTree::Literal(literal) => literal.to_string().starts_with(['"', '1', '2']),
+                _ => true,
+            });
+            assert!(kinds.fold(true, |all, one| all && one), "a literal of another kind");
+            TokenStream::new()
+        }
         "##,
     );
     let counts = |name: &str| {
         let line = inputs(&run, name);
         ["clean", "panicked", "died", "timed_out", "garbled", "skipped"].map(|way| line[way].as_u64().unwrap())
     };
-    assert_eq!(counts("ends"), [0, 0, 3, 0, 0, 11]);
-    assert_eq!(counts("panics"), [0, 14, 0, 0, 0, 0]);
-    assert_eq!(counts("speaks"), [0, 0, 0, 0, 3, 11]);
-    assert_eq!(counts("waits"), [0, 0, 0, 1, 0, 13]);
-    assert_eq!(counts("works"), [14, 0, 0, 0, 0, 0]);
+    assert_eq!(counts("ends"), [0, 0, 3, 0, 0, 15]);
+    assert_eq!(counts("panics"), [0, 18, 0, 0, 0, 0]);
+    assert_eq!(counts("speaks"), [0, 0, 0, 0, 3, 15]);
+    assert_eq!(counts("waits"), [0, 0, 0, 1, 0, 17]);
+    assert_eq!(counts("works"), [18, 0, 0, 0, 0, 0]);
+    assert_eq!(counts("reads"), [18, 0, 0, 0, 0, 0]);
     let made = run.of("artifact").find(|line| line["what"] == "expansion" && line["path"] == "works");
     assert!(made.is_some_and(|line| line["size"].as_u64() > Some(0)), "{made:?}");
 }

@@ -93,6 +93,11 @@ pub(super) fn is_dropped(cx: &Context<'_>, tried: &Tried<'_>, path: &[u8], file:
     if cx.in_sources(path) && !was_written {
         return false;
     }
+    // The unit's own program, and what else runs already, may start itself again.
+    let mut running = std::iter::once(&tried.attempt.exe).chain(&tried.attempt.lineage);
+    if cx.in_target(path) && !was_written && running.any(|exe| exe.0 == path) {
+        return false;
+    }
     if tried.unit.owns(path) && cx.in_tmp(path) {
         // Its own TMPDIR is no OUT_DIR: what a compiler made there may run, and a script of configure.
         return !(cx.is_compiled(path) || (file == ProgramFile::Script && cx.is_below_driver(tried)));
@@ -158,6 +163,16 @@ mod tests {
         }
         let found = script(|u| u.exec(ProgramFile::Elf, &["/bin/sh", "/tmp/x.sh"], &[]));
         assert_eq!(codes(&found), ["exec-dropped-file"]);
+    }
+
+    #[test]
+    fn the_first_start_counts_like_any_other_but_for_a_start_of_itself() {
+        let other = "/home/dev/orders-service/target/debug/build/other-0011223344556677/out/tool";
+        assert_eq!(codes(&script(|u| u.exec(ProgramFile::Elf, &[other], &[]))), ["exec-dropped-file"]);
+        let shim = "/run/sandbox-check/shim";
+        assert_eq!(codes(&script(|u| u.exec(ProgramFile::Elf, &[shim], &[]))), ["unexpected-exec"]);
+        assert!(script(|u| u.exec(ProgramFile::Elf, &[SCRIPT], &[])).is_empty());
+        assert!(script(|u| u.by("/usr/bin/dash").exec(ProgramFile::Elf, &[SCRIPT], &[SCRIPT])).is_empty());
     }
 
     #[test]

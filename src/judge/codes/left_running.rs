@@ -5,9 +5,8 @@ use serde_json::json;
 use super::Code;
 use crate::evidence::line::Kind;
 use crate::ids::UnitId;
-use crate::judge::context::{Context, layout_path};
+use crate::judge::context::Context;
 use crate::judge::finding::Draft;
-use crate::judge::paths::is_below;
 use crate::policy::Severity;
 
 pub(crate) const CODE: Code = Code {
@@ -50,13 +49,7 @@ fn rule(cx: &Context<'_>, out: &mut Vec<Draft>) {
 /// ancestors then end in the unit's init, which is our shim, and not in the unit's program.
 fn starts_without_parent(cx: &Context<'_>, unit: UnitId) -> bool {
     let starts = cx.tried.iter().filter(|t| t.unit.id() == unit && t.attempt.kind == Kind::Exec && !t.is_first);
-    starts.filter(|t| t.attempt.lineage.len() > 1).any(|t| t.attempt.lineage.last().is_some_and(|exe| is_shim(cx, &exe.0)))
-}
-
-/// True for our own program, also where it stands in the place of a build script (`build/NAME-HASH/SCRIPT`).
-fn is_shim(cx: &Context<'_>, exe: &[u8]) -> bool {
-    let is_swapped = cx.in_target(exe) && exe.rsplit(|&b| b == b'/').nth(2) == Some(b"build");
-    is_swapped || is_below(exe, layout_path(&cx.layout().tool))
+    starts.filter(|t| t.attempt.lineage.len() > 1).any(|t| t.attempt.lineage.last().is_some_and(|exe| cx.is_shim(&exe.0)))
 }
 
 #[cfg(test)]

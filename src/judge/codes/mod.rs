@@ -58,6 +58,7 @@ codes!(
     known_malicious,
     left_running,
     look_alike_name,
+    macro_output,
     mass_delete,
     mass_read,
     network_connect,

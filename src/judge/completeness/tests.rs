@@ -64,14 +64,21 @@ fn what_did_not_run_was_not_seen() {
 #[test]
 fn a_macro_that_takes_its_answers_away_was_not_seen_and_one_that_panics_was() {
     let driven = |inputs| {
-        let line =
-            Driven { unit: UnitId(1), package: subject(), name: "D".to_owned(), kind: MacroKind::Derive, inputs };
+        let line = Driven {
+            unit: UnitId(1),
+            package: subject(),
+            name: "D".to_owned(),
+            kind: MacroKind::Derive,
+            inputs,
+            makes: Vec::new(),
+        };
         reasons(&LogBuilder::new().proc_macro(&["D"]).driven().line(Line::Driven(line)).log())
     };
     let all = DrivenInputs::default();
     assert_eq!(driven(DrivenInputs { died: 3, skipped: 7, ..all }), ["undriven"]);
     assert_eq!(driven(DrivenInputs { garbled: 3, skipped: 7, ..all }), ["undriven"]);
-    assert!(driven(DrivenInputs { timed_out: 1, skipped: 9, ..all }).is_empty());
+    assert_eq!(driven(DrivenInputs { timed_out: 1, skipped: 9, ..all }), ["undriven"]);
+    assert!(driven(DrivenInputs { clean: 9, timed_out: 1, ..all }).is_empty(), "the last input");
     assert!(driven(DrivenInputs { panicked: 9, died: 1, ..all }).is_empty());
 }
 

@@ -37,16 +37,21 @@ fn job(target: String, crate_name: &str, macros: &[MacroName]) -> (MacroUse, Str
 fn module(number: usize, crate_name: &str, found: &MacroName) -> String {
     let path = format!("::{crate_name}::{}", found.name);
     let body = match found.kind {
-        MacroKind::Derive => {
-            format!("    #[derive({path})]\n    pub struct OrderLine {{\n        pub quantity: u32,\n    }}\n")
-        }
-        MacroKind::Attribute => {
-            format!("    #[{path}]\n    pub fn settle(order: u64) -> u64 {{\n        order\n    }}\n")
-        }
-        // Once without input where items stand, once with `()` where statements stand.
-        MacroKind::Function => {
-            format!("    {path}! {{}}\n    pub fn settle() {{\n        {path}!(());\n    }}\n")
-        }
+        MacroKind::Derive => format!(
+            "    #[derive({path})]\n    pub struct OrderLine {{\n        pub quantity: u32,\n    }}\n    #[derive({path})]\n    \
+             pub struct Customer {{\n        pub email: String,\n        pub password: String,\n    }}\n    \
+             #[derive({path})]\n    pub enum State {{\n        Open = 1,\n        Paid = 2,\n    }}\n"
+        ),
+        MacroKind::Attribute => format!(
+            "    #[{path}]\n    pub fn settle(order: u64) -> u64 {{\n        order\n    }}\n    #[{path}]\n    async fn \
+             main() {{}}\n    #[{path}]\n    pub struct Customer {{\n        pub email: String,\n        pub password: \
+             String,\n    }}\n"
+        ),
+        // Once without input where items stand, with `()` and with a text where statements stand.
+        MacroKind::Function => format!(
+            "    {path}! {{}}\n    pub fn settle() {{\n        {path}!(());\n        {path}!(\"SELECT id FROM orders\");\n    \
+             }}\n"
+        ),
     };
     format!("mod part_{number} {{\n{body}}}\n\n")
 }

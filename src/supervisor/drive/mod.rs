@@ -2,8 +2,8 @@
 //!
 //! The library is alone in a `rust-analyzer-proc-macro-srv` of the same toolchain, which is a unit of its own. What
 //! comes back is the library's to forge, so an answer decides nothing but what is asked next; which request is in
-//! flight is known from what was sent. After each expansion the server is asked for its version: an answer too many or
-//! too few shows there. A server that died, was silent too long or answered nonsense is given up, and another one goes
+//! flight is known from what was sent. After the list and after each expansion the server is asked for its version: an
+//! answer too many or too few shows there. A server that died, was silent too long or answered nonsense is given up, and another one goes
 //! on with the next input.
 //!
 //! Pure: the event loop does the reading and writing (`event_loop/drivers.rs`).
@@ -11,6 +11,8 @@
 mod answer;
 #[cfg(any(test, fuzzing))]
 pub(crate) mod fuzzing;
+mod output;
+mod request;
 mod shapes;
 mod tokens;
 
@@ -20,7 +22,7 @@ use serde_json::json;
 
 use self::answer::Answer;
 use self::shapes::Shape;
-use crate::evidence::line::{Driven, DrivenInputs, MacroKind, MacroName};
+use crate::evidence::line::{Driven, DrivenInputs, MacroKind, MacroName, Made};
 use crate::ids::{PackageId, UnitId};
 
 /// Versions of the protocol that are spoken here (`ApiVersionCheck`): rustc 1.85 has 5, rustc 1.95 has 6.
@@ -56,6 +58,7 @@ pub(super) struct Job {
     /// What came of the macro so far, and what it made.
     tally: DrivenInputs,
     output: String,
+    makes: Vec<Made>,
     servers: u32,
 }
 
@@ -91,6 +94,8 @@ pub(super) enum Loss {
 enum Expects {
     Version,
     List,
+    /// The answer that shows that there was one list and no more.
+    Listed,
     Expansion,
     /// The answer that shows that there was one and no more. Until then the expansion counts for nothing: a server that
     /// is lost here spoiled its input, which is not to be counted twice.
@@ -119,6 +124,8 @@ pub(super) struct Driver {
     /// When the answer is late.
     pub(super) deadline: Instant,
     finished: Vec<Finished>,
+    /// The macros of an answer that is not yet known to be the only one.
+    told: Vec<MacroName>,
     /// How many macros the library told, once it did.
     pub(super) listed: Option<usize>,
     /// Why the library told no macros.
@@ -127,8 +134,8 @@ pub(super) struct Driver {
 
 impl Job {
     pub(super) fn new(package: PackageId, name: String, library: String, consumer: String) -> Self {
-        let (macros, at, tally, output) = (None, (0, 0), DrivenInputs::default(), String::new());
-        Self { package, name, library, consumer, macros, at, tally, output, servers: 0 }
+        let (macros, at, tally, output, makes) = (None, (0, 0), DrivenInputs::default(), String::new(), Vec::new());
+        Self { package, name, library, consumer, macros, at, tally, output, makes, servers: 0 }
     }
 }
 
@@ -144,6 +151,7 @@ impl Driver {
             printed: 0,
             deadline: now + LOADING,
             finished: Vec::new(),
+            told: Vec::new(),
             listed: None,
             unlisted: None,
         };
@@ -168,7 +176,7 @@ impl Driver {
                 };
                 Some(format!("{kind} {} {on} {}", name.name, shape.name))
             }
-            Expects::Version | Expects::List => Some("loading".to_owned()),
+            Expects::Version | Expects::List | Expects::Listed => Some("loading".to_owned()),
             Expects::Nothing => None,
         }
     }
@@ -193,10 +201,16 @@ impl Driver {
                     return self.ask(now);
                 }
                 self.expects = Expects::List;
-                Next::Send(self::line(&json!({"ListMacros": {"dylib_path": self.job.library}})))
+                let request = self::line(&json!({"ListMacros": {"dylib_path": self.job.library}}));
+                Next::Send([request, Self::greeting()].concat())
             }
             (Expects::List, Some(Answer::ListMacros(Ok(listed)))) => {
-                let macros = answer::macros(listed);
+                self.told = answer::macros(listed);
+                self.expects = Expects::Listed;
+                Next::Wait
+            }
+            (Expects::Listed, Some(Answer::ApiVersionCheck(version))) if VERSIONS.contains(&version) => {
+                let macros = std::mem::take(&mut self.told);
                 self.listed = Some(macros.len());
                 self.job.macros = Some(macros);
                 self.choose_shapes();
@@ -206,6 +220,7 @@ impl Driver {
                 let output = &mut self.job.output;
                 self.expects = Expects::Sync(match expanded {
                     Ok(tree) => {
+                        output::look(&tree, &mut self.job.makes);
                         let room = LONGEST_OUTPUT.saturating_sub(output.len());
                         output.push_str(&tree.render(room));
                         if room > 0 {
@@ -245,21 +260,7 @@ impl Driver {
                 self.finish_macro();
                 continue;
             };
-            let none = json!({"def_site": 0, "call_site": 0, "mixed_site": 0});
-            let request = json!({"ExpandMacro": {
-                "lib": self.job.library,
-                "env": [
-                    ["CARGO_MANIFEST_DIR", self.job.consumer],
-                    ["CARGO_MANIFEST_PATH", format!("{}/Cargo.toml", self.job.consumer)],
-                    ["CARGO_PKG_NAME", "sample"], ["CARGO_CRATE_NAME", "sample"], ["CARGO_PKG_VERSION", "0.1.0"],
-                ],
-                "current_dir": self.job.consumer,
-                "macro_body": shape.body,
-                "macro_name": name.name,
-                "attributes": shape.arguments,
-                "has_global_spans": none,
-                "span_data_table": [],
-            }});
+            let request = request::expansion(&self.job.library, &self.job.consumer, &name.name, shape);
             self.expects = Expects::Expansion;
             return Next::Send([line(&request), Self::greeting()].concat());
         }
@@ -271,7 +272,7 @@ impl Driver {
     pub(super) fn lose(&mut self, loss: Loss) -> Next {
         let was = std::mem::replace(&mut self.expects, Expects::Nothing);
         match was {
-            Expects::Version | Expects::List if self.job.macros.is_none() => {
+            Expects::Version | Expects::List | Expects::Listed if self.job.macros.is_none() => {
                 let how = match loss {
                     Loss::Died => "the library ended its driver while it was loaded",
                     Loss::TimedOut => "the library was not loaded in time",
@@ -281,7 +282,7 @@ impl Driver {
                 self.job.macros = Some(Vec::new());
             }
             // Another server goes on, unless there were too many.
-            Expects::Version | Expects::List | Expects::Nothing => {}
+            Expects::Version | Expects::List | Expects::Listed | Expects::Nothing => {}
             Expects::Expansion | Expects::Sync(_) => {
                 let tally = &mut self.job.tally;
                 match loss {
@@ -316,10 +317,11 @@ impl Driver {
         let Some(name) = self.current().cloned() else { return };
         let mut inputs = std::mem::take(&mut self.job.tally);
         let output = std::mem::take(&mut self.job.output);
+        let makes = std::mem::take(&mut self.job.makes);
         let tried = u32::try_from(self.job.at.1).unwrap_or(u32::MAX);
         inputs.skipped = u32::try_from(self.shapes.len()).unwrap_or(u32::MAX).saturating_sub(tried);
         let package = self.job.package.clone();
-        let line = Driven { unit: self.unit, package, name: name.name, kind: name.kind, inputs };
+        let line = Driven { unit: self.unit, package, name: name.name, kind: name.kind, inputs, makes };
         self.finished.push(Finished { line, output });
         self.job.at = (self.job.at.0 + 1, 0);
         self.choose_shapes();
@@ -346,133 +348,6 @@ fn line(request: &serde_json::Value) -> Vec<u8> {
 }
 
 #[cfg(test)]
-mod tests {
-    use super::*;
-
-    fn driver() -> Driver {
-        let job = Job::new(PackageId::new("m", "1.0.0"), "m-1".into(), "/t/libm.so".into(), "/c".into());
-        Driver::new(UnitId(7), job, Instant::now())
-    }
-
-    fn feed(driver: &mut Driver, text: &str) -> Next {
-        driver.take(format!("{text}\n").as_bytes(), Instant::now())
-    }
-
-    const VERSION: &str = r#"{"ApiVersionCheck":6}"#;
-    const EMPTY: &str = r#"{"ExpandMacro":{"Ok":{"subtree":[0,0,0,0,0],"literal":[],"punct":[],"ident":[],"token_tree":[],"text":[]}}}"#;
-    const PANIC: &str = r#"{"ExpandMacro":{"Err":"boo"}}"#;
-
-    /// Up to the first expansion of a derive.
-    fn listed() -> Driver {
-        let mut driver = driver();
-        assert!(matches!(feed(&mut driver, VERSION), Next::Send(_)));
-        assert!(matches!(feed(&mut driver, r#"{"ListMacros":{"Ok":[["D","CustomDerive"]]}}"#), Next::Send(_)));
-        assert_eq!((driver.listed, driver.doing().as_deref()), (Some(1), Some("derive D on unit struct")));
-        driver
-    }
-
-    #[test]
-    fn every_input_of_every_macro_is_asked_for_once() {
-        let mut driver = listed();
-        for round in 0..10 {
-            assert_eq!(feed(&mut driver, if round == 3 { PANIC } else { EMPTY }), Next::Wait);
-            let next = feed(&mut driver, VERSION);
-            assert_eq!(next == Next::Finish, round == 9, "{next:?}");
-        }
-        let finished = driver.finished();
-        let inputs = finished[0].line.inputs;
-        assert_eq!((inputs.clean, inputs.panicked, inputs.skipped, finished.len()), (9, 1, 0, 1));
-        assert!(driver.into_rest().is_none());
-    }
-
-    #[test]
-    fn an_answer_too_many_or_too_few_gives_the_server_up_and_the_next_one_goes_on() {
-        for nonsense in [VERSION, r#"{"ListMacros":{"Ok":[]}}"#] {
-            let mut driver = listed();
-            assert_eq!(feed(&mut driver, nonsense), Next::GiveUp, "{nonsense}");
-            let rest = driver.into_rest().unwrap();
-            assert_eq!((rest.at, rest.tally.garbled), ((0, 1), 1));
-        }
-        let mut driver = listed();
-        assert_eq!(feed(&mut driver, EMPTY), Next::Wait);
-        assert_eq!(feed(&mut driver, EMPTY), Next::GiveUp);
-    }
-
-    #[test]
-    fn what_a_macro_prints_is_no_answer_and_takes_none_away() {
-        let mut driver = listed();
-        for printed in ["hello", "{\"a\":", ""] {
-            assert_eq!(feed(&mut driver, printed), Next::Wait, "{printed}");
-        }
-        assert_eq!(feed(&mut driver, &format!("no end of line {EMPTY}")), Next::Wait);
-        assert_eq!(feed(&mut driver, "hello"), Next::Wait);
-        assert!(matches!(feed(&mut driver, VERSION), Next::Send(_)));
-        assert_eq!((driver.job.at, driver.job.tally), ((0, 1), DrivenInputs { clean: 1, ..DrivenInputs::default() }));
-        let line = "x".repeat(LONGEST_ANSWER / 4);
-        let mut next = Next::Wait;
-        for _ in 0..4 {
-            next = feed(&mut driver, &line);
-        }
-        assert_eq!(next, Next::GiveUp, "that is no printing any more");
-        assert_eq!(driver.into_rest().unwrap().tally.garbled, 1);
-    }
-
-    #[test]
-    fn an_input_whose_server_is_lost_before_its_last_word_is_counted_once() {
-        for has_answered in [false, true] {
-            let mut driver = listed();
-            if has_answered {
-                assert_eq!(feed(&mut driver, EMPTY), Next::Wait);
-            }
-            assert_eq!(driver.lose(Loss::Died), Next::GiveUp);
-            let mut driver = Driver::new(UnitId(8), driver.into_rest().unwrap(), Instant::now());
-            let mut next = feed(&mut driver, VERSION);
-            while next != Next::Finish {
-                assert_eq!(feed(&mut driver, EMPTY), Next::Wait);
-                next = feed(&mut driver, VERSION);
-            }
-            let inputs = driver.finished().remove(0).line.inputs;
-            assert_eq!(inputs, DrivenInputs { clean: 9, died: 1, ..DrivenInputs::default() });
-        }
-    }
-
-    #[test]
-    fn a_macro_that_spoils_three_servers_or_is_silent_gets_no_further_input() {
-        let mut driver = listed();
-        for _ in 0..3 {
-            assert_eq!(driver.lose(Loss::Died), Next::GiveUp);
-            driver.expects = Expects::Expansion;
-        }
-        let inputs = driver.finished().remove(0).line.inputs;
-        assert_eq!((inputs.died, inputs.skipped), (3, 7));
-
-        let mut driver = listed();
-        driver.lose(Loss::TimedOut);
-        let inputs = driver.finished().remove(0).line.inputs;
-        assert_eq!((inputs.timed_out, inputs.skipped), (1, 9));
-        assert!(driver.into_rest().is_none());
-    }
-
-    #[test]
-    fn a_library_that_ends_its_driver_while_it_is_loaded_is_not_tried_again() {
-        let mut driver = driver();
-        feed(&mut driver, VERSION);
-        assert_eq!(driver.lose(Loss::Died), Next::GiveUp);
-        assert!(driver.unlisted.is_some() && driver.into_rest().is_none());
-    }
-
-    #[test]
-    fn an_answer_without_an_end_is_given_up() {
-        let mut driver = listed();
-        let piece = vec![b'x'; 1 << 20];
-        let mut next = Next::Wait;
-        for _ in 0..5 {
-            next = driver.take(&piece, Instant::now());
-        }
-        assert_eq!(next, Next::GiveUp);
-        assert!(driver.pending.len() <= LONGEST_ANSWER + piece.len());
-    }
-}
-
+mod tests;
 #[cfg(test)]
 mod twins_tests;

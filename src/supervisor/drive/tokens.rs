@@ -29,10 +29,34 @@ const LITERAL: u32 = 1;
 const PUNCT: u32 = 2;
 const IDENT: u32 = 3;
 
-const INTEGER: u32 = 2;
-const STRING: u32 = 4;
+/// Kinds of literals: the lower byte. The next one is the number of `#` around a raw one.
+const INTEGER: u32 = 3;
+const STRING: u32 = 5;
 /// No suffix.
 const NONE: u32 = u32::MAX;
+
+/// A token, as those read it who look for some.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum Token<'t> {
+    Ident(&'t str),
+    Punct(char),
+    /// A text, without its quotes.
+    Text(&'t str),
+    /// Another literal.
+    Other(&'t str),
+    Open(char),
+    Close,
+}
+
+/// A token, as it stands in the tree.
+#[derive(Clone, Copy)]
+enum Piece<'t> {
+    Ident(&'t str),
+    Punct(char),
+    Literal { kind: u32, text: &'t str, suffix: &'t str },
+    Open(u8),
+    Close,
+}
 
 impl Flat {
     /// A tree of our own source text; `None` for what does not lex, and for literals other than plain strings and
@@ -106,58 +130,113 @@ impl Flat {
     /// not fit together is left out.
     pub(super) fn render(&self, most: usize) -> String {
         let mut out = String::new();
-        // Numbers of tokens, and closing delimiters.
-        let mut open: Vec<Result<u32, char>> = Vec::new();
-        self.push_children(0, &mut open);
-        while let Some(next) = open.pop() {
-            if out.len() >= most {
-                break;
-            }
-            let token = match next {
-                Ok(token) => token,
-                Err(close) => {
-                    out.push(close);
-                    out.push(' ');
-                    continue;
-                }
-            };
-            let index = usize::try_from(token >> 2).unwrap_or(usize::MAX);
-            let part = |array: &[u32], size: usize, at: usize| array.get(index.checked_mul(size)? + at).copied();
-            let text = |number: Option<u32>| self.text.get(usize::try_from(number?).ok()?);
-            match token & 3 {
-                SUBTREE => {
-                    let (front, back) = match part(&self.subtree, 5, 2) {
-                        Some(1) => (Some('('), Some(')')),
-                        Some(2) => (Some('{'), Some('}')),
-                        Some(3) => (Some('['), Some(']')),
+        // Closing delimiters.
+        let mut open = Vec::new();
+        self.walk(|token| {
+            match token {
+                Piece::Open(delimiter) => {
+                    let (front, back) = match delimiter {
+                        1 => (Some('('), Some(')')),
+                        2 => (Some('{'), Some('}')),
+                        3 => (Some('['), Some(']')),
                         _ => (None, None),
                     };
                     out.extend(front);
-                    open.extend(back.map(Err));
-                    // A tree that holds itself would have no end.
-                    if open.len() < 1 << 16 {
-                        self.push_children(index, &mut open);
-                    }
+                    open.push(back);
                 }
-                PUNCT => out.extend(part(&self.punct, 3, 1).and_then(char::from_u32)),
-                IDENT => out.extend(text(part(&self.ident, 3, 1)).map(String::as_str)),
-                _ => {
-                    let quote = if part(&self.literal, 4, 2) == Some(STRING) { "\"" } else { "" };
-                    out.extend([quote, text(part(&self.literal, 4, 1)).map_or("", String::as_str), quote]);
+                Piece::Close => out.extend(open.pop().flatten()),
+                Piece::Punct(character) => out.push(character),
+                Piece::Ident(text) => out.push_str(text),
+                Piece::Literal { kind, text, suffix } => {
+                    let (before, after) = quotes(kind);
+                    out.extend([&before, text, &after, suffix]);
                 }
             }
             out.push(' ');
-        }
+            out.len() < most
+        });
         let end = out.floor_char_boundary(most);
         out.truncate(end);
         out
     }
 
-    fn push_children(&self, subtree: usize, open: &mut Vec<Result<u32, char>>) {
+    /// The first tokens, in the order of the source.
+    pub(super) fn tokens(&self, most: usize) -> Vec<Token<'_>> {
+        let mut tokens = Vec::new();
+        self.walk(|piece| {
+            tokens.push(match piece {
+                Piece::Open(1) => Token::Open('('),
+                Piece::Open(2) => Token::Open('{'),
+                Piece::Open(3) => Token::Open('['),
+                Piece::Open(_) => Token::Open(' '),
+                Piece::Close => Token::Close,
+                Piece::Punct(character) => Token::Punct(character),
+                Piece::Ident(text) => Token::Ident(text),
+                Piece::Literal { kind, text, .. } if matches!(kind & 0xff, 5..=10) => Token::Text(text),
+                Piece::Literal { text, .. } => Token::Other(text),
+            });
+            tokens.len() < most
+        });
+        tokens
+    }
+
+    /// Goes through all tokens until it is told to stop.
+    fn walk<'t>(&'t self, mut take: impl FnMut(Piece<'t>) -> bool) {
+        // Numbers of tokens, and the ends of groups.
+        let mut open: Vec<Option<u32>> = Vec::new();
+        self.push_children(0, &mut open);
+        let mut goes_on = true;
+        while let Some(next) = open.pop().filter(|_| goes_on) {
+            let Some(token) = next else {
+                goes_on = take(Piece::Close);
+                continue;
+            };
+            let index = usize::try_from(token >> 2).unwrap_or(usize::MAX);
+            let part = |array: &[u32], size: usize, at: usize| array.get(index.checked_mul(size)? + at).copied();
+            let text = |number: Option<u32>| self.text.get(usize::try_from(number?).ok()?).map(String::as_str);
+            goes_on = match token & 3 {
+                SUBTREE => {
+                    let delimiter = part(&self.subtree, 5, 2).and_then(|number| u8::try_from(number).ok());
+                    open.push(None);
+                    // A tree that holds itself would have no end.
+                    if open.len() < 1 << 16 {
+                        self.push_children(index, &mut open);
+                    }
+                    take(Piece::Open(delimiter.unwrap_or(0)))
+                }
+                PUNCT => part(&self.punct, 3, 1).and_then(char::from_u32).is_none_or(|one| take(Piece::Punct(one))),
+                IDENT => take(Piece::Ident(text(part(&self.ident, 3, 1)).unwrap_or_default())),
+                _ => {
+                    let of_literal = |at| part(&self.literal, 4, at);
+                    let [written, suffix] = [1, 3].map(|at| text(of_literal(at)).unwrap_or_default());
+                    take(Piece::Literal { kind: of_literal(2).unwrap_or_default(), text: written, suffix })
+                }
+            };
+        }
+    }
+
+    fn push_children(&self, subtree: usize, open: &mut Vec<Option<u32>>) {
         let bound = |at: usize| usize::try_from(*self.subtree.get(subtree.checked_mul(5)? + at)?).ok();
         let children = bound(3).zip(bound(4)).and_then(|(first, end)| self.token_tree.get(first..end));
-        open.extend(children.unwrap_or_default().iter().rev().map(|token| Ok(*token)));
+        open.extend(children.unwrap_or_default().iter().rev().map(|token| Some(*token)));
     }
+}
+
+/// What stands around the text of a literal of a kind.
+fn quotes(kind: u32) -> (String, String) {
+    let hashes = "#".repeat(usize::try_from(kind >> 8 & 0xff).unwrap_or(0));
+    let (mark, quote) = match kind & 0xff {
+        1 => ("b", "'"),
+        2 => ("", "'"),
+        STRING => ("", "\""),
+        6 => ("r", "\""),
+        7 => ("b", "\""),
+        8 => ("br", "\""),
+        9 => ("c", "\""),
+        10 => ("cr", "\""),
+        _ => ("", ""),
+    };
+    (format!("{mark}{hashes}{quote}"), format!("{quote}{hashes}"))
 }
 
 fn number(length: usize) -> Option<u32> {
@@ -180,10 +259,26 @@ mod tests {
         let flat = Flat::of("a ( ; 1 )").unwrap();
         let json = serde_json::to_value(&flat).unwrap();
         let expected = serde_json::json!({
-            "subtree": [0, 0, 0, 0, 2, 0, 0, 1, 2, 4], "literal": [0, 1, 2, 4_294_967_295_u32],
+            "subtree": [0, 0, 0, 0, 2, 0, 0, 1, 2, 4], "literal": [0, 1, 3, 4_294_967_295_u32],
             "punct": [0, 59, 0], "ident": [0, 0, 0], "token_tree": [3, 4, 2, 1], "text": ["a", "1"]
         });
         assert_eq!(json, expected);
+    }
+
+    #[test]
+    fn literals_read_as_their_source() {
+        let texts = ["x", "u8"].map(str::to_owned).to_vec();
+        let literal = |kind: u32, suffix: u32| {
+            let (literal, text) = (vec![0, 0, kind, suffix], texts.clone());
+            Flat { subtree: vec![0, 0, 0, 0, 1], token_tree: vec![LITERAL], literal, text, ..Flat::default() }
+                .render(99)
+        };
+        let kinds =
+            [(1, "b'x' "), (2, "'x' "), (5, "\"x\" "), (6 | 2 << 8, "r##\"x\"## "), (7, "b\"x\" "), (9, "c\"x\" ")];
+        for (kind, source) in kinds {
+            assert_eq!(literal(kind, NONE), source);
+        }
+        assert_eq!(literal(INTEGER, 1), "xu8 ");
     }
 
     #[test]

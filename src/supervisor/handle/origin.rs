@@ -64,32 +64,55 @@ impl Handler<'_> {
         let (Some(compiler), Some(process)) = (unit.origins.compiler, self.procfs.process(tid)) else {
             return Origin::Unknown("its process is gone");
         };
-        if self.procfs.exe(process) != self.procfs.exe(compiler) {
-            return self.program(unit, process);
+        // A process that a macro forked off may outlive the compiler.
+        let exe = self.procfs.exe(compiler);
+        if exe.is_some() {
+            unit.origins.exe = exe;
+        } else if let Some(origin) = self.lineage(unit, process) {
+            return origin;
+        }
+        if self.procfs.exe(process) != unit.origins.exe {
+            return self.program(unit, tid, process);
         }
         let walked = self.walker.ask(Ask {
             tid,
             process,
-            unit: (unit.id, compiler),
+            unit: Some((unit.id, compiler)),
             is_changed: unit.origins.is_changed(process),
             named: unit.origins.may_name(),
         });
         if walked == Walked::OtherProgram {
-            return self.program(unit, process);
+            return self.program(unit, tid, process);
         }
         let parent = self.procfs.parent(process).unwrap_or(compiler);
         unit.origins.judge(walked, &[process, parent, compiler])
     }
 
-    /// Whose a process is that runs another program.
-    fn program(&self, unit: &mut Unit, process: i32) -> Origin {
+    /// Whose a process is that runs another program: that of who started it. A macro library can be loaded there, too
+    /// (`LD_PRELOAD`); then it is told by the stack again.
+    fn program(&mut self, unit: &mut Unit, tid: i32, process: i32) -> Origin {
+        let started = self.lineage(unit, process).unwrap_or(Origin::Unknown("nobody saw who started the program"));
+        if matches!(started, Origin::Library(..)) {
+            return started;
+        }
+        let ask = Ask { tid, process, unit: None, is_changed: true, named: unit.origins.may_name() };
+        match self.walker.ask(ask) {
+            Walked::NoLibrary => started,
+            walked => match unit.origins.judge(walked, &[process]) {
+                library @ Origin::Library(..) => library,
+                _ => Origin::Unknown("a macro library is loaded in the program"),
+            },
+        }
+    }
+
+    /// Whose a process is by who started its program, or that of an ancestor.
+    fn lineage(&self, unit: &mut Unit, process: i32) -> Option<Origin> {
         /// Beyond what honest builds nest.
         const DEEPEST: usize = 32;
         let dated = |process: i32| Some((process, self.procfs.began(process)?));
-        let Some(own) = dated(process) else { return Origin::Unknown("its process is gone") };
+        let own = dated(process)?;
         let parents = std::iter::successors(Some(process), |process| self.procfs.parent(*process)).skip(1);
-        let origin = unit.origins.program(own, parents.take(DEEPEST).filter_map(dated));
-        origin.unwrap_or(Origin::Unknown("nobody saw who started the program"))
+        unit.origins.program(own, parents.take(DEEPEST).filter_map(dated))
     }
 
     fn remember(&self, unit: &mut Unit, notification: &Notification, step: &Step, origin: &Origin) {

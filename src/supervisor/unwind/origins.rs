@@ -2,6 +2,7 @@
 //! thread, and who started a program.
 
 use std::collections::{BTreeMap, HashMap};
+use std::path::PathBuf;
 
 use super::{Hit, Walked};
 use crate::sys::seccomp::Notification;
@@ -53,6 +54,8 @@ struct Broken {
 pub(in crate::supervisor) struct Origins {
     /// The process in which rustc runs.
     pub(in crate::supervisor) compiler: Option<i32>,
+    /// The program that it runs, once that was asked for.
+    pub(in crate::supervisor) exe: Option<PathBuf>,
     /// By process: stacks of threads that were made there, by the address where each begins.
     stacks: HashMap<i32, BTreeMap<u64, Origin>>,
     /// Whose are processes that run another program, by when they began.

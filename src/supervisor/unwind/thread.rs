@@ -33,8 +33,8 @@ const MOST_HELD: u64 = 64 << 20;
 pub(in crate::supervisor) struct Ask {
     pub(in crate::supervisor) tid: i32,
     pub(in crate::supervisor) process: i32,
-    /// The unit, and the process in which its rustc runs.
-    pub(in crate::supervisor) unit: (UnitId, i32),
+    /// The unit, and the process in which its rustc runs; none to walk whatever program it is.
+    pub(in crate::supervisor) unit: Option<(UnitId, i32)>,
     /// True if the process may have mapped something since the last question.
     pub(in crate::supervisor) is_changed: bool,
     /// True if the name of the function is wanted.
@@ -147,7 +147,7 @@ impl Desk {
             self.spaces.clear();
             self.files.forget();
         }
-        let Some(image) = self.image(ask.unit) else { return lost("the compiler is gone") };
+        let image = ask.unit.and_then(|unit| self.image(unit));
         let Some(began) = self.files.procfs().began(ask.process) else { return lost("its process is gone") };
         let key = (ask.process, began);
         let known = if ask.is_changed { None } else { self.spaces.remove(&key) };
@@ -170,11 +170,11 @@ impl Desk {
     fn walk(
         &mut self,
         ask: Ask,
-        image: (u64, u64),
+        image: Option<(u64, u64)>,
         space: &mut Space,
         may_break_off: &dyn Fn() -> bool,
     ) -> Option<Walked> {
-        if space.image != Some(image) {
+        if image.is_some() && space.image != image {
             return Some(Walked::OtherProgram);
         }
         if !space.has_library() {

@@ -117,6 +117,7 @@ impl Walk {
                 None => Step::Lost("a return to nowhere"),
             },
             Ok(None) => Step::End,
+            Err(_) if Instant::now() > stack.until => Step::Lost("it took too long"),
             Err(_) => Step::Lost("the stack could not be followed"),
         }
     }
