@@ -16,7 +16,7 @@ use std::time::{SystemTime, UNIX_EPOCH};
 
 use etcetera::BaseStrategy;
 
-use crate::acquire::{AcquireSettings, Request, looks_secret};
+use crate::acquire::{AcquireSettings, Request};
 use config::{Gifts, Given};
 
 use crate::cli::{
@@ -26,7 +26,7 @@ use crate::decisions::{Day, Decisions, WARNED_DAYS};
 use crate::evidence::line::Depth;
 use crate::facts::FactsSettings;
 use crate::ids::Sha256Digest;
-use crate::policy::{Policy, Severity};
+use crate::policy::{Policy, Severity, names_secret};
 use crate::sandbox::limits::Limits;
 use crate::sandbox::spec::{Identity, Read};
 use crate::sandbox::table::Trace;
@@ -377,7 +377,7 @@ fn variable(text: &str, may_be_secret: bool) -> Result<(String, String), Setting
             "RUSTFLAGS and the like can be given; --toolchain, --read and --jobs say the rest",
         ));
     }
-    if !may_be_secret && crate::policy::names_secret(name) {
+    if !may_be_secret && names_secret(name) {
         return Err(SettingsError::new(
             format!("--env {name}: the name looks like a secret's, and every build script could read it"),
             format!("if that is meant, write --env-secret {name}"),

@@ -24,7 +24,7 @@ const LAYERS: &[(&str, &[&str])] = &[
     ("handoff", &["shim", "sys"]),
     // Stages of the host's side. `acquire` and `plan` share the consumer's name and the acquired sources.
     ("toolchain", &["evidence"]),
-    ("acquire", &["evidence", "ids", "plan", "sys", "ticker"]),
+    ("acquire", &["evidence", "ids", "plan", "policy", "sys", "ticker"]),
     ("facts", &["acquire", "evidence", "ids"]),
     ("plan", &["acquire", "base", "evidence", "ids", "sandbox", "shim", "toolchain"]),
     // The launch helper becomes the supervisor, and the supervisor reads the spec: these two know each other.

@@ -60,7 +60,7 @@ pub use self::error::{AcquireError, ErrorClass, Near};
 pub use self::http::HttpError;
 pub(crate) use self::identity::is_called;
 pub use self::lock::{
-    GitSource, LockRequest, LockUser, Locked, OwnSettings, Pin, Since, locate as locate_lock, looks_secret, small_text,
+    GitSource, LockRequest, LockUser, Locked, OwnSettings, Pin, Since, locate as locate_lock, small_text,
     text_of_commit,
 };
 pub use self::previous::Previous;

@@ -41,7 +41,12 @@ fn main() {
     tell("leaderless-ended", ended);
     let ended = in_copy(|| {
         let argv = bytes(&[c("true"), 0].map(usize::to_ne_bytes).concat());
-        std::thread::spawn(move || call(59, &[c("/bin/true"), argv, bytes(&[0; 8])])).join().unwrap().err().unwrap_or(0).into()
+        std::thread::spawn(move || call(59, &[c("/bin/true"), argv, bytes(&[0; 8])]))
+            .join()
+            .unwrap()
+            .err()
+            .unwrap_or(0)
+            .into()
     });
     tell("start-ended", ended);
 }

@@ -9,14 +9,18 @@ use std::time::{Duration, Instant};
 fn theirs(other: &str) -> Option<PathBuf> {
     let build = Path::new(&out_dir()).ancestors().nth(2).unwrap().to_owned();
     let mut folders = fs::read_dir(build).ok()?.flatten().map(|entry| entry.path().join("out"));
-    folders.find(|path| path.parent().unwrap().file_name().unwrap().to_string_lossy().starts_with(other) && path.join("ready").exists())
+    folders.find(|path| {
+        path.parent().unwrap().file_name().unwrap().to_string_lossy().starts_with(other) && path.join("ready").exists()
+    })
 }
 
 fn main() {
     let name = std::env::var("CARGO_PKG_NAME").unwrap();
     let other = if name == "left" { "right" } else { "left" };
     let tell_of = |what: &str, result: Result<i64, i32>| tell(&format!("{name}-{what}"), result.err().unwrap_or(0));
-    let io_of = |what: &str, result: io::Result<()>| tell(&format!("{name}-{what}"), result.err().map_or(0, |error| error.raw_os_error().unwrap_or(-1)));
+    let io_of = |what: &str, result: io::Result<()>| {
+        tell(&format!("{name}-{what}"), result.err().map_or(0, |error| error.raw_os_error().unwrap_or(-1)))
+    };
     let out = out_dir();
     let (named, udp) = (UnixListener::bind(format!("{out}/socket")).unwrap(), UdpSocket::bind("127.0.0.1:0").unwrap());
     let abstracted = UnixListener::bind_addr(&SocketAddr::from_abstract_name(format!("unit-{name}")).unwrap()).unwrap();
@@ -54,9 +58,15 @@ fn main() {
     tell_of("trace", call(101, &[0x4206, 3, 0, 0]));
     // /proc counts in the sandbox's namespace, and shows us ourselves.
     let shown = fs::read_link("/proc/self").unwrap().display().to_string();
-    let memory = others.filter(|pid| pid.to_string() != shown).map(|pid| open(format!("/proc/{pid}/environ"), 0, 0)).find(Result::is_ok);
+    let memory = others
+        .filter(|pid| pid.to_string() != shown)
+        .map(|pid| open(format!("/proc/{pid}/environ"), 0, 0))
+        .find(Result::is_ok);
     tell_of("memory", memory.unwrap_or(Err(2)));
-    io_of("abstract", UnixStream::connect_addr(&SocketAddr::from_abstract_name(format!("unit-{other}")).unwrap()).map(drop));
+    io_of(
+        "abstract",
+        UnixStream::connect_addr(&SocketAddr::from_abstract_name(format!("unit-{other}")).unwrap()).map(drop),
+    );
     tell_of("segment", call(29, &[key(other), 4096, 0]));
     io_of("tcp", std::net::TcpStream::connect(("127.0.0.1", read("port").unwrap().parse::<u16>().unwrap())).map(drop));
     io_of("named", UnixStream::connect(format!("{theirs}/socket")).map(drop));

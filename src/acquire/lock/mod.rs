@@ -31,7 +31,7 @@ use crate::evidence::line::LockRecord;
 pub use commit::text_of_commit;
 pub use git::GitSource;
 pub(super) use git::git;
-pub use own::{OwnSettings, looks_secret, text as small_text};
+pub use own::{OwnSettings, text as small_text};
 pub use pinned::Pin;
 pub use since::Since;
 

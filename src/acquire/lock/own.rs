@@ -14,6 +14,7 @@ use toml::{Table, Value};
 
 use super::super::config::ForeignSettings;
 use super::super::error::AcquireError;
+use crate::policy::names_secret;
 
 /// More than any such file has.
 const FILE_BYTES: u64 = 1024 * 1024;
@@ -216,7 +217,7 @@ impl OwnSettings {
                 "the sandbox itself sets how programs are found and started",
             );
         }
-        if looks_secret(name) {
+        if names_secret(name) {
             return self.ignore(file, &format!("env.{name}"), "the name looks like a secret's; --env-secret gives one");
         }
         let of_table = table.get("env").and_then(|env| env.get(name));
@@ -313,14 +314,6 @@ fn is_channel(text: &str) -> bool {
         && parts
             .all(|part| !part.is_empty() && part.bytes().all(|b| b.is_ascii_alphanumeric() || b == b'_' || b == b'.'))
         && text.len() < 80
-}
-
-/// True for names of variables that tokens and the like have.
-pub fn looks_secret(name: &str) -> bool {
-    let name = name.to_ascii_uppercase();
-    ["TOKEN", "KEY", "SECRET", "PASSWORD", "PASSWD", "CREDENTIALS"]
-        .iter()
-        .any(|word| name == *word || name.ends_with(&format!("_{word}")))
 }
 
 #[cfg(test)]

@@ -90,7 +90,13 @@ mod tests {
     #[test]
     fn anothers_out_dir_is_not_ones_own() {
         let log = LogBuilder::new()
-            .unit(UnitKind::RunBuildScript, None, "/b", vec!["/home/dev/orders-service/target/debug/build/o/out".into()], |u| u)
+            .unit(
+                UnitKind::RunBuildScript,
+                None,
+                "/b",
+                vec!["/home/dev/orders-service/target/debug/build/o/out".into()],
+                |u| u,
+            )
             .build_script("u", |u| u.write("/home/dev/orders-service/target/debug/build/o/out/generated.rs"))
             .log();
         assert_eq!(found(&log), ["artifact-tamper critical ~/orders-service/target/debug/build/o/out/generated.rs"]);

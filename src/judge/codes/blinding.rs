@@ -133,7 +133,11 @@ mod tests {
         let call = |syscall: &str, args: [u64; 2]| {
             script(|u| u.operation(Kind::Blind, syscall, &[]).denied(1).with(|a| a.args[..2].copy_from_slice(&args)))
         };
-        assert!(call("seccomp", [2, 0]).is_empty() && call("seccomp", [3, 0]).is_empty() && call("prctl", [4, 1]).is_empty());
+        assert!(
+            call("seccomp", [2, 0]).is_empty()
+                && call("seccomp", [3, 0]).is_empty()
+                && call("prctl", [4, 1]).is_empty()
+        );
         assert_eq!(call("seccomp", [1, 0]), ["blinding critical seccomp"]);
         assert_eq!(call("prctl", [4, 0]), ["blinding critical prctl"]);
     }

@@ -26,7 +26,10 @@ mod tests {
 
     #[test]
     fn the_fact_is_a_finding_and_another_fact_is_not() {
-        assert_eq!(found(&LogBuilder::new().fact("checksum-mismatch", "it was seen").log()), ["checksum-mismatch critical subject@1.0.0"]);
+        assert_eq!(
+            found(&LogBuilder::new().fact("checksum-mismatch", "it was seen").log()),
+            ["checksum-mismatch critical subject@1.0.0"]
+        );
         assert!(found(&LogBuilder::new().fact("case-twins", "two names differ by case only").log()).is_empty());
     }
 }

@@ -61,7 +61,9 @@ mod tests {
     #[test]
     fn settings_among_secrets_are_said_once() {
         let log = LogBuilder::new()
-            .header(|h| h.layout.decoys.push(DecoyPath { path: "/home/dev/.aws/config".to_owned(), class: DecoyClass::Config }))
+            .header(|h| {
+                h.layout.decoys.push(DecoyPath { path: "/home/dev/.aws/config".to_owned(), class: DecoyClass::Config })
+            })
             .build_script("u", |u| u.open("/home/dev/.aws/config"))
             .log();
         assert_eq!(found(&log), ["credential-read high ~/.aws/config"]);

@@ -23,7 +23,10 @@ pub(crate) const CODE: Code = Code {
 fn rule(cx: &Context<'_>, out: &mut Vec<Draft>) {
     for tried in &cx.tried {
         let Some(path) = read_path(tried) else { continue };
-        if !(cx.in_consumer(path) || in_workspace(cx, tried, path)) || is_own_read(cx, tried, path) || is_ordinary(cx, tried, path) {
+        if !(cx.in_consumer(path) || in_workspace(cx, tried, path))
+            || is_own_read(cx, tried, path)
+            || is_ordinary(cx, tried, path)
+        {
             continue;
         }
         let severity = if tried.role() == Some(Role::Git) { Severity::Low } else { Severity::Medium };

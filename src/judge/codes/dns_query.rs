@@ -87,7 +87,8 @@ fn unseen(cx: &Context<'_>, out: &mut Vec<Draft>) {
     for note in askers {
         // Where the supervisor knew one unit that could ask, no other one did.
         let near = connected.iter().filter(|(unit, _)| note.unit.is_none_or(|asker| asker == *unit));
-        let (units, packages): (BTreeSet<_>, BTreeSet<_>) = near.map(|(unit, package)| (*unit, package.as_ref())).unzip();
+        let (units, packages): (BTreeSet<_>, BTreeSet<_>) =
+            near.map(|(unit, package)| (*unit, package.as_ref())).unzip();
         let only = packages.first().copied().flatten().filter(|_| packages.len() == 1);
         let Some(package) = only.or(note.package.as_ref()).or(cx.subject()) else { continue };
         let (qtype, name) = note.text.split_once(' ').unwrap_or(("", &note.text));
@@ -120,7 +121,8 @@ mod tests {
 
     #[test]
     fn a_question_that_no_call_was_seen_to_send_is_a_lookup_too() {
-        let log = LogBuilder::new().build_script("u", |u| u.connect("127.0.0.1", 53)).note(note::UNSEEN_QUERY, "A x.invalid");
+        let log =
+            LogBuilder::new().build_script("u", |u| u.connect("127.0.0.1", 53)).note(note::UNSEEN_QUERY, "A x.invalid");
         assert_eq!(found(&log.log()), ["dns-query medium x.invalid"]);
     }
 

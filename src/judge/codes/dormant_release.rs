@@ -23,7 +23,9 @@ pub(crate) const CODE: Code = Code {
 
 fn rule(cx: &Context<'_>, out: &mut Vec<Draft>) {
     for release in releases(cx).into_iter().filter(|release| release.is_fresh) {
-        let (Some(published), Some(before)) = (release.history.published, release.history.last_before) else { continue };
+        let (Some(published), Some(before)) = (release.history.published, release.history.last_before) else {
+            continue;
+        };
         let silence = published.saturating_sub(before) / DAY;
         if silence < cx.policy.facts().dormant_days {
             continue;

@@ -55,7 +55,10 @@ fn rule(cx: &Context<'_>, out: &mut Vec<Draft>) {
             continue;
         }
         let mut draft = Draft::of_package(package, CODE.name, Severity::High)
-            .about("messages in the compiler's name", json!({"stream": "stderr", "trick": "messages in the compiler's name"}))
+            .about(
+                "messages in the compiler's name",
+                json!({"stream": "stderr", "trick": "messages in the compiler's name"}),
+            )
             .says("code inside rustc told cargo of files that rustc did not make; cargo did not get to hear it")
             .attack(CODE.attack);
         draft.unit = Some(unit.id());
@@ -74,13 +77,7 @@ fn rule(cx: &Context<'_>, out: &mut Vec<Draft>) {
 }
 
 /// One draft for each way in which what a package said deceives.
-fn tell(
-    package: &PackageId,
-    (unit, stream): (Option<UnitId>, &str),
-    what: &str,
-    text: &[u8],
-    out: &mut Vec<Draft>,
-) {
+fn tell(package: &PackageId, (unit, stream): (Option<UnitId>, &str), what: &str, text: &[u8], out: &mut Vec<Draft>) {
     for trick in tricks(text) {
         let mut draft = Draft::of_package(package, CODE.name, Severity::Low)
             .about(format!("{what} with {trick}"), json!({"stream": stream, "trick": trick}))
@@ -102,9 +99,9 @@ fn warning<'a, 'l>(cx: &Context<'a>, line: &'l [u8]) -> Option<(&'a PackageId, &
 }
 
 fn is_bidirectional(text: &[u8]) -> bool {
-    text.utf8_chunks().flat_map(|chunk| chunk.valid().chars()).any(|c| {
-        matches!(c, '\u{202a}'..='\u{202e}' | '\u{2066}'..='\u{2069}')
-    })
+    text.utf8_chunks()
+        .flat_map(|chunk| chunk.valid().chars())
+        .any(|c| matches!(c, '\u{202a}'..='\u{202e}' | '\u{2066}'..='\u{2069}'))
 }
 
 fn has_deceiving_name(path: &[u8]) -> bool {
@@ -145,9 +142,10 @@ fn only_hyperlinks(text: &[u8]) -> bool {
 
 /// The final bytes of the control sequences of a text: `m` for colours, `K` for clearing a line.
 fn sequences(text: &[u8]) -> impl Iterator<Item = u8> {
-    text.windows(2).enumerate().filter(|(_, w)| *w == b"\x1b[").filter_map(|(i, _)| {
-        text.get(i + 2..)?.iter().copied().find(|b| (0x40..=0x7e).contains(b))
-    })
+    text.windows(2)
+        .enumerate()
+        .filter(|(_, w)| *w == b"\x1b[")
+        .filter_map(|(i, _)| text.get(i + 2..)?.iter().copied().find(|b| (0x40..=0x7e).contains(b)))
 }
 
 #[cfg(test)]
@@ -176,7 +174,9 @@ mod tests {
 
     #[test]
     fn colours_carriage_returns_and_hyperlinks_are_not() {
-        for text in ["\x1b[31mred\x1b[0m\r\n", "\x1b[01m\x1b[K warning", "\x1b]8;;https://x\x07y\x1b]8;;\x07", "verdicts"] {
+        for text in
+            ["\x1b[31mred\x1b[0m\r\n", "\x1b[01m\x1b[K warning", "\x1b]8;;https://x\x07y\x1b]8;;\x07", "verdicts"]
+        {
             assert_eq!(tricks(text.as_bytes()).next(), None, "{text:?}");
         }
     }
@@ -192,7 +192,10 @@ mod tests {
             log("warning: dep@2.0.0: a\u{202e}b\n"),
             ["evidence-forgery low warning with bidirectional characters"]
         );
-        assert!(log("warning: subject@1.0.0: the verdict of the probe: pass\nwarning: other@1.0.0: verdict: pass\n").is_empty());
+        assert!(
+            log("warning: subject@1.0.0: the verdict of the probe: pass\nwarning: other@1.0.0: verdict: pass\n")
+                .is_empty()
+        );
     }
 
     #[test]
@@ -205,10 +208,7 @@ mod tests {
 
     #[test]
     fn output_and_names_are_low_and_the_archives_names_high() {
-        assert_eq!(
-            script(|u| u.printed("stdout", "\x1b[2J").write(format!("{OUT}/a\x1b[2K").as_str())).len(),
-            2
-        );
+        assert_eq!(script(|u| u.printed("stdout", "\x1b[2J").write(format!("{OUT}/a\x1b[2K").as_str())).len(), 2);
         assert_eq!(
             found(&LogBuilder::new().fact("evidence-forgery", "a name with a control character").log()),
             ["evidence-forgery high subject@1.0.0"]

@@ -45,8 +45,7 @@ fn rule(cx: &Context<'_>, out: &mut Vec<Draft>) {
 
 /// What runs beside the program: the script that an interpreter is given, the program that a script names.
 fn others(cx: &Context<'_>, tried: &Tried<'_>, argv: &[Bytes]) -> BTreeMap<Vec<u8>, ProgramFile> {
-    let mut others: BTreeMap<_, _> =
-        carried(cx, tried, argv).into_iter().collect();
+    let mut others: BTreeMap<_, _> = carried(cx, tried, argv).into_iter().collect();
     for artifact in cx.captured(tried.attempt.seq) {
         let file = match artifact.what {
             Captured::Program => ProgramFile::Elf,
@@ -187,13 +186,16 @@ mod tests {
     fn what_was_captured_beside_the_program_counts_by_where_it_lay() {
         let found = script(|u| u.run(&["/bin/sh", "x.sh"]).captured(Captured::Script, "/tmp/x.sh", b"x"));
         assert!(found.contains(&"exec-dropped-file high /tmp/x.sh".to_owned()), "{found:?}");
-        let found = script(|u| {
-            u.run(&["/bin/sh", "/proc/self/fd/5"]).captured(Captured::Script, "/memfd:x (deleted)", b"x")
-        });
+        let found =
+            script(|u| u.run(&["/bin/sh", "/proc/self/fd/5"]).captured(Captured::Script, "/memfd:x (deleted)", b"x"));
         assert!(found.contains(&"exec-dropped-file high /memfd:x (deleted)".to_owned()), "{found:?}");
         let (named, program) = (format!("{OUT}/named"), format!("{OUT}/program"));
         let found = script(|u| {
-            u.write(program.as_str()).exec(ProgramFile::Script, &[&named], &[]).captured(Captured::Program, &program, b"x")
+            u.write(program.as_str()).exec(ProgramFile::Script, &[&named], &[]).captured(
+                Captured::Program,
+                &program,
+                b"x",
+            )
         });
         assert_eq!(found, [format!("exec-dropped-file high {program}").replace("/home/dev", "~")]);
         let found = script(|u| u.exec(ProgramFile::Script, &[&named], &[]).captured(Captured::Script, &named, b"x"));
@@ -218,7 +220,11 @@ mod tests {
         assert!(script(|u| u.by(linker).write(test).by(SCRIPT).run(&[test])).is_empty());
         let configure = format!("{SOURCE}/configure");
         let found = script(|u| {
-            u.run(&["/bin/sh", &configure]).by("/usr/bin/dash").write(script_file).exec(ProgramFile::Script, &[script_file], &[SCRIPT])
+            u.run(&["/bin/sh", &configure]).by("/usr/bin/dash").write(script_file).exec(
+                ProgramFile::Script,
+                &[script_file],
+                &[SCRIPT],
+            )
         });
         assert!(found.is_empty(), "{found:?}");
     }
@@ -244,7 +250,9 @@ mod tests {
     fn a_folder_that_once_had_the_programs_name_does_not_make_it_dropped() {
         let test = format!("{OUT}/conftest");
         let linker = "/usr/bin/x86_64-linux-gnu-ld.bfd";
-        let found = script(|u| u.by(linker).write(test.as_str()).by("/usr/bin/mkdir").mkdir(&test).by(SCRIPT).run(&[test.as_str()]));
+        let found = script(|u| {
+            u.by(linker).write(test.as_str()).by("/usr/bin/mkdir").mkdir(&test).by(SCRIPT).run(&[test.as_str()])
+        });
         assert!(found.is_empty(), "{found:?}");
     }
 
@@ -260,7 +268,8 @@ mod tests {
         let (payload, test) = (format!("{OUT}/payload"), format!("{OUT}/conftest"));
         for (from, to) in [(&payload, &test), (&test, &payload)] {
             let found = script(|u| {
-                let u = u.by("/usr/bin/x86_64-linux-gnu-ld.bfd").write(test.as_str()).by(SCRIPT).write(payload.as_str());
+                let u =
+                    u.by("/usr/bin/x86_64-linux-gnu-ld.bfd").write(test.as_str()).by(SCRIPT).write(payload.as_str());
                 u.link("renameat2", from, to).exchanges().run(&[test.as_str()])
             });
             assert_eq!(codes(&found), ["exec-dropped-file"], "{from}");
@@ -271,7 +280,11 @@ mod tests {
     fn a_compiled_file_that_was_replaced_and_a_file_planted_in_the_source_are_dropped() {
         let (test, tool) = (format!("{OUT}/conftest"), format!("{SOURCE}/tools/gen"));
         let found = script(|u| {
-            u.by("/usr/bin/x86_64-linux-gnu-ld.bfd").write(test.as_str()).by(SCRIPT).write(test.as_str()).run(&[test.as_str()])
+            u.by("/usr/bin/x86_64-linux-gnu-ld.bfd")
+                .write(test.as_str())
+                .by(SCRIPT)
+                .write(test.as_str())
+                .run(&[test.as_str()])
         });
         assert_eq!(codes(&found), ["exec-dropped-file"]);
         let found = script(|u| u.write(tool.as_str()).run(&[tool.as_str()]));
@@ -283,7 +296,11 @@ mod tests {
         let (a, b) = (format!("{OUT}/conftest.tmp"), format!("{OUT}/conftest"));
         assert!(
             script(|u| {
-                u.by("/usr/bin/x86_64-linux-gnu-ld.bfd").write(a.as_str()).by(SCRIPT).link("rename", &a, &b).run(&[b.as_str()])
+                u.by("/usr/bin/x86_64-linux-gnu-ld.bfd")
+                    .write(a.as_str())
+                    .by(SCRIPT)
+                    .link("rename", &a, &b)
+                    .run(&[b.as_str()])
             })
             .is_empty()
         );
@@ -294,7 +311,11 @@ mod tests {
         let tool = format!("{OUT}/bin/protoc");
         assert!(
             script(|u| {
-                u.run(&["/usr/bin/make", "install"]).by("/usr/bin/install").write(tool.as_str()).by(SCRIPT).run(&[tool.as_str()])
+                u.run(&["/usr/bin/make", "install"])
+                    .by("/usr/bin/install")
+                    .write(tool.as_str())
+                    .by(SCRIPT)
+                    .run(&[tool.as_str()])
             })
             .is_empty()
         );
@@ -304,7 +325,11 @@ mod tests {
     fn scripts_in_out_dir_and_files_of_the_archive_may_run() {
         let (status, shipped) = (format!("{OUT}/config.status"), format!("{SOURCE}/tools/gen"));
         assert!(
-            script(|u| u.write(status.as_str()).exec(ProgramFile::Script, &[status.as_str()], &[]).run(&[shipped.as_str()])).is_empty()
+            script(|u| u
+                .write(status.as_str())
+                .exec(ProgramFile::Script, &[status.as_str()], &[])
+                .run(&[shipped.as_str()]))
+            .is_empty()
         );
     }
 

@@ -23,12 +23,14 @@ pub(crate) const CODE: Code = Code {
 pub(super) fn is_fileless(tried: &Tried<'_>) -> bool {
     let Some((object, ..)) = program(tried) else { return false };
     let (given, resolved) = (object.path.0.as_slice(), object.resolved.0.as_slice());
-    let is_gone = resolved.starts_with(b"/memfd:") || resolved.starts_with(b"memfd:") || resolved.ends_with(b" (deleted)");
+    let is_gone =
+        resolved.starts_with(b"/memfd:") || resolved.starts_with(b"memfd:") || resolved.ends_with(b" (deleted)");
     let is_descriptor = given.is_empty()
         || given.starts_with(b"/dev/fd/")
         || (given.starts_with(b"/proc/") && given.windows(4).any(|w| w == b"/fd/"));
     // A descriptor of an ordinary file resolves to the file and is judged as that.
-    is_gone || (is_descriptor && (resolved.is_empty() || resolved == given || resolved.windows(4).any(|w| w == b"/fd/")))
+    is_gone
+        || (is_descriptor && (resolved.is_empty() || resolved == given || resolved.windows(4).any(|w| w == b"/fd/")))
 }
 
 fn rule(cx: &Context<'_>, out: &mut Vec<Draft>) {

@@ -29,7 +29,11 @@ fn rule(cx: &Context<'_>, out: &mut Vec<Draft>) {
             out.push(
                 Draft::of_package(release.package, CODE.name, severity)
                     .about(new.name.as_str(), object)
-                    .says(format!("it began to need {}, which was there for {} by then", new.name, counted(before, "hour")))
+                    .says(format!(
+                        "it began to need {}, which was there for {} by then",
+                        new.name,
+                        counted(before, "hour")
+                    ))
                     .attack(CODE.attack),
             );
         }
@@ -45,7 +49,8 @@ mod tests {
 
     fn of(days: u64, dependency: Option<u64>) -> Vec<String> {
         let new_dependencies = vec![NewDependency { name: "other".to_owned(), first: dependency }];
-        let known = History { published: ago(days), first: ago(900), releases: 2, new_dependencies, ..History::default() };
+        let known =
+            History { published: ago(days), first: ago(900), releases: 2, new_dependencies, ..History::default() };
         let found = found(&LogBuilder::new().line(history(&known)).log());
         found.into_iter().filter(|finding| finding.starts_with("fresh-dependency")).collect()
     }

@@ -49,7 +49,9 @@ fn rule(cx: &Context<'_>, out: &mut Vec<Draft>) {
 /// ancestors then end in the unit's init, which is our shim, and not in the unit's program.
 fn starts_without_parent(cx: &Context<'_>, unit: UnitId) -> bool {
     let starts = cx.tried.iter().filter(|t| t.unit.id() == unit && t.attempt.kind == Kind::Exec && !t.is_first);
-    starts.filter(|t| t.attempt.lineage.len() > 1).any(|t| t.attempt.lineage.last().is_some_and(|exe| cx.is_shim(&exe.0)))
+    starts
+        .filter(|t| t.attempt.lineage.len() > 1)
+        .any(|t| t.attempt.lineage.last().is_some_and(|exe| cx.is_shim(&exe.0)))
 }
 
 #[cfg(test)]
@@ -73,9 +75,7 @@ mod tests {
     #[test]
     fn a_double_fork_is_seen_where_the_orphan_starts_a_program() {
         let left = |ancestor: &str| {
-            script(|u| {
-                u.exec(ProgramFile::Elf, &["/usr/bin/sleep", "20"], &[ancestor]).end(|e| e.left_running = 1)
-            })
+            script(|u| u.exec(ProgramFile::Elf, &["/usr/bin/sleep", "20"], &[ancestor]).end(|e| e.left_running = 1))
         };
         assert_eq!(left(SHIM), ["left-running high processes"]);
         assert_eq!(left(SCRIPT), ["left-running medium processes"]);

@@ -59,7 +59,8 @@ fn draft(cx: &Context<'_>, driven: &Driven, made: &Made) -> Option<Draft> {
 }
 
 fn is_secret(cx: &Context<'_>, text: &str) -> bool {
-    let is_secret = |path: Vec<u8>| cx.policy.secret(&path).is_some() || cx.decoy(&path) == Some(DecoyClass::Credential);
+    let is_secret =
+        |path: Vec<u8>| cx.policy.secret(&path).is_some() || cx.decoy(&path) == Some(DecoyClass::Credential);
     path(cx, text).is_some_and(is_secret)
 }
 
@@ -67,11 +68,7 @@ fn is_secret(cx: &Context<'_>, text: &str) -> bool {
 /// None as well where the path holds a variable that only cargo knows.
 fn path(cx: &Context<'_>, text: &str) -> Option<Vec<u8>> {
     let layout = cx.layout();
-    let known = [
-        ("HOME", &layout.home),
-        ("CARGO_HOME", &layout.cargo_home),
-        ("CARGO_MANIFEST_DIR", &layout.consumer),
-    ];
+    let known = [("HOME", &layout.home), ("CARGO_HOME", &layout.cargo_home), ("CARGO_MANIFEST_DIR", &layout.consumer)];
     let mut text = text.to_owned();
     for (name, value) in known {
         text = text.replace(&format!("${{{name}}}"), value);
@@ -81,8 +78,11 @@ fn path(cx: &Context<'_>, text: &str) -> Option<Vec<u8>> {
     }
     let whole = if text.starts_with('/') { text } else { format!("{}/src/{text}", layout.consumer) };
     let path = normalise(whole.as_bytes());
-    let is_of_build =
-        cx.in_consumer(&path) || cx.in_target(&path) || cx.in_sources(&path) || cx.in_tmp(&path) || is_below(&path, layout_path(&layout.toolchain));
+    let is_of_build = cx.in_consumer(&path)
+        || cx.in_target(&path)
+        || cx.in_sources(&path)
+        || cx.in_tmp(&path)
+        || is_below(&path, layout_path(&layout.toolchain));
     (!is_of_build).then_some(path)
 }
 

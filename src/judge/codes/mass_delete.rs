@@ -97,12 +97,14 @@ mod tests {
 
     #[test]
     fn cleaning_up_ones_own_folder_is_not() {
-        assert!(script(|mut u| {
-            for i in 0..500 {
-                u = u.remove(&format!("{OUT}/{i}"));
-            }
-            u
-        })
-        .is_empty());
+        assert!(
+            script(|mut u| {
+                for i in 0..500 {
+                    u = u.remove(&format!("{OUT}/{i}"));
+                }
+                u
+            })
+            .is_empty()
+        );
     }
 }

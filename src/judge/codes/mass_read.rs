@@ -81,12 +81,14 @@ mod tests {
 
     #[test]
     fn the_same_file_many_times_is_no_sweep() {
-        assert!(script(|mut u| {
-            for _ in 0..100 {
-                u = u.open("/home/dev/notes.txt");
-            }
-            u
-        })
-        .is_empty());
+        assert!(
+            script(|mut u| {
+                for _ in 0..100 {
+                    u = u.open("/home/dev/notes.txt");
+                }
+                u
+            })
+            .is_empty()
+        );
     }
 }

@@ -106,7 +106,8 @@ mod tests {
         let bind = |u: UnitBuilder, address: &str, fd: u64| {
             u.attempt(Kind::NetBind, "bind", Object::Address(ip(address, 0))).with(|a| a.args[0] = fd)
         };
-        let listen = |u: UnitBuilder, fd: u64| u.attempt(Kind::NetListen, "listen", Object::None).with(|a| a.args[0] = fd);
+        let listen =
+            |u: UnitBuilder, fd: u64| u.attempt(Kind::NetListen, "listen", Object::None).with(|a| a.args[0] = fd);
         assert_eq!(script(|u| bind(u, "0.0.0.0", 3)), ["network-listen low 0.0.0.0:0"]);
         let found = script(|u| listen(bind(bind(u, "0.0.0.0", 3), "127.0.0.1", 4), 3));
         assert_eq!(found, ["network-listen medium 0.0.0.0:0", "network-listen low 127.0.0.1:0"]);

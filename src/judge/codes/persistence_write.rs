@@ -57,11 +57,16 @@ mod tests {
     fn who_writes_by_another_name_writes_the_file() {
         let (alias, second, own) = (format!("{HOME}/x"), format!("{HOME}/y"), format!("{OUT}/own"));
         let found = script(|u| {
-            u.link("linkat", &format!("{HOME}/.profile"), &alias).link("rename", &alias, &second).change(second.as_str())
+            u.link("linkat", &format!("{HOME}/.profile"), &alias)
+                .link("rename", &alias, &second)
+                .change(second.as_str())
         });
         assert!(found.contains(&"persistence-write critical ~/.profile".to_owned()), "{found:?}");
         let found = script(|u| {
-            u.link("link", &format!("{HOME}/.profile"), &alias).remove(&alias).link("link", &own, &alias).write(alias.as_str())
+            u.link("link", &format!("{HOME}/.profile"), &alias)
+                .remove(&alias)
+                .link("link", &own, &alias)
+                .write(alias.as_str())
         });
         assert!(!found.iter().any(|f| f.starts_with("persistence")), "{found:?}");
     }

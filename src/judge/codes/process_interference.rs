@@ -3,8 +3,8 @@
 use serde_json::json;
 
 use super::{Code, push};
-use crate::evidence::line::{Kind, Object, Outcome};
 use crate::evidence::line::Attempt;
+use crate::evidence::line::{Kind, Object, Outcome};
 use crate::judge::context::Context;
 use crate::judge::finding::{Draft, actor};
 use crate::policy::Severity;
@@ -147,7 +147,8 @@ mod tests {
     #[test]
     fn signals_to_own_children_and_stds_probe_are_nothing() {
         assert!(
-            script(|u| u.signal(15, 42).signal(10, 7).operation(Kind::ProcInspect, "pidfd_open", &[]).denied(38)).is_empty()
+            script(|u| u.signal(15, 42).signal(10, 7).operation(Kind::ProcInspect, "pidfd_open", &[]).denied(38))
+                .is_empty()
         );
     }
 }

@@ -47,11 +47,25 @@ pub(super) fn foreign<'t>(cx: &Context<'_>, tried: &'t Tried<'_>) -> Option<&'t 
     }
     let is_private = matches!(
         what,
-        b"environ" | b"maps" | b"mem" | b"smaps" | b"smaps_rollup" | b"numa_maps" | b"pagemap" | b"map_files" | b"auxv"
-            | b"stack" | b"syscall" | b"fd" | b"fdinfo" | b"root" | b"cwd"
+        b"environ"
+            | b"maps"
+            | b"mem"
+            | b"smaps"
+            | b"smaps_rollup"
+            | b"numa_maps"
+            | b"pagemap"
+            | b"map_files"
+            | b"auxv"
+            | b"stack"
+            | b"syscall"
+            | b"fd"
+            | b"fdinfo"
+            | b"root"
+            | b"cwd"
     );
     // A process that says `/proc/self` arrives here so.
-    let is_itself = pid == tried.attempt.pid || pid == tried.attempt.tid || (pid == OWN_NUMBER && is_program(cx, tried));
+    let is_itself =
+        pid == tried.attempt.pid || pid == tried.attempt.tid || (pid == OWN_NUMBER && is_program(cx, tried));
     (is_private && !is_itself).then_some(what)
 }
 
@@ -108,11 +122,16 @@ mod tests {
     fn ones_own_process_is_nobodys_business() {
         assert!(
             script(|u| {
-                u.open("/proc/self/maps").open("/proc/cpuinfo").open("/proc/meminfo").open("/proc/100/maps").open("/proc/55/maps").with(|a| {
-                    if let Object::Path(object) = &mut a.object {
-                        object.path = "/proc/self/maps".into();
-                    }
-                })
+                u.open("/proc/self/maps")
+                    .open("/proc/cpuinfo")
+                    .open("/proc/meminfo")
+                    .open("/proc/100/maps")
+                    .open("/proc/55/maps")
+                    .with(|a| {
+                        if let Object::Path(object) = &mut a.object {
+                            object.path = "/proc/self/maps".into();
+                        }
+                    })
             })
             .is_empty()
         );

@@ -46,9 +46,8 @@ fn severity(what: &str) -> Severity {
     match what {
         "build-code-added" | "build-code-changed" | "manifest-differs" => Severity::Medium,
         "build-script" | "proc-macro" | "program-file" | "links" | "packing" | "nested-package" | "git-folder"
-        | "vcs-odd" | "vcs-path" | "commit-missing" | "commit-path" | "other-repository" | "file-added" | "file-changed" => {
-            Severity::Low
-        }
+        | "vcs-odd" | "vcs-path" | "commit-missing" | "commit-path" | "other-repository" | "file-added"
+        | "file-changed" => Severity::Low,
         _ => Severity::Info,
     }
 }

@@ -43,8 +43,8 @@ fn rule(cx: &Context<'_>, out: &mut Vec<Draft>) {
 #[cfg(test)]
 mod tests {
     use crate::evidence::line::{HitLimit, Line, Note, note};
-    use crate::ids::UnitId;
     use crate::evidence::testing::LogBuilder;
+    use crate::ids::UnitId;
     use crate::judge::codes::testing::found;
 
     #[test]

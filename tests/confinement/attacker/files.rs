@@ -70,10 +70,12 @@ fn files(name: &str) -> Answer {
         "FS-12/init-root" => close_again(open(format!("/proc/1/root{}", host("secret")), 0, 0)),
         "FS-12/parents" => close_again(open(format!("/proc/self/cwd/../../../../../..{}", host("secret")), 0, 0)),
         "FS-12/thread" => close_again(open(format!("/proc/thread-self/root{}", host("secret")), 0, 0)),
-        "FS-13" => any((3..1024).map(|fd| call(257, &[fd, c("../.."), O_DIRECTORY, 0]).or_else(|errno| {
-            // A pipe of the job server is no folder.
-            Err(if errno == 20 { EBADF } else { errno })
-        }))),
+        "FS-13" => any((3..1024).map(|fd| {
+            call(257, &[fd, c("../.."), O_DIRECTORY, 0]).or_else(|errno| {
+                // A pipe of the job server is no folder.
+                Err(if errno == 20 { EBADF } else { errno })
+            })
+        })),
         "FS-14" => any((3..1024).map(|fd| {
             let mut stat = [0_u64; 18];
             call(5, &[fd, stat.as_mut_ptr() as usize])?;
@@ -111,7 +113,9 @@ fn files(name: &str) -> Answer {
             // PR_GET_NO_NEW_PRIVS.
             if call(157, &[39, 0, 0, 0, 0])? == 1 && flags & NO_SETUID != 0 { Err(EPERM) } else { Ok(0) }
         }
-        "FS-19/name" => call(303, &[AT_FDCWD, c("/"), bytes(&[&128_u32.to_ne_bytes()[..], &[0; 140]].concat()), bytes(&[0; 8]), 0]),
+        "FS-19/name" => {
+            call(303, &[AT_FDCWD, c("/"), bytes(&[&128_u32.to_ne_bytes()[..], &[0; 140]].concat()), bytes(&[0; 8]), 0])
+        }
         "FS-19/open" => call(304, &[usize::MAX, bytes(&[&8_u32.to_ne_bytes()[..], &[0; 140]].concat()), 0]),
         "FS-20/inotify" => call(253, &[]).and_then(|fd| call(254, &[fd as usize, c(host("open")), 0xfff])),
         "FS-20/fanotify" => close_again(call(300, &[0x200, 0])),
@@ -127,10 +131,8 @@ fn files(name: &str) -> Answer {
         "FS-22/mapping" => close_again(open("/proc/self/uid_map", O_WRONLY, 0)),
         "FS-22/login" => close_again(open("/proc/self/loginuid", O_WRONLY, 0)),
         "FS-22/score" => close_again(open("/proc/self/oom_score_adj", O_WRONLY, 0)),
-        "FS-23" => any(
-            ["mem", "kmsg", "fuse", "kvm", "net/tun", "ptmx", "loop-control", "userfaultfd", "vhost-vsock"]
-                .map(|device| close_again(open(format!("/dev/{device}"), O_PATH, 0))),
-        ),
+        "FS-23" => any(["mem", "kmsg", "fuse", "kvm", "net/tun", "ptmx", "loop-control", "userfaultfd", "vhost-vsock"]
+            .map(|device| close_again(open(format!("/dev/{device}"), O_PATH, 0)))),
         "FS-24/tmp" => close_again(open("/tmp", O_DIRECTORY, 0)),
         "FS-24/shm" => inside(|| close_again(open("/dev/shm/probe", O_RDWR | O_CREAT, 0o600))),
         "FS-24/var" => close_again(open("/var/tmp", O_DIRECTORY, 0)),
@@ -139,7 +141,9 @@ fn files(name: &str) -> Answer {
         "FS-27/lease" => open(variable("RUSTC"), 0, 0).and_then(|fd| call(72, &[fd as usize, 1024, 0])),
         "FS-27/own-lease" => open(own("leased"), 0, 0).and_then(|fd| call(72, &[fd as usize, 1024, 0])),
         // F_SET_RW_HINT of a file: how long its blocks live.
-        "FS-27/hint" => open(own("hinted"), 0, 0).and_then(|fd| call(72, &[fd as usize, 1036, bytes(&1_u64.to_ne_bytes())])),
+        "FS-27/hint" => {
+            open(own("hinted"), 0, 0).and_then(|fd| call(72, &[fd as usize, 1036, bytes(&1_u64.to_ne_bytes())]))
+        }
         "FS-20/notify" => open("/usr", O_DIRECTORY, 0).and_then(|fd| call(72, &[fd as usize, 1026, 2])),
         "FS-28" => inside(|| call(86, &[c("/usr/bin/true"), c(free("hard"))])),
         "FS-29" => {

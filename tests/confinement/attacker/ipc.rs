@@ -26,7 +26,9 @@ fn ipc(name: &str) -> Answer {
             let mut pair = [0_i32; 2];
             call(53, &[1, DATAGRAM, 0, pair.as_mut_ptr() as usize])?;
             let ids = [1, call(102, &[])? as u32, call(104, &[])? as u32].map(u32::to_ne_bytes).concat();
-            let control = bytes(&[&28_usize.to_ne_bytes()[..], &1_i32.to_ne_bytes(), &2_i32.to_ne_bytes(), &ids, &[0; 4]].concat());
+            let control = bytes(
+                &[&28_usize.to_ne_bytes()[..], &1_i32.to_ne_bytes(), &2_i32.to_ne_bytes(), &ids, &[0; 4]].concat(),
+            );
             let piece = bytes(&[c("x"), 1].map(usize::to_ne_bytes).concat());
             call(46, &[pair[0] as usize, bytes(&[0, 0, piece, 1, control, 32, 0].map(usize::to_ne_bytes).concat()), 0])
         }
@@ -35,7 +37,9 @@ fn ipc(name: &str) -> Answer {
         "IPC-05/semaphore" => call(64, &[key(), 1, 0o600]),
         "IPC-05/queue" => call(68, &[key(), 0o600]),
         // For the test, outside: what IPC-05 is after.
-        "MACHINE/make" => [29, 64].iter().try_fold(0, |_, number| call(*number, &[key(), 1, 0o1666]))
+        "MACHINE/make" => [29, 64]
+            .iter()
+            .try_fold(0, |_, number| call(*number, &[key(), 1, 0o1666]))
             .and_then(|_| call(68, &[key(), 0o1666]))
             .and_then(|_| call(240, &[c(format!("sandbox-check-{}", key())), O_RDWR | O_CREAT, 0o666, 0])),
         "MACHINE/remove" => {
@@ -50,7 +54,10 @@ fn ipc(name: &str) -> Answer {
             let mut pair = [0_i32; 2];
             call(53, &[1, DATAGRAM, 0, pair.as_mut_ptr() as usize])?;
             let fd = open("/usr", O_DIRECTORY, 0)? as i32;
-            let control = bytes(&[&20_usize.to_ne_bytes()[..], &1_i32.to_ne_bytes(), &1_i32.to_ne_bytes(), &fd.to_ne_bytes(), &[0; 4]].concat());
+            let control = bytes(
+                &[&20_usize.to_ne_bytes()[..], &1_i32.to_ne_bytes(), &1_i32.to_ne_bytes(), &fd.to_ne_bytes(), &[0; 4]]
+                    .concat(),
+            );
             let piece = bytes(&[c("x"), 1].map(usize::to_ne_bytes).concat());
             let message = bytes(&[0, 0, piece, 1, control, 24, 0].map(usize::to_ne_bytes).concat());
             call(46, &[pair[0] as usize, message, 0])?;

@@ -34,7 +34,9 @@ fn by_32_bit_code(enters: [u8; 2]) -> Answer {
     code.extend([&[0x6a, 0x23, 0x68][..], &at(0x40), &[0x48, 0xcb]].concat());
     code.resize(0x40, 0x90);
     // A stack that code of 32 bits can name, eax = 20, ebx = 0; a far jump back to 64 bits at 0x80.
-    code.extend([&[0xbc][..], &at(0x800), &[0xb8, 20, 0, 0, 0, 0x31, 0xdb], &enters, &[0xea], &at(0x80), &[0x33, 0]].concat());
+    code.extend(
+        [&[0xbc][..], &at(0x800), &[0xb8, 20, 0, 0, 0, 0x31, 0xdb], &enters, &[0xea], &at(0x80), &[0x33, 0]].concat(),
+    );
     code.resize(0x80, 0x90);
     code.extend([0x48, 0x8b, 0x25]);
     code.extend(to(code.len() + 4));
@@ -144,8 +146,12 @@ fn kernel(name: &str) -> Answer {
         "KS-18/clocks" => call(305, &[0, bytes(&[0; 256])]),
         "KS-18/pages" => call(279, &[0, 0, 0, 0, 0, 0]),
         // FS_IOC_ADD_ENCRYPTION_KEY, FS_IOC_REMOVE_ENCRYPTION_KEY: they ask for no right to write.
-        "KS-18/add-key" => open(variable("RUSTC"), 0, 0).and_then(|fd| call(16, &[fd as usize, 0xc050_6617, bytes(&[0; 80])])),
-        "KS-18/remove-key" => open(variable("RUSTC"), 0, 0).and_then(|fd| call(16, &[fd as usize, 0xc040_6618, bytes(&[0; 64])])),
+        "KS-18/add-key" => {
+            open(variable("RUSTC"), 0, 0).and_then(|fd| call(16, &[fd as usize, 0xc050_6617, bytes(&[0; 80])]))
+        }
+        "KS-18/remove-key" => {
+            open(variable("RUSTC"), 0, 0).and_then(|fd| call(16, &[fd as usize, 0xc040_6618, bytes(&[0; 64])]))
+        }
         "KS-18/flags" => {
             let fd = open(own("flags"), O_RDWR, 0)?;
             // FS_IOC_SETFLAGS: no dump.

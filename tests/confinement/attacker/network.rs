@@ -104,7 +104,9 @@ fn network(name: &str) -> Answer {
         }
         "NET-06/loopback" => send(STREAM, FAST_OPEN, &inet(LOOPBACK, tcp())),
         "NET-06/nowhere" => send(STREAM, FAST_OPEN, &inet(NOWHERE, 443)),
-        "NET-06/sendmsg" => call(46, &[socket(2, STREAM, 0)?, bytes(&message(&inet(LOOPBACK, tcp()))), FAST_OPEN | NO_SIGNAL]),
+        "NET-06/sendmsg" => {
+            call(46, &[socket(2, STREAM, 0)?, bytes(&message(&inet(LOOPBACK, tcp()))), FAST_OPEN | NO_SIGNAL])
+        }
         "NET-06/sendmmsg" => {
             let list = [message(&inet(LOOPBACK, tcp())), vec![0; 8]].concat();
             call(307, &[socket(2, STREAM, 0)?, bytes(&list), 1, FAST_OPEN | NO_SIGNAL])
@@ -162,7 +164,9 @@ fn network(name: &str) -> Answer {
         "NET-19/empty" => call(42, &[socket(2, STREAM, 0)?, bytes(&inet(LOOPBACK, 9)), 0]),
         "NET-19/one" => call(42, &[socket(2, STREAM, 0)?, bytes(&inet(LOOPBACK, 9)), 1]),
         "NET-19/huge" => call(42, &[socket(2, STREAM, 0)?, bytes(&[inet(LOOPBACK, 9), vec![0; 4096]].concat()), 4096]),
-        "NET-19/negative" => call(42, &[socket(2, STREAM, 0)?, bytes(&[inet(LOOPBACK, 9), vec![0; 4096]].concat()), u32::MAX as usize]),
+        "NET-19/negative" => {
+            call(42, &[socket(2, STREAM, 0)?, bytes(&[inet(LOOPBACK, 9), vec![0; 4096]].concat()), u32::MAX as usize])
+        }
         "NET-19/nowhere" => call(42, &[socket(2, STREAM, 0)?, 1, 16]),
         "NET-19/edge" => {
             let page = call(9, &[0, 8192, 3, 0x22, usize::MAX, 0])? as usize;

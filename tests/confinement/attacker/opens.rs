@@ -2,9 +2,28 @@
 // are the kernel's. Nobody should be able to tell.
 
 const OBJECTS: &[&str] = &[
-    "file", "read-only", "closed", "folder", "closed-folder", "to-file", "to-folder", "to-nothing", "to-itself", "pipe",
-    "socket", "missing", "missing/below", "file/below", "folder/", "file/", "folder/../file", "folder/inside", "to-folder/inside",
-    "descriptor", "empty", "null",
+    "file",
+    "read-only",
+    "closed",
+    "folder",
+    "closed-folder",
+    "to-file",
+    "to-folder",
+    "to-nothing",
+    "to-itself",
+    "pipe",
+    "socket",
+    "missing",
+    "missing/below",
+    "file/below",
+    "folder/",
+    "file/",
+    "folder/../file",
+    "folder/inside",
+    "to-folder/inside",
+    "descriptor",
+    "empty",
+    "null",
 ];
 
 /// What may stand beside the mode of access.
@@ -64,7 +83,9 @@ fn lay_out(folder: &str) {
     }
     fs::write(at("folder/inside"), "inside").unwrap();
     call(90, &[c(at("closed-folder")), 0]).unwrap();
-    for (name, to) in [("to-file", "file"), ("to-folder", "folder"), ("to-nothing", "nothing"), ("to-itself", "to-itself")] {
+    for (name, to) in
+        [("to-file", "file"), ("to-folder", "folder"), ("to-nothing", "nothing"), ("to-itself", "to-itself")]
+    {
         std::os::unix::fs::symlink(to, at(name)).unwrap();
     }
     call(133, &[c(at("pipe")), 0o010_600, 0]).unwrap();
@@ -82,14 +103,21 @@ fn tried_open(number: i64, folder: &str, object: &str, flags: usize, resolve: us
     };
     let base = open(folder, O_PATH | O_DIRECTORY, 0).unwrap() as usize;
     let relative = if path.starts_with(folder) { path[folder.len() + 1..].to_owned() } else { path.clone() };
-    let how = bytes(&[flags as u64, if flags & O_CREAT != 0 || flags & O_TMPFILE == O_TMPFILE { 0o640 } else { 0 }, resolve as u64].map(u64::to_ne_bytes).concat());
+    let how = bytes(
+        &[flags as u64, if flags & O_CREAT != 0 || flags & O_TMPFILE == O_TMPFILE { 0o640 } else { 0 }, resolve as u64]
+            .map(u64::to_ne_bytes)
+            .concat(),
+    );
     let opened = match number {
         2 => call(2, &[c(&path), flags, 0o640]),
         85 => call(85, &[c(&path), 0o640]),
         257 => call(257, &[base, c(&relative), flags, 0o640]),
         _ => call(437, &[base, c(&relative), how, 24]),
     };
-    let after = |name: &str| fs::symlink_metadata(format!("{folder}/{name}")).map_or("-".to_owned(), |meta| format!("{:o}", std::os::unix::fs::MetadataExt::mode(&meta)));
+    let after = |name: &str| {
+        fs::symlink_metadata(format!("{folder}/{name}"))
+            .map_or("-".to_owned(), |meta| format!("{:o}", std::os::unix::fs::MetadataExt::mode(&meta)))
+    };
     let told = match opened {
         Err(errno) => format!("e{errno}"),
         Ok(fd) => {
@@ -100,8 +128,10 @@ fn tried_open(number: i64, folder: &str, object: &str, flags: usize, resolve: us
             let size = if mode & 0o170_000 == 0o100_000 { size.to_string() } else { "-".to_owned() };
             let status = call(72, &[fd, 3]).unwrap_or(-1);
             let closes = call(72, &[fd, 1]).unwrap_or(-1);
-            let reads = if mode & 0o170_000 == 0o100_000 { outcome(call(0, &[fd, bytes(&[0; 8]), 1])) } else { "-".to_owned() };
-            let writes = if mode & 0o170_000 == 0o100_000 { outcome(call(1, &[fd, c("x"), 1])) } else { "-".to_owned() };
+            let reads =
+                if mode & 0o170_000 == 0o100_000 { outcome(call(0, &[fd, bytes(&[0; 8]), 1])) } else { "-".to_owned() };
+            let writes =
+                if mode & 0o170_000 == 0o100_000 { outcome(call(1, &[fd, c("x"), 1])) } else { "-".to_owned() };
             let _ = call(3, &[fd]);
             format!("{mode:o}.{size}.{status:o}.{closes}.r{reads}.w{writes}")
         }
@@ -153,7 +183,8 @@ fn by_flags(folder: &str) -> Vec<String> {
                     }
                     let came = tried_open(number, folder, object, flags, 0);
                     // What failed or only read has changed nothing.
-                    is_changed = !came.starts_with('e') && (access > 0 || number == 85 || flags & (O_CREAT | O_TRUNC) != 0);
+                    is_changed =
+                        !came.starts_with('e') && (access > 0 || number == 85 || flags & (O_CREAT | O_TRUNC) != 0);
                     lines.push(format!("{way} {object} {access} {text}: {came}"));
                 }
             }
@@ -168,7 +199,13 @@ fn by_walks(folder: &str) -> Vec<String> {
     // Who opens a pipe that nobody else has waits.
     for object in OBJECTS.iter().filter(|object| **object != "pipe") {
         for (text, resolve) in RESOLVES {
-            for (way, flags) in [("read", 0), ("write", O_WRONLY), ("make", O_RDWR | O_CREAT), ("path", O_PATH), ("last", O_RDWR | O_NOFOLLOW)] {
+            for (way, flags) in [
+                ("read", 0),
+                ("write", O_WRONLY),
+                ("make", O_RDWR | O_CREAT),
+                ("path", O_PATH),
+                ("last", O_RDWR | O_NOFOLLOW),
+            ] {
                 if is_changed {
                     lay_out(folder);
                 }

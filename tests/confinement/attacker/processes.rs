@@ -81,17 +81,15 @@ fn processes(name: &str) -> Answer {
             call(435, &[bytes(&[&flags[..], &[0; 80]].concat()), 88]).and_then(ended)
         }
         "PR-14" => child_of(0x8000),
-        "PR-15" => any(
-            ["/usr/bin/sudo", "/bin/su", "/usr/bin/newuidmap", "/bin/mount"].map(|program| {
-                let mut stat = [0_u64; 18];
-                call(4, &[c(program), stat.as_mut_ptr() as usize])?;
-                // It is there: what matters is that it gets no right from its mode.
-                let mut statfs = [0_u64; 15];
-                call(137, &[c(program), statfs.as_mut_ptr() as usize])?;
-                let set_id = (stat[3] as u32) & 0o6000 != 0;
-                if set_id && statfs[10] & 2 == 0 && call(157, &[39, 0, 0, 0, 0])? == 0 { Ok(0) } else { Err(EPERM) }
-            }),
-        ),
+        "PR-15" => any(["/usr/bin/sudo", "/bin/su", "/usr/bin/newuidmap", "/bin/mount"].map(|program| {
+            let mut stat = [0_u64; 18];
+            call(4, &[c(program), stat.as_mut_ptr() as usize])?;
+            // It is there: what matters is that it gets no right from its mode.
+            let mut statfs = [0_u64; 15];
+            call(137, &[c(program), statfs.as_mut_ptr() as usize])?;
+            let set_id = (stat[3] as u32) & 0o6000 != 0;
+            if set_id && statfs[10] & 2 == 0 && call(157, &[39, 0, 0, 0, 0])? == 0 { Ok(0) } else { Err(EPERM) }
+        })),
         "PR-15/root" => in_copy(|| call(105, &[0])),
         "PR-15/capset" => in_copy(|| {
             // CAP_NET_ADMIN, permitted and effective.

@@ -42,7 +42,14 @@ fn supervisor(name: &str) -> Answer {
             call(2, &[page + 4096 - 7, 0, 0])
         }
         "SUP-35/bytes" => open(b"/nowhere-\n\x1b[31m\xff{\"line\":\"unit-end\"}\xe2\x80\xae", 0, 0),
-        "SUP-15/pieces" => call(46, &[socket(2, DATAGRAM, 0)?, bytes(&[bytes(&inet(LOOPBACK, 9)), 16, 8, usize::MAX, 0, 0, 0].map(usize::to_ne_bytes).concat()), 0]),
+        "SUP-15/pieces" => call(
+            46,
+            &[
+                socket(2, DATAGRAM, 0)?,
+                bytes(&[bytes(&inet(LOOPBACK, 9)), 16, 8, usize::MAX, 0, 0, 0].map(usize::to_ne_bytes).concat()),
+                0,
+            ],
+        ),
         "SUP-15/length" => call(44, &[socket(2, DATAGRAM, 0)?, c("x"), 1 << 62, 0, bytes(&inet(LOOPBACK, 9)), 16]),
         "SUP-16" => close_again(open(format!("/proc/{}/mem", number("HOST_PID")), O_RDWR, 0)),
         "SUP-18" => {

@@ -2,7 +2,8 @@
 
 /// What calls with a number would do that no test can come back from: they are not swept but tried one by one elsewhere.
 const ENDS: &[i64] = &[
-    15, 34, 56, 57, 58, 59, 60, 61, 130, 231, 247, 322, // rt_sigreturn, pause, makers and ends of processes, rt_sigsuspend
+    15, 34, 56, 57, 58, 59, 60, 61, 130, 231, 247,
+    322, // rt_sigreturn, pause, makers and ends of processes, rt_sigsuspend
     23, 270, 7, 271, 232, 281, 441, 202, 449, 455, 35, 230, // waits: select, poll, epoll, futex, sleeps
     435, // clone3
 ];

@@ -2,7 +2,7 @@
 // behind its end, scripts that say nothing, addresses of TEST-NET-1 and the loopback interface.
 
 use std::net::{ToSocketAddrs as _, UdpSocket};
-use std::os::unix::fs::{symlink, PermissionsExt as _};
+use std::os::unix::fs::{PermissionsExt as _, symlink};
 use std::os::unix::net::UnixStream;
 use std::os::unix::process::CommandExt as _;
 use std::process::{Command, Stdio};
@@ -128,9 +128,8 @@ fn main() {
     let reader = std::thread::spawn(move || io::copy(&mut other, &mut io::sink()));
     let long = vec![b'l'; 70_000];
     tried("send-long", call(44, &[one.as_raw_fd() as usize, bytes(&long), long.len(), 0x4000, 0, 0]));
-    let parts: Vec<u8> = (0..40_u8)
-        .flat_map(|i| [bytes(&[b'a' + i % 26]).to_ne_bytes(), 1_usize.to_ne_bytes()].concat())
-        .collect();
+    let parts: Vec<u8> =
+        (0..40_u8).flat_map(|i| [bytes(&[b'a' + i % 26]).to_ne_bytes(), 1_usize.to_ne_bytes()].concat()).collect();
     let header = [0, 0, bytes(&parts), 40, 0, 0, 0].map(usize::to_ne_bytes).concat();
     tried("send-parts", call(46, &[one.as_raw_fd() as usize, bytes(&header), 0x4000]));
     drop(one);

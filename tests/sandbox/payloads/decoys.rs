@@ -1,7 +1,7 @@
 // A build script that wants a key without a record of it.
 
-use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, Ordering};
 
 const KEY: &str = "/home/dev/.ssh/id_ed25519";
 

@@ -20,7 +20,8 @@ fn made_with(folder: &str, name: &str) -> String {
 
 fn mode(path: &str) -> String {
     use std::os::unix::fs::PermissionsExt as _;
-    fs::metadata(path).map_or_else(|error| error.to_string(), |data| format!("{:o}", data.permissions().mode() & 0o7777))
+    fs::metadata(path)
+        .map_or_else(|error| error.to_string(), |data| format!("{:o}", data.permissions().mode() & 0o7777))
 }
 
 fn main() {

@@ -39,13 +39,21 @@ fn death_in_mid_call() {
         match unsafe { fork() } {
             0 => {
                 let threads: Vec<_> = (0..4)
-                    .map(|at| thread::spawn(move || loop { let _ = ask(c(format!("/dying/{round}-{at}"))); }))
+                    .map(|at| {
+                        thread::spawn(move || {
+                            loop {
+                                let _ = ask(c(format!("/dying/{round}-{at}")));
+                            }
+                        })
+                    })
                     .collect();
                 thread::sleep(std::time::Duration::from_micros(200 + 37 * (round % 20)));
                 let _ = &threads;
                 unsafe { kill(std::process::id() as c_int, 9) };
             }
-            child => unsafe { waitpid(child, std::ptr::null_mut(), 0); },
+            child => unsafe {
+                waitpid(child, std::ptr::null_mut(), 0);
+            },
         }
     }
     tell("rounds", 200);
@@ -68,8 +76,14 @@ fn signal_storm(out: &str) {
                 }
                 Err(4) => interrupted += 1,
                 // Made by a call that told us of an interruption.
-                Err(17) => { twice += 1; break }
-                Err(errno) => { tell("storm-errno", errno); break }
+                Err(17) => {
+                    twice += 1;
+                    break;
+                }
+                Err(errno) => {
+                    tell("storm-errno", errno);
+                    break;
+                }
             }
         }
     }
@@ -82,12 +96,16 @@ fn signal_storm(out: &str) {
 
 /// Two threads, the same call over and over.
 fn many_calls() {
-    let threads: Vec<_> = (0..2).map(|_| thread::spawn(|| {
-        let path = c("/asked-for/all-the-time");
-        for _ in 0..50_000 {
-            let _ = ask(path);
-        }
-    })).collect();
+    let threads: Vec<_> = (0..2)
+        .map(|_| {
+            thread::spawn(|| {
+                let path = c("/asked-for/all-the-time");
+                for _ in 0..50_000 {
+                    let _ = ask(path);
+                }
+            })
+        })
+        .collect();
     for thread in threads {
         thread.join().unwrap();
     }
@@ -245,8 +263,13 @@ fn children() {
     for at in 0..2000 {
         let path = c(format!("/short-lived/{at}"));
         match unsafe { fork() } {
-            0 => { let _ = ask(path); unsafe { _exit(0) } }
-            child => unsafe { waitpid(child, std::ptr::null_mut(), 0); },
+            0 => {
+                let _ = ask(path);
+                unsafe { _exit(0) }
+            }
+            child => unsafe {
+                waitpid(child, std::ptr::null_mut(), 0);
+            },
         }
     }
 }
@@ -305,7 +328,8 @@ fn names(out: &str) {
     for name in evil {
         let path = [b"/home/dev/evil-", name].concat();
         tried("evil-name", call(2, &[c(&path), O_WRONLY | O_CREAT, 0o600]).map(|_| 0));
-        let _ = std::process::Command::new(std::ffi::OsStr::from_bytes(&[b"/nowhere/", name].concat())).arg("x").status();
+        let _ =
+            std::process::Command::new(std::ffi::OsStr::from_bytes(&[b"/nowhere/", name].concat())).arg("x").status();
     }
     println!("cargo::warning=\u{1b}]0;owned\u{7}\u{202e}<b>");
     let _ = out;

@@ -13,8 +13,18 @@ extern "C" {
     fn open(path: *const c_char, flags: c_int, ...) -> c_int;
     fn unlink(path: *const c_char) -> c_int;
     fn waitpid(process: c_int, status: *mut c_int, options: c_int) -> c_int;
-    fn qsort(base: *mut c_void, count: usize, size: usize, compare: extern "C" fn(*const c_void, *const c_void) -> c_int);
-    fn pthread_create(thread: *mut u64, attributes: *const c_void, start: *const c_void, argument: *const c_char) -> c_int;
+    fn qsort(
+        base: *mut c_void,
+        count: usize,
+        size: usize,
+        compare: extern "C" fn(*const c_void, *const c_void) -> c_int,
+    );
+    fn pthread_create(
+        thread: *mut u64,
+        attributes: *const c_void,
+        start: *const c_void,
+        argument: *const c_char,
+    ) -> c_int;
     fn pthread_join(thread: u64, result: *mut *mut c_void) -> c_int;
 }
 

@@ -1,7 +1,7 @@
 // What every payload begins with: raw system calls, and a way to tell what came of them.
 #![allow(dead_code, unused_imports)]
 
-use std::ffi::{c_int, c_long, CString};
+use std::ffi::{CString, c_int, c_long};
 use std::fmt::Display;
 use std::fs::{self, File, OpenOptions};
 use std::io::{self, Read as _, Write as _};
@@ -17,11 +17,7 @@ extern "C" {
 fn call(number: i64, args: &[usize]) -> Result<i64, i32> {
     let arg = |at: usize| args.get(at).copied().unwrap_or(0);
     let result = unsafe { syscall(number, arg(0), arg(1), arg(2), arg(3), arg(4), arg(5)) };
-    if result < 0 {
-        Err(unsafe { *__errno_location() })
-    } else {
-        Ok(result)
-    }
+    if result < 0 { Err(unsafe { *__errno_location() }) } else { Ok(result) }
 }
 
 /// A zero-terminated copy that is never freed, so that its address can be passed.
