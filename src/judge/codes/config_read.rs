@@ -62,7 +62,7 @@ mod tests {
     fn settings_among_secrets_are_said_once() {
         let log = LogBuilder::new()
             .header(|h| {
-                h.layout.decoys.push(DecoyPath { path: "/home/dev/.aws/config".to_owned(), class: DecoyClass::Config })
+                h.layout.decoys.push(DecoyPath { path: "/home/dev/.aws/config".to_owned(), class: DecoyClass::Config });
             })
             .build_script("u", |u| u.open("/home/dev/.aws/config"))
             .log();
