@@ -20,20 +20,19 @@ use std::os::fd::{AsFd as _, OwnedFd};
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 
-use nix::fcntl::{FcntlArg, OFlag, fcntl};
 use nix::poll::{PollFd, PollFlags, PollTimeout, poll};
 use nix::sys::epoll::{Epoll, EpollCreateFlags, EpollEvent, EpollFlags, EpollTimeout};
 
+use self::drivers::Libraries;
+use self::outputs::Cargo;
 use self::shims::Shim;
 use super::admit::Admission;
 use super::caller::Proc;
-use super::cargo::{FailedScripts, Lines, Tail};
-use super::drive::Job;
 use super::limits::Watch;
 use super::unwind::Walker;
 use super::zones::Zones;
 use super::{Sandboxed, SupervisorError};
-use crate::evidence::line::{Line, Note, UnitKind, note};
+use crate::evidence::line::{Line, Note, note};
 use crate::evidence::store::Store;
 use crate::evidence::writer::EvidenceWriter;
 use crate::ids::{PackageId, UnitId};
@@ -41,7 +40,6 @@ use crate::sandbox::channel::{Order, Parent};
 use crate::sandbox::filter::{Makers, to_bytes, unit_filter};
 use crate::sandbox::limits::Limit;
 use crate::sandbox::spec::SandboxSpec;
-use crate::sys::process::pidfd;
 
 type Result<T> = std::result::Result<T, SupervisorError>;
 
@@ -116,33 +114,20 @@ pub(super) struct EventLoop<'a> {
     shims: BTreeMap<u32, Shim>,
     next: u32,
     handoff: OwnedFd,
-    stdout: Option<File>,
-    stderr: Option<File>,
-    child: Option<OwnedFd>,
+    cargo: Cargo,
     life: Option<OwnedFd>,
     go: Option<File>,
     resolver: Vec<UdpSocket>,
     read_only_views: Vec<String>,
-    self_test_output: String,
-    lines: Lines,
-    stderr_tail: Tail,
-    failed_scripts: FailedScripts,
-    /// By package and crate name.
-    diagnostics: HashMap<(PackageId, String), Tail>,
     /// Packages of compiled units by the name of the unit, to hold against cargo's messages.
     announced: HashMap<String, PackageId>,
-    /// Packages of macro libraries by the unit's name.
-    macro_units: HashMap<String, PackageId>,
+    libraries: Libraries,
     /// What cargo found finished, by identity.
     fresh: HashSet<String>,
     /// Packages of which a unit ran in this run.
     ran: HashSet<PackageId>,
     /// Where outputs go when everything has ended.
     outputs: Option<File>,
-    /// Libraries that wait for a driver, the next one last; none until cargo has ended.
-    jobs: Option<Vec<Job>>,
-    /// Names of the libraries that a driver has asked for their macros, whatever it got.
-    asked_libraries: HashSet<String>,
     asked: Vec<Vec<u8>>,
     store: Store,
     /// Units that did not end well: to them belong cargo's words about the failure.
@@ -156,12 +141,6 @@ struct Failed {
     package: PackageId,
     name: String,
     runs_script: bool,
-}
-
-/// Macro libraries of earlier runs, by the unit's name.
-fn taken_libraries(spec: &SandboxSpec) -> HashMap<String, PackageId> {
-    let libraries = spec.finished.iter().filter(|unit| unit.kind == UnitKind::CompileProcMacro);
-    libraries.map(|unit| (unit.identity.clone(), unit.package.clone())).collect()
 }
 
 impl<'a> EventLoop<'a> {
@@ -184,10 +163,7 @@ impl<'a> EventLoop<'a> {
         } = sandboxed;
         let watch = |step| move |error: nix::errno::Errno| SupervisorError::Watch { step, source: error.into() };
         let epoll = Epoll::new(EpollCreateFlags::EPOLL_CLOEXEC).map_err(watch("make an epoll instance"))?;
-        let child = pidfd(child).map_err(|source| SupervisorError::Watch { step: "watch cargo", source })?;
-        for pipe in [&stdout, &stderr] {
-            fcntl(pipe.as_fd(), FcntlArg::F_SETFL(OFlag::O_NONBLOCK)).map_err(watch("read cargo's output"))?;
-        }
+        let cargo = Cargo::new(child, stdout, stderr)?;
         let procfs = Arc::new(Proc::new(outer_proc));
         let zones = Arc::new(Zones::new(spec.header.layout.clone(), spec.reads.clone()));
         let filter = |makers| to_bytes(&unit_filter(spec.trace, makers));
@@ -212,25 +188,16 @@ impl<'a> EventLoop<'a> {
             shims: BTreeMap::new(),
             next: 0,
             handoff,
-            stdout: Some(File::from(stdout)),
-            stderr: Some(File::from(stderr)),
-            child: Some(child),
+            cargo,
             life: Some(life),
             go: Some(File::from(go)),
             resolver,
             read_only_views,
-            self_test_output: String::new(),
-            lines: Lines::default(),
-            stderr_tail: Tail::default(),
-            failed_scripts: FailedScripts::default(),
-            diagnostics: HashMap::new(),
             announced: HashMap::new(),
-            macro_units: taken_libraries(&spec),
+            libraries: Libraries::new(&spec),
             fresh: HashSet::new(),
             ran: HashSet::new(),
             outputs,
-            jobs: None,
-            asked_libraries: HashSet::new(),
             asked: Vec::new(),
             store: Store::new(captured),
             failed: Vec::new(),
@@ -247,9 +214,9 @@ impl<'a> EventLoop<'a> {
         self.watch(&self.handoff, Source::Handoff)?;
         self.watch(&*self.parent, Source::Parent)?;
         for (source, fd) in [
-            (Source::Stdout, self.stdout.as_ref().map(File::as_fd)),
-            (Source::Stderr, self.stderr.as_ref().map(File::as_fd)),
-            (Source::Child, self.child.as_ref().map(OwnedFd::as_fd)),
+            (Source::Stdout, self.cargo.stdout.as_ref().map(File::as_fd)),
+            (Source::Stderr, self.cargo.stderr.as_ref().map(File::as_fd)),
+            (Source::Child, self.cargo.process.as_ref().map(OwnedFd::as_fd)),
         ] {
             if let Some(fd) = fd {
                 self.watch(fd, source)?;
@@ -260,7 +227,7 @@ impl<'a> EventLoop<'a> {
 
     /// Runs until cargo and all units have ended, then closes the log.
     pub(super) fn run(mut self) -> Result<()> {
-        while self.child.is_some() || !self.shims.is_empty() || self.stdout.is_some() || self.stderr.is_some() {
+        while !self.cargo.is_over() || !self.shims.is_empty() {
             let Ready { others, listeners } = self.wait()?;
             for (number, flags) in listeners {
                 self.read_listener(number, flags)?;

@@ -1,5 +1,6 @@
 //! Carries out the driving of macros: pipes to the servers, deadlines, lines of evidence.
 
+use std::collections::{HashMap, HashSet};
 use std::fs::File;
 use std::io::{self, Read as _, Write as _};
 use std::os::fd::{AsFd as _, OwnedFd};
@@ -10,9 +11,10 @@ use nix::fcntl::{FcntlArg, OFlag, fcntl};
 
 use super::{EventLoop, Result, Source};
 use crate::evidence::Bytes;
-use crate::evidence::line::{Artifact, Captured, Line, note};
+use crate::evidence::line::{Artifact, Captured, Line, UnitKind, note};
 use crate::evidence::store::Bounds;
-use crate::ids::UnitId;
+use crate::ids::{PackageId, UnitId};
+use crate::sandbox::spec::SandboxSpec;
 use crate::supervisor::SupervisorError;
 use crate::supervisor::drive::{Driver, Finished, Job, Loss, Next};
 
@@ -27,6 +29,25 @@ pub(super) struct Driving {
 impl Driving {
     pub(super) fn new(unit: UnitId, job: Job) -> Self {
         Self { driver: Driver::new(unit, job, Instant::now()), input: None, output: None }
+    }
+}
+
+/// The macro libraries of a run.
+pub(super) struct Libraries {
+    /// By the unit's name.
+    pub(super) packages: HashMap<String, PackageId>,
+    /// Those that wait for a driver, the next one last; none until cargo has ended.
+    waiting: Option<Vec<Job>>,
+    /// Names of those that a driver has asked for their macros, whatever it got.
+    asked: HashSet<String>,
+}
+
+impl Libraries {
+    /// Those of earlier runs, before there is another.
+    pub(super) fn new(spec: &SandboxSpec) -> Self {
+        let taken = spec.finished.iter().filter(|unit| unit.kind == UnitKind::CompileProcMacro);
+        let packages = taken.map(|unit| (unit.identity.clone(), unit.package.clone())).collect();
+        Self { packages, waiting: None, asked: HashSet::new() }
     }
 }
 
@@ -47,10 +68,10 @@ impl EventLoop<'_> {
         }
         let deps = Path::new(&self.spec.header.layout.target_dir).join("debug/deps");
         let is_there = |name: &str| std::fs::symlink_metadata(deps.join(format!("lib{name}.so"))).is_ok();
-        let is_open = |name: &str| !self.asked_libraries.contains(name) && self.is_to_be_driven(name);
-        let left = self.macro_units.iter().filter(|(name, _)| is_open(name) && is_there(name));
+        let is_open = |name: &str| !self.libraries.asked.contains(name) && self.is_to_be_driven(name);
+        let left = self.libraries.packages.iter().filter(|(name, _)| is_open(name) && is_there(name));
         let mut left: Vec<_> = left.map(|(name, package)| (name.clone(), package.clone())).collect();
-        let begun = self.jobs.iter().flatten().map(|job| (job.name.clone(), job.package.clone()));
+        let begun = self.libraries.waiting.iter().flatten().map(|job| (job.name.clone(), job.package.clone()));
         left.extend(begun);
         left.sort();
         left.dedup();
@@ -61,11 +82,12 @@ impl EventLoop<'_> {
 
     /// The next library to drive. Asked for the first time, cargo has ended, so that all libraries are there.
     pub(super) fn next_job(&mut self) -> Option<Job> {
-        if self.jobs.is_none() {
+        if self.libraries.waiting.is_none() {
             let layout = &self.spec.header.layout;
             let deps = Path::new(&layout.target_dir).join("debug/deps");
             let mut jobs: Vec<_> = self
-                .macro_units
+                .libraries
+                .packages
                 .iter()
                 .filter(|(name, _)| self.is_to_be_driven(name))
                 .map(|(name, package)| {
@@ -76,9 +98,9 @@ impl EventLoop<'_> {
                 .filter(|job| std::fs::symlink_metadata(&job.library).is_ok_and(|meta| meta.is_file()))
                 .collect();
             jobs.sort_by(|one, other| other.name.cmp(&one.name));
-            self.jobs = Some(jobs);
+            self.libraries.waiting = Some(jobs);
         }
-        if self.life.is_none() { None } else { self.jobs.as_mut()?.pop() }
+        if self.life.is_none() { None } else { self.libraries.waiting.as_mut()?.pop() }
     }
 
     /// The shim brings an end of a pipe: the server's standard input or output.
@@ -161,7 +183,7 @@ impl EventLoop<'_> {
         unit.doing = driving.driver.doing();
         let (finished, package) = (driving.driver.finished(), driving.driver.package().clone());
         if driving.driver.listed.is_some() || driving.driver.unlisted.is_some() {
-            self.asked_libraries.insert(unit.name.clone());
+            self.libraries.asked.insert(unit.name.clone());
         }
         if let Some(count) = driving.driver.listed.take() {
             self.note(note::MACROS_LISTED, Some(package), Some(id), &format!("{count} macros"))?;
@@ -230,7 +252,7 @@ impl EventLoop<'_> {
             self.note_driven(number)?;
         }
         let Some(driving) = self.shims.get_mut(&number).and_then(|shim| shim.driving.take()) else { return Ok(()) };
-        if let (Some(rest), Some(jobs)) = (driving.driver.into_rest(), &mut self.jobs) {
+        if let (Some(rest), Some(jobs)) = (driving.driver.into_rest(), &mut self.libraries.waiting) {
             jobs.push(rest);
         }
         Ok(())

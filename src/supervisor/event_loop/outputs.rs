@@ -1,31 +1,77 @@
 //! What cargo prints, how it ends, and what the stub resolver is asked.
 
-use std::collections::HashSet;
+use std::collections::{HashMap, HashSet};
 use std::fs::File;
 use std::io::{self, BufWriter, Read as _, Write as _};
+use std::os::fd::{AsFd as _, OwnedFd};
 use std::path::Path;
+
+use nix::fcntl::{FcntlArg, OFlag, fcntl};
+use nix::unistd::Pid;
 
 use super::{EventLoop, Failed, Result};
 use crate::base::{self, stream};
 use crate::evidence::Bytes;
 use crate::evidence::line::{Address, Line, Output, PackageSource, note};
 use crate::ids::{PackageId, UnitId};
-use crate::supervisor::cargo::{self, Message};
+use crate::supervisor::cargo::{self, FailedScripts, Lines, Message, Tail};
 use crate::supervisor::{SupervisorError, dns};
+use crate::sys::process::pidfd;
+
+/// The process that tests the sandbox and becomes cargo, and what it said.
+pub(super) struct Cargo {
+    /// None once it has ended.
+    pub(super) process: Option<OwnedFd>,
+    /// None at the end of it, as the next.
+    pub(super) stdout: Option<File>,
+    pub(super) stderr: Option<File>,
+    /// What the self-test printed.
+    pub(super) self_test: String,
+    lines: Lines,
+    pub(super) stderr_tail: Tail,
+    failed_scripts: FailedScripts,
+    /// By package and crate name.
+    diagnostics: HashMap<(PackageId, String), Tail>,
+}
+
+impl Cargo {
+    pub(super) fn new(pid: Pid, stdout: OwnedFd, stderr: OwnedFd) -> Result<Self> {
+        let watch = |step| move |source: io::Error| SupervisorError::Watch { step, source };
+        for pipe in [&stdout, &stderr] {
+            fcntl(pipe.as_fd(), FcntlArg::F_SETFL(OFlag::O_NONBLOCK))
+                .map_err(|errno| watch("read cargo's output")(errno.into()))?;
+        }
+        Ok(Self {
+            process: Some(pidfd(pid).map_err(watch("watch cargo"))?),
+            stdout: Some(File::from(stdout)),
+            stderr: Some(File::from(stderr)),
+            self_test: String::new(),
+            lines: Lines::default(),
+            stderr_tail: Tail::default(),
+            failed_scripts: FailedScripts::default(),
+            diagnostics: HashMap::new(),
+        })
+    }
+
+    /// True when it has ended and all that it said was read.
+    pub(super) fn is_over(&self) -> bool {
+        self.process.is_none() && self.stdout.is_none() && self.stderr.is_none()
+    }
+}
 
 impl EventLoop<'_> {
     pub(super) fn read_stdout(&mut self) -> Result<()> {
-        let Some(bytes) = drain(&mut self.stdout) else { return Ok(()) };
-        if self.stdout.is_none() && bytes.is_empty() {
+        let Some(bytes) = drain(&mut self.cargo.stdout) else { return Ok(()) };
+        if self.cargo.stdout.is_none() && bytes.is_empty() {
             return Ok(());
         }
         if self.go.is_some() {
-            self.self_test_output.push_str(&String::from_utf8_lossy(&bytes));
+            self.cargo.self_test.push_str(&String::from_utf8_lossy(&bytes));
             return Ok(());
         }
         let mut messages = Vec::new();
-        self.lines.push(&bytes, |line| messages.extend(cargo::read(line)));
-        if self.lines.take_dropped() > 0 {
+        self.cargo.lines.push(&bytes, |line| messages.extend(cargo::read(line)));
+        if self.cargo.lines.take_dropped() > 0 {
             self.note(note::EVIDENCE_LOST, None, None, "a message of cargo's was too long to be read")?;
         }
         messages.into_iter().try_for_each(|message| self.take_message(message))
@@ -47,7 +93,7 @@ impl EventLoop<'_> {
             }
             Message::Diagnostic(package, folder, crate_name, text) => {
                 let package = self.admission.lies_in(package, &folder);
-                self.diagnostics.entry((package, crate_name)).or_default().push(text.as_bytes());
+                self.cargo.diagnostics.entry((package, crate_name)).or_default().push(text.as_bytes());
                 Ok(())
             }
             Message::Artifact(package, folder, files, is_fresh) => {
@@ -80,27 +126,25 @@ impl EventLoop<'_> {
     }
 
     pub(super) fn read_stderr(&mut self) {
-        if let Some(bytes) = drain(&mut self.stderr) {
-            self.stderr_tail.push(&bytes);
-            self.failed_scripts.push(&bytes);
+        if let Some(bytes) = drain(&mut self.cargo.stderr) {
+            self.cargo.stderr_tail.push(&bytes);
+            self.cargo.failed_scripts.push(&bytes);
         }
     }
 
     /// cargo is gone: whatever still lives inside is ended.
     pub(super) fn cargo_ended(&mut self) -> Result<()> {
-        if let Some(child) = self.child.take() {
+        if let Some(child) = self.cargo.process.take() {
             self.unwatch(&child)?;
         }
         if self.go.is_some() && self.life.is_none() {
             return Err(SupervisorError::Stopped);
         }
         if self.go.is_some() {
-            let mut text = format!(
-                "cargo was never started: {}",
-                String::from_utf8_lossy(self.self_test_output.as_bytes()).trim()
-            );
+            let mut text =
+                format!("cargo was never started: {}", String::from_utf8_lossy(self.cargo.self_test.as_bytes()).trim());
             self.read_stderr();
-            if let Some(tail) = self.stderr_tail.take() {
+            if let Some(tail) = self.cargo.stderr_tail.take() {
                 text = tail.to_string();
             }
             return Err(SupervisorError::Layer { layer: "seccomp", text });
@@ -168,7 +212,7 @@ impl EventLoop<'_> {
     /// What compilers and cargo said of units that failed, then the end of all that cargo said.
     pub(super) fn write_last_words(&mut self) -> Result<()> {
         let mut outputs = Vec::new();
-        for ((package, crate_name), mut tail) in std::mem::take(&mut self.diagnostics) {
+        for ((package, crate_name), mut tail) in std::mem::take(&mut self.cargo.diagnostics) {
             let of_crate = |failed: &&Failed| {
                 failed.package == package
                     && failed.name.strip_prefix(&crate_name).is_some_and(|rest| rest.starts_with('-'))
@@ -179,7 +223,7 @@ impl EventLoop<'_> {
             }
         }
         outputs.sort_by_key(|output| output.unit);
-        for (package, tail) in self.failed_scripts.take() {
+        for (package, tail) in self.cargo.failed_scripts.take() {
             // cargo's words are by name and version: where two of one name failed, they are said of neither.
             let is_meant = |failed: &&Failed| failed.runs_script && failed.package.is_named_like(&package);
             let mut meant = self.failed.iter().filter(is_meant);
@@ -190,7 +234,7 @@ impl EventLoop<'_> {
             };
             outputs.push(Output { unit, package, stream: "stderr".to_owned(), tail });
         }
-        if let Some(tail) = self.stderr_tail.take() {
+        if let Some(tail) = self.cargo.stderr_tail.take() {
             outputs.push(Output { unit: None, package: None, stream: "stderr".to_owned(), tail });
         }
         outputs.into_iter().try_for_each(|output| self.write(&Line::Output(output)))

@@ -219,7 +219,7 @@ impl EventLoop<'_> {
         if let Some(package) = &unit.package {
             self.ran.insert(package.clone());
             if matches!(unit.kind, UnitKind::CompileProcMacro) {
-                self.macro_units.insert(unit.name.clone(), package.clone());
+                self.libraries.packages.insert(unit.name.clone(), package.clone());
             }
             if !matches!(unit.kind, UnitKind::RunBuildScript | UnitKind::DriveMacros) {
                 self.announced.insert(unit.name.clone(), package.clone());
@@ -235,7 +235,7 @@ impl EventLoop<'_> {
     }
 
     pub(super) fn read_listener(&mut self, number: u32, flags: PollFlags) -> Result<()> {
-        let Self { shims, evidence, procfs, limits, zones, start, asked, spec, store, walker, macro_units, .. } = self;
+        let Self { shims, evidence, procfs, limits, zones, start, asked, spec, store, walker, libraries, .. } = self;
         let Some(unit) = shims.get_mut(&number).and_then(|shim| shim.unit.as_mut()) else { return Ok(()) };
         let (Some(listener), Some(evidence)) = (&unit.listener, evidence.as_mut()) else { return Ok(()) };
         if flags.contains(PollFlags::POLLNVAL) {
@@ -265,7 +265,7 @@ impl EventLoop<'_> {
         if let Some(first) = pending.front() {
             limits.begin(number, first.tid, &unit.places, procfs);
         }
-        let (start, trace, macros) = (*start, spec.trace, &*macro_units);
+        let (start, trace, macros) = (*start, spec.trace, &libraries.packages);
         let (origin, read) = (Origin::default(), None);
         let mut handler = Handler { evidence, procfs, zones, start, trace, asked, store, walker, macros, origin, read };
         for notification in pending {
@@ -288,7 +288,7 @@ impl EventLoop<'_> {
         let new: Vec<_> = unit.libraries.iter().skip(told).map(|name| name.to_string_lossy().into_owned()).collect();
         for library in new {
             let name = library.strip_prefix("lib").and_then(|name| name.strip_suffix(".so")).unwrap_or(&library);
-            if let Some(package) = self.macro_units.get(name).cloned() {
+            if let Some(package) = self.libraries.packages.get(name).cloned() {
                 self.note(note::MACRO_LOADED, Some(package), Some(id), &library)?;
             }
         }
@@ -357,9 +357,9 @@ impl EventLoop<'_> {
 
     /// Records what was broken off in a unit that is gone.
     fn settle(&mut self, unit: &mut Unit) -> Result<()> {
-        let Self { evidence, procfs, zones, start, asked, spec, store, walker, macro_units, .. } = self;
+        let Self { evidence, procfs, zones, start, asked, spec, store, walker, libraries, .. } = self;
         let Some(evidence) = evidence.as_mut() else { return Ok(()) };
-        let (start, trace, macros) = (*start, spec.trace, &*macro_units);
+        let (start, trace, macros) = (*start, spec.trace, &libraries.packages);
         let (origin, read) = (Origin::default(), None);
         let mut handler = Handler { evidence, procfs, zones, start, trace, asked, store, walker, macros, origin, read };
         handler.settle(unit).map_err(SupervisorError::Evidence)
@@ -374,7 +374,7 @@ impl EventLoop<'_> {
             ("mount-namespace", self.views()),
             ("seccomp", "two filters, one listener for each unit".to_owned()),
         ]);
-        let layers = match self_test::judge(&self.self_test_output, ended, &details) {
+        let layers = match self_test::judge(&self.cargo.self_test, ended, &details) {
             Ok(layers) => layers,
             Err(failure) if sabotage::is_on() => {
                 self.note("sabotaged", None, None, &failure.text)?;
@@ -383,7 +383,7 @@ impl EventLoop<'_> {
             Err(failure) => {
                 // Whoever was in the way has said so before his end.
                 self.read_stderr();
-                let said = self.stderr_tail.take();
+                let said = self.cargo.stderr_tail.take();
                 let said = said.map_or(String::new(), |tail| format!(": {}", tail.to_string().trim()));
                 return Err(SupervisorError::Layer { layer: failure.layer, text: failure.text + &said });
             }
