@@ -292,12 +292,7 @@ impl Page {
         for reason in &report.completeness.reasons {
             let who = reason.package.as_ref().map_or(String::new(), |package| format!("{}: ", safe(package)));
             self.paragraph(&format!("  {}  {who}{}", reason.code, safe(&reason.text)), 4);
-            // Three lines say why; the evidence has all.
-            let is_note = |line: &&str| line.trim_start().starts_with("note: run with `RUST_BACKTRACE=1`");
-            let tail: Vec<_> =
-                reason.log_tail.iter().flat_map(|tail| tail.lines()).filter(|line| !is_note(line)).collect();
-            let skipped = tail.len().saturating_sub(3);
-            for line in tail.iter().skip(skipped) {
+            for line in reason.log_tail.as_deref().map(telling).unwrap_or_default() {
                 let shown: String = safe(line).chars().take(self.width.saturating_sub(6)).collect();
                 self.line(&format!("    | {shown}"));
             }
@@ -416,6 +411,21 @@ fn captured(report: &Report) -> Option<(String, Option<String>)> {
     let is_kept = artifacts().any(|artifact| artifact.kept > 0);
     let path = report.evidence.path.as_ref().filter(|_| is_kept);
     Some((text, path.map(|path| format!("{path}{SUFFIX}"))))
+}
+
+/// The three lines of an output that say most of why it failed: the last ones, or those from its last error on, which a
+/// compiler's notes follow. The evidence has all.
+fn telling(tail: &str) -> Vec<&str> {
+    const LINES: usize = 3;
+    let is_note = |line: &&str| line.trim_start().starts_with("note: run with `RUST_BACKTRACE=1`");
+    let says_why = |line: &&str| {
+        let sums = ["error: aborting due to", "error: could not compile"];
+        line.starts_with("error") && !sums.iter().any(|sum| line.starts_with(sum))
+    };
+    let lines: Vec<_> = tail.lines().filter(|line| !is_note(line)).collect();
+    let last = lines.len().saturating_sub(LINES);
+    let from = lines.iter().rposition(says_why).map_or(last, |error| error.min(last));
+    lines.into_iter().skip(from).take(LINES).collect()
 }
 
 fn times(count: u64) -> String {

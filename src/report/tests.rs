@@ -155,6 +155,19 @@ fn as_human(log: &EvidenceLog, width: usize) -> String {
     String::from_utf8(text).unwrap()
 }
 
+#[test]
+fn the_error_of_a_compiler_is_shown_and_not_the_notes_behind_it() {
+    let shown = |said: &str| {
+        let page = as_human(&LogBuilder::new().build_script("u", |u| u.failed(said)).log(), 100);
+        page.lines().filter_map(|line| line.trim_start().strip_prefix("| ")).map(str::to_owned).collect::<Vec<_>>()
+    };
+    let compiler = "warning: old\nerror[E0425]: cannot find value `x`\n --> src/lib.rs:1:1\n  |\nnote: one\nnote: two\nnote: three\nerror: aborting due to 1 previous error";
+    assert_eq!(shown(compiler)[0], "error[E0425]: cannot find value `x`");
+    assert_eq!(shown(compiler).len(), 3);
+    assert_eq!(shown("one\ntwo\nthree\nfour"), ["two", "three", "four"]);
+    assert_eq!(shown("one\ntwo\nthree\nerror: four"), ["two", "three", "error: four"]);
+}
+
 fn as_json(log: &EvidenceLog) -> String {
     let mut text = Vec::new();
     json(&report(log), &mut text).unwrap();
