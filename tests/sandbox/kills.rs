@@ -180,7 +180,7 @@ pub(super) fn hold_log(subject: &Subject, context: &str) -> Option<Verdict> {
         for driven in &report.coverage.macro_libraries.by_name {
             let DrivenInputs { clean, refused, panicked, died, timed_out, garbled, skipped } = driven.inputs;
             let inputs = clean + refused + panicked + died + timed_out + garbled + skipped;
-            assert_eq!(inputs, 14, "{context}: complete, and not every input is accounted for");
+            assert_eq!(inputs, 18, "{context}: complete, and not every input is accounted for");
         }
         let ends = lines.iter().filter(|line| line["line"] == "unit-end").filter(|end| !goes_on(end));
         let failed: Vec<_> = ends.filter(|end| end["outcome"] != "ok").collect();
