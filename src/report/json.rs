@@ -12,7 +12,7 @@ use crate::evidence::line::Tool;
 pub(super) const FORMAT: &str = "sandbox-check-report";
 pub(super) const VERSION: u32 = 1;
 
-/// The JSON Schema of what [`json`] and [`json_error`] write.
+/// The JSON Schema of what [`json()`] and [`json_error`] write.
 pub const SCHEMA: &str = include_str!("../../docs/report.schema.json");
 
 /// Writes a report as one JSON object and a line end.
