@@ -212,7 +212,7 @@ impl Settings {
         let target = if let Request::Directory(folder) = &request { Some(folder.clone()) } else { None };
         let beside = Beside { config: args.build.config.as_deref(), target: target.as_deref(), offline: args.offline };
         let cpus = std::thread::available_parallelism().map_or(1, usize::from);
-        Ok(Self {
+        let settings = Self {
             request,
             acquire,
             identity: identity(),
@@ -237,7 +237,16 @@ impl Settings {
             of_this_call: BTreeSet::new(),
             facts,
             now,
-        })
+        };
+        Ok(settings.without_our_own())
+    }
+
+    /// What we keep is no part of what is examined, though it may lie there.
+    fn without_our_own(mut self) -> Self {
+        let outputs = self.reporting.outputs.iter().map(|(_, file)| file);
+        let own = [&self.acquire.cache_dir, &self.known].into_iter().chain(&self.evidence).chain(outputs);
+        self.acquire.limits.not_copied = own.cloned().collect();
+        self
     }
 }
 

@@ -104,6 +104,7 @@ pub(crate) fn walk(
     mut visit: impl FnMut(Met<'_>, u64) -> Result<u64, AcquireError>,
 ) -> Result<(), AcquireError> {
     let root = fs::canonicalize(from).map_err(AcquireError::file("look at", from))?;
+    let own: Vec<_> = limits.not_copied.iter().filter_map(|path| fs::canonicalize(path).ok()).collect();
     let (mut files, mut bytes) = (0_u64, 0_u64);
     let mut folders = vec![PathBuf::new()];
     while let Some(folder) = folders.pop() {
@@ -114,10 +115,10 @@ pub(crate) fn walk(
         entries.sort_by_key(fs::DirEntry::file_name);
         for entry in entries {
             let name = entry.file_name();
-            if leave.leaves(&here, &name) {
+            let path = folder.join(&name);
+            if leave.leaves(&here, &name) || own.contains(&root.join(&path)) {
                 continue;
             }
-            let path = folder.join(&name);
             let kind = entry.file_type().map_err(AcquireError::file("look at", &entry.path()))?;
             let source = if kind.is_symlink() { linked(&root, &entry.path(), leave) } else { Some(entry.path()) };
             match source.filter(|_| kind.is_file() || kind.is_symlink()) {
@@ -255,6 +256,24 @@ mod tests {
         let told: BTreeSet<_> = copied.found.iter().filter_map(|found| found.path.clone()).collect();
         let left_out = ["a/config", "a/folder", "a/key", "a/nothing", "a/output", "a/round", "a/secret"];
         assert_eq!(told.iter().map(|path| std::str::from_utf8(path).unwrap()).collect::<Vec<_>>(), left_out);
+    }
+
+    #[test]
+    fn what_is_our_own_is_no_part_of_a_folder_and_a_copy_does_not_hold_itself() {
+        let from = tempfile::tempdir().unwrap();
+        let root = from.path();
+        for file in ["Cargo.toml", "cache/other/x", "cache/sandbox-check/runs/run/x", "report.json", "a/report.json"] {
+            fs::create_dir_all(root.join(file).parent().unwrap()).unwrap();
+            fs::write(root.join(file), "").unwrap();
+        }
+        let not_copied = ["cache/sandbox-check", "report.json", "not/there"].map(|own| root.join(own)).to_vec();
+        let limits = Limits { not_copied, ..Limits::default() };
+        for leave in [Leave::Nothing, Leave::WhatIsNoSource] {
+            let to = root.join(format!("cache/sandbox-check/runs/{leave:?}"));
+            let copied = tree_but(root, &to, &limits, leave).unwrap();
+            let files: Vec<_> = copied.files.iter().map(|file| file.to_str().unwrap()).collect();
+            assert_eq!(files, ["Cargo.toml", "a/report.json", "cache/other/x"]);
+        }
     }
 
     #[test]

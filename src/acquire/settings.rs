@@ -80,6 +80,8 @@ pub struct Limits {
     pub copied_files: u64,
     /// Bytes that are copied of a folder that the user named.
     pub copied_bytes: u64,
+    /// Files and folders of our own, which are no part of such a folder: the cache, evidence, reports.
+    pub not_copied: Vec<PathBuf>,
     /// Downloads at the same time.
     pub threads: usize,
     /// Small questions at the same time.
@@ -105,6 +107,7 @@ impl Default for Limits {
             unpacked_bytes: 512 * MIB,
             copied_files: 200_000,
             copied_bytes: 2048 * MIB,
+            not_copied: Vec::new(),
             threads: 8,
             questions: 32,
         }

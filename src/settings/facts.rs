@@ -72,7 +72,7 @@ impl Settings {
         let now = now();
         let repository = repository(&args.repository, &request)?;
         let gifts = Gifts::of_file(args.config.as_deref(), &places.config_dir(), &acquire)?;
-        Ok(Self {
+        let settings = Self {
             request,
             facts: FactsSettings { repository, ..settings(&args.known, &gifts, &acquire, now) },
             acquire,
@@ -94,6 +94,7 @@ impl Settings {
             fresh: false,
             of_this_call: BTreeSet::new(),
             now,
-        })
+        };
+        Ok(settings.without_our_own())
     }
 }

@@ -79,6 +79,27 @@ fn whatever_the_workspace_is_made_of_decides() {
 }
 
 #[test]
+fn what_is_kept_within_the_workspace_is_no_part_of_it() {
+    let ground = Ground::new();
+    ground.workspace().locked();
+    let run = |args: &[&str], at: &str| {
+        let kept = ["--cache-dir=AT/kept", "--evidence=AT/evidence", "--output=json=AT/report.json", "--format=json"];
+        let kept = kept.map(|arg| arg.replace("AT", at));
+        let mut command = ground.home.command(env!("CARGO_BIN_EXE_sandbox-check"));
+        command.env("CARGO_HOME", ground.registry.home()).env("XDG_CACHE_HOME", ground.home.path().join(at));
+        let output = command.args(args).args(kept).output().unwrap();
+        assert_eq!(code(&output), 0, "{}{}", stdout(&output), stderr(&output));
+        json(&output)
+    };
+    let nights: Vec<_> = (0..3).map(|_| run(&["lock", "ws"], "ws").get("reused").is_some()).collect();
+    assert_eq!(nights, [false, true, true]);
+    // A folder that holds the cache is not copied into itself.
+    for _ in 0..2 {
+        run(&["ws/inner/"], "ws/inner");
+    }
+}
+
+#[test]
 fn a_bare_lock_file_and_several_of_them_are_answered_too() {
     let ground = Ground::new();
     ground.workspace().locked();
