@@ -296,16 +296,19 @@ pub(super) fn read_pieces(tid: i32, pieces: &[(u64, u64)], cap: usize) -> io::Re
     if read == bytes.len() { Ok(bytes) } else { Err(io::ErrorKind::UnexpectedEof.into()) }
 }
 
-/// A zero-terminated string, and whether its end was found within `cap` bytes. Reads to the end of
+/// A zero-terminated string, and whether its end was found within `cap` bytes. Reads no further than to the end of
 /// a page at a time, since the next one may not exist.
 pub(super) fn read_string(tid: i32, address: u64, cap: usize) -> io::Result<(Vec<u8>, bool)> {
     const PAGE: u64 = 4096;
+    /// Most paths end within it.
+    const FIRST: usize = 256;
     let mut text = Vec::new();
     while text.len() < cap {
         let at =
             address.checked_add(u64::try_from(text.len()).unwrap_or(u64::MAX)).ok_or(io::ErrorKind::InvalidInput)?;
         let to_page_end = usize::try_from(PAGE - at % PAGE).unwrap_or(1);
-        let chunk = read_memory(tid, at, to_page_end.min(cap - text.len()))?;
+        let most = if text.is_empty() { FIRST.min(cap) } else { cap - text.len() };
+        let chunk = read_memory(tid, at, to_page_end.min(most))?;
         if chunk.is_empty() {
             return Err(io::ErrorKind::UnexpectedEof.into());
         }

@@ -5,21 +5,25 @@
 //! unit could reach its neighbours through it (three escapes were measured);
 //! this thread can reach what the unit can, and no more.
 //!
-//! Jobs and answers go by channels, but who waits does so on a pipe: the kernel wakes a pipe's reader on the CPU of its
-//! writer, which is about to wait itself. A futex wakes it on another CPU, which may first have to leave its sleep.
+//! Jobs and answers go by channels, but who waits does so on a pipe: the kernel's hint that the writer of a pipe is about
+//! to wait itself is what a futex has not. It is a hint only, and an idle CPU is preferred to it (`select_idle_sibling` in
+//! `kernel/sched/fair.c`), which has to leave its sleep first: half of such an open's time. So the thread may run on that
+//! CPU alone on which the supervisor waits for it.
 
+use std::cell::Cell;
 use std::ffi::CString;
 use std::fs::File;
 use std::io::{self, Read as _, Write as _};
 use std::os::fd::{AsFd as _, OwnedFd};
 use std::sync::mpsc::{Receiver, SyncSender, sync_channel};
+use std::sync::{Arc, OnceLock};
 use std::thread;
 
 use nix::errno::Errno;
 use nix::fcntl::{AT_FDCWD, OFlag, OpenHow, ResolveFlag, openat2};
-use nix::sched::{CloneFlags, unshare};
+use nix::sched::{CloneFlags, CpuSet, sched_getcpu, sched_setaffinity, unshare};
 use nix::sys::stat::{Mode, umask};
-use nix::unistd::pipe2;
+use nix::unistd::{Pid, gettid, pipe2};
 
 use crate::sys::{capabilities, landlock};
 
@@ -46,6 +50,10 @@ pub(super) struct Opener {
     wake: File,
     /// A byte for each answer.
     woken: File,
+    /// The thread's id, as soon as it runs.
+    thread: Arc<OnceLock<Pid>>,
+    /// The CPU that the thread may run on.
+    cpu: Cell<Option<usize>>,
 }
 
 /// What came of a job, and the job, of which the caller may need more.
@@ -59,7 +67,10 @@ impl Opener {
         let (answer, answers) = sync_channel::<Answer>(1);
         let (mut waits, wake) = pipe()?;
         let (woken, mut wakes) = pipe()?;
+        let thread = Arc::new(OnceLock::new());
+        let known = Arc::clone(&thread);
         thread::Builder::new().name("opener".to_owned()).stack_size(STACK).spawn(move || {
+            let _ = known.set(gettid());
             let ready = enter(&ruleset);
             while waits.read_exact(&mut [0]).is_ok() {
                 let Ok(job) = next_job.try_recv() else { break };
@@ -69,7 +80,7 @@ impl Opener {
                 }
             }
         })?;
-        Ok(Self { jobs, answers, wake, woken })
+        Ok(Self { jobs, answers, wake, woken, thread, cpu: Cell::new(None) })
     }
 
     /// Opens as the unit would. EACCES and no job if the thread is gone, EACCES if it could not enter the domain.
@@ -82,9 +93,24 @@ impl Opener {
 
     fn ask(&self, job: Job) -> Option<Answer> {
         self.jobs.send(job).ok()?;
+        self.bring_here();
         (&self.wake).write_all(&[0]).ok()?;
         (&self.woken).read_exact(&mut [0]).ok()?;
         self.answers.try_recv().ok()
+    }
+
+    /// Lets the thread run on the CPU of the caller, which waits for it. Where that fails it runs anywhere.
+    fn bring_here(&self) {
+        let Ok(here) = sched_getcpu() else { return };
+        if self.cpu.get() == Some(here) {
+            return;
+        }
+        let mut cpus = CpuSet::new();
+        if let Some(thread) = self.thread.get()
+            && cpus.set(here).and_then(|()| sched_setaffinity(*thread, &cpus)).is_ok()
+        {
+            self.cpu.set(Some(here));
+        }
     }
 }
 
