@@ -246,6 +246,8 @@ pub struct Made {
 pub enum MadeWhat {
     /// A file that the compiler or the assembler would read, as it is written; `${NAME}` is a variable.
     Reads,
+    /// More such files than are told one by one.
+    ReadsMore,
     /// A variable that the compiler would read.
     Variable,
     /// Code that would run before or after `main`.

@@ -35,7 +35,7 @@ const GAPS: &[(&str, &str)] = &[
     ("look-alike-name", "names that are made up freely, and look-alikes of names that are not in the list"),
     (
         "macro-output",
-        "paths that are put together elsewhere than in the macro's output; what only other inputs lead to; what a macro makes after sixteen such things",
+        "paths that are put together elsewhere than in the macro's output; what only other inputs lead to",
     ),
     ("mass-delete", "fewer removals than the threshold"),
     ("mass-read", "fewer reads than the threshold, in a unit each"),

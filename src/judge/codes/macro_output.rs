@@ -12,8 +12,8 @@ use crate::policy::{Severity, names_secret};
 
 pub(crate) const CODE: Code = Code {
     name: "macro-output",
-    severity: "a file with a secret high; another file outside of the project, a variable whose name is a secret's, a \
-               program in a literal low; code that runs before main info",
+    severity: "a file with a secret high; more files than are told one by one medium; another file outside of the project, \
+               a variable whose name is a secret's, a program in a literal low; code that runs before main info",
     attack: &["T1552.001", "T1027.009"],
     meaning: "The code that a macro made when it was driven has the compiler read a file outside of the project \
               (include_str!, #[path], .incbin) or a variable with a secret, holds a program, or runs before main. \
@@ -36,12 +36,17 @@ fn draft(cx: &Context<'_>, driven: &Driven, made: &Made) -> Option<Draft> {
     let name = Bytes::from(driven.name.as_str());
     let subject = match made.what {
         MadeWhat::Reads => short(cx, &path(cx, &made.text)?),
+        MadeWhat::ReadsMore => name.clone(),
         _ => Bytes::from(made.text.as_str()),
     };
     let (severity, says) = match made.what {
         MadeWhat::Reads => {
             let severity = if is_secret(cx, &made.text) { Severity::High } else { Severity::Low };
             (severity, format!("what its macro {name} makes has the compiler read {subject}"))
+        }
+        MadeWhat::ReadsMore => {
+            let says = format!("what its macro {name} makes has the compiler read more files than are told here");
+            (Severity::Medium, says)
         }
         MadeWhat::Variable if names_secret(&made.text) => {
             (Severity::Low, format!("what its macro {name} makes has the compiler read the variable {subject}"))
@@ -107,6 +112,7 @@ mod tests {
             assert_eq!(of(MadeWhat::Reads, text), ["macro-output high ~/.ssh/id_ed25519"], "{text}");
         }
         assert_eq!(of(MadeWhat::Reads, "/etc/hostname"), ["macro-output low /etc/hostname"]);
+        assert_eq!(of(MadeWhat::ReadsMore, ""), ["macro-output medium D"]);
     }
 
     #[test]

@@ -9,8 +9,10 @@ use crate::evidence::line::{Made, MadeWhat};
 
 /// Tokens of one expansion that are looked at.
 const MOST_TOKENS: usize = 1 << 18;
-/// What is told of one macro.
-pub(super) const MOST: usize = 16;
+/// Files that are told of one macro.
+const MOST_FILES: usize = 64;
+/// What is told of each other kind.
+const MOST: usize = 16;
 const LONGEST: usize = 512;
 
 /// Adds what one expansion has and what is not known yet.
@@ -20,13 +22,20 @@ pub(super) fn look(tree: &Flat, known: &mut Vec<Made>) {
         let Some(rest) = tokens.get(at..) else { break };
         let before = at.checked_sub(2).and_then(|from| tokens.get(from..at)).unwrap_or_default();
         let Some((what, text)) = made(before, rest) else { continue };
-        let made = Made { what, text: text.chars().take(LONGEST).collect() };
-        if known.len() >= MOST {
-            return;
-        }
-        if !known.contains(&made) {
-            known.push(made);
-        }
+        tell(Made { what, text: text.chars().take(LONGEST).collect() }, known);
+    }
+}
+
+/// Adds it if there is room. That there was none for a file is told: what it hides may be a secret's.
+fn tell(made: Made, known: &mut Vec<Made>) {
+    if known.contains(&made) {
+        return;
+    }
+    let most = if made.what == MadeWhat::Reads { MOST_FILES } else { MOST };
+    if known.iter().filter(|other| other.what == made.what).count() < most {
+        known.push(made);
+    } else if made.what == MadeWhat::Reads {
+        tell(Made { what: MadeWhat::ReadsMore, text: String::new() }, known);
     }
 }
 
@@ -149,12 +158,14 @@ mod tests {
     }
 
     #[test]
-    fn what_is_told_of_a_macro_is_bounded() {
-        let many: Vec<_> = (0..100).map(|number| format!("include ! ( \"/x{number}\" ) ;")).collect();
+    fn what_is_told_of_a_macro_is_bounded_and_that_there_are_more_files_is_told() {
+        let many: Vec<_> = (0..100).map(|at| format!("env ! ( \"X{at}\" ) include ! ( \"/x{at}\" ) ;")).collect();
         let many = many.join(" ");
         let (mut known, tree) = (Vec::new(), Flat::of(&many).unwrap());
         look(&tree, &mut known);
         look(&tree, &mut known);
-        assert_eq!(known.len(), MOST);
+        let count = |what| known.iter().filter(|made| made.what == what).count();
+        let of_each = [MadeWhat::Reads, MadeWhat::Variable, MadeWhat::ReadsMore].map(count);
+        assert_eq!((of_each, known.len()), ([MOST_FILES, MOST, 1], MOST_FILES + MOST + 1));
     }
 }
