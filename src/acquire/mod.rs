@@ -137,6 +137,13 @@ impl Acquired {
     pub fn dir_of(&self, package: &SourcePackage) -> PathBuf {
         self.sources.path().join(&package.dir)
     }
+
+    /// For each package the positions of those that it needs, for one package with what it depends on. The record of a
+    /// lock file has its own.
+    pub fn needs(&self) -> Vec<Vec<u64>> {
+        let ids: Vec<_> = self.packages.iter().map(|package| &package.id).collect();
+        if self.locked.is_some() { Vec::new() } else { needed::edges(&self.lock, &ids) }
+    }
 }
 
 /// How the consumer's manifest names the subject.

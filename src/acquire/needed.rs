@@ -9,7 +9,9 @@ use semver::VersionReq;
 use tame_index::krate::DependencyKind;
 
 use super::error::AcquireError;
+use super::identity::Identities;
 use super::release::Release;
+use crate::ids::PackageId;
 use crate::plan::CONSUMER_NAME;
 
 /// A package of a lock file: name, version and source as the file writes them. No source: a path.
@@ -67,6 +69,24 @@ pub(crate) fn on_host_from(
         }
     }
     Ok(needed)
+}
+
+/// For each package the positions, among `ids`, of those that it needs by the lock file. Empty if that cannot be read.
+pub(super) fn edges(lock: &str, ids: &[&PackageId]) -> Vec<Vec<u64>> {
+    let Ok(lock) = lock.parse::<Lockfile>() else { return Vec::new() };
+    let identities = Identities::of(lock.packages.iter().map(key));
+    let by_id: BTreeMap<PackageId, &Package> =
+        lock.packages.iter().map(|package| (identities.id(&key(package)), package)).collect();
+    let at: BTreeMap<&PackageId, u64> = ids.iter().copied().zip(0..).collect();
+    let target = |edge: &Dependency| {
+        let package = lock.packages.iter().find(|package| leads_to(edge, package))?;
+        at.get(&identities.id(&key(package))).copied()
+    };
+    let needs = |id: &&PackageId| {
+        let package = by_id.get(*id).map(|package| package.dependencies.as_slice());
+        package.unwrap_or_default().iter().filter_map(target).collect()
+    };
+    ids.iter().map(needs).collect()
 }
 
 /// True if any dependency that leads to `target` may hold on the host.
@@ -156,12 +176,17 @@ mod tests {
             package("winny", "\"winner\""),
             package("winner", "")
         );
-        let lock: Lockfile = lock.parse().unwrap();
+        let lock_text = lock;
+        let lock: Lockfile = lock_text.parse().unwrap();
         let deps = format!("{},{}", dep("unixy", "\"cfg(unix)\"", "build"), dep("winny", "\"cfg(windows)\"", "normal"));
         let releases: BTreeMap<Key, Release> = [("a", deps.as_str()), ("unixy", ""), ("winny", ""), ("winner", "")]
             .into_iter()
             .map(|(name, deps)| ((name.to_owned(), "1.0.0".to_owned(), Some(source.clone())), release_with(name, deps)))
             .collect();
+        let ids = [("winny", "1.0.0"), ("a", "1.0.0"), ("unixy", "1.0.0")]
+            .map(|(name, version)| PackageId::new(name, version));
+        let edges = edges(&lock_text, &ids.iter().collect::<Vec<_>>());
+        assert_eq!(edges, [vec![], vec![2, 0], vec![]], "what is not among the packages has no edge");
         let needed = on_host(&lock, &releases, HOST).unwrap();
         let names: Vec<_> = needed.iter().map(|(name, _, _)| name.as_str()).collect();
         assert_eq!(names, ["a", CONSUMER_NAME, "unixy"]);

@@ -30,6 +30,7 @@ pub(super) fn unbuilt(
         tool: Tool::this(),
         target,
         packages,
+        needs: Vec::new(),
         toolchain: toolchain.record.clone(),
         kernel: kernel(),
         layers: Vec::new(),

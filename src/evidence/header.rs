@@ -19,6 +19,10 @@ pub struct Header {
     pub target: Target,
     /// Every package that the build could reach, the subject among them.
     pub packages: Vec<Package>,
+    /// For each of them the positions of those that it needs. Empty where that is not known, and for a lock file, whose
+    /// record has it.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub needs: Vec<Vec<u64>>,
     /// The toolchain that built them.
     pub toolchain: Toolchain,
     /// `uname -r` of the kernel.
@@ -50,6 +54,14 @@ impl Header {
     /// A run whose finished units were taken, by its position.
     pub fn earlier_run(&self, at: u32) -> Option<&EarlierRun> {
         self.earlier.get(usize::try_from(at).ok()?)
+    }
+
+    /// The packages with the positions of those that each needs. Empty where that is not known.
+    pub fn graph(&self) -> Vec<(&PackageId, &[u64])> {
+        match &self.lock {
+            Some(record) => record.packages.iter().map(|package| (&package.id, package.needs.as_slice())).collect(),
+            None => self.packages.iter().zip(&self.needs).map(|(package, needs)| (&package.id, &needs[..])).collect(),
+        }
     }
 }
 

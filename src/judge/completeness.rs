@@ -364,7 +364,9 @@ fn missing_units(cx: &Context<'_>, reasons: &mut Vec<Reason>) {
             unit.kind() == UnitKind::RunBuildScript && unit.package.as_ref() == Some(&package.id) && unit.end.is_some()
         });
         if package.build_script && !has_run {
-            reasons.push(reason("unit-not-run", "its build script did not run"));
+            let cause = super::failures::Failures::of(cx).needed_by(&package.id);
+            let cause = cause.map_or_else(String::new, |(id, how)| format!(": it needs {id}, {how}"));
+            reasons.push(reason("unit-not-run", &format!("its build script did not run{cause}")));
         }
         // A macro library exports something; what its source does not show (macros made by `macro_rules!`) was not used.
         let is_listed = super::coverage::is_listed(cx, &package.id);

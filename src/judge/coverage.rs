@@ -5,6 +5,7 @@ use std::collections::BTreeSet;
 use serde::Serialize;
 
 use super::context::Context;
+use super::failures::Failures;
 use super::known::facts;
 use super::paths::contains;
 use crate::evidence::Bytes;
@@ -175,14 +176,20 @@ fn count(n: usize) -> u64 {
 
 /// True unless the build is known to leave the package out: the packages of a run are all that the lock
 /// file allows on this platform, and the features that are on may need fewer. cargo starts everything that
-/// it needs, so one of which it started nothing is not needed, if cargo ended and nothing but the consumer
-/// failed. The subject always takes part.
+/// it needs and can, so one of which it started nothing is not needed, if cargo ended and the package needs
+/// none that failed. The subject always takes part.
 pub(super) fn takes_part(cx: &Context<'_>, package: &Package) -> bool {
     if let Some(record) = &cx.log.header.lock {
         return super::locked::takes_part(cx, record, package);
     }
     let is_of = |unit: &super::units::Unit<'_>| unit.package.as_ref() == Some(&package.id);
-    package.subject || cx.units.0.values().any(is_of) || !whole_graph_was_built(cx)
+    package.subject || cx.units.0.values().any(is_of) || !(whole_graph_was_built(cx) || is_not_asked_for(cx, package))
+}
+
+/// True for a package that nothing that could be built needs. Not known without the graph.
+fn is_not_asked_for(cx: &Context<'_>, package: &Package) -> bool {
+    let failed = Failures::of(cx);
+    !cx.log.header.needs.is_empty() && failed.reached_the_end && failed.needed_by(&package.id).is_none()
 }
 
 fn whole_graph_was_built(cx: &Context<'_>) -> bool {

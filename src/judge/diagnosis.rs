@@ -20,7 +20,7 @@ pub(super) struct Diagnosis {
 }
 
 /// Texts that have the name of what is missing between them.
-const NAMED: [(MissingKind, &str, &str); 19] = [
+const NAMED: [(MissingKind, &str, &str); 20] = [
     (MissingKind::Program, "is `", "` not installed"),
     (MissingKind::Program, "Is `", "` installed"),
     (MissingKind::Program, "ailed to find tool \"", "\""),
@@ -40,6 +40,7 @@ const NAMED: [(MissingKind, &str, &str); 19] = [
     (MissingKind::Library, "could not find native static library `", "`"),
     (MissingKind::Header, "fatal error: ", ": No such file or directory"),
     (MissingKind::Header, "fatal error: '", "' file not found"),
+    (MissingKind::Target, "the `", "` target may not be installed"),
 ];
 
 /// Texts that name nothing, or always the same.
@@ -194,6 +195,7 @@ fn sentence(asked: &Asked, missing: &[Missing]) -> String {
         }
         MissingKind::Library => format!("; it links {names}, and the linker says that it is not there"),
         MissingKind::Header => format!("; it includes {names}, and the compiler says that it is not there"),
+        MissingKind::Target => String::new(),
     }
 }
 
@@ -344,6 +346,11 @@ mod tests {
                 &["/usr/bin/cc"],
                 "Unable to find libclang: \"couldn't find any",
                 "; it says that the library `clang` is missing",
+            ),
+            (
+                &["/usr/bin/cc"],
+                "can't find crate for `std`\n  = note: the `wasm32-unknown-unknown` target may not be installed\n",
+                "; it says that the Rust target `wasm32-unknown-unknown` is missing",
             ),
         ] {
             assert_eq!(failure(|u| u.run(argv).failed(tail)), ("missing-library", text.to_owned()), "{tail}");

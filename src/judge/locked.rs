@@ -4,11 +4,10 @@
 //! was not built and needs none that failed is one that nothing asked for; one
 //! that needs such a package is not known to be either, and is missing.
 
-use std::collections::BTreeMap;
-
 use super::completeness::Reason;
 use super::context::Context;
-use crate::evidence::line::{Depth, LeftOutWhy, Line, LockRecord, LockedPackage, Package, UnitKind, UnitOutcome, note};
+use super::failures::Failures;
+use crate::evidence::line::{LockRecord, LockedPackage, Package};
 use crate::ids::PackageId;
 
 /// A package of a lock file that was not exercised.
@@ -27,8 +26,8 @@ pub struct Unexercised {
 /// All that were not exercised, in the order of the file. Packages that have nothing to run are none.
 pub(super) fn unexercised(cx: &Context<'_>) -> Vec<Unexercised> {
     let Some(record) = &cx.log.header.lock else { return Vec::new() };
-    let failed = Failures::of(cx, record);
-    record.packages.iter().filter_map(|locked| one(cx, record, locked, &failed)).collect()
+    let failed = Failures::of(cx);
+    record.packages.iter().filter_map(|locked| one(cx, locked, &failed)).collect()
 }
 
 /// True for a package that was meant to take part: something of it ran, or it is a gap.
@@ -36,22 +35,22 @@ pub(super) fn takes_part(cx: &Context<'_>, record: &LockRecord, package: &Packag
     if has_units(cx, &package.id) {
         return true;
     }
-    let failed = Failures::of(cx, record);
+    let failed = Failures::of(cx);
     let locked = record.package(&package.id);
-    locked.and_then(|locked| one(cx, record, locked, &failed)).is_some_and(|found| found.is_gap)
+    locked.and_then(|locked| one(cx, locked, &failed)).is_some_and(|found| found.is_gap)
 }
 
-fn one(cx: &Context<'_>, record: &LockRecord, locked: &LockedPackage, failed: &Failures<'_>) -> Option<Unexercised> {
+fn one(cx: &Context<'_>, locked: &LockedPackage, failed: &Failures<'_>) -> Option<Unexercised> {
     let found = |why, text, is_gap| Some(Unexercised { package: locked.id.clone(), why, text, is_gap });
     if let Some(left_out) = &locked.left_out {
         return found(left_out.why.as_str(), left_out.text.clone(), left_out.why.is_a_gap());
     }
     let package = cx.package(&locked.id)?;
     if !(package.build_script || package.proc_macro.is_some()) || has_units(cx, &locked.id) {
-        let (id, how) = failed.needed_by(record, locked).filter(|_| !failed.is_compiled(cx, &locked.id))?;
+        let (id, how) = failed.needed_by(&locked.id).filter(|_| !failed.is_compiled(cx, &locked.id))?;
         return found("dependency-failed", format!("its code was not compiled: it needs {id}, {how}"), true);
     }
-    if let Some((id, how)) = failed.needed_by(record, locked) {
+    if let Some((id, how)) = failed.needed_by(&locked.id) {
         return found("dependency-failed", format!("it needs {id}, {how}"), true);
     }
     if !failed.reached_the_end {
@@ -63,73 +62,6 @@ fn one(cx: &Context<'_>, record: &LockRecord, locked: &LockedPackage, failed: &F
 
 fn has_units(cx: &Context<'_>, id: &PackageId) -> bool {
     cx.units.0.values().any(|unit| unit.package.as_ref() == Some(id))
-}
-
-/// Which packages failed, and how the run ended.
-struct Failures<'a> {
-    packages: BTreeMap<&'a PackageId, &'static str>,
-    reached_the_end: bool,
-}
-
-impl<'a> Failures<'a> {
-    fn of(cx: &'a Context<'_>, record: &'a LockRecord) -> Self {
-        let mut packages = BTreeMap::new();
-        for unit in cx.units.0.values() {
-            let is_build = !matches!(unit.kind(), UnitKind::DriveMacros | UnitKind::CompileConsumer);
-            let is_fine = unit.end.is_some_and(|end| end.outcome == UnitOutcome::Ok);
-            if let Some(id) = unit.package.as_ref().filter(|_| is_build && !is_fine) {
-                packages.insert(id, "which failed");
-            }
-        }
-        let has_failed = !packages.is_empty();
-        for locked in &record.packages {
-            match locked.left_out.as_ref().map(|left_out| left_out.why) {
-                Some(LeftOutWhy::Refused) => drop(packages.insert(&locked.id, "which was refused")),
-                Some(LeftOutWhy::Unavailable | LeftOutWhy::Unsupported) => {
-                    packages.insert(&locked.id, "which could not be had");
-                }
-                _ => {}
-            }
-        }
-        let mut ends = cx.log.lines.iter().filter_map(|line| match line {
-            Line::Note(said) if said.code == note::CARGO_EXIT => Some(said.text.as_str()),
-            _ => None,
-        });
-        // With a failure of its own, cargo may have built nothing at all.
-        let is_fine = |text: &str| text.rsplit(|c: char| !c.is_ascii_digit()).next() == Some("0");
-        let went_on = |text: &str| !text.contains("signal") && has_failed;
-        let reached_the_end = ends.next().is_some_and(|text| is_fine(text) || went_on(text));
-        Self { packages, reached_the_end }
-    }
-
-    /// True where this package's own code was compiled, as far as it was to be: only one depth compiles everything. What
-    /// failed itself has a reason of its own.
-    fn is_compiled(&self, cx: &Context<'_>, id: &PackageId) -> bool {
-        let compiles = [UnitKind::Compile, UnitKind::CompileProcMacro, UnitKind::CompileConsumer];
-        let mut units = cx.units.0.values().filter(|unit| compiles.contains(&unit.kind()));
-        cx.log.header.depth != Depth::Check
-            || self.packages.contains_key(id)
-            || units.any(|unit| unit.package.as_ref() == Some(id))
-    }
-
-    /// The nearest package that this one needs and that failed.
-    fn needed_by(&self, record: &'a LockRecord, locked: &'a LockedPackage) -> Option<(&'a PackageId, &'static str)> {
-        if self.packages.is_empty() {
-            return None;
-        }
-        let mut seen = std::collections::BTreeSet::new();
-        let mut open: std::collections::VecDeque<_> = record.needs(locked).collect();
-        while let Some(next) = open.pop_front() {
-            if !seen.insert(&next.id) {
-                continue;
-            }
-            if let Some(how) = self.packages.get(&next.id) {
-                return Some((&next.id, how));
-            }
-            open.extend(record.needs(next));
-        }
-        None
-    }
 }
 
 /// The gaps, as reasons why a run is not complete.

@@ -37,6 +37,8 @@ pub enum MissingKind {
     Library,
     /// A header of C.
     Header,
+    /// A platform that rustc compiles for, whose standard library the toolchain lacks.
+    Target,
 }
 
 impl MissingKind {
@@ -47,6 +49,7 @@ impl MissingKind {
             Self::PkgConfig => "pkg-config module",
             Self::Library => "library",
             Self::Header => "header",
+            Self::Target => "Rust target",
         }
     }
 }
@@ -121,6 +124,8 @@ impl Asked {
             MissingKind::PkgConfig => self.modules.contains(missing),
             MissingKind::Library => self.libraries.contains(missing),
             MissingKind::Header => self.compiles,
+            // rustc is asked for many targets, and says which one it lacks.
+            MissingKind::Target => false,
         }
     }
 

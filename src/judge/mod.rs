@@ -14,6 +14,7 @@ mod coverage;
 mod decided;
 mod diagnosis;
 mod expected;
+mod failures;
 mod finding;
 mod known;
 mod library;

@@ -329,6 +329,7 @@ fn header(
         tool: Tool::this(),
         target: acquired.target.clone(),
         packages,
+        needs: acquired.needs(),
         toolchain: toolchain.record.clone(),
         kernel: settings.kernel.clone(),
         layers: Vec::new(),

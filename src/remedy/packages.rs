@@ -32,6 +32,7 @@ impl Table {
             MissingKind::PkgConfig => &self.pkg_config,
             MissingKind::Library => &self.library,
             MissingKind::Header => &self.header,
+            MissingKind::Target => return None,
         };
         part.get(&missing.name)
     }
@@ -46,11 +47,13 @@ pub enum Manager {
     Dnf,
     /// Of Nix.
     Nix,
+    /// Of Rust's toolchains.
+    Rustup,
 }
 
 impl Manager {
-    /// In the order of the table.
-    pub const ALL: [Self; 3] = [Self::Apt, Self::Dnf, Self::Nix];
+    /// Those of the table, in its order.
+    const OF_THE_TABLE: [Self; 3] = [Self::Apt, Self::Dnf, Self::Nix];
 
     /// Its name.
     pub const fn name(self) -> &'static str {
@@ -58,6 +61,7 @@ impl Manager {
             Self::Apt => "apt",
             Self::Dnf => "dnf",
             Self::Nix => "nix",
+            Self::Rustup => "rustup",
         }
     }
 
@@ -67,21 +71,28 @@ impl Manager {
             Self::Apt => "apt install",
             Self::Dnf => "dnf install",
             Self::Nix => "nix-shell -p",
+            Self::Rustup => "rustup target add",
         }
     }
 }
 
-/// One line for each manager that gets all that the table knows, and what it does not know. No line when that is all.
+/// One line for each manager that gets all that the table knows, one for targets of Rust, and what the table does not
+/// know. No line when that is all.
 pub fn install(missing: &[Missing]) -> (Vec<(Manager, String)>, Vec<Missing>) {
     let table = Table::shipped();
-    let (known, unknown): (Vec<_>, Vec<_>) = missing.iter().partition(|one| table.names(one).is_some());
+    let (targets, missing): (Vec<_>, Vec<_>) = missing.iter().partition(|one| one.kind == MissingKind::Target);
+    let (known, unknown): (Vec<_>, Vec<_>) = missing.into_iter().partition(|one| table.names(one).is_some());
     let line = |(at, manager): (usize, Manager)| {
         let names: BTreeSet<&str> =
             known.iter().filter_map(|one| table.names(one)?.get(at)).map(String::as_str).collect();
         let names: Vec<_> = names.into_iter().collect();
         (!names.is_empty()).then(|| (manager, format!("{} {}", manager.command(), names.join(" "))))
     };
-    (Manager::ALL.into_iter().enumerate().filter_map(line).collect(), unknown.into_iter().cloned().collect())
+    let mut lines: Vec<_> = Manager::OF_THE_TABLE.into_iter().enumerate().filter_map(line).collect();
+    let targets: Vec<_> = targets.iter().map(|one| one.name.as_str()).collect();
+    let rustup = || (Manager::Rustup, format!("{} {}", Manager::Rustup.command(), targets.join(" ")));
+    lines.extend((!targets.is_empty()).then(rustup));
+    (lines, unknown.into_iter().cloned().collect())
 }
 
 #[cfg(test)]
@@ -111,6 +122,7 @@ mod tests {
             missing(MissingKind::Program, "cmake"),
             missing(MissingKind::PkgConfig, "openssl"),
             missing(MissingKind::Library, "ssl"),
+            missing(MissingKind::Target, "wasm32-unknown-unknown"),
             unknown.clone(),
         ];
         let (lines, left) = install(&all);
@@ -119,6 +131,7 @@ mod tests {
             ("apt", "apt install cmake libssl-dev"),
             ("dnf", "dnf install cmake openssl-devel"),
             ("nix", "nix-shell -p cmake openssl"),
+            ("rustup", "rustup target add wasm32-unknown-unknown"),
         ];
         assert_eq!(lines, expected);
         assert_eq!(left, std::slice::from_ref(&unknown));

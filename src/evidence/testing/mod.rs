@@ -76,6 +76,7 @@ impl LogBuilder {
                 package(subject(), PackageSource::Registry, SOURCE.to_owned(), true),
                 package(consumer(), PackageSource::Consumer, CONSUMER.to_owned(), false),
             ],
+            needs: Vec::new(),
             toolchain: Toolchain {
                 cargo: "cargo 1.95.0".to_owned(),
                 rustc: "rustc 1.95.0".to_owned(),

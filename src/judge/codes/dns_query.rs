@@ -5,16 +5,18 @@ use std::collections::BTreeSet;
 use serde_json::json;
 
 use super::{Code, push};
-use crate::evidence::line::{Kind, Line, Object, note};
+use crate::evidence::line::{ArgState, Kind, Line, Object, note};
 use crate::ids::{PackageId, UnitId};
-use crate::judge::context::Context;
+use crate::judge::context::{Context, Tried, program};
 use crate::judge::finding::{Draft, actor};
 use crate::judge::library;
-use crate::policy::Severity;
+use crate::judge::paths::file_name;
+use crate::policy::{Role, Severity};
 
 pub(crate) const CODE: Code = Code {
     name: "dns-query",
-    severity: "medium; high together with a read of secrets, of the consumer, or with persistence",
+    severity: "medium; high together with a read of secrets, of the consumer, or with persistence; low by a cargo that asks \
+               its registry which packages there are",
     attack: &["T1071.004"],
     meaning: "Code that runs at build time asked a name server for a name. The sandbox has no network, so this is \
               all that can be seen of a download, an upload, or data sent inside the name itself.",
@@ -25,6 +27,9 @@ pub(crate) const CODE: Code = Code {
     rule,
 };
 
+/// Commands of cargo's that tell of packages and run nothing of theirs.
+const LOOKS: [&[u8]; 3] = [b"metadata", b"tree", b"generate-lockfile"];
+
 fn rule(cx: &Context<'_>, out: &mut Vec<Draft>) {
     unseen(cx, out);
     by_stream(cx, out);
@@ -34,9 +39,10 @@ fn rule(cx: &Context<'_>, out: &mut Vec<Draft>) {
             continue;
         }
         let object = json!({"host": name, "qtype": qtype, "server": server.ip});
+        let severity = if is_of_the_resolver(cx, tried, &name.0) { Severity::Low } else { Severity::Medium };
         push(
             out,
-            Draft::new(cx, tried, CODE.name, Severity::Medium).map(|draft| {
+            Draft::new(cx, tried, CODE.name, severity).map(|draft| {
                 draft
                     .about(name.clone(), object)
                     .says(format!("{} tried to look up the name {name}", actor(tried)))
@@ -45,6 +51,29 @@ fn rule(cx: &Context<'_>, out: &mut Vec<Draft>) {
             }),
         );
     }
+}
+
+/// True for the toolchain's cargo that asks for the registry of this build because it was told to say which packages
+/// there are, as build information does (`cargo tree`). A cargo that builds, installs or publishes would go on with what
+/// it gets, and any other host is nobody's registry here.
+fn is_of_the_resolver(cx: &Context<'_>, tried: &Tried<'_>, name: &[u8]) -> bool {
+    let folder = file_name(cx.layout().registry_src.as_bytes());
+    let registry = folder.iter().rposition(|&byte| byte == b'-').and_then(|at| folder.get(..at));
+    if tried.role() != Some(Role::Cargo) || !registry.is_some_and(|host| host.eq_ignore_ascii_case(name)) {
+        return false;
+    }
+    let is_own = |start: &&Tried<'_>| {
+        let (one, other) = (start.attempt, tried.attempt);
+        one.kind == Kind::Exec && one.unit == other.unit && one.pid == other.pid && one.seq < other.seq
+    };
+    let mut starts = cx.tried.iter().filter(is_own).filter(|start| cx.program_role(start) == Some(Role::Cargo));
+    let looks = |start: &Tried<'_>| {
+        let command = program(start).and_then(|(_, argv, _)| argv.get(1));
+        start.attempt.arg_state != ArgState::Changed
+            && command.is_some_and(|command| LOOKS.contains(&command.0.as_slice()))
+    };
+    // All of the process's: a number may come back, and what is not clear is not low.
+    starts.next().is_some_and(looks) && starts.all(looks)
 }
 
 /// Connections to a resolver by TCP, which end before the question is sent.
@@ -104,8 +133,8 @@ fn unseen(cx: &Context<'_>, out: &mut Vec<Draft>) {
 
 #[cfg(test)]
 mod tests {
-    use crate::evidence::line::{Line, Object, UnitKind, note};
-    use crate::evidence::testing::LogBuilder;
+    use crate::evidence::line::{ArgState, Line, Object, UnitKind, note};
+    use crate::evidence::testing::{LogBuilder, OUT, SCRIPT, TOOLCHAIN};
     use crate::ids::PackageId;
     use crate::judge::codes::testing::{found, script};
     use crate::judge::judge;
@@ -117,6 +146,33 @@ mod tests {
             script(|u| u.dns("a.invalid").dns("a.invalid").dns("b.invalid")),
             ["dns-query medium a.invalid", "dns-query medium b.invalid"]
         );
+    }
+
+    #[test]
+    fn cargo_asks_its_registry_which_packages_there_are_and_all_else_is_a_lookup() {
+        let cargo = format!("{TOOLCHAIN}/bin/cargo");
+        let asked = |program: &str, command: &str, name: &str| {
+            script(|u| u.by(program).run(&[program, command]).dns(name).by(SCRIPT)).join(", ")
+        };
+        for command in ["tree", "metadata", "generate-lockfile"] {
+            assert_eq!(asked(&cargo, command, "registry.invalid"), "dns-query low registry.invalid", "{command}");
+        }
+        for command in ["install", "publish", "build", "fetch", "+nightly", "--config=x"] {
+            assert_eq!(asked(&cargo, command, "registry.invalid"), "dns-query medium registry.invalid", "{command}");
+        }
+        for name in ["other.invalid", "secret.registry.invalid", "registry"] {
+            assert_eq!(asked(&cargo, "tree", name), format!("dns-query medium {name}"));
+        }
+        let own = format!("{OUT}/cargo");
+        assert!(asked(&own, "tree", "registry.invalid").contains("dns-query medium"), "what calls itself so");
+        let itself = script(|u| u.run(&[&cargo, "tree"]).dns("registry.invalid"));
+        assert_eq!(itself, ["dns-query medium registry.invalid"], "the build script's own question");
+        let twice = script(|u| u.by(&cargo).run(&[&cargo, "tree"]).run(&[&cargo, "install"]).dns("registry.invalid"));
+        assert_eq!(twice, ["dns-query medium registry.invalid"]);
+        let changed = script(|u| {
+            u.by(&cargo).run(&[&cargo, "tree"]).with(|a| a.arg_state = ArgState::Changed).dns("registry.invalid")
+        });
+        assert!(changed.contains(&"dns-query medium registry.invalid".to_owned()), "{changed:?}");
     }
 
     #[test]

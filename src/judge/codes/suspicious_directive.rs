@@ -159,6 +159,9 @@ mod tests {
     fn a_chosen_linker_is_high_and_an_ordinary_argument_info() {
         for value in [
             "-fuse-ld=/x/ld",
+            "-fuse-ld=/x/lld",
+            "-fuse-ld=lld/../x",
+            "-fuse-ld=wild-guess",
             "-B/x",
             "-specs=/x",
             "-plugin",
@@ -180,6 +183,8 @@ mod tests {
         for value in [
             "-Wl,--as-needed",
             "-Wl,-Bsymbolic,-z,relro",
+            "-fuse-ld=lld",
+            "-fuse-ld=mold",
             "-Tlink.x",
             "-Wl,-T,/x/link.x",
             "-Wl,-soname,/tmp/x",

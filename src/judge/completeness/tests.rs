@@ -61,6 +61,33 @@ fn what_did_not_run_was_not_seen() {
     assert_eq!(reasons(&unseen), ["undriven"], "a library in whose source no macro was found");
 }
 
+/// `subject` fails; `above` needs it, `beside` is in the lock file for a feature that is off. Neither of them ran.
+fn beside_a_failure(exit: &str, needs: Vec<Vec<u64>>) -> Vec<(String, String)> {
+    let log = LogBuilder::new()
+        .dependency("above", true)
+        .dependency("beside", true)
+        .header(|header| header.needs = needs)
+        .build_script("u", |u| u.failed("no"))
+        .note(note::CARGO_EXIT, exit)
+        .log();
+    let reasons = judge(&log, &Policy::shipped()).completeness.reasons.into_iter();
+    reasons
+        .filter(|reason| reason.code == "unit-not-run")
+        .map(|reason| (reason.package.unwrap_or_default(), reason.text))
+        .collect()
+}
+
+#[test]
+fn what_nothing_asked_for_is_not_missing_beside_a_failure() {
+    // The subject, the consumer, `above`, `beside`.
+    let needs = || vec![vec![3], vec![], vec![0], vec![]];
+    let above =
+        ("above@2.0.0".to_owned(), "its build script did not run: it needs subject@1.0.0, which failed".to_owned());
+    assert_eq!(beside_a_failure("exit status: 101", needs()), [above]);
+    assert_eq!(beside_a_failure("signal: 9 (SIGKILL)", needs()).len(), 2, "cargo did not start all that it could");
+    assert_eq!(beside_a_failure("exit status: 101", Vec::new()).len(), 2, "evidence that has no graph");
+}
+
 #[test]
 fn a_macro_that_takes_its_answers_away_was_not_seen_and_one_that_panics_was() {
     let driven = |inputs| {
