@@ -111,8 +111,11 @@ fn a_package_that_hangs_or_floods_leaves_the_others() {
     let (report, exit) = ground.report(&["ws", "--limit", "unit-time=8", "--limit", "output=1M"]);
     let reasons = report["completeness"]["reasons"].as_array().unwrap();
     for (id, said) in [("hanging@1.0.0", "SIGKILL"), ("flooding@1.0.0", "xxx"), ("talking@1.0.0", "no libfoo")] {
-        let tails = reasons.iter().filter(|reason| reason["package"] == id).map(|reason| &reason["log_tail"]);
-        assert!(tails.into_iter().any(|tail| tail.to_string().contains(said)), "{id}: {exit} {reasons:#?}");
+        let of_package: Vec<_> = reasons.iter().filter(|reason| reason["package"] == id).collect();
+        let [reason] = of_package.as_slice() else { panic!("{id}: {exit} {reasons:#?}") };
+        assert!(reason["log_tail"].to_string().contains(said), "{id}: {exit} {reasons:#?}");
+        let is_stopped = reason["text"] == "the build script was stopped: the unit did not end within 8 s";
+        assert_eq!(is_stopped, id != "talking@1.0.0", "{reason:#}");
     }
     assert_eq!(package(&report, "leafy@1.0.0").unwrap()["verdict"], "pass", "{report:#}");
     assert_eq!(package(&report, "app@0.1.0").unwrap()["verdict"], "pass", "{report:#}");
