@@ -441,9 +441,19 @@ fn cargo(cx: &Context<'_>, reasons: &mut Vec<Reason>) {
                 Line::Output(output) if output.unit.is_none() => Some(shown_tail(&output.tail.0)),
                 _ => None,
             });
-            let text = format!("cargo failed and no unit did: {}", Bytes::from(said.text.as_str()));
+            let text = format!("cargo failed and no unit did: {}{}", Bytes::from(said.text.as_str()), unpatched(cx));
             reasons.push(Reason { log_tail: tail, ..of_run("build-failed", text) });
         }
+    }
+}
+
+/// What to do where a lock file was made with patches that do not count.
+fn unpatched(cx: &Context<'_>) -> &'static str {
+    let record = cx.log.header.lock.as_deref();
+    if record.is_some_and(|record| record.ignored.iter().any(|text| text.starts_with(".cargo/config.toml: patch."))) {
+        "; [patch] in .cargo/config.toml does not count here, and the lock file may need it: put it into Cargo.toml"
+    } else {
+        ""
     }
 }
 
