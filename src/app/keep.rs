@@ -108,37 +108,11 @@ fn lay(left: &mut Left<'_>, dir: &Path, now: u64) -> io::Result<PathBuf> {
 
 fn copy(from: &mut impl io::Read, to: &Path) -> io::Result<()> {
     let mut file = File::options().write(true).create_new(true).mode(0o600).open(to)?;
-    let copied = io::copy(from, &mut file).map(drop);
-    if copied.is_err() {
-        // Half a log would pass for that of a run that was killed.
-        let _ = fs::remove_file(to);
-    }
-    copied
+    io::copy(from, &mut file).map(drop)
 }
 
 /// An archive chooses its name itself.
 fn plain(name: &str) -> String {
     let is_plain = |c: char| c.is_ascii_alphanumeric() || "+-._".contains(c);
     name.chars().map(|c| if is_plain(c) { c } else { '_' }).collect()
-}
-
-#[cfg(test)]
-mod tests {
-    use super::*;
-
-    #[test]
-    fn of_what_cannot_be_kept_whole_nothing_is_left() {
-        struct Broken;
-        impl io::Read for Broken {
-            fn read(&mut self, _: &mut [u8]) -> io::Result<usize> {
-                Err(io::ErrorKind::StorageFull.into())
-            }
-        }
-        let folder = tempfile::tempdir().unwrap();
-        let to = folder.path().join("a.jsonl");
-        copy(&mut b"half of it".chain(Broken), &to).unwrap_err();
-        assert!(!to.exists());
-        copy(&mut b"all of it".as_slice(), &to).unwrap();
-        assert_eq!(fs::read(&to).unwrap(), b"all of it");
-    }
 }
