@@ -8,7 +8,8 @@ use std::time::{Duration, Instant};
 
 use indicatif::{ProgressBar, ProgressDrawTarget, ProgressStyle};
 
-use crate::acquire::Acquired;
+use crate::acquire::{Acquired, SourcePackage};
+use crate::ids::counted;
 use crate::sandbox::channel::Event;
 use crate::ticker::Ticker;
 
@@ -17,11 +18,9 @@ use crate::ticker::Ticker;
 struct State {
     units_done: u64,
     units_running: u64,
-    /// Packages whose own code ran, or runs.
-    begun: BTreeSet<String>,
+    /// Packages that count and of which nothing more comes.
+    finished: BTreeSet<String>,
     findings: Option<u64>,
-    /// Packages that were seen done: a new unit of one of them takes none back.
-    most_done: u64,
     /// What began last.
     last: String,
 }
@@ -31,27 +30,34 @@ struct State {
 pub struct RunProgress {
     bar: ProgressBar,
     state: Arc<Mutex<State>>,
-    /// How many packages have something to run; 0 where one package is checked.
-    packages: u64,
+    /// The packages that count: those with something to run, or all where all is compiled; none where one package is checked.
+    /// Some may be behind features that are off.
+    packages: BTreeSet<String>,
     begun: Instant,
     ticker: Option<Ticker>,
 }
 
 impl RunProgress {
     /// Says nothing when `quiet`. `findings` tells how many there are by now; it may take a while.
-    pub fn new(acquired: &Acquired, quiet: bool, findings: impl Fn() -> Option<u64> + Send + 'static) -> Self {
+    pub fn new(
+        acquired: &Acquired,
+        compiles_all: bool,
+        quiet: bool,
+        findings: impl Fn() -> Option<u64> + Send + 'static,
+    ) -> Self {
         let is_terminal = std::io::stderr().is_terminal();
         let shown = !quiet && is_terminal;
         let target = if shown { ProgressDrawTarget::stderr() } else { ProgressDrawTarget::hidden() };
         let bar = ProgressBar::with_draw_target(None, target);
         let is_lock = acquired.locked.is_some();
-        let has_code = acquired.packages.iter().filter(|package| package.build_script || package.proc_macro.is_some());
-        let packages = if is_lock { u64::try_from(has_code.count()).unwrap_or(0) } else { 0 };
+        let counts = |package: &&SourcePackage| compiles_all || package.build_script || package.proc_macro.is_some();
+        let packages = acquired.packages.iter().filter(|_| is_lock).filter(counts);
+        let packages: BTreeSet<_> = packages.map(|package| package.id.to_string()).collect();
         if let Ok(style) = ProgressStyle::with_template(template(is_lock, width())) {
             bar.set_style(style.progress_chars("=> "));
         }
         if is_lock {
-            bar.set_length(packages);
+            bar.set_length(count(&packages));
         }
         bar.set_prefix(end_of(&acquired.target.label()));
         if shown {
@@ -67,7 +73,7 @@ impl RunProgress {
 
     /// Looks for findings and, without a terminal, tells the state.
     fn tick(&self, tells: bool, name: String, findings: impl Fn() -> Option<u64> + Send + 'static) -> Option<Ticker> {
-        let (state, packages, begun) = (Arc::clone(&self.state), self.packages, self.begun);
+        let (state, packages, begun) = (Arc::clone(&self.state), count(&self.packages), self.begun);
         let bar = self.bar.clone();
         let work = move || {
             let found = findings();
@@ -85,27 +91,27 @@ impl RunProgress {
     pub fn tell(&self, event: &Event) {
         let mut state = self.state.lock().unwrap_or_else(PoisonError::into_inner);
         match event {
-            Event::UnitStarted { text, executes } => {
+            Event::UnitStarted { text } => {
                 state.units_running += 1;
-                state.begun.extend(executes.clone());
                 state.last.clone_from(text);
             }
             Event::UnitEnded => {
                 state.units_done += 1;
                 state.units_running = state.units_running.saturating_sub(1);
-                state.most_done = state.done();
+            }
+            Event::Finished { package } => {
+                state.finished.extend(self.packages.get(package).cloned());
             }
             Event::Started => "the sandbox holds".clone_into(&mut state.last),
             Event::NeedsMapping | Event::Failed { .. } => {}
         }
-        state.show(&self.bar, self.packages, self.begun.elapsed());
+        state.show(&self.bar, count(&self.packages), self.begun.elapsed());
     }
 }
 
 impl State {
     fn done(&self) -> u64 {
-        let begun = u64::try_from(self.begun.len()).unwrap_or(u64::MAX);
-        begun.saturating_sub(self.units_running).max(self.most_done)
+        count(&self.finished)
     }
 
     /// Brings the bar up to date. What counts comes first: a narrow terminal cuts the rest.
@@ -116,12 +122,9 @@ impl State {
 
     /// What the bar itself does not say.
     fn beside_the_bar(&self, packages: u64, elapsed: Duration) -> String {
-        let findings = self.findings.filter(|count| *count > 0).map(|count| match count {
-            1 => "1 finding".to_owned(),
-            _ => format!("{count} findings"),
-        });
+        let findings = self.findings.filter(|count| *count > 0).map(|count| counted(count, "finding"));
         let left = left(self.done(), packages, elapsed).map(|left| format!("{left} s left"));
-        let running = (packages > 0).then(|| format!("{} units", self.units_running));
+        let running = (packages > 0).then(|| counted(self.units_running, "unit"));
         let units = (packages == 0).then(|| format!("{} units done", self.units_done));
         let last = Some(self.last.clone()).filter(|last| !last.is_empty());
         [findings, running, left, units, last].into_iter().flatten().collect::<Vec<_>>().join(", ")
@@ -131,14 +134,17 @@ impl State {
     fn line(&self, packages: u64, elapsed: Duration) -> String {
         let findings = match self.findings {
             None => String::new(),
-            Some(1) => ", 1 finding so far".to_owned(),
-            Some(count) => format!(", {count} findings so far"),
+            Some(count) => format!(", {} so far", counted(count, "finding")),
         };
         let left = left(self.done(), packages, elapsed);
         let left = left.map(|left| format!(", about {left} s left")).unwrap_or_default();
-        let (done, running, units) = (self.done(), self.units_running, self.units_done);
-        format!("{done} of {packages} packages done, {running} units running, {units} done{findings}{left}")
+        let (done, running, units) = (self.done(), counted(self.units_running, "unit"), self.units_done);
+        format!("{done} of at most {packages} packages done, {running} running, {units} done{findings}{left}")
     }
+}
+
+fn count(packages: &BTreeSet<String>) -> u64 {
+    u64::try_from(packages.len()).unwrap_or(u64::MAX)
 }
 
 /// Columns of the terminal.
@@ -193,9 +199,9 @@ mod tests {
     #[test]
     fn a_line_tells_packages_units_findings_and_the_time_left() {
         let mut state = State { units_done: 30, units_running: 2, findings: None, ..State::default() };
-        state.begun.extend((0..12).map(|number| number.to_string()));
+        state.finished.extend((0..10).map(|number| number.to_string()));
         let line = state.line(40, Duration::from_secs(20));
-        assert_eq!(line, "10 of 40 packages done, 2 units running, 30 done, about 60 s left");
+        assert_eq!(line, "10 of at most 40 packages done, 2 units running, 30 done, about 60 s left");
         state.findings = Some(1);
         assert!(state.line(40, Duration::from_secs(20)).contains(", 1 finding so far, about"));
         assert_eq!(
@@ -203,10 +209,6 @@ mod tests {
             "1 finding, 2 units, 60 s left",
             "a terminal of 40 columns has room for it"
         );
-        state.units_running = 12;
-        assert_eq!(state.done(), 0, "the control: without a number that was seen");
-        state.most_done = 10;
-        assert_eq!(state.done(), 10);
         assert_eq!(left(2, 40, Duration::from_secs(20)), None);
         assert_eq!(left(41, 40, Duration::from_secs(20)), None);
     }

@@ -41,7 +41,7 @@ const LAYERS: &[(&str, &[&str])] = &[
         &["acquire", "cli", "decisions", "error_chain", "evidence", "facts", "ids", "judge", "policy", "sandbox"],
     ),
     ("signals", &["acquire", "sandbox", "sys"]),
-    ("progress", &["acquire", "sandbox", "ticker"]),
+    ("progress", &["acquire", "ids", "sandbox", "ticker"]),
 ];
 
 /// The only one that knows the whole story.

@@ -56,15 +56,21 @@ impl Leave {
 
 /// Copies `from` to the new folder `to`, without version control and build outputs.
 pub(crate) fn tree(from: &Path, to: &Path, limits: &Limits) -> Result<Copied, AcquireError> {
-    tree_but(from, to, limits, Leave::Nothing)
+    tree_but(from, to, limits, Leave::Nothing, &BTreeSet::new())
 }
 
-/// The same, without more.
-pub(crate) fn tree_but(from: &Path, to: &Path, limits: &Limits, leave: Leave) -> Result<Copied, AcquireError> {
+/// The same, without more, and with what lies behind the links to folders that are named.
+pub(crate) fn tree_but(
+    from: &Path,
+    to: &Path,
+    limits: &Limits,
+    leave: Leave,
+    follow: &BTreeSet<PathBuf>,
+) -> Result<Copied, AcquireError> {
     let mut copied = Copied::default();
     let mut skipped = 0_usize;
     make_folders(to, Path::new("")).map_err(AcquireError::file("create", to))?;
-    walk(from, limits, leave, |met, left| match met {
+    walk(from, limits, leave, follow, |met, left| match met {
         Met::Folder(path) => {
             make_folders(to, path).map_err(AcquireError::file("create", &to.join(path)))?;
             Ok(0)
@@ -95,12 +101,13 @@ pub(crate) enum Met<'a> {
     Other(&'a Path, bool),
 }
 
-/// Goes through all that is copied of a folder, in one order. `visit` is told how many bytes may still come, and gives
-/// the number of those that did.
+/// Goes through all that is copied of a folder, in one order; of links to folders, through those that are in `follow`.
+/// `visit` is told how many bytes may still come, and gives the number of those that did.
 pub(crate) fn walk(
     from: &Path,
     limits: &Limits,
     leave: Leave,
+    follow: &BTreeSet<PathBuf>,
     mut visit: impl FnMut(Met<'_>, u64) -> Result<u64, AcquireError>,
 ) -> Result<(), AcquireError> {
     let root = fs::canonicalize(from).map_err(AcquireError::file("look at", from))?;
@@ -120,14 +127,15 @@ pub(crate) fn walk(
                 continue;
             }
             let kind = entry.file_type().map_err(AcquireError::file("look at", &entry.path()))?;
+            let is_folder = kind.is_dir() || (kind.is_symlink() && follow.contains(&entry.path()));
             let source = if kind.is_symlink() { linked(&root, &entry.path(), leave) } else { Some(entry.path()) };
-            match source.filter(|_| kind.is_file() || kind.is_symlink()) {
+            match source.filter(|_| kind.is_file() || (kind.is_symlink() && !is_folder)) {
                 Some(source) => {
                     let left = limits.copied_bytes.saturating_sub(bytes);
                     bytes = bytes.saturating_add(visit(Met::File(&path, &source), left)?);
                     files += 1;
                 }
-                None if kind.is_dir() => {
+                None if is_folder => {
                     visit(Met::Folder(&path), 0)?;
                     folders.push(path);
                 }
@@ -142,9 +150,15 @@ pub(crate) fn walk(
     Ok(())
 }
 
-/// Where a link leads to, if that is a file below `root`, without links on the way, that is copied itself.
+/// Where a link leads to, if that is a file below `root` that is copied itself.
 fn linked(root: &Path, link: &Path, leave: Leave) -> Option<PathBuf> {
-    let target = fs::canonicalize(link).ok()?;
+    let target = copied_at(root, link, leave)?;
+    fs::symlink_metadata(&target).is_ok_and(|meta| meta.is_file()).then_some(target)
+}
+
+/// Where a path leads to, links and all, if that is below `root`, a path without links, and copied itself.
+pub(crate) fn copied_at(root: &Path, path: &Path, leave: Leave) -> Option<PathBuf> {
+    let target = fs::canonicalize(path).ok()?;
     let mut here = root.to_owned();
     for name in target.strip_prefix(root).ok()? {
         if leave.leaves(&here, name) {
@@ -152,7 +166,7 @@ fn linked(root: &Path, link: &Path, leave: Leave) -> Option<PathBuf> {
         }
         here.push(name);
     }
-    fs::symlink_metadata(&target).is_ok_and(|meta| meta.is_file()).then_some(target)
+    Some(target)
 }
 
 /// Opens a file to take its contents along; none if it is not one any more.
@@ -245,7 +259,7 @@ mod tests {
         }
         let to = tempfile::tempdir().unwrap();
         let to = to.path().join("copy");
-        let copied = tree_but(root, &to, &Limits::default(), Leave::WhatIsNoSource).unwrap();
+        let copied = tree_but(root, &to, &Limits::default(), Leave::WhatIsNoSource, &BTreeSet::new()).unwrap();
         let files: Vec<_> = copied.files.iter().map(|file| file.to_str().unwrap()).collect();
         let plain = ["Cargo.toml", "README.md", "a/Cargo.toml"];
         assert_eq!(files, [&plain[..], &["a/README.md", "a/by-a-link", "a/src/lib.rs", "a/whole", "b"]].concat());

@@ -1,18 +1,21 @@
-//! What earlier runs found of the versions that a lock file had before: kept as facts, so that a replay compares as well.
+//! What earlier runs found of the versions that a lock file had before, and what the last one found of all of it: kept in the
+//! evidence, so that a replay compares as well.
 
 use std::collections::BTreeMap;
 use std::path::{Path, PathBuf};
 
 use super::tell::{Teller, warn};
+use crate::acquire::Request;
 use crate::evidence::EvidenceLog;
 use crate::evidence::baselines::{self, JudgedBy};
 use crate::evidence::fact::{BASELINE, Baseline, BaselineFinding};
 use crate::evidence::file::open;
 use crate::evidence::known::{Shelf, is_build};
-use crate::evidence::line::{Change, Fact, LockRecord, PackageSource, Tool};
+use crate::evidence::line::{Change, Fact, LastPackage, LastRun, LockRecord, PackageSource, Tool};
 use crate::ids::{PackageId, Sha256Digest, counted};
 use crate::judge::{Finding, Judgement, judge};
 use crate::policy::Policy;
+use crate::report::{Report, ReportFinding, ReportPackage};
 use crate::settings::Settings;
 
 /// More findings than any package has that somebody reads.
@@ -42,6 +45,51 @@ pub(super) fn remember(log: EvidenceLog, settings: &Settings, teller: &Teller) {
         let folder = settings.known.display();
         warn(&format!("what was found is not kept in {folder} to compare later versions with: {error}"), teller);
     }
+}
+
+/// What the last run of this lock file found, where the report is on all of it.
+pub(super) fn last(settings: &Settings) -> Option<LastRun> {
+    baselines::find_last(&settings.known, &by(&settings.reporting.policy), &name(settings)?)
+}
+
+/// Keeps what a run of all of a lock file found, for the next one.
+pub(super) fn remember_last(report: &Report, settings: &Settings, teller: &Teller) {
+    let Some(name) = name(settings) else { return };
+    let facts = report.coverage.facts.iter().filter(|source| source.changes());
+    let found = LastRun {
+        recorded: settings.now,
+        asked: facts.map(|source| (source.source.clone(), source.status)).collect(),
+        packages: report.packages.iter().filter_map(|package| seen(report, package)).collect(),
+    };
+    // A run that was stopped saw less than the one before it.
+    if found.packages.iter().all(|package| package.is_partial) {
+        return;
+    }
+    if let Err(error) = baselines::put_last(&settings.known, &by(&settings.reporting.policy), &name, found) {
+        let folder = settings.known.display();
+        warn(&format!("what was found is not kept in {folder} to tell the next time what is new: {error}"), teller);
+    }
+}
+
+/// What a run is of; none where it is not on all of a lock file. What is looked at in another way is another thing.
+fn name(settings: &Settings) -> Option<String> {
+    let Request::Lock(request) = &settings.request else { return None };
+    let how = (request.deps_only, settings.depth, settings.trace.probes);
+    request.since.is_none().then(|| format!("{} {how:?}", request.file.display()))
+}
+
+fn seen(report: &Report, package: &ReportPackage) -> Option<LastPackage> {
+    let id: PackageId = package.id.parse().ok()?;
+    let of = |finding: &ReportFinding| BaselineFinding {
+        code: finding.code.to_owned(),
+        severity: finding.severity.as_str().to_owned(),
+        fingerprint: finding.fingerprint.clone(),
+        subject: finding.subject.clone(),
+        hidden: finding.is_hidden(),
+        is_fact: finding.unit.is_none(),
+    };
+    let findings = package.findings.iter().take(MOST).map(of).collect();
+    Some(LastPackage { is_partial: !report.completeness.is_complete_for(&id), id, findings })
 }
 
 /// One fact for each package that was there with another version, where evidence of that one is kept.
@@ -101,6 +149,7 @@ fn baseline(earlier: &Earlier, id: &PackageId) -> Option<Baseline> {
         severity: finding.severity.as_str().to_owned(),
         fingerprint: finding.fingerprint.clone(),
         subject: finding.subject.clone(),
+        ..BaselineFinding::default()
     };
     Some(Baseline {
         version: id.version.clone(),

@@ -105,7 +105,10 @@ pub(super) fn examine(
 ) -> Result<Told, ExitCode> {
     let ready = match ready(settings, !args.print_plan, args.tone.quiet, teller)? {
         Prepared::Ready(ready) => ready,
-        Prepared::Known(report) => return Ok(Told::Judged(report)),
+        Prepared::Known(report) => {
+            baseline::remember_last(&report, settings, teller);
+            return Ok(Told::Judged(report));
+        }
     };
     if args.print_plan {
         let plan = serde_json::to_writer_pretty(io::stdout().lock(), &ready.spec).map_err(io::Error::from);
@@ -178,8 +181,10 @@ pub(super) fn ready(settings: &mut Settings, reuses: bool, quiet: bool, teller: 
     key = key.filter(|_| !acquired.changed);
     tracing::info!(can_answer = key.is_some(), "no evidence of an earlier run answers");
     acquired.facts.extend(facts::of_acquired(&acquired, &settings.facts).map_err(|error| wrong(&error))?);
-    let earlier = baseline::facts(acquired.locked.as_ref().map(|locked| &locked.record), settings);
-    acquired.facts.extend(earlier);
+    if let Some(locked) = &mut acquired.locked {
+        locked.record.last = baseline::last(settings);
+        acquired.facts.extend(baseline::facts(Some(&locked.record), settings));
+    }
     tracing::info!(packages = acquired.packages.len(), facts = acquired.facts.len(), "acquired the sources");
     let keys = if acquired.locked.is_some() { Keys::of(&acquired, settings, &toolchain) } else { None };
     let stream = acquired.sources.path().join("base");
@@ -304,7 +309,9 @@ fn give(path: &Path, identity: Identity) -> io::Result<()> {
 /// Runs a plan to the end of its log.
 pub(super) fn carry_out(ready: &Ready, signals: &Signals, quiet: bool) -> Result<(), RunError> {
     let evidence = ready.spec.evidence.clone();
-    let progress = RunProgress::new(&ready.acquired, quiet, move || findings_so_far(&evidence));
+    let progress = RunProgress::new(&ready.acquired, ready.spec.header.depth == Depth::Check, quiet, move || {
+        findings_so_far(&evidence)
+    });
     let begun = Instant::now();
     let _listening = run::plant_self_test(&ready.spec)?;
     let (running, stopper) = run::spawn(&ready.spec, &ready.run_dir)?;
@@ -356,6 +363,7 @@ fn tell(ready: &Ready, settings: &Settings, teller: &Teller) -> Result<Told, Exi
     let path = kept.shown.as_deref().and_then(Path::to_str);
     let report = judged(&opened.log, &settings.reporting, path);
     baseline::remember(opened.log, settings, teller);
+    baseline::remember_last(&report, settings, teller);
     Ok(Told::Judged(Box::new(report)))
 }
 

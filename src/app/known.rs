@@ -114,7 +114,8 @@ pub(super) struct Today {
 impl Today {
     /// What is known of resolved packages, and what has become known of them.
     pub(super) fn new(resolved: &Resolved, settings: &Settings) -> Result<Self, FactsError> {
-        let lock = resolved.lock.as_ref().map(|lock| lock.record.clone());
+        let of_today = |record: &LockRecord| LockRecord { last: baseline::last(settings), ..record.clone() };
+        let lock = resolved.lock.as_ref().map(|lock| of_today(&lock.record));
         let mut facts = facts::anew(resolved, &settings.facts)?;
         facts.extend(baseline::facts(lock.as_ref(), settings));
         Ok(Self { target: resolved.target.clone(), lock, facts })
@@ -127,6 +128,7 @@ impl Today {
         header.target.clone_from(&self.target);
         record.path.clone_from(&today.path);
         record.since.clone_from(&today.since);
+        record.last.clone_from(&today.last);
         record.taken.clone_from(&today.taken);
         record.ignored.clone_from(&today.ignored);
         for (package, today) in record.packages.iter_mut().zip(&today.packages) {

@@ -29,7 +29,7 @@ use crate::evidence::Bytes;
 use crate::exit::ExitCode;
 use crate::report;
 use crate::sandbox::launch::launch;
-use tell::{Teller, fail, unsaid};
+use tell::{Teller, fail, printed};
 
 /// Runs the program with the arguments of the process.
 pub fn main() -> std::process::ExitCode {
@@ -107,21 +107,15 @@ fn usage(error: &clap::Error, args: &[OsString]) -> ExitCode {
     if error.use_stderr() { ExitCode::Usage } else { said(printed) }
 }
 
-/// Prints what is made from the command line's own description. All of it at once: a reader that closes early is no error.
+/// Prints what is made from the command line's own description. All of it at once.
 fn print_made(make: impl FnOnce(&mut clap::Command, &mut Vec<u8>) -> io::Result<()>) -> ExitCode {
     let mut text = Vec::new();
     said(make(&mut Cli::command(), &mut text).and_then(|()| io::stdout().lock().write_all(&text)))
 }
 
-/// What came of printing what is no report: a reader that closes early is no error.
-fn said(printed: io::Result<()>) -> ExitCode {
-    match printed {
-        Err(error) if error.kind() != io::ErrorKind::BrokenPipe => {
-            unsaid(&error, &Teller::plain(Format::Human));
-            ExitCode::Internal
-        }
-        _ => ExitCode::Pass,
-    }
+/// What came of printing what is no report.
+fn said(done: io::Result<()>) -> ExitCode {
+    printed(done, ExitCode::Pass, &Teller::plain(Format::Human))
 }
 
 fn explain(code: Option<&str>) -> ExitCode {

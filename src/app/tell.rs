@@ -105,8 +105,7 @@ pub(super) fn deliver(report: &Report, reporting: &Reporting, teller: &Teller) -
     for text in reporting.remark.iter().cloned().chain(report.notices().into_iter().map(|notice| notice.text)) {
         warn(&text, teller);
     }
-    if let Err(error) = written {
-        unsaid(&error, teller);
+    if unsaid(written, teller) {
         return ExitCode::Internal;
     }
     let code = match (&denied, &unwritten) {
@@ -122,17 +121,16 @@ pub(super) fn deliver(report: &Report, reporting: &Reporting, teller: &Teller) -
 
 /// What a command that prints no report ends with.
 pub(super) fn printed(printed: io::Result<()>, code: ExitCode, teller: &Teller) -> ExitCode {
-    let Err(error) = printed else { return code };
-    unsaid(&error, teller);
-    ExitCode::Internal
+    if unsaid(printed, teller) { ExitCode::Internal } else { code }
 }
 
-/// Says that standard output takes nothing. A reader who closed it knows.
-pub(super) fn unsaid(error: &io::Error, teller: &Teller) {
-    if error.kind() != io::ErrorKind::BrokenPipe {
-        let message = format!("failed to write to standard output: {error}");
-        let _ = complain(&ReportError { code: ExitCode::Internal.name().to_owned(), message, hint: None }, teller);
-    }
+/// True, and said, if standard output took nothing. A reader that closed it has all that it wants: the exit code is that of
+/// what was to be said.
+fn unsaid(written: io::Result<()>, teller: &Teller) -> bool {
+    let Some(error) = written.err().filter(|error| error.kind() != io::ErrorKind::BrokenPipe) else { return false };
+    let message = format!("failed to write to standard output: {error}");
+    let _ = complain(&ReportError { code: ExitCode::Internal.name().to_owned(), message, hint: None }, teller);
+    true
 }
 
 /// The report, and what went wrong beside it.

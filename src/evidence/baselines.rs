@@ -1,8 +1,8 @@
 //! What was found of each version of a package, a few lines apiece: enough to compare the next version with, long after the
-//! evidence is gone, and of runs that pass.
+//! evidence is gone, and of runs that pass. And what the last run of a lock file found of all its packages.
 //!
-//! `baselines/HEX.json` in the folder of evidence, named by the digest of name and version, so that no name in it comes from a
-//! package. An entry is written under another name first. What another user could have written is not read.
+//! `baselines/HEX.json` in the folder of evidence, named by the digest of name and version or of what the run was of, so that no
+//! name in it comes from a package. An entry is written under another name first. What another user could have written is not read.
 
 use std::fs;
 use std::io::{self, Read as _, Write as _};
@@ -10,19 +10,21 @@ use std::os::unix::fs::MetadataExt as _;
 use std::path::{Path, PathBuf};
 use std::time::UNIX_EPOCH;
 
+use serde::de::DeserializeOwned;
 use serde::{Deserialize, Serialize};
 use sha2::{Digest as _, Sha256};
 
 use super::fact::Baseline;
 use super::file::regular;
 use super::known::make;
-use super::line::Tool;
+use super::line::{LastRun, Tool};
 use super::time::DAY;
 use crate::ids::{PackageId, Sha256Digest};
 
 /// The folder in that of evidence.
 const FOLDER: &str = "baselines";
 const FORMAT: &str = "sandbox-check-baseline";
+const LAST_FORMAT: &str = "sandbox-check-last-run";
 const VERSION: u32 = 1;
 /// An entry is a few lines; who finds more than this in a package needs no comparison.
 const ENTRY_BYTES: u64 = 256 * 1024;
@@ -51,6 +53,17 @@ struct Entry {
     found: Baseline,
 }
 
+#[derive(Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+struct LastEntry {
+    format: String,
+    version: u32,
+    /// What the run was of.
+    run: String,
+    by: JudgedBy,
+    found: LastRun,
+}
+
 /// Keeps what was found of packages, in the place of what was kept of the same versions before.
 ///
 /// # Errors
@@ -64,29 +77,61 @@ pub fn put(folder: &Path, by: &JudgedBy, all: impl IntoIterator<Item = (PackageI
     make(&folder)?;
     for (package, found) in all {
         let to = place(&folder, &package);
-        let entry = Entry { format: FORMAT.to_owned(), version: VERSION, package, by: by.clone(), found };
-        let mut text = serde_json::to_vec(&entry)?;
-        text.push(b'\n');
-        if u64::try_from(text.len()).is_ok_and(|length| length <= ENTRY_BYTES) {
-            // Readable for its owner only.
-            let mut file = tempfile::Builder::new().prefix(".new-").tempfile_in(&folder)?;
-            file.write_all(&text)?;
-            file.persist(to)?;
-        }
+        write(&folder, &to, &Entry { format: FORMAT.to_owned(), version: VERSION, package, by: by.clone(), found })?;
     }
     Ok(())
 }
 
-/// What was found of a version, if that is kept, is ours, and the same judged.
-pub fn find(folder: &Path, by: &JudgedBy, package: &PackageId) -> Option<Baseline> {
-    let file = regular(&place(&folder.join(FOLDER), package)).ok()?;
+/// Keeps what a run found, in the place of what was kept of the last one. Where that found the same, its time stays.
+///
+/// # Errors
+/// When it cannot be written.
+pub fn put_last(dir: &Path, by: &JudgedBy, run: &str, mut found: LastRun) -> io::Result<()> {
+    if let Some(last) =
+        find_last(dir, by, run).filter(|last| last.packages == found.packages && last.asked == found.asked)
+    {
+        found.recorded = last.recorded;
+    }
+    let folder = dir.join(FOLDER);
+    make(&folder)?;
+    let entry =
+        LastEntry { format: LAST_FORMAT.to_owned(), version: VERSION, run: run.to_owned(), by: by.clone(), found };
+    write(&folder, &named(&folder, run), &entry)
+}
+
+/// What the last run found, if that is kept, is ours, and the same judged.
+pub fn find_last(dir: &Path, by: &JudgedBy, run: &str) -> Option<LastRun> {
+    let entry: LastEntry = read(&named(&dir.join(FOLDER), run))?;
+    let is_it = entry.format == LAST_FORMAT && entry.version == VERSION && entry.run == run && entry.by == *by;
+    is_it.then_some(entry.found)
+}
+
+fn write(folder: &Path, to: &Path, entry: &impl Serialize) -> io::Result<()> {
+    let mut text = serde_json::to_vec(entry)?;
+    text.push(b'\n');
+    if u64::try_from(text.len()).is_ok_and(|length| length <= ENTRY_BYTES) {
+        // Readable for its owner only.
+        let mut file = tempfile::Builder::new().prefix(".new-").tempfile_in(folder)?;
+        file.write_all(&text)?;
+        file.persist(to)?;
+    }
+    Ok(())
+}
+
+fn read<T: DeserializeOwned>(path: &Path) -> Option<T> {
+    let file = regular(path).ok()?;
     let meta = file.metadata().ok()?;
     if !is_of_us(&meta) || meta.mode() & 0o022 != 0 {
         return None;
     }
     let mut text = Vec::new();
     file.take(ENTRY_BYTES).read_to_end(&mut text).ok()?;
-    let entry: Entry = serde_json::from_slice(&text).ok()?;
+    serde_json::from_slice(&text).ok()
+}
+
+/// What was found of a version, if that is kept, is ours, and the same judged.
+pub fn find(folder: &Path, by: &JudgedBy, package: &PackageId) -> Option<Baseline> {
+    let entry: Entry = read(&place(&folder.join(FOLDER), package))?;
     let is_it = entry.format == FORMAT && entry.version == VERSION && entry.package == *package && entry.by == *by;
     (is_it && entry.found.version == package.version).then_some(entry.found)
 }
@@ -116,7 +161,11 @@ fn sweep_within(folder: &Path, now: u64, oldest: u64, most: u64) {
 }
 
 fn place(folder: &Path, package: &PackageId) -> PathBuf {
-    let name = Sha256Digest(Sha256::digest(package.to_string()).into());
+    named(folder, &package.to_string())
+}
+
+fn named(folder: &Path, what: &str) -> PathBuf {
+    let name = Sha256Digest(Sha256::digest(what).into());
     folder.join(format!("{}.json", name.hex()))
 }
 

@@ -95,6 +95,12 @@ pub struct BaselineFinding {
     pub fingerprint: String,
     /// What it was about, escaped for a reader.
     pub subject: String,
+    /// True if a person had hidden it.
+    #[serde(default, skip_serializing_if = "std::ops::Not::not")]
+    pub hidden: bool,
+    /// True if it was known without running anything.
+    #[serde(default, skip_serializing_if = "std::ops::Not::not")]
+    pub is_fact: bool,
 }
 
 /// Whether a source of facts was asked.

@@ -18,7 +18,9 @@ pub use super::header::{
     DecoyClass, DecoyPath, Depth, EarlierRun, Header, Layer, LayerStatus, Layout, MacroKind, MacroName, Package,
     PackageSource, PolicyRecord, Target, TargetKind, Tool, Toolchain,
 };
-pub use super::locked::{Change, LeftOut, LeftOutWhy, LockConsumer, LockRecord, LockedPackage, LockedSource};
+pub use super::locked::{
+    Change, LastPackage, LastRun, LeftOut, LeftOutWhy, LockConsumer, LockRecord, LockedPackage, LockedSource,
+};
 use crate::ids::{PackageId, Sha256Digest, UnitId};
 
 /// The value of [`Header::format`].

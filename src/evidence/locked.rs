@@ -1,7 +1,10 @@
 //! What is known of a lock file whose packages are examined: part of the header.
 
+use std::collections::BTreeMap;
+
 use serde::{Deserialize, Serialize};
 
+use super::fact::{Asked, BaselineFinding};
 use crate::ids::PackageId;
 
 /// A lock file, and how its packages are built.
@@ -28,6 +31,33 @@ pub struct LockRecord {
     /// What the file was compared with, if the report is on what was added or changed only.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub since: Option<String>,
+    /// What the last run of the same file found, if the report is on all of it and that is known.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub last: Option<LastRun>,
+}
+
+/// What a run of a lock file found, under the decisions of its day.
+#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+pub struct LastRun {
+    /// When a run began that found this; those that found the same later left it.
+    pub recorded: u64,
+    /// Which sources of facts had answered, and whether in full.
+    pub asked: BTreeMap<String, Asked>,
+    /// Every package that the run told of.
+    pub packages: Vec<LastPackage>,
+}
+
+/// What a run found of one package.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct LastPackage {
+    /// Name and version.
+    pub id: PackageId,
+    /// True if not all of it was seen.
+    #[serde(default, skip_serializing_if = "std::ops::Not::not")]
+    pub is_partial: bool,
+    /// What was found.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub findings: Vec<BaselineFinding>,
 }
 
 impl LockRecord {

@@ -168,6 +168,30 @@ fn taken(cx: &Context<'_>, reasons: &mut Vec<Reason>) {
     }
 }
 
+/// The limit that ended a unit, by us or by the kernel.
+fn ended_by<'a>(cx: &Context<'a>, unit: &Unit<'_>) -> Option<&'a Note> {
+    let limits: &[&str] = match unit.end?.outcome {
+        UnitOutcome::Killed => &["unit-time", "cpu", "memory", "processes"],
+        UnitOutcome::Signalled => &["cpu", "file-size"],
+        UnitOutcome::Ok | UnitOutcome::Failed => return None,
+    };
+    cx.log.lines.iter().rev().find_map(|line| match line {
+        Line::Note(said) if said.unit == Some(unit.id()) => {
+            limits.contains(&said.limit.as_ref()?.name.as_str()).then_some(said)
+        }
+        _ => None,
+    })
+}
+
+/// True for a limit of one unit alone that a limit ended: its end has the reason, and what else it did too much of until
+/// then is no second one.
+fn is_of_stopped(cx: &Context<'_>, said: &Note) -> bool {
+    const OF_A_UNIT: [&str; 7] = ["unit-time", "cpu", "memory", "processes", "file-size", "open-files", "output"];
+    let is_of_unit = said.limit.as_ref().is_some_and(|limit| OF_A_UNIT.contains(&limit.name.as_str()));
+    let unit = said.unit.and_then(|unit| cx.units.0.get(&unit)).filter(|unit| unit.kind() != UnitKind::DriveMacros);
+    is_of_unit && unit.is_some_and(|unit| ended_by(cx, unit).is_some())
+}
+
 /// Attempts that no unit explains cannot be judged.
 fn orphans(cx: &Context<'_>, reasons: &mut Vec<Reason>) {
     let started: BTreeSet<_> = cx
@@ -206,6 +230,8 @@ fn notes(cx: &Context<'_>, reasons: &mut Vec<Reason>) {
     for line in &cx.log.lines {
         let Line::Note(said) = line else { continue };
         let code = match said.code.as_str() {
+            // What stopped a unit is said with it.
+            note::LIMIT_HIT if is_of_stopped(cx, said) => continue,
             note::LIMIT_HIT => "limit-hit",
             note::EVIDENCE_LOST | note::ATTRIBUTION_MISMATCH | note::CAPTURE_FAILED => "evidence-lost",
             note::KILLED => "killed",
@@ -274,24 +300,31 @@ fn failed_unit(cx: &Context<'_>, unit: &Unit<'_>, reasons: &mut Vec<Reason>) {
     if end.outcome == UnitOutcome::Ok || is_coverage {
         return;
     }
+    let limit = ended_by(cx, unit);
     let how = match (end.outcome, end.code) {
         (UnitOutcome::Signalled, Some(signal)) => format!("was ended by signal {signal}"),
-        (UnitOutcome::Killed, _) => ["was stopped by us", &with_macros(cx, unit.id())].concat(),
+        (UnitOutcome::Killed, _) if limit.is_none() => "was stopped with the run".to_owned(),
+        (UnitOutcome::Killed, _) => "was stopped".to_owned(),
         (_, Some(code)) => format!("failed with exit status {code}"),
         (_, None) => "failed".to_owned(),
     };
     let tail = tail_of(cx, unit.id());
-    let code = match end.outcome {
-        UnitOutcome::Killed if has_note(cx, note::KILLED) => "killed",
-        UnitOutcome::Killed => "limit-hit",
-        _ => {
+    let macros = if end.outcome == UnitOutcome::Killed { with_macros(cx, unit.id()) } else { String::new() };
+    reasons.push(match (limit, end.outcome) {
+        (Some(limit), _) => {
+            let limit = Bytes::from(limit.text.as_str());
+            reason("limit-hit", format!("{what} {how}: {limit}{macros}"), tail)
+        }
+        (None, UnitOutcome::Killed) => {
+            let code = if has_note(cx, note::KILLED) { "killed" } else { "limit-hit" };
+            reason(code, format!("{what} {how}{macros}"), tail)
+        }
+        (None, _) => {
             let why = diagnose(cx, unit.id(), unit.kind(), tail);
             let said = reason(why.code, format!("{what} {how}{}", why.says), tail);
-            reasons.push(Reason { missing: why.missing, ..said });
-            return;
+            Reason { missing: why.missing, ..said }
         }
-    };
-    reasons.push(reason(code, format!("{what} {how}"), tail));
+    });
 }
 
 /// Whose macros may have held a compilation: those that it had loaded.
@@ -410,9 +443,19 @@ fn cargo(cx: &Context<'_>, reasons: &mut Vec<Reason>) {
                 Line::Output(output) if output.unit.is_none() => Some(shown_tail(&output.tail.0)),
                 _ => None,
             });
-            let text = format!("cargo failed and no unit did: {}", Bytes::from(said.text.as_str()));
+            let text = format!("cargo failed and no unit did: {}{}", Bytes::from(said.text.as_str()), unpatched(cx));
             reasons.push(Reason { log_tail: tail, ..of_run("build-failed", text) });
         }
+    }
+}
+
+/// What to do where a lock file was made with patches that do not count.
+fn unpatched(cx: &Context<'_>) -> &'static str {
+    let record = cx.log.header.lock.as_deref();
+    if record.is_some_and(|record| record.ignored.iter().any(|text| text.starts_with(".cargo/config.toml: patch."))) {
+        "; [patch] in .cargo/config.toml does not count here, and the lock file may need it: put it into Cargo.toml"
+    } else {
+        ""
     }
 }
 

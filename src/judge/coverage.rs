@@ -1,6 +1,6 @@
 //! What was exercised, and what was not.
 
-use std::collections::BTreeSet;
+use std::collections::{BTreeMap, BTreeSet};
 
 use serde::Serialize;
 
@@ -51,6 +51,13 @@ pub struct FactSource {
     pub status: Asked,
     /// What it covers, or why it was not.
     pub detail: String,
+}
+
+impl FactSource {
+    /// True for one that may say something else tomorrow of what is the same.
+    pub fn changes(&self) -> bool {
+        ["advisories", "names", "index"].contains(&self.source.as_str())
+    }
 }
 
 /// Build scripts of the build.
@@ -168,6 +175,11 @@ pub(super) fn sources(cx: &Context<'_>) -> impl Iterator<Item = (FactSource, boo
         let told = FactSource { source: plain(&source.source), status: source.status, detail: plain(&said.text) };
         Some((told, source.required))
     })
+}
+
+/// Of which sources that change by the day it is known whether they answered.
+pub(super) fn asked(cx: &Context<'_>) -> BTreeMap<String, Asked> {
+    sources(cx).map(|(told, _)| told).filter(FactSource::changes).map(|told| (told.source, told.status)).collect()
 }
 
 fn count(n: usize) -> u64 {

@@ -83,6 +83,14 @@ pub struct ReportBaseline {
     pub resolved: Vec<Resolved>,
 }
 
+impl ReportBaseline {
+    /// Since when something is found no longer: a version before, or the last run.
+    pub(super) fn before(&self, package: &str) -> String {
+        let is_same = package.split(['@', '~']).nth(1) == Some(self.version.as_str());
+        if is_same { "the last run".to_owned() } else { self.version.clone() }
+    }
+}
+
 /// A finding of an earlier run that is found no longer.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize)]
 pub struct Resolved {

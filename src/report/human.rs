@@ -179,6 +179,7 @@ impl Page {
         if report.verdict == Verdict::Pass && findings > 0 {
             self.paragraph(&format!("{} at low or info", counted(findings, "note")), 2);
         }
+        self.news(report);
         if report.is_complete() {
             self.unasked(report);
         }

@@ -7,6 +7,7 @@ use serde::Serialize;
 use super::{ReportError, safe};
 use crate::evidence::EvidenceLog;
 use crate::evidence::line::{Change, LeftOutWhy, LockConsumer, LockRecord, LockedPackage, LockedSource};
+use crate::evidence::time::rfc3339;
 use crate::judge::Judgement;
 
 /// A lock file, and what came of its packages.
@@ -20,6 +21,8 @@ pub struct ReportLock {
     pub deps_only: bool,
     /// What the report is limited to changes from; null where it is on all packages.
     pub since: Option<String>,
+    /// Since when the last run of the same file found what it found, as RFC 3339 has it; null where nothing is compared with it.
+    pub last_run: Option<String>,
     /// How many packages there are of each source.
     pub sources: ReportSources,
     /// Every package, in the order of the file.
@@ -103,6 +106,7 @@ impl ReportLock {
             consumer: record.consumer,
             deps_only: record.deps_only,
             since: record.since.as_deref().map(safe),
+            last_run: record.last.as_ref().filter(|_| record.since.is_none()).map(|last| rfc3339(last.recorded)),
             sources,
             packages: record.packages.iter().map(|package| locked(log, record, package)).collect(),
             not_exercised: not_exercised

@@ -25,6 +25,9 @@ pub fn markdown(report: &Report, writer: &mut dyn Write) -> io::Result<()> {
     if let Some(error) = &report.error {
         let _ = writeln!(text, "Error {}: {}\n", span(&error.code), span(&error.message));
     }
+    if let Some(news) = report.news() {
+        let _ = writeln!(text, "{news}.\n");
+    }
     let mut left = MOST_FINDINGS;
     let has_counting = |package: &&ReportPackage| {
         let is_resolved = package.baseline.as_ref().is_some_and(|baseline| !baseline.resolved.is_empty());
@@ -135,7 +138,7 @@ fn findings(package: &ReportPackage, left: &mut usize, text: &mut String) {
             let _ = writeln!(
                 text,
                 "- resolved since {}: {} {}",
-                span(&baseline.version),
+                span(&baseline.before(&package.id)),
                 span(&was.code),
                 span(&was.subject)
             );

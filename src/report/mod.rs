@@ -46,8 +46,8 @@ use crate::evidence::time::rfc3339;
 use crate::evidence::{Bytes, EvidenceLog};
 use crate::ids::{PackageId, Sha256Digest};
 use crate::judge::{
-    Agreement, Completeness, Coverage, FactSource, Finding, JudgedPackage, JudgedUnit, Judgement, Verdict,
-    judge_decided,
+    Agreement, BaselineState, Completeness, Coverage, FactSource, Finding, JudgedPackage, JudgedUnit, Judgement,
+    Verdict, judge_decided,
 };
 use crate::policy::{Policy, Severity};
 
@@ -341,6 +341,22 @@ impl Report {
         self.packages.iter().flat_map(|package| &package.findings).filter(|finding| !finding.is_hidden())
     }
 
+    /// How many of the findings that count are new since the last run of a lock file, where one is known.
+    fn news(&self) -> Option<String> {
+        self.lock.as_ref()?.last_run.as_ref()?;
+        let count = |state| {
+            let of_state = self.counting().filter(|finding| finding.baseline == state).count();
+            u64::try_from(of_state).unwrap_or(u64::MAX)
+        };
+        let (new, unknown) = (count(Some(BaselineState::New)), count(None));
+        let said = match new {
+            0 => "nothing is new since the last run".to_owned(),
+            1 => "1 finding is new since the last run".to_owned(),
+            _ => format!("{new} findings are new since the last run"),
+        };
+        Some(if unknown == 0 { said } else { format!("{said}; of {unknown} it is not known") })
+    }
+
     /// True if nothing is missing.
     pub fn is_complete(&self) -> bool {
         self.completeness.is_complete()
@@ -359,9 +375,7 @@ impl Report {
     /// The sources of facts that a verdict leans on and that were not asked in full.
     fn unasked(&self) -> impl Iterator<Item = &FactSource> {
         let sources = self.coverage.facts.iter();
-        sources.filter(|source| {
-            source.status != Asked::Checked && ["advisories", "names", "index"].contains(&source.source.as_str())
-        })
+        sources.filter(|source| source.status != Asked::Checked && source.changes())
     }
 }
 

@@ -268,8 +268,11 @@ fn resolved(report: &Report) -> impl Iterator<Item = Value> {
         let (place, line) = place(report, package);
         baseline.resolved.iter().map(move |was| {
             let text = format!(
-                "{}: {} {} was found of {} and is no longer",
-                package.id, was.code, was.subject, baseline.version
+                "{}: {} {}, which was found in {}, is found no longer",
+                package.id,
+                was.code,
+                was.subject,
+                baseline.before(&package.id)
             );
             json!({
                 "ruleId": was.code,

@@ -18,12 +18,14 @@ pub enum Event {
     UnitStarted {
         /// For people: what kind of work on which package.
         text: String,
-        /// The package whose own code it runs: a build script, or macros that are driven.
-        #[serde(default)]
-        executes: Option<String>,
     },
     /// A unit ended.
     UnitEnded,
+    /// Nothing more of a package is waited for.
+    Finished {
+        /// Which package.
+        package: String,
+    },
     /// It could not go on. There is no closed log.
     Failed {
         /// What kind of failure it is.

@@ -216,6 +216,39 @@ fn no_input_becomes_shell() {
 }
 
 #[test]
+fn each_input_is_declared_and_reaches_a_step() {
+    let action = tracked("action.yml");
+    let declared = action.split_once("\noutputs:").unwrap().0.split_once("\ninputs:").unwrap().1;
+    let names = declared.lines().filter(|line| depth(line) == 2 && line.ends_with(':'));
+    let mut declared: Vec<_> = names.map(|line| line.trim().trim_end_matches(':')).collect();
+    let used = action.split("inputs.").skip(1);
+    let end = |text: &str| text.find(|c: char| !c.is_ascii_alphanumeric() && c != '-').unwrap_or(text.len());
+    let mut used: Vec<_> = used.map(|text| &text[..end(text)]).collect();
+    used.sort_unstable();
+    used.dedup();
+    declared.sort_unstable();
+    assert_eq!(declared, used);
+}
+
+#[test]
+fn the_setting_that_forbids_namespaces_is_changed_where_it_is_on_and_nowhere_else() {
+    let step = script(&tracked("action.yml"), "Let ordinary users make namespaces");
+    for (says, changes) in [("echo 1", true), ("echo 0", false), ("exit 255", false)] {
+        let runner = Runner::new();
+        let programs = [("sysctl", format!("#!/bin/sh\n{says}\n")), ("sudo", STUB.to_owned())];
+        for (name, text) in programs {
+            let path = runner.at("bin").join(name);
+            fs::write(&path, text).unwrap();
+            fs::set_permissions(path, fs::Permissions::from_mode(0o755)).unwrap();
+        }
+        let output = runner.run(&step, &[]);
+        assert_eq!(code(&output), 0, "{says}: {}", stderr(&output));
+        let set = ["sysctl", "-q", "kernel.apparmor_restrict_unprivileged_userns=0"].map(str::to_owned).to_vec();
+        assert_eq!(runner.calls("sudo"), if changes { vec![set] } else { Vec::new() }, "{says}");
+    }
+}
+
+#[test]
 fn the_program_is_installed_where_no_change_chooses_the_cargo() {
     let action = tracked("action.yml");
     let (_, install) = action.split_once("- name: Install\n").unwrap();

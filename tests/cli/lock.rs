@@ -11,6 +11,7 @@ mod ends;
 mod facts;
 mod hostile;
 mod members;
+mod nights;
 mod since;
 mod twins;
 mod unchanged;

@@ -1,7 +1,7 @@
 //! Out of room at any write: the build stops with a word, and what was kept never passes for whole.
 
 use std::fs;
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 use std::process::{Command, Output};
 use std::time::Duration;
 
@@ -13,6 +13,11 @@ use crate::support::sandboxed::{PROGRAM, Subject};
 
 /// Runs the program with its cache in a folder of this many KiB, in a mount namespace of its own.
 fn with_room(subject: &Subject, kib: u64) -> Output {
+    with_room_in(&subject.cache_dir(), subject, kib)
+}
+
+/// The same with another folder.
+fn with_room_in(folder: &Path, subject: &Subject, kib: u64) -> Output {
     empty(&subject.evidence_dir());
     empty(&subject.cache_dir());
     // An ordinary user is root in a namespace of his own for the mount, and himself again in another one.
@@ -25,7 +30,7 @@ fn with_room(subject: &Subject, kib: u64) -> Output {
     let script = format!("mount -t tmpfs -o size=${{2}}k none \"$1\" || exit 99; shift 2; exec {again}\"$@\"");
     let mut command = Command::new("unshare");
     command.args(as_root).args(["--mount", "--propagation", "private", "sh", "-c", &script, "sh"]);
-    command.arg(subject.cache_dir()).arg(kib.to_string()).arg(PROGRAM);
+    command.arg(folder).arg(kib.to_string()).arg(PROGRAM);
     subject.arguments(&mut command);
     let context = format!("{kib} KiB");
     Run::spawn(command).finish(Duration::from_mins(1), &context)
@@ -83,6 +88,28 @@ fn a_disk_that_is_full_at_whatever_write_stops_the_build_and_says_so() {
 fn kept_whole(subject: &Subject, kib: u64) -> PathBuf {
     assert_eq!(with_room(subject, kib + 64).status.code(), Some(10));
     kept(subject).remove(0)
+}
+
+/// The run is over and judged, and only its evidence finds no room any more.
+#[test]
+fn a_disk_that_is_full_when_the_evidence_is_to_be_kept_costs_the_evidence_and_not_the_report() {
+    let reads = r#"
+        fn main() {
+            for at in 0..300 { let _ = File::open(format!("/home/dev/.ssh/key-{at}")); }
+            tell("end", 1);
+        }
+    "#;
+    let subject = subject().file("build.rs", &format!("{}\n{reads}", crate::support::sandboxed::PRELUDE));
+    fs::create_dir_all(subject.evidence_dir()).unwrap();
+    assert_eq!(with_room_in(&subject.evidence_dir(), &subject, 16 * 1024).status.code(), Some(10), "the control");
+    let output = with_room_in(&subject.evidence_dir(), &subject, 16);
+    assert_eq!(output.status.code(), Some(1), "{}", String::from_utf8_lossy(&output.stdout));
+    let report: Value = serde_json::from_slice(&output.stdout).unwrap();
+    let said = report["error"].to_string();
+    assert!(said.contains("failed to keep the evidence in") && said.contains("No space left on device"), "{said}");
+    assert!(said.contains("the report is of evidence that is gone"), "{said}");
+    assert_eq!((&report["verdict"], &report["evidence"]["path"]), (&Value::from("fail"), &Value::Null));
+    assert!(!report["packages"][0]["findings"].as_array().unwrap().is_empty(), "{report:#}");
 }
 
 /// The same as an ordinary user meets it: by a limit of the size of files, whose signal must not kill silently.

@@ -152,6 +152,7 @@ fn record(request: &LockRequest, file: &LockFile) -> LockRecord {
         ignored: request.own.ignored.clone(),
         remarks,
         since: request.since.as_ref().map(|since| since.label.clone()),
+        last: None,
     }
 }
 

@@ -172,7 +172,7 @@ fn contents(
     for folder in trees {
         let from = place(folder);
         enter(&mut copied, b"tree", &workspace.place_of(folder));
-        walk(&from, limits, Leave::WhatIsNoSource, |met, left| match met {
+        walk(&from, limits, Leave::WhatIsNoSource, workspace.links(), |met, left| match met {
             Met::Folder(path) => {
                 enter(&mut copied, b"folder", path);
                 Ok(0)

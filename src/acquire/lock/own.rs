@@ -236,6 +236,7 @@ fn reason(parts: &[&str]) -> &'static str {
         (_, "linker") => "a linker",
         (_, "runner") => "a program around what is built",
         (Some("alias"), _) => "an alias",
+        (Some("patch"), _) => "a patch counts in the workspace's Cargo.toml only; put it there",
         (_, "credential-provider" | "global-credential-providers" | "token" | "secret-key") => {
             "how registries are opened is the user's to say"
         }

@@ -6,7 +6,7 @@ use std::path::{Path, PathBuf};
 
 use toml::{Table, Value};
 
-use super::super::copy::{self, Leave};
+use super::super::copy;
 use super::super::dependency::inherits;
 use super::super::error::AcquireError;
 use super::super::facts::Found;
@@ -59,7 +59,7 @@ fn read(folder: &Path) -> Option<InRepository> {
 impl InRepository {
     /// Copies it to the new folder `to`, as `cargo vendor` would.
     pub(super) fn vendor(&self, to: &Path, limits: &Limits) -> Result<Vec<Found>, AcquireError> {
-        let found = copy::tree_but(&self.folder, to, limits, Leave::Nothing)?.found;
+        let found = copy::tree(&self.folder, to, limits)?.found;
         let put = |name: &str, text: String| {
             let path = to.join(name);
             fs::write(&path, text).map_err(AcquireError::file("write", &path))

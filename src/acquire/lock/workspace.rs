@@ -34,6 +34,8 @@ pub(super) struct Workspace {
     packages: BTreeMap<PathBuf, Manifest>,
     /// Roots of other workspaces that a package inherits from.
     roots: BTreeSet<PathBuf>,
+    /// Links to folders, on the way to packages.
+    links: BTreeSet<PathBuf>,
 }
 
 impl Workspace {
@@ -46,7 +48,13 @@ impl Workspace {
             todo.push(root.to_owned());
         }
         todo.extend(patches(root, &table)?);
-        let mut found = Self { root: root.to_owned(), table, packages: BTreeMap::new(), roots: BTreeSet::new() };
+        let mut found = Self {
+            root: root.to_owned(),
+            table,
+            packages: BTreeMap::new(),
+            roots: BTreeSet::new(),
+            links: BTreeSet::new(),
+        };
         while let Some(folder) = todo.pop() {
             if found.packages.contains_key(&folder) {
                 continue;
@@ -62,6 +70,7 @@ impl Workspace {
 
     /// Adds the package of a folder; gives the folders that it names.
     fn add(&mut self, folder: &Path) -> Result<Vec<PathBuf>, AcquireError> {
+        self.find_links(folder)?;
         let table = read_table(folder)?;
         let inherited = if inherits(&Value::Table(table.clone())) {
             let own = section(&self.table, "workspace").filter(|_| folder.starts_with(&self.root));
@@ -88,6 +97,38 @@ impl Workspace {
         self.roots.extend(inherited.map(|(root, _)| root).filter(|root| !root.starts_with(&self.root)));
         self.packages.insert(folder.to_owned(), manifest);
         Ok(named)
+    }
+
+    /// Finds the links on the way to a folder of the workspace. One may lead to another folder of it, as for cargo. One that
+    /// leads elsewhere would have files copied that no manifest names.
+    fn find_links(&mut self, folder: &Path) -> Result<(), AcquireError> {
+        let Ok(way) = folder.strip_prefix(&self.root) else { return Ok(()) };
+        let mut here = self.root.clone();
+        for name in way {
+            here.push(name);
+            if !fs::symlink_metadata(&here).is_ok_and(|meta| meta.is_symlink()) {
+                continue;
+            }
+            if here.is_dir() && copy::copied_at(&self.root, &here, Leave::WhatIsNoSource).is_none() {
+                let link = relative(&here, &self.root);
+                return Err(AcquireError::Unsupported {
+                    what: format!(
+                        "a package behind `{}`, a link that leads out of the workspace's sources",
+                        link.display()
+                    ),
+                    instead:
+                        "put the folder in the place of the link, or name it by its own path, relative to the manifest"
+                            .to_owned(),
+                });
+            }
+            self.links.insert(here.clone());
+        }
+        Ok(())
+    }
+
+    /// Links to folders of the workspace: what they lead to is copied to their places.
+    pub(super) fn links(&self) -> &BTreeSet<PathBuf> {
+        &self.links
     }
 
     /// The deepest folder that holds all that is copied.
@@ -137,7 +178,7 @@ impl Workspace {
         for folder in trees {
             let dir = relative(folder, &base);
             make_folders(local, &dir).map_err(AcquireError::file("create", &local.join(&dir)))?;
-            let copied = copy::tree_but(folder, &local.join(&dir), limits, Leave::WhatIsNoSource)?;
+            let copied = copy::tree_but(folder, &local.join(&dir), limits, Leave::WhatIsNoSource, &self.links)?;
             found.insert(folder.clone(), copied.found);
         }
         for root in manifests {
@@ -258,7 +299,7 @@ fn members(root: &Path, workspace: &Table) -> Result<Vec<PathBuf>, AcquireError>
             found = if part == "**" {
                 below(&found, &mut looked)?
             } else if part.contains(['*', '?', '[']) {
-                matching(&found, part, &mut looked)?
+                matching(&found, part, true, &mut looked)?
             } else {
                 found.iter().map(|folder| normal(folder, part)).collect::<Result<_, _>>()?
             };
@@ -272,7 +313,8 @@ fn members(root: &Path, workspace: &Table) -> Result<Vec<PathBuf>, AcquireError>
     Ok(folders)
 }
 
-fn matching(folders: &[PathBuf], part: &str, looked: &mut usize) -> Result<Vec<PathBuf>, AcquireError> {
+/// The folders in some folders whose names fit a pattern; links to folders count as such where `follow` says so.
+fn matching(folders: &[PathBuf], part: &str, follow: bool, looked: &mut usize) -> Result<Vec<PathBuf>, AcquireError> {
     let mut found = Vec::new();
     for folder in folders {
         for entry in fs::read_dir(folder).into_iter().flatten().flatten() {
@@ -283,7 +325,7 @@ fn matching(folders: &[PathBuf], part: &str, looked: &mut usize) -> Result<Vec<P
             }
             let name = entry.file_name();
             let fits = name.to_str().is_some_and(|name| fits(part.as_bytes(), name.as_bytes()));
-            if fits && entry.file_type().is_ok_and(|kind| kind.is_dir()) {
+            if fits && (entry.file_type().is_ok_and(|kind| kind.is_dir()) || (follow && entry.path().is_dir())) {
                 found.push(entry.path());
             }
         }
@@ -295,7 +337,7 @@ fn matching(folders: &[PathBuf], part: &str, looked: &mut usize) -> Result<Vec<P
 fn below(folders: &[PathBuf], looked: &mut usize) -> Result<Vec<PathBuf>, AcquireError> {
     let (mut all, mut open) = (folders.to_vec(), folders.to_vec());
     while !open.is_empty() {
-        open = matching(&open, "*", looked)?;
+        open = matching(&open, "*", false, looked)?;
         open.retain(|folder| !folder.ends_with("target") && !folder.ends_with(".git"));
         all.extend(open.iter().cloned());
     }

@@ -22,5 +22,6 @@ pub(crate) fn lock(packages: &[(&str, &[u64])]) -> LockRecord {
         ignored: Vec::new(),
         remarks: Vec::new(),
         since: None,
+        last: None,
     }
 }

@@ -1,6 +1,6 @@
 use super::*;
 use crate::evidence::EvidenceLog;
-use crate::evidence::line::{DrivenInputs, MacroKind, UnitEnd};
+use crate::evidence::line::{DrivenInputs, HitLimit, MacroKind, UnitEnd};
 use crate::evidence::testing::{LogBuilder, subject};
 use crate::judge::{Verdict, judge};
 use crate::policy::Policy;
@@ -157,8 +157,40 @@ fn a_compilation_that_was_stopped_names_the_macros_that_may_have_held_it() {
         let reasons = judge(&log, &Policy::shipped()).completeness.reasons;
         reasons.into_iter().find(|reason| reason.code == "limit-hit").unwrap().text
     };
-    assert_eq!(stopped(true), "the compilation was stopped by us; it ran macros of held@1.0.0");
-    assert_eq!(stopped(false), "the compilation was stopped by us");
+    assert_eq!(stopped(true), "the compilation was stopped with the run; it ran macros of held@1.0.0");
+    assert_eq!(stopped(false), "the compilation was stopped with the run");
+}
+
+#[test]
+fn a_unit_that_a_limit_ended_has_that_limit_as_its_one_reason() {
+    let told = |outcome, limits: &[&str]| {
+        let script =
+            LogBuilder::new().build_script("u", |u| u.end(|end| (end.outcome, end.code) = (outcome, Some(25))));
+        let mut log = script.log();
+        let unit =
+            log.lines.iter().rev().find_map(|line| if let Line::UnitEnd(end) = line { Some(end.unit) } else { None });
+        log.lines.extend(limits.iter().map(|name| {
+            Line::Note(Note {
+                code: note::LIMIT_HIT.to_owned(),
+                package: None,
+                unit,
+                text: format!("too much {name}"),
+                limit: Some(HitLimit { name: (*name).to_owned(), bound: 1 }),
+            })
+        }));
+        let reasons = judge(&log, &Policy::shipped()).completeness.reasons;
+        reasons.into_iter().map(|reason| (reason.code, reason.text)).collect::<Vec<_>>()
+    };
+    let one = |text: &str| vec![("limit-hit", text.to_owned())];
+    let stopped = one("the build script was stopped: too much unit-time");
+    assert_eq!(told(UnitOutcome::Killed, &["unit-time"]), stopped);
+    assert_eq!(told(UnitOutcome::Killed, &["output", "unit-time"]), stopped, "a flood until its time was over");
+    let by_kernel = one("the build script was ended by signal 25: too much file-size");
+    assert_eq!(told(UnitOutcome::Signalled, &["file-size"]), by_kernel);
+    // What is about the whole run stays, and so does what did not end it.
+    assert_eq!(told(UnitOutcome::Killed, &["evidence", "cpu"]).len(), 2);
+    assert_eq!(told(UnitOutcome::Ok, &["output"]), one("too much output"));
+    assert_eq!(told(UnitOutcome::Failed, &["output"]).len(), 2);
 }
 
 #[test]

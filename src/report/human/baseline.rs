@@ -1,6 +1,6 @@
 //! What is found no longer of a package, in the report for people.
 
-use super::super::ReportPackage;
+use super::super::{Report, ReportPackage};
 use super::{Page, safe};
 
 /// True for a package of which something is found no longer.
@@ -21,6 +21,14 @@ impl Page {
             .collect();
         let more = baseline.resolved.len() - first.len();
         let more = if more > 0 { format!("; and {more} more") } else { String::new() };
-        self.paragraph(&format!("  resolved since {}: {}{more}", safe(&baseline.version), first.join(", ")), 4);
+        let before = safe(&baseline.before(&package.id));
+        self.paragraph(&format!("  resolved since {before}: {}{more}", first.join(", ")), 4);
+    }
+
+    /// How much is new since the last run of a lock file.
+    pub(super) fn news(&mut self, report: &Report) {
+        if let Some(news) = report.news() {
+            self.paragraph(&news, 2);
+        }
     }
 }

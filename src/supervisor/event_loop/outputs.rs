@@ -14,6 +14,7 @@ use crate::base::{self, stream};
 use crate::evidence::Bytes;
 use crate::evidence::line::{Address, Line, Output, PackageSource, note};
 use crate::ids::{PackageId, UnitId};
+use crate::sandbox::channel::Event;
 use crate::supervisor::cargo::{self, FailedScripts, Lines, Message, Tail};
 use crate::supervisor::{SupervisorError, dns};
 use crate::sys::process::pidfd;
@@ -121,6 +122,7 @@ impl EventLoop<'_> {
             return Ok(());
         }
         self.note(note::UNIT_FRESH, Some(package.clone()), None, &identity)?;
+        self.parent.tell(&Event::Finished { package: package.to_string() });
         self.fresh.insert(identity);
         Ok(())
     }

@@ -12,7 +12,7 @@ use nix::poll::PollFlags;
 use super::drivers::Driving;
 use super::{EventLoop, Failed, Result, Source};
 use crate::evidence::Bytes;
-use crate::evidence::line::{Directive, Line, UnitEnd, UnitKind, UnitOutcome, UnitStart, note};
+use crate::evidence::line::{Depth, Directive, Line, UnitEnd, UnitKind, UnitOutcome, UnitStart, note};
 use crate::handoff::{self, Datagram};
 use crate::ids::UnitId;
 use crate::sandbox::channel::Event;
@@ -213,9 +213,6 @@ impl EventLoop<'_> {
             earlier: None,
         };
         let text = unit.describe();
-        let executes =
-            unit.package.as_ref().filter(|_| matches!(unit.kind, UnitKind::RunBuildScript | UnitKind::DriveMacros));
-        let executes = executes.map(ToString::to_string);
         if let Some(package) = &unit.package {
             self.ran.insert(package.clone());
             if matches!(unit.kind, UnitKind::CompileProcMacro) {
@@ -230,7 +227,7 @@ impl EventLoop<'_> {
             evidence.write(&Line::UnitStart(start)).map_err(SupervisorError::Evidence)?;
         }
         let _ = handoff::send(channel, GO, None);
-        self.parent.tell(&Event::UnitStarted { text, executes });
+        self.parent.tell(&Event::UnitStarted { text });
         self.greet(number)
     }
 
@@ -335,6 +332,9 @@ impl EventLoop<'_> {
             evidence.write(&Line::UnitEnd(line)).map_err(SupervisorError::Evidence)?;
             evidence.forget(unit.id);
         }
+        if let Some(package) = unit.package.as_ref().filter(|_| is_last(unit.kind, self.spec.header.depth)) {
+            self.parent.tell(&Event::Finished { package: package.to_string() });
+        }
         if outcome != UnitOutcome::Ok
             && unit.kind != UnitKind::DriveMacros
             && let Some(package) = unit.package
@@ -419,6 +419,14 @@ fn is_readable(fd: BorrowedFd<'_>) -> bool {
         && fds
             .iter()
             .any(|fd| fd.any().unwrap_or(false) && fd.revents().is_some_and(|flags| flags.contains(PollFlags::POLLIN)))
+}
+
+/// True for the unit that is the last one of most packages: what of it runs at build time, else its library.
+fn is_last(kind: UnitKind, depth: Depth) -> bool {
+    match depth {
+        Depth::Build => matches!(kind, UnitKind::RunBuildScript | UnitKind::DriveMacros),
+        Depth::Check => matches!(kind, UnitKind::Compile | UnitKind::CompileProcMacro),
+    }
 }
 
 /// What is known of the end of a unit whose shim died first.

@@ -176,6 +176,26 @@ fn one_new_crate_costs_that_crate_and_the_workspaces_own() {
 }
 
 #[test]
+fn a_reader_that_leaves_early_costs_neither_the_exit_code_nor_what_is_kept() {
+    let ground = Ground::new();
+    let asks = "fn main() { let _ = std::net::ToSocketAddrs::to_socket_addrs(&(\"x.invalid\", 80)); }";
+    ground.registry.publish(&Package::new("asks", "1.0.0").file("build.rs", asks));
+    ground.larger().file("ws/app/Cargo.toml", &member("app", &format!("{DEPENDS}asks = '1'\n"))).locked();
+    for format in ["--format=human", "--format=json"] {
+        let mut command = ground.command(&["ws", "--color=never", format]);
+        let mut child = command.stdout(Stdio::piped()).stderr(Stdio::piped()).spawn().unwrap();
+        drop(child.stdout.take());
+        let output = child.wait_with_output().unwrap();
+        assert_eq!((code(&output), stderr(&output).as_str()), (11, ""), "{format}");
+    }
+    let kept = ground.packs().len();
+    ground.change();
+    let (next, _) = ground.report(&["ws"]);
+    let again: BTreeSet<_> = ran(&next).into_iter().filter(|name| !["app", "inner"].contains(&name.as_str())).collect();
+    assert_eq!((kept, again), (2, names(&["asks"])), "{next:#}");
+}
+
+#[test]
 fn what_was_edited_is_told_removed_and_built_again() {
     let ground = Ground::new();
     pass(&ground.larger().report(&["ws"]).0);

@@ -66,3 +66,46 @@ fn a_file_that_a_member_has_by_a_link_to_the_workspaces_own_is_there() {
     let (report, _) = ground.report(&["ws", "--depth", "check"]);
     assert_eq!(report["verdict"], "inconclusive", "{report}");
 }
+
+#[test]
+fn a_member_behind_a_link_is_built_where_the_link_leads_to_a_folder_of_the_workspace_and_else_refused() {
+    let ground = Ground::new();
+    let link = |leads_to: &str, link: &str| {
+        let link = ground.home.path().join(link);
+        fs::create_dir_all(link.parent().unwrap()).unwrap();
+        let _ = fs::remove_file(&link);
+        std::os::unix::fs::symlink(leads_to, link).unwrap();
+    };
+    ground
+        .file("ws/Cargo.toml", "[workspace]\nmembers = ['crates/*', 'group/two']\nresolver = '2'\n")
+        .file("ws/parts/one/Cargo.toml", &member("one", "[dependencies]\ntwo = { path = '../../group/two' }\n"))
+        .file("ws/parts/one/src/lib.rs", "")
+        .file("ws/parts/one/build.rs", BUILDS)
+        .file("ws/groups/two/Cargo.toml", &member("two", "[dependencies]\nleafy = '1'\n"))
+        .file("ws/groups/two/src/lib.rs", "")
+        .file("ws/groups/two/build.rs", BUILDS);
+    link("../parts/one", "ws/crates/one");
+    link("groups", "ws/group");
+    ground.locked();
+    for args in [&["--depth", "check"][..], &["--deps-only"]] {
+        let (report, exit) = ground.report(&[&["ws"], args].concat());
+        assert_eq!((exit, &report["verdict"]), (0, &Value::from("pass")), "{}", report["completeness"]);
+        let own = if args.len() == 2 { 3 } else { 1 };
+        assert_eq!(report["coverage"]["build_scripts"]["run"], own, "{args:?}");
+        let (again, _) = ground.report(&[&["ws"], args].concat());
+        assert!(again["reused"].is_object(), "the copy was taken for another workspace: {args:?}");
+    }
+    // Its place is no reason to copy what no manifest names.
+    fs::rename(ground.home.path().join("ws/parts/one"), ground.home.path().join("elsewhere")).unwrap();
+    for place in ["../../elsewhere", ground.home.path().join("elsewhere").to_str().unwrap(), "../.git/one"] {
+        fs::create_dir_all(ground.home.path().join("ws/.git")).unwrap();
+        if place.contains(".git") {
+            fs::rename(ground.home.path().join("elsewhere"), ground.home.path().join("ws/.git/one")).unwrap();
+        }
+        link(place, "ws/crates/one");
+        let (report, exit) = ground.report(&["ws"]);
+        assert_eq!((exit, &report["error"]["code"]), (2, &Value::from("usage")), "{place}: {report:#}");
+        let message = report["error"]["message"].as_str().unwrap();
+        assert!(message.contains("`crates/one`, a link that leads out of the workspace"), "{message}");
+    }
+}
