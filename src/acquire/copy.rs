@@ -284,7 +284,7 @@ mod tests {
         let limits = Limits { not_copied, ..Limits::default() };
         for leave in [Leave::Nothing, Leave::WhatIsNoSource] {
             let to = root.join(format!("cache/sandbox-check/runs/{leave:?}"));
-            let copied = tree_but(root, &to, &limits, leave).unwrap();
+            let copied = tree_but(root, &to, &limits, leave, &BTreeSet::new()).unwrap();
             let files: Vec<_> = copied.files.iter().map(|file| file.to_str().unwrap()).collect();
             assert_eq!(files, ["Cargo.toml", "a/report.json", "cache/other/x"]);
         }
