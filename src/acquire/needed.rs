@@ -6,8 +6,9 @@ use cargo_lock::{Dependency, Lockfile, Package, SourceId};
 use cfg_expr::targets::get_builtin_target_by_triple;
 use cfg_expr::{Expression, Predicate};
 use semver::VersionReq;
-use tame_index::krate::DependencyKind;
+use tame_index::krate::{DependencyKind, IndexDependency};
 
+use super::SubjectDependency;
 use super::error::AcquireError;
 use super::identity::Identities;
 use super::release::Release;
@@ -31,44 +32,204 @@ pub(crate) fn leads_to(edge: &Dependency, package: &Package) -> bool {
     edge.matches(package) && plain(&edge.source) == plain(&package.source)
 }
 
-/// Walks from the consumer along normal and build dependencies whose platform may be the host.
+/// What a build of the subject on the host can need, by cargo's rules for features (The Cargo Book, "Features").
 ///
-/// Which features are on is not asked: the result may be too large, never too small.
+/// Features are unified over all kinds of dependencies and all platforms that may be the host, as no resolver of cargo's
+/// does: the result may be too large, never too small.
 pub(crate) fn on_host(
     lock: &Lockfile,
     releases: &BTreeMap<Key, Release>,
     host: &str,
+    subject: &SubjectDependency,
 ) -> Result<BTreeSet<Key>, AcquireError> {
-    let mut keys = lock.packages.iter().map(key);
-    let root = keys.find(|(name, _, source)| name == CONSUMER_NAME && source.is_none());
+    let root = lock.packages.iter().find(|package| package.name.as_str() == CONSUMER_NAME && package.source.is_none());
     let root = root.ok_or_else(|| AcquireError::Lock { reason: "it has no consumer".to_owned() })?;
-    on_host_from(vec![root], lock, releases, host)
+    let mut walk = Walk::new(lock, releases, host, false)?;
+    walk.reached.insert(key(root));
+    for package in walk.edges(root) {
+        walk.need(package);
+        let default = subject.default_features.then(|| DEFAULT.to_owned());
+        for feature in subject.features.iter().cloned().chain(default) {
+            walk.ask(package, feature);
+        }
+    }
+    Ok(walk.to_the_end())
 }
 
-/// The same, from these packages.
+/// What a build of these packages on the host can need, whatever features are on.
 pub(crate) fn on_host_from(
     roots: Vec<Key>,
     lock: &Lockfile,
     releases: &BTreeMap<Key, Release>,
     host: &str,
 ) -> Result<BTreeSet<Key>, AcquireError> {
-    let packages: BTreeMap<Key, &Package> = lock.packages.iter().map(|package| (key(package), package)).collect();
-    let mut needed = BTreeSet::new();
-    let mut todo = roots;
-    while let Some(next) = todo.pop() {
-        if !needed.insert(next.clone()) {
-            continue;
+    let mut walk = Walk::new(lock, releases, host, true)?;
+    for package in lock.packages.iter().filter(|package| roots.contains(&key(package))) {
+        walk.need(package);
+    }
+    walk.reached.extend(roots);
+    Ok(walk.to_the_end())
+}
+
+/// The feature that is on unless it is switched off.
+const DEFAULT: &str = "default";
+/// In place of a feature: all of them, with all optional dependencies.
+const ALL: &str = "*";
+
+/// A walk along the edges of a lock file that may be taken on the host.
+struct Walk<'a> {
+    releases: &'a BTreeMap<Key, Release>,
+    host: &'a str,
+    /// Whether each package has all its features.
+    has_all: bool,
+    /// For each package those that it needs.
+    edges: BTreeMap<Key, Vec<&'a Package>>,
+    reached: BTreeSet<Key>,
+    /// Of each package the features that are on.
+    features: BTreeSet<(Key, String)>,
+    /// Of each package the dependencies that are on, by the names it gives them.
+    on: BTreeSet<(Key, String)>,
+    /// Features to turn on in a dependency if that is on.
+    if_on: BTreeMap<(Key, String), BTreeSet<String>>,
+    todo: Vec<(&'a Package, String)>,
+}
+
+impl<'a> Walk<'a> {
+    fn new(
+        lock: &'a Lockfile,
+        releases: &'a BTreeMap<Key, Release>,
+        host: &'a str,
+        has_all: bool,
+    ) -> Result<Self, AcquireError> {
+        let mut edges = BTreeMap::new();
+        for package in &lock.packages {
+            let target = |edge| lock.packages.iter().find(|package| leads_to(edge, package)).ok_or(edge);
+            let targets: Result<Vec<_>, &Dependency> = package.dependencies.iter().map(target).collect();
+            let missing = |edge: &Dependency| AcquireError::Lock { reason: format!("it has no {}", edge.name) };
+            edges.insert(key(package), targets.map_err(missing)?);
         }
-        let Some(package) = packages.get(&next) else { continue };
-        for edge in &package.dependencies {
-            let target = lock.packages.iter().find(|package| leads_to(edge, package));
-            let target = target.ok_or_else(|| AcquireError::Lock { reason: format!("it has no {}", edge.name) })?;
-            if releases.get(&next).is_none_or(|release| uses(release, target, host)) {
-                todo.push(key(target));
+        Ok(Self {
+            releases,
+            host,
+            has_all,
+            edges,
+            reached: BTreeSet::new(),
+            features: BTreeSet::new(),
+            on: BTreeSet::new(),
+            if_on: BTreeMap::new(),
+            todo: Vec::new(),
+        })
+    }
+
+    fn to_the_end(mut self) -> BTreeSet<Key> {
+        while let Some((package, feature)) = self.todo.pop() {
+            self.turn_on(package, &feature);
+        }
+        self.reached
+    }
+
+    fn edges(&self, package: &Package) -> Vec<&'a Package> {
+        self.edges.get(&key(package)).cloned().unwrap_or_default()
+    }
+
+    /// The package itself, with what it needs whatever its features are.
+    fn need(&mut self, package: &'a Package) {
+        if !self.reached.insert(key(package)) {
+            return;
+        }
+        if self.has_all {
+            self.ask(package, ALL.to_owned());
+        }
+        let release = self.releases.get(&key(package));
+        for dep in release.iter().flat_map(|release| dependencies(release)).filter(|dep| !dep.is_optional()) {
+            self.depend(package, dep.name.as_str());
+        }
+        // An edge that the index does not explain is followed.
+        let unknown =
+            self.edges(package).into_iter().filter(|target| !release.is_some_and(|release| explains(release, target)));
+        for target in unknown.collect::<Vec<_>>() {
+            self.need(target);
+            self.ask(target, ALL.to_owned());
+        }
+    }
+
+    fn ask(&mut self, package: &'a Package, feature: String) {
+        if self.features.insert((key(package), feature.clone())) {
+            self.todo.push((package, feature));
+        }
+    }
+
+    /// A feature, or what stands in the list of one: `feature`, `dep:name`, `name/feature`, `name?/feature`.
+    fn turn_on(&mut self, package: &'a Package, feature: &str) {
+        let Some(release) = self.releases.get(&key(package)) else { return };
+        if let Some(name) = feature.strip_prefix("dep:") {
+            return self.depend(package, name);
+        }
+        if let Some((name, of_dependency)) = feature.split_once('/') {
+            let weak = name.strip_suffix('?');
+            let at = (key(package), weak.unwrap_or(name).to_owned());
+            self.if_on.entry(at.clone()).or_default().insert(of_dependency.to_owned());
+            if weak.is_none() {
+                self.ask(package, at.1.clone());
+                self.depend(package, &at.1);
+            }
+            if self.on.contains(&at) {
+                self.targets(package, &at.1).into_iter().for_each(|(_, to)| self.ask(to, of_dependency.to_owned()));
+            }
+            return;
+        }
+        for (name, list) in release.index.features() {
+            if name == feature || feature == ALL {
+                list.iter().for_each(|entry| self.ask(package, entry.clone()));
+            }
+        }
+        // An optional dependency is a feature of its name.
+        for dep in dependencies(release).filter(|dep| dep.name == feature || feature == ALL) {
+            self.depend(package, dep.name.as_str());
+        }
+    }
+
+    /// A dependency by the name that the package gives it, with what is asked of it.
+    fn depend(&mut self, package: &'a Package, name: &str) {
+        let at = (key(package), name.to_owned());
+        if !self.on.insert(at.clone()) {
+            return;
+        }
+        let asked = self.if_on.get(&at).cloned().unwrap_or_default();
+        for (dep, target) in self.targets(package, name) {
+            self.need(target);
+            let default = dep.has_default_features().then(|| DEFAULT.to_owned());
+            for feature in dep.features().iter().chain(&asked).cloned().chain(default) {
+                self.ask(target, feature);
             }
         }
     }
-    Ok(needed)
+
+    /// Where dependencies of this name may lead on the host.
+    fn targets(&self, package: &Package, name: &str) -> Vec<(&'a IndexDependency, &'a Package)> {
+        let Some(release) = self.releases.get(&key(package)) else { return Vec::new() };
+        let edges = self.edges(package);
+        let named = dependencies(release).filter(|dep| dep.name == name && may_be_here(dep, self.host));
+        named.flat_map(|dep| edges.iter().filter(|to| leads(dep, to)).map(move |to| (dep, *to))).collect()
+    }
+}
+
+/// What the index says that a package needs, but for its own tests.
+fn dependencies(release: &Release) -> impl Iterator<Item = &IndexDependency> {
+    release.index.dependencies().iter().filter(|dep| dep.kind != DependencyKind::Dev)
+}
+
+fn leads(dep: &IndexDependency, target: &Package) -> bool {
+    let matches = |req: VersionReq| req.matches(&target.version);
+    dep.crate_name() == target.name.as_str() && dep.req.parse().is_ok_and(matches)
+}
+
+fn explains(release: &Release, target: &Package) -> bool {
+    dependencies(release).any(|dep| leads(dep, target))
+}
+
+fn may_be_here(dep: &IndexDependency, host: &str) -> bool {
+    dep.target.as_ref().is_none_or(|platform| may_hold(platform.as_str(), host))
 }
 
 /// For each package the positions, among `ids`, of those that it needs by the lock file. Empty if that cannot be read.
@@ -87,24 +248,6 @@ pub(super) fn edges(lock: &str, ids: &[&PackageId]) -> Vec<Vec<u64>> {
         package.unwrap_or_default().iter().filter_map(target).collect()
     };
     ids.iter().map(needs).collect()
-}
-
-/// True if any dependency that leads to `target` may hold on the host.
-fn uses(release: &Release, target: &Package, host: &str) -> bool {
-    let mut known = false;
-    for dep in release.index.deps.iter() {
-        let matches = dep.crate_name() == target.name.as_str()
-            && dep.req.parse::<VersionReq>().is_ok_and(|req| req.matches(&target.version));
-        if !matches || dep.kind == DependencyKind::Dev {
-            continue;
-        }
-        known = true;
-        if dep.target.as_ref().is_none_or(|platform| may_hold(platform.as_str(), host)) {
-            return true;
-        }
-    }
-    // An edge that the index does not explain is followed.
-    !known
 }
 
 /// False only if the platform is certainly not the host.
@@ -187,8 +330,71 @@ mod tests {
             .map(|(name, version)| PackageId::new(name, version));
         let edges = edges(&lock_text, &ids.iter().collect::<Vec<_>>());
         assert_eq!(edges, [vec![], vec![2, 0], vec![]], "what is not among the packages has no edge");
-        let needed = on_host(&lock, &releases, HOST).unwrap();
+        let root = lock.packages.iter().find(|package| package.name.as_str() == CONSUMER_NAME).map(key);
+        let needed = on_host_from(root.into_iter().collect(), &lock, &releases, HOST).unwrap();
         let names: Vec<_> = needed.iter().map(|(name, _, _)| name.as_str()).collect();
         assert_eq!(names, ["a", CONSUMER_NAME, "unixy"]);
+    }
+
+    /// What is needed of `a`, in which every dependency is optional and leads to a package of its name.
+    fn needed_with(features: &[&str], default_features: bool) -> Vec<String> {
+        let source = format!("registry+{}", tame_index::CRATES_IO_INDEX);
+        let index = [
+            (
+                "a",
+                "b c d",
+                r#"{"default":["b"],"with-c":["dep:c"],"with-d":["d/more"],"weak":["d?/more"],"both":["weak","d"]}"#,
+            ),
+            ("b", "", "{}"),
+            ("c", "", "{}"),
+            ("d", "e f", r#"{"default":["e"],"more":["f"]}"#),
+            ("e", "", "{}"),
+            ("f", "", "{}"),
+        ];
+        let mut lock = format!(
+            "version = 4\n[[package]]\nname = \"{CONSUMER_NAME}\"\nversion = \"0.1.0\"\ndependencies = [\"a\"]\n"
+        );
+        let mut releases = BTreeMap::new();
+        for (name, needs, features) in index {
+            let names: Vec<_> = needs.split_whitespace().map(|name| format!("{name:?}")).collect();
+            lock += &format!(
+                "[[package]]\nname = \"{name}\"\nversion = \"1.0.0\"\nsource = \"{source}\"\ndependencies = [{}]\n",
+                names.join(", ")
+            );
+            let deps: Vec<_> = needs.split_whitespace().map(|name| dep(name, "null", "normal")).collect();
+            let text = String::from_utf8(line(name, "1.0.0", "")).unwrap();
+            let text = text.replace("\"deps\":[]", &format!("\"deps\":[{}]", deps.join(",")));
+            let text = text.replace("\"features\":{}", &format!("\"features\":{features}"));
+            assert!(text.contains(features), "{text}");
+            let key = (name.to_owned(), "1.0.0".to_owned(), Some(source.clone()));
+            releases.insert(key, Release::parse(text.as_bytes()).unwrap());
+        }
+        let subject = SubjectDependency {
+            name: "a".to_owned(),
+            origin: crate::acquire::SubjectOrigin::Registry { version: "1.0.0".to_owned() },
+            features: features.iter().map(|feature| (*feature).to_owned()).collect(),
+            default_features,
+        };
+        let needed = on_host(&lock.parse().unwrap(), &releases, HOST, &subject).unwrap();
+        needed.into_iter().map(|(name, ..)| name).filter(|name| !["a", CONSUMER_NAME].contains(&&**name)).collect()
+    }
+
+    #[test]
+    fn what_only_a_feature_that_is_off_uses_is_not_needed() {
+        for (features, default, needed) in [
+            (&[][..], true, &["b"][..]),
+            (&[], false, &[]),
+            (&["with-c"], false, &["c"]),
+            (&["with-d"], false, &["d", "e", "f"]),
+            // A weak dependency turns nothing on, and gives its feature to what another one has turned on.
+            (&["weak"], false, &[]),
+            (&["d"], false, &["d", "e"]),
+            (&["weak", "d"], false, &["d", "e", "f"]),
+            (&["both"], false, &["d", "e", "f"]),
+            (&["d/more"], false, &["d", "e", "f"]),
+            (&["c"], true, &["b", "c"]),
+        ] {
+            assert_eq!(needed_with(features, default), needed, "{features:?}");
+        }
     }
 }

@@ -231,7 +231,7 @@ impl Stage<'_> {
             }
         }
         let (releases, histories) = locked::releases(&lock, &registries, &subject.locals, subject.release.as_ref())?;
-        let needed = needed::on_host(&lock, &releases, &self.settings.host)?;
+        let needed = needed::on_host(&lock, &releases, &self.settings.host, &subject.dependency)?;
         let registry_dir = default.folder();
         let resolved = resolved::Parts {
             target: &subject.target,
