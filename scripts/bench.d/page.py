@@ -59,7 +59,7 @@ def verdict(holds):
 
 
 def pairs(rows, graph, variant):
-    found = {(row["round"], row["variant"]): row for row in rows.mine("graph") if row["graph"] == graph}
+    found = {(row["round"], row["variant"]): row for row in rows.newest("graph", graph)}
     return [(found[number, "plain"], row) for (number, kind), row in sorted(found.items()) if kind == variant and (number, "plain") in found]
 
 
@@ -108,7 +108,7 @@ def high(values):
 
 def unpacking(rows):
     """The whole command against plain cargo that has to unpack the archives, too."""
-    found = {(row["round"], row["variant"]): row["wall"] for row in rows.mine("unpacking")}
+    found = {(row["round"], row["variant"]): row["wall"] for row in rows.newest("unpacking")}
     both = [(wall, found[number, "sandboxed"]) for (number, kind), wall in sorted(found.items()) if kind == "unpacking"]
     if not both:
         return [], []
@@ -141,7 +141,7 @@ def depth_table(rows):
 def unit_table(rows):
     """Milliseconds that a unit takes longer in the sandbox. Of a run that does nothing all of it counts as added: what it takes
     without the sandbox, a millisecond, is about what the start of its shim takes, which the evidence does not see."""
-    found = {(row["graph"], row["round"], row["variant"]): row for row in rows.mine("units")}
+    found = {(row["graph"], row["round"], row["variant"]): row for row in rows.newest("units")}
     numbers = sorted({number for _, number, _ in found})
 
     def per_package(chain, number):
@@ -166,8 +166,22 @@ def unit_table(rows):
     return text, bounds
 
 
+def told_programs(rows):
+    """Which program, by the name of its series, what was measured with, and when."""
+    parts = [(graph, ("graph", graph)) for graph in GRAPHS]
+    parts += [(kind, (kind,)) for kind in ("unpacking", "units", "driving", "start", "micro", "cold")]
+    series = {}
+    for name, wanted in parts:
+        for row in rows.newest(*wanted)[:1]:
+            series.setdefault(row["series"], []).append({"micro": "single calls", "cold": "whole checks"}.get(name, name))
+    days = {row["series"]: row["date"] for row in rows.all if row["kind"] == "machine"}
+    if len(series) == 1:
+        return f"on {days[next(iter(series))]}"
+    return "not all of it with the same program: " + "; ".join(f"{', '.join(names)} on {days[one]} ({one})" for one, names in series.items())
+
+
 def page(rows):
-    about = rows.mine("machine")
+    about = rows.newest("machine")
     if not about:
         sys.exit("there are no rows")
     m = about[-1]
@@ -181,9 +195,9 @@ def page(rows):
         "",
         "<!-- Made by scripts/bench from docs/performance/rows.jsonl; do not edit. -->",
         "",
-        f"Measured on {m['date']} with {m['cpus']} CPUs ({m['cpu']}), {m['memory_gib']} GiB, Linux {m['kernel']}, rustc {m['rustc']}, "
-        f"as {'root' if m['root'] else 'an ordinary user'}. Medians; in brackets an interval of at least 95 % for the median, by order "
-        "statistics. Each ratio is that of two runs of the same round.",
+        f"Measured with {m['cpus']} CPUs ({m['cpu']}), {m['memory_gib']} GiB, Linux {m['kernel']}, rustc {m['rustc']}, "
+        f"as {'root' if m['root'] else 'an ordinary user'}, {told_programs(rows)}. Medians; in brackets an interval of at least 95 % for "
+        "the median, by order statistics. Each ratio is that of two runs of the same round.",
         "",
         "## Whole graphs",
         "",
@@ -213,27 +227,27 @@ def page(rows):
             "",
             *units,
         ]
-    if rows.mine("driving"):
-        driven = rows.mine("driving")
+    if rows.newest("driving"):
+        driven = rows.newest("driving")
         seconds = [row["driving_wall"] for row in driven]
         text += ["", "## Driving", "", f"{driven[-1]['libraries']} macro libraries, each macro with all its inputs: {shown(seconds)} s (n = {len(seconds)})."]
         bounds.append(f"* 20 macro libraries driven in at most {TARGETS['driving']:.0f} s: {verdict(driven[-1]['libraries'] >= 20 and median(seconds) <= TARGETS['driving'])}")
-    if rows.mine("start"):
-        times = [row["milliseconds"] for row in rows.mine("start")]
+    if rows.newest("start"):
+        times = [row["milliseconds"] for row in rows.newest("start")]
         text += ["", "## Start", "", f"From the finished plan to cargo's start inside, with the self-test: {shown(times, '{:.1f}')} ms (n = {len(times)})."]
         bounds.append(f"* start: median at most {TARGETS['start']:.0f} ms: {verdict(median(times) <= TARGETS['start'])}")
-    if rows.mine("micro"):
+    if rows.newest("micro"):
         text += ["", "## Single calls", "", "Wall time of one call of one thread, with its `close`, while nothing else runs.", "", "| call | answer | µs |", "|---|---|---|"]
         for what, (told, answer, bound) in MICRO.items():
-            values = [row["microseconds"] for row in rows.mine("micro") if row["what"] == what]
+            values = [row["microseconds"] for row in rows.newest("micro") if row["what"] == what]
             if values:
                 text.append(f"| {told} | {answer} | {shown(values, '{:.1f}')} |")
                 if bound:
                     bounds.append(f"* {told}: at most {TARGETS[bound]:.0f} µs: {verdict(median(values) <= TARGETS[bound])}")
-    if rows.mine("cold"):
+    if rows.newest("cold"):
         text += ["", "## Whole checks", "", "`sandbox-check NAME@VERSION` with the archives there and nothing else.", "", "| crate | s | verdict |", "|---|---|---|"]
         for name in COLD:
-            mine = [row for row in rows.mine("cold") if row["name"] == name]
+            mine = [row for row in rows.newest("cold") if row["name"] == name]
             if mine:
                 text.append(f"| {name} {mine[0]['version']} | {median([row['seconds'] for row in mine]):.1f} | {mine[-1]['verdict']} |")
                 bounds.append(f"* {name}: at most {TARGETS['cold']:.0f} s: {verdict(max(row['seconds'] for row in mine) <= TARGETS['cold'])}")
