@@ -53,7 +53,7 @@ pub(crate) fn on_host(
             walk.ask(package, feature);
         }
     }
-    Ok(walk.to_the_end())
+    Ok(walk.finish())
 }
 
 /// What a build of these packages on the host can need, whatever features are on.
@@ -68,7 +68,7 @@ pub(crate) fn on_host_from(
         walk.need(package);
     }
     walk.reached.extend(roots);
-    Ok(walk.to_the_end())
+    Ok(walk.finish())
 }
 
 /// The feature that is on unless it is switched off.
@@ -121,7 +121,7 @@ impl<'a> Walk<'a> {
         })
     }
 
-    fn to_the_end(mut self) -> BTreeSet<Key> {
+    fn finish(mut self) -> BTreeSet<Key> {
         while let Some((package, feature)) = self.todo.pop() {
             self.turn_on(package, &feature);
         }
@@ -180,7 +180,9 @@ impl<'a> Walk<'a> {
         }
         for (name, list) in release.index.features() {
             if name == feature || feature == ALL {
-                list.iter().for_each(|entry| self.ask(package, entry.clone()));
+                for entry in list {
+                    self.ask(package, entry.clone());
+                }
             }
         }
         // An optional dependency is a feature of its name.
@@ -357,10 +359,11 @@ mod tests {
         let mut releases = BTreeMap::new();
         for (name, needs, features) in index {
             let names: Vec<_> = needs.split_whitespace().map(|name| format!("{name:?}")).collect();
-            lock += &format!(
+            let entry = format!(
                 "[[package]]\nname = \"{name}\"\nversion = \"1.0.0\"\nsource = \"{source}\"\ndependencies = [{}]\n",
                 names.join(", ")
             );
+            lock.push_str(&entry);
             let deps: Vec<_> = needs.split_whitespace().map(|name| dep(name, "null", "normal")).collect();
             let text = String::from_utf8(line(name, "1.0.0", "")).unwrap();
             let text = text.replace("\"deps\":[]", &format!("\"deps\":[{}]", deps.join(",")));
