@@ -15,7 +15,7 @@ use crate::ids::PackageId;
 pub struct Unexercised {
     /// Which.
     pub package: PackageId,
-    /// In one word: that of [`LeftOutWhy`], `not-needed`, `dependency-failed` or `run-ended`.
+    /// In one word: that of [`LeftOutWhy`](crate::evidence::line::LeftOutWhy), `not-needed`, `dependency-failed` or `run-ended`.
     pub why: &'static str,
     /// For people, complete.
     pub text: String,
