@@ -312,8 +312,10 @@ fn failed_unit(cx: &Context<'_>, unit: &Unit<'_>, reasons: &mut Vec<Reason>) {
     let macros = if end.outcome == UnitOutcome::Killed { with_macros(cx, unit.id()) } else { String::new() };
     reasons.push(match (limit, end.outcome) {
         (Some(limit), _) => {
-            let limit = Bytes::from(limit.text.as_str());
-            reason("limit-hit", format!("{what} {how}: {limit}{macros}"), tail)
+            let said = Bytes::from(limit.text.as_str());
+            let name = limit.limit.as_ref().map(|hit| Bytes::from(hit.name.as_str()));
+            let more = name.map(|name| format!(" (--limit {name}=… gives more)")).unwrap_or_default();
+            reason("limit-hit", format!("{what} {how}: {said}{more}{macros}"), tail)
         }
         (None, UnitOutcome::Killed) => {
             let code = if has_note(cx, note::KILLED) { "killed" } else { "limit-hit" };

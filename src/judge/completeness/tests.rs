@@ -182,10 +182,10 @@ fn a_unit_that_a_limit_ended_has_that_limit_as_its_one_reason() {
         reasons.into_iter().map(|reason| (reason.code, reason.text)).collect::<Vec<_>>()
     };
     let one = |text: &str| vec![("limit-hit", text.to_owned())];
-    let stopped = one("the build script was stopped: too much unit-time");
+    let stopped = one("the build script was stopped: too much unit-time (--limit unit-time=… gives more)");
     assert_eq!(told(UnitOutcome::Killed, &["unit-time"]), stopped);
     assert_eq!(told(UnitOutcome::Killed, &["output", "unit-time"]), stopped, "a flood until its time was over");
-    let by_kernel = one("the build script was ended by signal 25: too much file-size");
+    let by_kernel = one("the build script was ended by signal 25: too much file-size (--limit file-size=… gives more)");
     assert_eq!(told(UnitOutcome::Signalled, &["file-size"]), by_kernel);
     // What is about the whole run stays, and so does what did not end it.
     assert_eq!(told(UnitOutcome::Killed, &["evidence", "cpu"]).len(), 2);
