@@ -28,6 +28,8 @@ const LAST_FORMAT: &str = "sandbox-check-last-run";
 const VERSION: u32 = 1;
 /// An entry is a few lines; who finds more than this in a package needs no comparison.
 const ENTRY_BYTES: u64 = 256 * 1024;
+/// Of the last run of a lock file: one of a thousand packages has some forty thousand.
+const LAST_BYTES: u64 = 4 << 20;
 /// A new version may come a year after the last.
 const AGE: u64 = 365 * DAY;
 /// Of all entries: some ten thousand packages.
@@ -77,7 +79,11 @@ pub fn put(folder: &Path, by: &JudgedBy, all: impl IntoIterator<Item = (PackageI
     make(&folder)?;
     for (package, found) in all {
         let to = place(&folder, &package);
-        write(&folder, &to, &Entry { format: FORMAT.to_owned(), version: VERSION, package, by: by.clone(), found })?;
+        let entry = Entry { format: FORMAT.to_owned(), version: VERSION, package, by: by.clone(), found };
+        match write(&folder, &to, &entry, ENTRY_BYTES) {
+            Err(error) if error.kind() == io::ErrorKind::FileTooLarge => {}
+            written => written?,
+        }
     }
     Ok(())
 }
@@ -85,7 +91,7 @@ pub fn put(folder: &Path, by: &JudgedBy, all: impl IntoIterator<Item = (PackageI
 /// Keeps what a run found, in the place of what was kept of the last one. Where that found the same, its time stays.
 ///
 /// # Errors
-/// When it cannot be written.
+/// When it cannot be written, or has more than 4 MiB: then nothing is kept, not even what there was of the run before.
 pub fn put_last(dir: &Path, by: &JudgedBy, run: &str, mut found: LastRun) -> io::Result<()> {
     if let Some(last) =
         find_last(dir, by, run).filter(|last| last.packages == found.packages && last.asked == found.asked)
@@ -96,42 +102,45 @@ pub fn put_last(dir: &Path, by: &JudgedBy, run: &str, mut found: LastRun) -> io:
     make(&folder)?;
     let entry =
         LastEntry { format: LAST_FORMAT.to_owned(), version: VERSION, run: run.to_owned(), by: by.clone(), found };
-    write(&folder, &named(&folder, run), &entry)
+    write(&folder, &named(&folder, run), &entry, LAST_BYTES)
 }
 
 /// What the last run found, if that is kept, is ours, and the same judged.
 pub fn find_last(dir: &Path, by: &JudgedBy, run: &str) -> Option<LastRun> {
-    let entry: LastEntry = read(&named(&dir.join(FOLDER), run))?;
+    let entry: LastEntry = read(&named(&dir.join(FOLDER), run), LAST_BYTES)?;
     let is_it = entry.format == LAST_FORMAT && entry.version == VERSION && entry.run == run && entry.by == *by;
     is_it.then_some(entry.found)
 }
 
-fn write(folder: &Path, to: &Path, entry: &impl Serialize) -> io::Result<()> {
+/// Puts an entry in the place of the one that was there, which is gone as well where the new one is too long.
+fn write(folder: &Path, to: &Path, entry: &impl Serialize, most: u64) -> io::Result<()> {
     let mut text = serde_json::to_vec(entry)?;
     text.push(b'\n');
-    if u64::try_from(text.len()).is_ok_and(|length| length <= ENTRY_BYTES) {
-        // Readable for its owner only.
-        let mut file = tempfile::Builder::new().prefix(".new-").tempfile_in(folder)?;
-        file.write_all(&text)?;
-        file.persist(to)?;
+    if u64::try_from(text.len()).is_ok_and(|length| length > most) {
+        let _ = fs::remove_file(to);
+        return Err(io::ErrorKind::FileTooLarge.into());
     }
+    // Readable for its owner only.
+    let mut file = tempfile::Builder::new().prefix(".new-").tempfile_in(folder)?;
+    file.write_all(&text)?;
+    file.persist(to)?;
     Ok(())
 }
 
-fn read<T: DeserializeOwned>(path: &Path) -> Option<T> {
+fn read<T: DeserializeOwned>(path: &Path, most: u64) -> Option<T> {
     let file = regular(path).ok()?;
     let meta = file.metadata().ok()?;
     if !is_of_us(&meta) || meta.mode() & 0o022 != 0 {
         return None;
     }
     let mut text = Vec::new();
-    file.take(ENTRY_BYTES).read_to_end(&mut text).ok()?;
+    file.take(most).read_to_end(&mut text).ok()?;
     serde_json::from_slice(&text).ok()
 }
 
 /// What was found of a version, if that is kept, is ours, and the same judged.
 pub fn find(folder: &Path, by: &JudgedBy, package: &PackageId) -> Option<Baseline> {
-    let entry: Entry = read(&place(&folder.join(FOLDER), package))?;
+    let entry: Entry = read(&place(&folder.join(FOLDER), package), ENTRY_BYTES)?;
     let is_it = entry.format == FORMAT && entry.version == VERSION && entry.package == *package && entry.by == *by;
     (is_it && entry.found.version == package.version).then_some(entry.found)
 }
@@ -180,6 +189,7 @@ mod tests {
     use std::time::{Duration, SystemTime};
 
     use super::super::fact::BaselineFinding;
+    use super::super::line::LastPackage;
     use super::*;
 
     fn by(policy: u8) -> JudgedBy {
@@ -242,5 +252,21 @@ mod tests {
         let large = found("1.0.0", &"x".repeat(300 * 1024));
         put(folder.path(), &by(1), [large.clone()]).unwrap();
         assert_eq!(find(folder.path(), &by(1), &large.0), None);
+    }
+
+    #[test]
+    fn of_a_run_with_many_findings_all_are_kept_and_of_one_with_too_many_nothing_older_stays() {
+        let folder = tempfile::tempdir().unwrap();
+        let run = |length: usize| {
+            let (id, mut found) = found("1.0.0", "x");
+            found.findings[0].subject = "x".repeat(length);
+            let packages = vec![LastPackage { id, is_partial: false, findings: found.findings }];
+            LastRun { packages, ..LastRun::default() }
+        };
+        let kept = || find_last(folder.path(), &by(1), "a run").map(|last| last.packages[0].findings[0].subject.len());
+        put_last(folder.path(), &by(1), "a run", run(1 << 20)).unwrap();
+        assert_eq!(kept(), Some(1 << 20));
+        let error = put_last(folder.path(), &by(1), "a run", run(5 << 20)).unwrap_err();
+        assert_eq!((error.kind(), kept()), (io::ErrorKind::FileTooLarge, None));
     }
 }

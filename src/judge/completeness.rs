@@ -7,6 +7,7 @@ use serde::Serialize;
 use super::context::Context;
 use super::decided::{Decided, Effect};
 use super::diagnosis::diagnose;
+use super::failures::Failures;
 use super::missing::Missing;
 use super::units::Unit;
 use crate::evidence::Bytes;
@@ -380,12 +381,12 @@ fn shown_tail(tail: &[u8]) -> String {
 
 fn missing_units(cx: &Context<'_>, reasons: &mut Vec<Reason>) {
     let gaps: BTreeSet<_> = super::locked::unexercised(cx).into_iter().map(|found| found.package).collect();
-    let parts = cx.log.header.packages.iter().filter(|package| super::coverage::takes_part(cx, package));
+    let failed = Failures::of(cx);
     let driven =
         cx.log.lines.iter().filter_map(|line| if let Line::Driven(driven) = line { Some(driven) } else { None });
     let driven: Vec<_> = driven.collect();
     // Of a lock file's, the gaps have reasons of their own.
-    for package in parts.filter(|package| !gaps.contains(&package.id)) {
+    for package in super::coverage::parts(cx, &failed).into_iter().filter(|package| !gaps.contains(&package.id)) {
         let reason = |code, text: &str| Reason {
             code,
             package: Some(package.id.to_string()),
@@ -399,7 +400,7 @@ fn missing_units(cx: &Context<'_>, reasons: &mut Vec<Reason>) {
             unit.kind() == UnitKind::RunBuildScript && unit.package.as_ref() == Some(&package.id) && unit.end.is_some()
         });
         if package.build_script && !has_run {
-            let cause = super::failures::Failures::of(cx).needed_by(&package.id);
+            let cause = failed.needed_by(&package.id);
             let cause = cause.map_or_else(String::new, |(id, how)| format!(": it needs {id}, {how}"));
             reasons.push(reason("unit-not-run", &format!("its build script did not run{cause}")));
         }

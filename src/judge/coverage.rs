@@ -123,7 +123,8 @@ pub(super) fn of(cx: &Context<'_>) -> Coverage {
         .map(super::units::Unit::id)
         .collect();
     let mut driven_macros: Vec<&MacroName> = Vec::new();
-    for package in cx.log.header.packages.iter().filter(|package| takes_part(cx, package)) {
+    let parts = parts(cx, &Failures::of(cx));
+    for package in &parts {
         let script = package.build_script.then(|| has_run(cx, &package.id));
         let library = package.proc_macro.as_ref().map(|_| is_loaded(cx, &package.id));
         coverage.parts.push(Part { package: package.id.clone(), script, library });
@@ -143,8 +144,7 @@ pub(super) fn of(cx: &Context<'_>) -> Coverage {
     }
     let libraries = &mut coverage.macro_libraries;
     if has_driver(cx) {
-        let parts = cx.log.header.packages.iter().filter(|package| takes_part(cx, package));
-        libraries.driven = count(parts.filter(|package| is_listed(cx, &package.id)).count());
+        libraries.driven = count(parts.iter().filter(|package| is_listed(cx, &package.id)).count());
         libraries.by_name = driven(cx);
         libraries.macros = count(libraries.by_name.len());
         libraries.expanded = Some(count(libraries.by_name.iter().filter(|name| name.inputs.has_answered()).count()));
@@ -186,21 +186,26 @@ fn count(n: usize) -> u64 {
     u64::try_from(n).unwrap_or(u64::MAX)
 }
 
-/// True unless the build is known to leave the package out: the packages of a run are all that the lock
-/// file allows on this platform, and the features that are on may need fewer. cargo starts everything that
-/// it needs and can, so one of which it started nothing is not needed, if cargo ended and the package needs
-/// none that failed. The subject always takes part.
-pub(super) fn takes_part(cx: &Context<'_>, package: &Package) -> bool {
-    if let Some(record) = &cx.log.header.lock {
-        return super::locked::takes_part(cx, record, package);
-    }
-    let is_of = |unit: &super::units::Unit<'_>| unit.package.as_ref() == Some(&package.id);
-    package.subject || cx.units.0.values().any(is_of) || !(whole_graph_was_built(cx) || is_not_asked_for(cx, package))
+/// The packages but those that the build is known to leave out: the packages of a run are all that the lock file
+/// allows on this platform, and the features that are on may need fewer. cargo starts everything that it needs and
+/// can, so one of which it started nothing is not needed, if cargo ended and the package needs none that failed. The
+/// subject always takes part.
+pub(super) fn parts<'a>(cx: &'a Context<'_>, failed: &Failures<'_>) -> Vec<&'a Package> {
+    let is_whole = whole_graph_was_built(cx);
+    let is_part = |package: &&Package| match &cx.log.header.lock {
+        Some(record) => super::locked::takes_part(cx, record, package, failed),
+        None => package.subject || has_units(cx, &package.id) || !(is_whole || is_not_asked_for(cx, package, failed)),
+    };
+    cx.log.header.packages.iter().filter(is_part).collect()
+}
+
+/// True if anything of the package was started.
+pub(super) fn has_units(cx: &Context<'_>, id: &PackageId) -> bool {
+    cx.units.0.values().any(|unit| unit.package.as_ref() == Some(id))
 }
 
 /// True for a package that nothing that could be built needs. Not known without the graph.
-fn is_not_asked_for(cx: &Context<'_>, package: &Package) -> bool {
-    let failed = Failures::of(cx);
+fn is_not_asked_for(cx: &Context<'_>, package: &Package, failed: &Failures<'_>) -> bool {
     !cx.log.header.needs.is_empty() && failed.reached_the_end && failed.needed_by(&package.id).is_none()
 }
 

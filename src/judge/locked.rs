@@ -6,6 +6,7 @@
 
 use super::completeness::Reason;
 use super::context::Context;
+use super::coverage::has_units;
 use super::failures::Failures;
 use crate::evidence::line::{LockRecord, LockedPackage, Package};
 use crate::ids::PackageId;
@@ -31,13 +32,9 @@ pub(super) fn unexercised(cx: &Context<'_>) -> Vec<Unexercised> {
 }
 
 /// True for a package that was meant to take part: something of it ran, or it is a gap.
-pub(super) fn takes_part(cx: &Context<'_>, record: &LockRecord, package: &Package) -> bool {
-    if has_units(cx, &package.id) {
-        return true;
-    }
-    let failed = Failures::of(cx);
-    let locked = record.package(&package.id);
-    locked.and_then(|locked| one(cx, locked, &failed)).is_some_and(|found| found.is_gap)
+pub(super) fn takes_part(cx: &Context<'_>, record: &LockRecord, package: &Package, failed: &Failures<'_>) -> bool {
+    let gap = || one(cx, record.package(&package.id)?, failed).filter(|found| found.is_gap);
+    has_units(cx, &package.id) || gap().is_some()
 }
 
 fn one(cx: &Context<'_>, locked: &LockedPackage, failed: &Failures<'_>) -> Option<Unexercised> {
@@ -58,10 +55,6 @@ fn one(cx: &Context<'_>, locked: &LockedPackage, failed: &Failures<'_>) -> Optio
     }
     let text = "nothing that was built needs it: a feature that is off would, or tests, examples and benchmarks";
     found("not-needed", text.to_owned(), false)
-}
-
-fn has_units(cx: &Context<'_>, id: &PackageId) -> bool {
-    cx.units.0.values().any(|unit| unit.package.as_ref() == Some(id))
 }
 
 /// The gaps, as reasons why a run is not complete.
