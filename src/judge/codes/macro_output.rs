@@ -12,7 +12,7 @@ use crate::policy::{Severity, names_secret};
 
 pub(crate) const CODE: Code = Code {
     name: "macro-output",
-    severity: "a file with a secret high; more files than are told one by one medium; another file outside of the project, \
+    severity: "a file with a secret high; more files than were looked at medium; another file outside of the project, \
                a variable whose name is a secret's, a program in a literal low; code that runs before main info",
     attack: &["T1552.001", "T1027.009"],
     meaning: "The code that a macro made when it was driven has the compiler read a file outside of the project \
@@ -45,7 +45,7 @@ fn draft(cx: &Context<'_>, driven: &Driven, made: &Made) -> Option<Draft> {
             (severity, format!("what its macro {name} makes has the compiler read {subject}"))
         }
         MadeWhat::ReadsMore => {
-            let says = format!("what its macro {name} makes has the compiler read more files than are told here");
+            let says = format!("what its macro {name} makes has the compiler read more files than were looked at");
             (Severity::Medium, says)
         }
         MadeWhat::Variable if names_secret(&made.text) => {
