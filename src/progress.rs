@@ -9,7 +9,6 @@ use std::time::{Duration, Instant};
 use indicatif::{ProgressBar, ProgressDrawTarget, ProgressStyle};
 
 use crate::acquire::{Acquired, SourcePackage};
-use crate::evidence::line::Depth;
 use crate::ids::counted;
 use crate::sandbox::channel::Event;
 use crate::ticker::Ticker;
@@ -42,7 +41,7 @@ impl RunProgress {
     /// Says nothing when `quiet`. `findings` tells how many there are by now; it may take a while.
     pub fn new(
         acquired: &Acquired,
-        depth: Depth,
+        compiles_all: bool,
         quiet: bool,
         findings: impl Fn() -> Option<u64> + Send + 'static,
     ) -> Self {
@@ -51,8 +50,7 @@ impl RunProgress {
         let target = if shown { ProgressDrawTarget::stderr() } else { ProgressDrawTarget::hidden() };
         let bar = ProgressBar::with_draw_target(None, target);
         let is_lock = acquired.locked.is_some();
-        let counts =
-            |package: &&SourcePackage| depth == Depth::Check || package.build_script || package.proc_macro.is_some();
+        let counts = |package: &&SourcePackage| compiles_all || package.build_script || package.proc_macro.is_some();
         let packages = acquired.packages.iter().filter(|_| is_lock).filter(counts);
         let packages: BTreeSet<_> = packages.map(|package| package.id.to_string()).collect();
         if let Ok(style) = ProgressStyle::with_template(template(is_lock, width())) {

@@ -309,8 +309,9 @@ fn give(path: &Path, identity: Identity) -> io::Result<()> {
 /// Runs a plan to the end of its log.
 pub(super) fn carry_out(ready: &Ready, signals: &Signals, quiet: bool) -> Result<(), RunError> {
     let evidence = ready.spec.evidence.clone();
-    let progress =
-        RunProgress::new(&ready.acquired, ready.spec.header.depth, quiet, move || findings_so_far(&evidence));
+    let progress = RunProgress::new(&ready.acquired, ready.spec.header.depth == Depth::Check, quiet, move || {
+        findings_so_far(&evidence)
+    });
     let begun = Instant::now();
     let _listening = run::plant_self_test(&ready.spec)?;
     let (running, stopper) = run::spawn(&ready.spec, &ready.run_dir)?;

@@ -39,15 +39,20 @@ fn with_room_in(folder: &Path, subject: &Subject, kib: u64) -> Output {
 /// So many sizes of a file system between too small for anything and large enough.
 const STEPS: u64 = 16;
 
-#[test]
-fn a_disk_that_is_full_at_whatever_write_stops_the_build_and_says_so() {
+/// A subject whose evidence has hundreds of lines.
+fn with_much_evidence() -> Subject {
     let flood = r#"
         fn main() {
             for at in 0..300 { let _ = File::open(format!("/home/dev/.ssh/key-{at}")); }
             tell("end", 1);
         }
     "#;
-    let subject = subject().file("build.rs", &format!("{}\n{flood}", crate::support::sandboxed::PRELUDE));
+    subject().file("build.rs", &format!("{}\n{flood}", crate::support::sandboxed::PRELUDE))
+}
+
+#[test]
+fn a_disk_that_is_full_at_whatever_write_stops_the_build_and_says_so() {
+    let subject = with_much_evidence();
     // Between no room for the counters of the evidence and room for everything.
     let (mut low, mut high) = (8 * 1024, 16 * 1024);
     assert_eq!(with_room(&subject, high).status.code(), Some(10));
@@ -93,13 +98,7 @@ fn kept_whole(subject: &Subject, kib: u64) -> PathBuf {
 /// The run is over and judged, and only its evidence finds no room any more.
 #[test]
 fn a_disk_that_is_full_when_the_evidence_is_to_be_kept_costs_the_evidence_and_not_the_report() {
-    let reads = r#"
-        fn main() {
-            for at in 0..300 { let _ = File::open(format!("/home/dev/.ssh/key-{at}")); }
-            tell("end", 1);
-        }
-    "#;
-    let subject = subject().file("build.rs", &format!("{}\n{reads}", crate::support::sandboxed::PRELUDE));
+    let subject = with_much_evidence();
     fs::create_dir_all(subject.evidence_dir()).unwrap();
     assert_eq!(with_room_in(&subject.evidence_dir(), &subject, 16 * 1024).status.code(), Some(10), "the control");
     let output = with_room_in(&subject.evidence_dir(), &subject, 16);
