@@ -5,8 +5,8 @@
 //! (`ep_poll_callback` in `fs/eventpoll.c`, `pollwake` in `fs/select.c`): with two CPUs, half of all calls then wait
 //! 30 µs longer.
 //!
-//! All that is pending on a listener is received before any of it is handled:
-//! a received call no longer returns EINTR to its caller.
+//! What is pending on a listener is received before any of it is handled: a received call no longer returns EINTR to
+//! its caller. Whether more is pending is asked when another thread calls than the last time.
 
 mod drivers;
 mod limits;

@@ -35,6 +35,8 @@ pub(super) struct Unit {
     pub(super) may_call: bool,
     /// How many calls were heard.
     pub(super) calls: u64,
+    /// The thread that was heard last.
+    pub(super) last_heard: i32,
     pub(super) opener: Option<Opener>,
     /// Where sockets of the unit are connected to, by the kernel's name of the socket; advisory.
     pub(super) connected: HashMap<PathBuf, Address>,
@@ -101,6 +103,7 @@ impl Unit {
             listener: None,
             may_call: false,
             calls: 0,
+            last_heard: 0,
             opener: None,
             connected: HashMap::new(),
             bound: HashMap::new(),

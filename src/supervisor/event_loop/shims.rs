@@ -250,12 +250,18 @@ impl EventLoop<'_> {
         }
         let mut pending = VecDeque::new();
         loop {
+            // Where the same thread calls again and again, another one seldom waits beside it, and the next look at all
+            // listeners finds it as well.
+            let mut is_alone = false;
             match listener.receive() {
-                Ok(Some(notification)) => pending.push_back(notification),
+                Ok(Some(notification)) => {
+                    is_alone = std::mem::replace(&mut unit.last_heard, notification.tid) == notification.tid;
+                    pending.push_back(notification);
+                }
                 Ok(None) => {}
                 Err(source) => return Err(SupervisorError::Watch { step: "receive a notification", source }),
             }
-            if pending.len() >= 1024 || !is_readable(listener.as_fd()) {
+            if is_alone || pending.len() >= 1024 || !is_readable(listener.as_fd()) {
                 break;
             }
         }
