@@ -178,6 +178,9 @@ fn build_variables(layout: &Layout) -> Vec<(String, String)> {
         ("RUSTC", format!("{}/bin/rustc", layout.toolchain)),
         ("CARGO_INCREMENTAL", "0".to_owned()),
         ("CARGO_TERM_COLOR", "never".to_owned()),
+        // A cargo that a build script starts asks for the network once and is told no. With its own three retries it sleeps
+        // for more than ten seconds over what no retry changes.
+        ("CARGO_NET_RETRY", "0".to_owned()),
     ]
     .map(|(name, value)| (name.to_owned(), value))
     .to_vec()
