@@ -65,6 +65,10 @@ pub(super) fn remember_last(report: &Report, settings: &Settings, teller: &Telle
     if found.packages.iter().all(|package| package.is_partial) {
         return;
     }
+    if baselines::is_last_damaged(&settings.known, &name) {
+        let folder = settings.known.display();
+        warn(&format!("what the last run left in {folder} is not what it wrote: nothing was compared with it"), teller);
+    }
     if let Err(error) = baselines::put_last(&settings.known, &by(&settings.reporting.policy), &name, found) {
         let folder = settings.known.display();
         warn(&format!("what was found is not kept in {folder} to tell the next time what is new: {error}"), teller);

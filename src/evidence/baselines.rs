@@ -2,7 +2,8 @@
 //! evidence is gone, and of runs that pass. And what the last run of a lock file found of all its packages.
 //!
 //! `baselines/HEX.json` in the folder of evidence, named by the digest of name and version or of what the run was of, so that no
-//! name in it comes from a package. An entry is written under another name first. What another user could have written is not read.
+//! name in it comes from a package. An entry is written under another name first, with its digest below it. What another user could
+//! have written is not read, nor what has another digest.
 
 use std::fs;
 use std::io::{self, Read as _, Write as _};
@@ -114,8 +115,7 @@ pub fn find_last(dir: &Path, by: &JudgedBy, run: &str) -> Option<LastRun> {
 
 /// Puts an entry in the place of the one that was there, which is gone as well where the new one is too long.
 fn write(folder: &Path, to: &Path, entry: &impl Serialize, most: u64) -> io::Result<()> {
-    let mut text = serde_json::to_vec(entry)?;
-    text.push(b'\n');
+    let text = sealed(serde_json::to_vec(entry)?);
     if u64::try_from(text.len()).is_ok_and(|length| length > most) {
         let _ = fs::remove_file(to);
         return Err(io::ErrorKind::FileTooLarge.into());
@@ -128,14 +128,55 @@ fn write(folder: &Path, to: &Path, entry: &impl Serialize, most: u64) -> io::Res
 }
 
 fn read<T: DeserializeOwned>(path: &Path, most: u64) -> Option<T> {
+    serde_json::from_slice(unsealed(&contents(path, most)?)?).ok()
+}
+
+/// What a file has that is ours and that nobody else can write.
+fn contents(path: &Path, most: u64) -> Option<Vec<u8>> {
     let file = regular(path).ok()?;
     let meta = file.metadata().ok()?;
     if !is_of_us(&meta) || meta.mode() & 0o022 != 0 {
         return None;
     }
-    let mut text = Vec::new();
-    file.take(most).read_to_end(&mut text).ok()?;
-    serde_json::from_slice(&text).ok()
+    let mut bytes = Vec::new();
+    file.take(most).read_to_end(&mut bytes).ok()?;
+    Some(bytes)
+}
+
+/// A text of one line, and its digest on the next: so that one that was cut off or edited is told from what was kept. It is
+/// no seal against who may write here and means to deceive.
+fn sealed(mut text: Vec<u8>) -> Vec<u8> {
+    let digest = Sha256Digest(Sha256::digest(&text).into());
+    text.extend(format!("\n{digest}\n").bytes());
+    text
+}
+
+/// The text, if it has the digest that stands below it.
+fn unsealed(bytes: &[u8]) -> Option<&[u8]> {
+    let lines = bytes.strip_suffix(b"\n")?;
+    let (text, below) = lines.split_at_checked(lines.iter().rposition(|byte| *byte == b'\n')?)?;
+    let digest: Sha256Digest = std::str::from_utf8(below).ok()?.trim_start().parse().ok()?;
+    (digest == Sha256Digest(Sha256::digest(text).into())).then_some(text)
+}
+
+/// True where there is something of the last run that is not what was kept.
+pub fn is_last_damaged(dir: &Path, run: &str) -> bool {
+    let path = named(&dir.join(FOLDER), run);
+    fs::symlink_metadata(&path).is_ok() && !is_whole(&path)
+}
+
+fn is_whole(path: &Path) -> bool {
+    contents(path, LAST_BYTES).is_some_and(|bytes| unsealed(&bytes).is_some())
+}
+
+/// Entries of ours that are not what was kept. No run compares with them, and the next one writes them anew.
+pub fn damaged(folder: &Path) -> Vec<PathBuf> {
+    let entries = fs::read_dir(folder.join(FOLDER)).into_iter().flatten().flatten();
+    let ours = entries.filter(|entry| entry.metadata().is_ok_and(|meta| is_of_us(&meta)));
+    let is_entry = |path: &PathBuf| path.extension().is_some_and(|extension| extension == "json");
+    let mut all: Vec<_> = ours.map(|entry| entry.path()).filter(|path| is_entry(path) && !is_whole(path)).collect();
+    all.sort_unstable();
+    all
 }
 
 /// What was found of a version, if that is kept, is ours, and the same judged.
@@ -268,5 +309,27 @@ mod tests {
         assert_eq!(kept(), Some(1 << 20));
         let error = put_last(folder.path(), &by(1), "a run", run(5 << 20)).unwrap_err();
         assert_eq!((error.kind(), kept()), (io::ErrorKind::FileTooLarge, None));
+    }
+    #[test]
+    fn what_was_edited_or_cut_off_is_compared_with_nothing_and_is_told() {
+        let folder = tempfile::tempdir().unwrap();
+        let (id, first) = found("1.0.0", "subject");
+        let packages = vec![LastPackage { id, is_partial: false, findings: first.findings }];
+        let run = LastRun { packages, ..LastRun::default() };
+        let path = named(&folder.path().join(FOLDER), "a run");
+        let state = || (find_last(folder.path(), &by(1), "a run").is_some(), is_last_damaged(folder.path(), "a run"));
+        assert_eq!((state(), damaged(folder.path())), ((false, false), vec![]));
+        put_last(folder.path(), &by(1), "a run", run).unwrap();
+        assert_eq!((state(), damaged(folder.path())), ((true, false), vec![]));
+        let whole = fs::read_to_string(&path).unwrap();
+        let without_digest = whole.lines().next().unwrap().to_owned();
+        for other in
+            [whole.replace("subject", "another"), without_digest, whole[..whole.len() / 2].to_owned(), String::new()]
+        {
+            fs::write(&path, &other).unwrap();
+            assert_eq!((state(), damaged(folder.path())), ((false, true), vec![path.clone()]), "{other}");
+        }
+        fs::write(&path, whole).unwrap();
+        assert_eq!((state(), damaged(folder.path())), ((true, false), vec![]));
     }
 }

@@ -9,6 +9,7 @@ use sha2::{Digest as _, Sha256};
 
 use super::sweep::{Run, entries, runs};
 use super::{ENTRIES, KnownError, entry, is_ours};
+use crate::evidence::baselines;
 use crate::evidence::captured;
 use crate::evidence::file::{open, regular};
 use crate::evidence::line::{Line, Target};
@@ -27,6 +28,9 @@ pub enum Damage {
     /// Captured bytes are others, or are gone.
     #[error("{} has not the bytes that were captured", .0.display())]
     Captured(PathBuf),
+    /// What is kept for comparisons has another digest, or others can write it.
+    #[error("it is not what was kept to compare with")]
+    Baseline,
 }
 
 /// All that is held of one run.
@@ -79,8 +83,8 @@ pub struct Holdings {
     pub entries: Vec<BadEntry>,
 }
 
-/// Reads all of a folder: each link and digest of each log, the bytes beside it, and each entry. What belongs to another
-/// user is not looked at: it answers for nobody.
+/// Reads all of a folder: each link and digest of each log, the bytes beside it, each entry, and what is kept to compare
+/// with. What belongs to another user is not looked at: it answers for nobody.
 pub fn holdings(folder: &Path, now: u64) -> Holdings {
     let mut found = Holdings::default();
     let mut answering: BTreeMap<PathBuf, Sha256Digest> = BTreeMap::new();
@@ -96,6 +100,8 @@ pub fn holdings(folder: &Path, now: u64) -> Holdings {
             Err(error) => found.entries.push(BadEntry { path, damage: error.into() }),
         }
     }
+    let damaged = baselines::damaged(folder).into_iter();
+    found.entries.extend(damaged.map(|path| BadEntry { path, damage: Damage::Baseline }));
     found.runs = runs(folder, now).into_values().map(|run| look(run, &answering)).collect();
     found.runs.sort_by_key(|held| std::cmp::Reverse(held.age));
     found

@@ -98,3 +98,29 @@ fn each_night_exactly_what_is_new_is_called_new() {
     let (deeper, _) = ground.report(&["ws", "--cache-dir=kept", "--depth=check"]);
     assert_eq!(deeper["lock"]["last_run"], Value::Null);
 }
+
+#[test]
+fn a_record_of_the_last_run_that_somebody_edited_is_told_compared_with_nothing_and_written_anew() {
+    let ground = Ground::new();
+    ground.registry.publish(&Package::new("asks", "1.0.0").file("build.rs", &asks("name")));
+    ground.file("ws/Cargo.toml", &member("app", "[dependencies]\nasks = '1'\n")).file("ws/src/lib.rs", "").locked();
+    let args = ["ws", "--cache-dir=kept", "--format=json"];
+    let run = || {
+        let output = ground.run(&args);
+        let said = stderr(&output).split_whitespace().collect::<Vec<_>>().join(" ");
+        (json(&output)["lock"]["last_run"].is_string(), said.contains("nothing was compared with it"))
+    };
+    let verify = || ground.home.run(["cache", "verify", "--cache-dir=kept"]);
+    assert_eq!([run(), run()], [(false, false), (true, false)]);
+    assert_eq!(code(&verify()), 0);
+    let kept = fs::read_dir(ground.home.path().join("kept/baselines")).unwrap().map(|entry| entry.unwrap().path());
+    let is_last_run = |path: &PathBuf| fs::read_to_string(path).unwrap().contains("sandbox-check-last-run");
+    let [record] = &kept.filter(is_last_run).collect::<Vec<_>>()[..] else { panic!("one run is kept") };
+    let text = fs::read_to_string(record).unwrap();
+    fs::write(record, text.replacen("dns-query", "fs-read", 1)).unwrap();
+    let told = verify();
+    let is_named = stdout(&told).contains(record.file_name().unwrap().to_str().unwrap());
+    assert!(code(&told) == 10 && is_named, "{}", stdout(&told));
+    assert_eq!([run(), run()], [(false, true), (true, false)]);
+    assert_eq!((code(&verify()), fs::read_to_string(record).unwrap().contains("dns-query")), (0, true));
+}
