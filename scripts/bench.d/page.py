@@ -16,6 +16,8 @@ CHAINS = {
 }
 UNITS = 40
 COLD = ["clap", "tokio", "serde"]
+# A project of several hundred packages whose archive has its lock file.
+WORKSPACE = ("starship", "1.27.0")
 TARGETS = {"executes": 0.6, "rustc": 12.0, "run": 5.0, "driving": 3.0, "wall": 1.10, "added": 0.05, "start": 60.0, "continued": 20.0, "behalf": 110.0, "cold": 20.0}
 MICRO = {
     "nothing": ("nothing (the two marks)", "–", None),
@@ -138,6 +140,39 @@ def depth_table(rows):
     return text, bounds
 
 
+def workspace(rows):
+    """The whole command over the lock file of a project, against plain cargo in its workspace."""
+    found = {(row["round"], row["variant"]): row for row in rows.newest("workspace")}
+    numbers = sorted({number for number, _ in found})
+    if not numbers:
+        return [], []
+
+    def walls(variant):
+        return [found[number, variant]["wall"] for number in numbers]
+
+    def ratios(variant, plain):
+        return [ours / theirs for ours, theirs in zip(walls(variant), walls(plain))]
+
+    one = found[numbers[0], "sandboxed"]
+    text = [
+        f"`sandbox-check lock --offline --fresh` over the workspace of {' '.join(WORKSPACE)}, {one['packages']} packages, from its start to its end, against "
+        f"`cargo check --workspace --offline` there, whose sources are unpacked or have to be (n = {len(numbers)}): "
+        f"{median(walls('plain')):.1f} and {median(walls('unpacking')):.1f} s.",
+        "",
+        "| depth | s | / plain | / plain that unpacks | calls |",
+        "|---|---|---|---|---|",
+    ]
+    for variant, depth in (("sandboxed", "check"), ("executes", "build")):
+        calls = median([found[number, variant]["calls"] for number in numbers])
+        text.append(f"| `{depth}` | {median(walls(variant)):.1f} | {shown(ratios(variant, 'plain'))} | {shown(ratios(variant, 'unpacking'))} | {calls:.0f} |")
+    bound = TARGETS["wall"]
+    return text, [
+        f"* workspace: depth `check` / plain at most {bound:.2f} with its interval: {verdict(high(ratios('sandboxed', 'plain')) <= bound)}",
+        f"* workspace: depth `check` / plain that unpacks at most {bound:.2f} with its interval: {verdict(high(ratios('sandboxed', 'unpacking')) <= bound)}",
+        f"* workspace: depth `build` below plain with its interval: {verdict(high(ratios('executes', 'plain')) < 1)}",
+    ]
+
+
 def unit_table(rows):
     """Milliseconds that a unit takes longer in the sandbox. Of a run that does nothing all of it counts as added: what it takes
     without the sandbox, a millisecond, is about what the start of its shim takes, which the evidence does not see."""
@@ -169,11 +204,11 @@ def unit_table(rows):
 def told_programs(rows):
     """Which program, by the name of its series, what was measured with, and when."""
     parts = [(graph, ("graph", graph)) for graph in GRAPHS]
-    parts += [(kind, (kind,)) for kind in ("unpacking", "units", "driving", "start", "micro", "cold")]
+    parts += [(kind, (kind,)) for kind in ("unpacking", "workspace", "units", "driving", "start", "micro", "cold")]
     series = {}
     for name, wanted in parts:
         for row in rows.newest(*wanted)[:1]:
-            series.setdefault(row["series"], []).append({"micro": "single calls", "cold": "whole checks"}.get(name, name))
+            series.setdefault(row["series"], []).append({"micro": "single calls", "cold": "whole checks", "workspace": "a whole workspace"}.get(name, name))
     days = {row["series"]: row["date"] for row in rows.all if row["kind"] == "machine"}
     if len(series) == 1:
         return f"on {days[next(iter(series))]}"
@@ -216,6 +251,10 @@ def page(rows):
     text += ["", *from_archives] if from_archives else []
     if len(depths) > 2:
         text += ["", "## Only what executes", "", "`--depth build`, the default of a check, against the same plain `cargo check`.", "", *depths]
+    whole, more = workspace(rows)
+    bounds += more
+    if whole:
+        text += ["", "## A whole workspace", "", *whole]
     units, more = unit_table(rows)
     bounds += more
     if units:
