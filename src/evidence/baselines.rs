@@ -169,7 +169,8 @@ fn is_whole(path: &Path) -> bool {
     contents(path, LAST_BYTES).is_some_and(|bytes| unsealed(&bytes).is_some())
 }
 
-/// Entries of ours that are not what was kept. No run compares with them, and the next one writes them anew.
+/// Entries of ours that are not what was kept, or that others can write: no run compares with them, and the next one with
+/// the same package or lock file writes them anew.
 pub fn damaged(folder: &Path) -> Vec<PathBuf> {
     let entries = fs::read_dir(folder.join(FOLDER)).into_iter().flatten().flatten();
     let ours = entries.filter(|entry| entry.metadata().is_ok_and(|meta| is_of_us(&meta)));
@@ -310,6 +311,7 @@ mod tests {
         let error = put_last(folder.path(), &by(1), "a run", run(5 << 20)).unwrap_err();
         assert_eq!((error.kind(), kept()), (io::ErrorKind::FileTooLarge, None));
     }
+
     #[test]
     fn what_was_edited_or_cut_off_is_compared_with_nothing_and_is_told() {
         let folder = tempfile::tempdir().unwrap();
