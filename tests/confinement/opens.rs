@@ -28,6 +28,8 @@ fn nobody_can_tell(attack: &Attack, payload: &str, least: usize) {
     let out = tempfile::tempdir_in("/dev/shm").unwrap();
     fs::set_permissions(out.path(), fs::Permissions::from_mode(0o755)).unwrap();
     let output = Command::new(outside()).arg(payload).env("OUT_DIR", out.path()).output().unwrap();
+    // An ordinary user removes no folder that he cannot list.
+    let _ = fs::set_permissions(out.path().join("opens/closed-folder"), fs::Permissions::from_mode(0o700));
     let own = String::from_utf8(output.stdout).unwrap();
     let own = read(own.lines());
     assert!(own.len() > least, "{} {}", own.len(), String::from_utf8_lossy(&output.stderr));
