@@ -40,3 +40,22 @@ pub fn apply(object: BorrowedFd<'_>, change: Change) -> io::Result<()> {
     answer(done)?;
     Ok(())
 }
+
+/// Has the file system place new folders in this one far from each other, where it can: ext4's "top of a hierarchy"
+/// (`EXT4_TOPDIR_FL`, `chattr +T`; `find_group_orlov` in the kernel's `fs/ext4/ialloc.c`).
+///
+/// # Errors
+/// What `ioctl_iflags(2)` answers, for example where the file system has no such flags.
+pub fn spread_folders(folder: BorrowedFd<'_>) -> io::Result<()> {
+    const TOPDIR: libc::c_int = 0x0002_0000;
+    let fd = folder.as_raw_fd();
+    let mut flags: libc::c_int = 0;
+    // SAFETY: the kernel writes one int to a place that is one, whatever the type in the request's name.
+    answer(unsafe { libc::ioctl(fd, libc::FS_IOC_GETFLAGS, &raw mut flags) }.into())?;
+    if flags & TOPDIR == 0 {
+        flags |= TOPDIR;
+        // SAFETY: the kernel reads one int from a place that is one.
+        answer(unsafe { libc::ioctl(fd, libc::FS_IOC_SETFLAGS, &raw const flags) }.into())?;
+    }
+    Ok(())
+}
