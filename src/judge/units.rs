@@ -5,7 +5,7 @@ use std::collections::{BTreeMap, BTreeSet};
 use super::context::layout_path;
 use super::paths::{is_below, normalise};
 use crate::evidence::EvidenceLog;
-use crate::evidence::line::{Header, Line, PackageSource, UnitEnd, UnitKind, UnitStart, note};
+use crate::evidence::line::{Header, Line, Package, PackageSource, UnitEnd, UnitKind, UnitStart, note};
 use crate::ids::{PackageId, UnitId};
 
 /// A unit of the run with what is known about it.
@@ -51,11 +51,12 @@ pub(crate) struct Units<'a>(pub(crate) BTreeMap<UnitId, Unit<'a>>);
 impl<'a> Units<'a> {
     pub(crate) fn new(log: &'a EvidenceLog) -> Self {
         let mut units = BTreeMap::new();
+        let sources = Sources::new(&log.header);
         for line in &log.lines {
             match line {
                 // Our own proof that the layers hold is not judged.
                 Line::UnitStart(start) if start.kind != UnitKind::SelfTest => {
-                    units.insert(start.unit, unit(&log.header, start));
+                    units.insert(start.unit, unit(&sources, start));
                 }
                 Line::UnitEnd(end) => {
                     if let Some(unit) = units.get_mut(&end.unit) {
@@ -70,20 +71,40 @@ impl<'a> Units<'a> {
     }
 }
 
-fn unit<'a>(header: &'a Header, start: &'a UnitStart) -> Unit<'a> {
-    let package = start.package.as_ref().and_then(|id| header.packages.iter().find(|p| p.id == *id));
-    let source = package.map(|p| normalise(&p.dir.0)).unwrap_or_default();
+/// Where the packages of a run have their sources. Looked up for every unit, so each folder is made plain once.
+struct Sources<'a> {
+    packages: BTreeMap<&'a PackageId, (&'a Package, Vec<u8>)>,
+    /// All of them, in order: what lies below a folder stands behind it.
+    folders: BTreeSet<Vec<u8>>,
+    consumer: &'a [u8],
+}
+
+impl<'a> Sources<'a> {
+    fn new(header: &'a Header) -> Self {
+        let mut packages = BTreeMap::new();
+        for package in &header.packages {
+            packages.entry(&package.id).or_insert_with(|| (package, normalise(&package.dir.0)));
+        }
+        let folders = header.packages.iter().map(|package| normalise(&package.dir.0)).collect();
+        Self { packages, folders, consumer: layout_path(&header.layout.consumer) }
+    }
+
+    /// Others' sources within a source.
+    fn nested(&self, source: &[u8]) -> Vec<Vec<u8>> {
+        let from = self.folders.range(source.to_vec()..).take_while(|other| other.starts_with(source));
+        from.filter(|other| other.as_slice() != source && is_below(other, source)).cloned().collect()
+    }
+}
+
+fn unit<'a>(sources: &Sources<'_>, start: &'a UnitStart) -> Unit<'a> {
+    let known = start.package.as_ref().and_then(|id| sources.packages.get(id));
+    let source = known.map(|(_, source)| source.clone()).unwrap_or_default();
     let mut places: Vec<_> = start.places.iter().map(|place| normalise(&place.0)).collect();
     // Sources and the consumer are judged by other rules than outputs.
-    let is_source = |place: &Vec<u8>| {
-        place.as_slice() == layout_path(&header.layout.consumer)
-            || header.packages.iter().any(|p| normalise(&p.dir.0) == *place)
-    };
-    places.retain(|place| *place != source && !is_source(place));
-    let is_consumer =
-        start.kind == UnitKind::CompileConsumer || package.is_some_and(|p| p.source == PackageSource::Consumer);
-    let others = header.packages.iter().map(|p| normalise(&p.dir.0));
-    let nested = others.filter(|other| *other != source && is_below(other, &source)).collect();
+    places.retain(|place| *place != source && place.as_slice() != sources.consumer && !sources.folders.contains(place));
+    let is_of_consumer = known.is_some_and(|(package, _)| package.source == PackageSource::Consumer);
+    let is_consumer = start.kind == UnitKind::CompileConsumer || is_of_consumer;
+    let nested = sources.nested(&source);
     Unit { start, end: None, package: start.package.clone(), is_consumer, places, source, nested }
 }
 
