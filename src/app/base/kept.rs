@@ -3,8 +3,12 @@
 use std::collections::{BTreeMap, BTreeSet};
 use std::fs::File;
 use std::io::{self, BufReader, Seek as _, Write};
+use std::num::NonZero;
 use std::os::unix::fs::FileExt as _;
+use std::panic::resume_unwind;
 use std::path::Path;
+use std::sync::atomic::{AtomicUsize, Ordering};
+use std::thread;
 use std::time::Instant;
 
 use super::{Keys, is_driver_of, is_harmless, is_ok, is_sound, starts};
@@ -126,7 +130,8 @@ pub(in crate::app) fn write(
         }
     }
     let have: BTreeSet<PackageId> = all.keys().cloned().collect();
-    let (new, mut written) = (are_new(log), (0_usize, 0_u64));
+    let new = are_new(log);
+    let mut packs = Vec::new();
     for (package, units) in all.into_iter().filter(|(package, _)| new.contains(package)) {
         let (Some(key), Some(needs)) = (keys.keys.get(&package), keys.needs.get(&package)) else { continue };
         let units: Vec<Finished> = units.into_iter().filter(|unit| is_complete(unit, &files)).collect();
@@ -135,8 +140,6 @@ pub(in crate::app) fn write(
         if entries.is_empty() || !are_plain(&entries) {
             continue;
         }
-        written.0 += 1;
-        written.1 += entries.iter().map(|(entry, _)| entry.size).sum::<u64>();
         let index = Index {
             key: *key,
             package,
@@ -145,15 +148,38 @@ pub(in crate::app) fn write(
             needs: needs.intersection(&have).cloned().collect(),
             units,
         };
-        pack::put(folder, &index, |mut to| {
-            entries
-                .iter()
-                .try_for_each(|(entry, at)| write_entry(entry, &mut to, |to| copy(&from, *at, entry.size, to)))
-        })?;
+        packs.push((index, entries));
     }
-    let (packages, bytes) = written;
-    tracing::info!(packages, bytes, ms = begun.elapsed().as_millis(), "kept finished units");
+    put_all(&packs, folder, &from)?;
+    let bytes: u64 = packs.iter().flat_map(|(_, entries)| entries).map(|(entry, _)| entry.size).sum();
+    tracing::info!(packages = packs.len(), bytes, ms = begun.elapsed().as_millis(), "kept finished units");
     Ok(())
+}
+
+/// An index with the entries of its stream, and where in the outputs of the run their bytes are.
+type Unwritten<'a> = (Index, Vec<&'a (Entry, u64)>);
+
+/// Writes packs, one for each CPU at a time: nearly all of it is hashing and copying.
+fn put_all(packs: &[Unwritten<'_>], folder: &Path, from: &File) -> io::Result<()> {
+    /// Each has half a mebibyte of buffers.
+    const MOST: usize = 8;
+    let threads = thread::available_parallelism().map_or(1, NonZero::get).min(MOST).min(packs.len());
+    let next = AtomicUsize::new(0);
+    let one_by_one = || {
+        while let Some((index, entries)) = packs.get(next.fetch_add(1, Ordering::Relaxed)) {
+            pack::put(folder, index, |mut to| {
+                entries
+                    .iter()
+                    .try_for_each(|(entry, at)| write_entry(entry, &mut to, |to| copy(from, *at, entry.size, to)))
+            })?;
+        }
+        Ok(())
+    };
+    thread::scope(|scope| {
+        let workers: Vec<_> = (0..threads).map(|_| scope.spawn(one_by_one)).collect();
+        let ended = workers.into_iter().map(|worker| worker.join().unwrap_or_else(|panic| resume_unwind(panic)));
+        ended.collect::<Vec<_>>().into_iter().collect()
+    })
 }
 
 /// False for what is neither file nor folder, which cannot be given to a run, and for the second name of what is not there.
