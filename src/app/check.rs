@@ -5,6 +5,7 @@ use std::fs::{self, File};
 use std::io::{self, Write as _};
 use std::os::unix::fs::chown;
 use std::path::{Path, PathBuf};
+use std::thread;
 use std::time::Instant;
 
 use super::base::{self, Given, Keys};
@@ -36,6 +37,9 @@ use crate::toolchain::{self, HostToolchain};
 
 /// Bytes of finished units that are kept: those of a few large workspaces.
 const PACKS: u64 = 4 << 30;
+
+/// The folders of a run that hold packages.
+const SOURCES: [&str; 2] = ["registry", "local"];
 
 /// Runs a check.
 pub(super) fn run(args: &CheckArgs) -> ExitCode {
@@ -114,10 +118,13 @@ pub(super) fn examine(
         let plan = serde_json::to_writer_pretty(io::stdout().lock(), &ready.spec).map_err(io::Error::from);
         return Err(printed(plan.and_then(|()| writeln!(io::stdout())), ExitCode::Pass, teller));
     }
-    match carry_out(&ready, signals, args.tone.quiet) {
-        Ok(()) => tell(&ready, settings, teller),
-        Err(error) => broken_run(&error, signals.received(), &ready.spec, settings, teller),
-    }
+    thread::scope(|scope| {
+        let remove_sources = || drop(scope.spawn(|| ready.remove_sources()));
+        match carry_out(&ready, signals, args.tone.quiet, remove_sources) {
+            Ok(()) => tell(&ready, settings, teller),
+            Err(error) => broken_run(&error, signals.received(), &ready.spec, settings, teller),
+        }
+    })
 }
 
 /// A plan with what it needs: it goes when this goes.
@@ -131,6 +138,16 @@ pub(super) struct Ready {
     keys: Option<Keys>,
     /// What it was given of earlier runs.
     given: Option<Given>,
+}
+
+impl Ready {
+    /// Nothing reads the sources once the log is closed, and thousands of files take as long to go as a run to be judged.
+    fn remove_sources(&self) {
+        for part in SOURCES {
+            // What is left goes with the rest.
+            let _ = fs::remove_dir_all(self.acquired.sources.path().join(part));
+        }
+    }
 }
 
 /// What a request leads to before anything runs.
@@ -269,7 +286,7 @@ fn prepare(
     let run_dir = acquired.sources.path().join("run");
     fs::create_dir(&run_dir).map_err(|error| format!("failed to make {}: {error}", run_dir.display()))?;
     if nix::unistd::geteuid().is_root() {
-        for part in ["registry", "local"] {
+        for part in SOURCES {
             give(&acquired.sources.path().join(part), settings.identity)
                 .map_err(|error| format!("failed to give the sources to the sandbox's user: {error}"))?;
         }
@@ -306,8 +323,8 @@ fn give(path: &Path, identity: Identity) -> io::Result<()> {
     Ok(())
 }
 
-/// Runs a plan to the end of its log.
-pub(super) fn carry_out(ready: &Ready, signals: &Signals, quiet: bool) -> Result<(), RunError> {
+/// Runs a plan to the end of its log. `closed` is called once everything inside has ended, before outputs are written.
+pub(super) fn carry_out(ready: &Ready, signals: &Signals, quiet: bool, closed: impl Fn()) -> Result<(), RunError> {
     let evidence = ready.spec.evidence.clone();
     let progress = RunProgress::new(&ready.acquired, ready.spec.header.depth == Depth::Check, quiet, move || {
         findings_so_far(&evidence)
@@ -319,8 +336,15 @@ pub(super) fn carry_out(ready: &Ready, signals: &Signals, quiet: bool) -> Result
     let ended = running.follow(
         |act| signals.with_stopper(act),
         |event| {
-            if matches!(event, Event::Started) {
-                tracing::debug!(microseconds = begun.elapsed().as_micros(), "the self-test has passed, cargo starts");
+            match event {
+                Event::Started => {
+                    tracing::debug!(
+                        microseconds = begun.elapsed().as_micros(),
+                        "the self-test has passed, cargo starts"
+                    );
+                }
+                Event::Closed => closed(),
+                _ => {}
             }
             progress.tell(event);
         },

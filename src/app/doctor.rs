@@ -110,7 +110,7 @@ fn examine(args: &DoctorArgs, teller: &Teller, signals: &Signals) -> ExitCode {
         layers: Vec::new(),
         target: None,
     };
-    match carry_out(&ready, signals, args.tone.quiet) {
+    match carry_out(&ready, signals, args.tone.quiet, || {}) {
         Ok(()) => {}
         Err(RunError::Layer { layer, text }) => {
             let remedy = Some(remedy(&layer));

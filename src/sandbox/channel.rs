@@ -26,6 +26,8 @@ pub enum Event {
         /// Which package.
         package: String,
     },
+    /// Everything inside has ended and the log is closed. Outputs for later runs may still be written.
+    Closed,
     /// It could not go on. There is no closed log.
     Failed {
         /// What kind of failure it is.

@@ -36,7 +36,7 @@ use crate::evidence::line::{Line, Note, note};
 use crate::evidence::store::Store;
 use crate::evidence::writer::EvidenceWriter;
 use crate::ids::{PackageId, UnitId};
-use crate::sandbox::channel::{Order, Parent};
+use crate::sandbox::channel::{Event, Order, Parent};
 use crate::sandbox::filter::{Makers, to_bytes, unit_filter};
 use crate::sandbox::limits::Limit;
 use crate::sandbox::spec::SandboxSpec;
@@ -324,6 +324,7 @@ impl<'a> EventLoop<'a> {
         if let Some(evidence) = self.evidence.take() {
             evidence.close().map_err(SupervisorError::Evidence)?;
         }
+        self.parent.tell(&Event::Closed);
         if let Some(outputs) = self.outputs.take() {
             self.write_outputs(&outputs);
         }

@@ -164,6 +164,7 @@ impl EventLoop<'_> {
     /// Lets the outputs out that later runs may take. Nothing of the run lives any more; without all of them, none.
     pub(super) fn write_outputs(&self, outputs: &File) {
         const FOLDERS: [&str; 3] = ["debug/deps", "debug/build", "debug/.fingerprint"];
+        const AT_ONCE: usize = 256 * 1024;
         let header = &self.spec.header;
         // What nobody touched is kept already, and what lies in folders is built each time.
         let kept = self.spec.finished.iter().filter(|unit| !self.ran.contains(&unit.package));
@@ -179,7 +180,7 @@ impl EventLoop<'_> {
             };
             kept.contains(&owner) || of_package.is_some_and(|name| !names.contains(name))
         };
-        let mut writer = BufWriter::new(outputs);
+        let mut writer = BufWriter::with_capacity(AT_ONCE, outputs);
         let target = Path::new(&header.layout.target_dir);
         let written = stream::write_tree(target, &FOLDERS, is_left_out, &mut writer).and_then(|()| writer.flush());
         drop(writer);
