@@ -18,6 +18,7 @@ use super::registry::{Registry, read_bounded};
 use super::release::Release;
 use super::settings::Limits;
 use super::sources::Source;
+use super::unnamed::Unnamed;
 use super::{archive, local, promise, vendored};
 use crate::acquire::manifest::Manifest;
 use crate::ids::{PackageId, Sha256Digest};
@@ -145,6 +146,8 @@ pub(crate) struct Wanted<'a> {
     pub(crate) dir: PathBuf,
     pub(crate) checksum: Sha256Digest,
     pub(crate) registry: &'a Registry<'a>,
+    /// Where a lock file says that it comes from.
+    pub(crate) source: &'a str,
     /// What the index said about it.
     pub(crate) release: &'a Release,
 }
@@ -174,6 +177,7 @@ pub(crate) struct Placed {
     pub(crate) checksum: Sha256Digest,
     pub(crate) manifest: Manifest,
     pub(crate) found: Vec<Found>,
+    pub(crate) unnamed: Option<Unnamed>,
     fresh: Option<Fresh>,
 }
 
@@ -262,7 +266,8 @@ fn place(wanted: &Wanted<'_>, to: &Path, store: &Store<'_>) -> Result<Option<Pla
     if let Source::Directory(root) = &wanted.registry.source {
         let found = vendored::place(root, &wanted.id, &folder, store.limits)?.found;
         let manifest = local::read_unpacked(&folder, &wanted.id)?;
-        return Ok(Some(Placed { id, dir, checksum, manifest, found, fresh: None }));
+        let unnamed = Unnamed::of(wanted.release, &manifest, wanted.source);
+        return Ok(Some(Placed { id, dir, checksum, manifest, found, unnamed, fresh: None }));
     }
     let Some(packed) = store.fetch(wanted)? else { return Ok(None) };
     let found = archive::unpack(&packed.bytes, &wanted.id, wanted.checksum, &folder, store.limits)?;
@@ -272,7 +277,8 @@ fn place(wanted: &Wanted<'_>, to: &Path, store: &Store<'_>) -> Result<Option<Pla
     }
     // A refused archive leaves no file, not even itself.
     let fresh = if packed.fresh { Some(store.lay_by(&packed.bytes, checksum)?) } else { None };
-    Ok(Some(Placed { id, dir, checksum, manifest, found, fresh }))
+    let unnamed = Unnamed::of(wanted.release, &manifest, wanted.source);
+    Ok(Some(Placed { id, dir, checksum, manifest, found, unnamed, fresh }))
 }
 
 fn digest(bytes: &[u8]) -> Sha256Digest {

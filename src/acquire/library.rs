@@ -60,6 +60,7 @@ mod tests {
             build_script: false,
             proc_macro: None,
             lib_name: Manifest::read(dir.path(), None).unwrap().lib_name,
+            unnamed: None,
         };
         assert_eq!(package.lib_name, None);
         let fact = add(&mut package, dir.path()).unwrap().unwrap();

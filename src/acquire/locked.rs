@@ -140,11 +140,12 @@ impl<'a> LockedSources<'a> {
         self.identities.make_folders(run)?;
         let mut wanted = Vec::new();
         for (key, release) in self.releases {
-            let Some(registry) = key.2.as_ref().and_then(|source| self.registries.get(source)) else { continue };
+            let Some(source) = &key.2 else { continue };
+            let Some(registry) = self.registries.get(source) else { continue };
             if self.needed.contains(key) || matches!(registry.source, Source::Directory(_)) {
                 let (called, dir) = (self.identities.id(key), self.identities.place(key));
                 let (id, checksum) = (release.id.clone(), release.checksum());
-                wanted.push(Wanted { id, called, dir, checksum, registry, release });
+                wanted.push(Wanted { id, called, dir, checksum, registry, source, release });
             } else {
                 self.stand_in(key, release, run, "")?;
             }

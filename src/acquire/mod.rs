@@ -47,6 +47,7 @@ mod stage;
 mod standin;
 mod survey;
 mod target;
+mod unnamed;
 mod vendored;
 
 use std::path::PathBuf;
@@ -55,6 +56,7 @@ pub use self::advisories::{Kept, advisories};
 pub use self::archive::{Reason, Refusal};
 pub use self::clone::{CommitFiles, Item, LocalClone, Past, blob_name};
 pub use self::config::ConfigError;
+use self::download::Placed;
 pub use self::entry::{Entry, EntryVersion};
 pub use self::error::{AcquireError, ErrorClass, Near};
 pub use self::http::HttpError;
@@ -75,6 +77,7 @@ pub use self::shared::shared_text;
 pub use self::stage::{Outcome, acquire, acquire_unless, survey};
 pub use self::survey::Survey;
 pub use self::target::{HOST, Request, Requirement};
+pub use self::unnamed::Unnamed;
 use crate::evidence::line::{Fact, MacroName, PackageSource, Target};
 use crate::ids::{PackageId, Sha256Digest};
 
@@ -138,6 +141,19 @@ impl Acquired {
         self.sources.path().join(&package.dir)
     }
 
+    /// Names registries in the manifests that leave them out, after which the sources are no longer those of the archives.
+    ///
+    /// # Errors
+    /// When a manifest cannot be written.
+    pub fn name_registries(&self) -> Result<(), AcquireError> {
+        for package in &self.packages {
+            if let Some(unnamed) = &package.unnamed {
+                unnamed.name(&self.dir_of(package))?;
+            }
+        }
+        Ok(())
+    }
+
     /// For each package the positions of those that it needs, for one package with what it depends on. The record of a
     /// lock file has its own.
     pub fn needs(&self) -> Vec<Vec<u64>> {
@@ -193,6 +209,8 @@ pub struct SourcePackage {
     pub proc_macro: Option<Vec<MacroName>>,
     /// The name of its library target as Rust code writes it (`serde_derive`), if it has one.
     pub lib_name: Option<String>,
+    /// What its manifest leaves out about where its dependencies come from.
+    pub unnamed: Option<Unnamed>,
 }
 
 impl SourcePackage {
@@ -214,6 +232,14 @@ impl SourcePackage {
             // The names are filled in once all sources are in place.
             proc_macro: manifest.proc_macro.then(Vec::new),
             lib_name: manifest.lib_name.clone(),
+            unnamed: None,
         }
+    }
+
+    /// A release whose source lies in its folder.
+    fn placed(placed: Placed, subject: bool) -> Self {
+        let (source, checksum) = (PackageSource::Registry, Some(placed.checksum));
+        let package = Self::new(placed.id, source, checksum, placed.dir, &placed.manifest, subject);
+        Self { unnamed: placed.unnamed, ..package }
     }
 }

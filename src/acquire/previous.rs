@@ -53,7 +53,8 @@ pub(super) fn fetch(
     };
     let (id, checksum) = (release.id.clone(), release.checksum());
     let dir = Path::new("previous").join(format!("{}-{}", id.name, id.version));
-    let wanted = Wanted { called: id.clone(), id, dir: dir.clone(), checksum, registry, release };
+    let source = tame_index::CRATES_IO_INDEX;
+    let wanted = Wanted { called: id.clone(), id, dir: dir.clone(), checksum, registry, source, release };
     if offline && !store.has(registry, &wanted.id, wanted.checksum) {
         return Previous::missing(format!("offline, and {} is not on this machine", wanted.id));
     }

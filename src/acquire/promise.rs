@@ -161,11 +161,26 @@ struct LineDep {
     registry: Option<String>,
 }
 
+/// Dependencies for which the index names no registry, and so means its own, and the manifest names none either: by what
+/// the manifest calls them.
+pub(crate) fn from_own_registry(release: &Release, manifest: &Manifest) -> BTreeSet<String> {
+    let own = registries(release).into_iter().filter(|dep| dep.registry.is_none()).map(|dep| dep.name);
+    let is_unnamed =
+        |name: &String| manifest.dependencies.iter().any(|kept| kept.alias == *name && kept.registry.is_none());
+    own.filter(is_unnamed).collect()
+}
+
+/// What the index says of registries, development dependencies left out. A line that says nothing of them has none.
+fn registries(release: &Release) -> Vec<LineDep> {
+    let mut deps = serde_json::from_slice(&release.line).map_or_else(|_| Vec::new(), |line: Line| line.deps);
+    deps.retain(|dep| dep.kind.as_deref() != Some("dev"));
+    deps
+}
+
 /// Where the index names another registry for a dependency, the manifest must name it too.
 fn registries_differ(release: &Release, manifest: &Manifest) -> Option<String> {
-    let line: Line = serde_json::from_slice(&release.line).ok()?;
-    let elsewhere = line.deps.iter().filter(|dep| dep.kind.as_deref() != Some("dev"));
-    elsewhere.filter_map(|dep| Some((dep, dep.registry.as_deref()?))).find_map(|(dep, promised)| {
+    let deps = registries(release);
+    deps.iter().filter_map(|dep| Some((dep, dep.registry.as_deref()?))).find_map(|(dep, promised)| {
         let mut named = manifest.dependencies.iter().filter(|dependency| dependency.alias == dep.name);
         let kept = named.all(|dependency| match dependency.registry.as_deref() {
             None => is_default(promised),

@@ -144,6 +144,7 @@ mod tests {
     }
 
     #[test]
+    #[expect(clippy::print_stderr, reason = "a skip says why")]
     fn runs_are_placed_far_from_each_other_where_the_file_system_can() {
         use nix::sys::statfs::{EXT4_SUPER_MAGIC, statfs};
         let cache = tempfile::tempdir().unwrap();

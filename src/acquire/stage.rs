@@ -30,7 +30,7 @@ use super::{
     Acquired, Entry, Locked, Previous, Replaced, Reputation, SourcePackage, SubjectDependency, SubjectOrigin, Survey,
     choose, consumer, library, locked, offline, previous, reputation,
 };
-use crate::evidence::line::{Fact, PackageSource, Target, TargetKind};
+use crate::evidence::line::{Fact, Target, TargetKind};
 use crate::ids::{PackageId, Sha256Digest};
 
 /// A checksum for index lines that are never held against a file.
@@ -487,9 +487,7 @@ fn packages(subject: &Subject, placed: Vec<Placed>, facts: &mut Vec<Fact>) -> Ve
             tell(&package.id, &[Found { code: YANKED, text, path: None }]);
         }
         tell(&package.id, &package.found);
-        let checksum = Some(package.checksum);
-        let source = PackageSource::Registry;
-        packages.push(SourcePackage::new(package.id, source, checksum, package.dir, &package.manifest, is_subject));
+        packages.push(SourcePackage::placed(package, is_subject));
     }
     packages.sort_by_key(|package| !package.subject);
     packages

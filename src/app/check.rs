@@ -285,6 +285,7 @@ fn prepare(
 ) -> Result<(SandboxSpec, PathBuf), String> {
     let run_dir = acquired.sources.path().join("run");
     fs::create_dir(&run_dir).map_err(|error| format!("failed to make {}: {error}", run_dir.display()))?;
+    acquired.name_registries().map_err(|error| failed_to(&error))?;
     if nix::unistd::geteuid().is_root() {
         for part in SOURCES {
             give(&acquired.sources.path().join(part), settings.identity)

@@ -15,6 +15,7 @@ mod nights;
 mod since;
 mod twins;
 mod unchanged;
+mod unnamed;
 mod versions;
 
 /// A workspace, and a registry that its packages come from.

@@ -301,8 +301,7 @@ impl Stage<'_> {
         }
         for package in placed {
             facts.extend(package.found.iter().cloned().map(|found| found.of(&package.id)));
-            let (source, checksum) = (PackageSource::Registry, Some(package.checksum));
-            packages.push(SourcePackage::new(package.id, source, checksum, package.dir, &package.manifest, false));
+            packages.push(SourcePackage::placed(package, false));
         }
         self.list_macros(&mut packages);
         packages
@@ -391,6 +390,7 @@ impl SourcePackage {
     /// A package without its source.
     fn missing(id: PackageId, dir: PathBuf, checksum: Sha256Digest) -> Self {
         let (source, checksum) = (PackageSource::Registry, Some(checksum));
-        Self { id, source, checksum, dir, subject: false, build_script: false, proc_macro: None, lib_name: None }
+        let (subject, build_script, proc_macro, lib_name, unnamed) = (false, false, None, None, None);
+        Self { id, source, checksum, dir, subject, build_script, proc_macro, lib_name, unnamed }
     }
 }

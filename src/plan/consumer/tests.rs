@@ -48,6 +48,7 @@ fn package(name: &str, dir: &str, subject: bool, proc_macro: Option<Vec<MacroNam
         build_script: false,
         proc_macro,
         lib_name: Some(name.replace('-', "_")),
+        unnamed: None,
     }
 }
 

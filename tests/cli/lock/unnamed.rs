@@ -1,0 +1,34 @@
+//! Archives of another registry that name no registry for what they need, as one serves them that has them from the
+//! default registry unchanged.
+
+use super::*;
+
+/// What a member needs comes from another registry, and what that needs comes from there, too.
+fn served_unchanged(other: &Registry) -> Ground {
+    let ground = Ground::new();
+    other.publish(&Package::new("below", "1.0.0").file("build.rs", BUILDS));
+    other.publish(&Package::new("between", "1.0.0").needs("below", "^1").file("build.rs", BUILDS));
+    other.publish(&Package::new("above", "1.0.0").needs("between", "^1"));
+    ground.registry.configure_more(&format!("[registries.mine]\nindex = '{}'\n", other.index_url()));
+    let needs = "[dependencies]\nabove = { version = '1', registry = 'mine' }\nleafy = '1'\n";
+    ground.file("ws/Cargo.toml", &member("member", needs)).file("ws/src/lib.rs", "");
+    ground.locked();
+    ground
+}
+
+#[test]
+fn packages_of_another_registry_that_name_none_for_what_they_need_are_built_from_it() {
+    let other = Registry::start();
+    let ground = served_unchanged(&other);
+    let lock = fs::read_to_string(ground.home.path().join("ws/Cargo.lock")).unwrap();
+    assert_eq!(lock.matches(&other.index_url()).count(), 3, "{lock}");
+    ground.file("bare/Cargo.lock", &lock);
+    for place in ["ws", "bare"] {
+        for depth in ["build", "check"] {
+            let (report, exit) = ground.report(&[place, "--depth", depth, "--fresh"]);
+            assert_eq!((exit, &report["verdict"]), (0, &Value::from("pass")), "{place} {depth}: {report:#}");
+            assert_eq!(report["completeness"]["status"], "complete", "{place} {depth}: {report:#}");
+            assert_eq!(report["coverage"]["build_scripts"]["run"], 3, "{place} {depth}: {report:#}");
+        }
+    }
+}
