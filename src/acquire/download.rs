@@ -177,6 +177,7 @@ pub(crate) struct Placed {
     pub(crate) checksum: Sha256Digest,
     pub(crate) manifest: Manifest,
     pub(crate) found: Vec<Found>,
+    /// What its manifest leaves out of what its index says.
     pub(crate) unnamed: Option<Unnamed>,
     fresh: Option<Fresh>,
 }
@@ -266,8 +267,8 @@ fn place(wanted: &Wanted<'_>, to: &Path, store: &Store<'_>) -> Result<Option<Pla
     if let Source::Directory(root) = &wanted.registry.source {
         let found = vendored::place(root, &wanted.id, &folder, store.limits)?.found;
         let manifest = local::read_unpacked(&folder, &wanted.id)?;
-        let unnamed = Unnamed::of(wanted.release, &manifest, wanted.source);
-        return Ok(Some(Placed { id, dir, checksum, manifest, found, unnamed, fresh: None }));
+        // Of a folder cargo goes by the manifest.
+        return Ok(Some(Placed { id, dir, checksum, manifest, found, unnamed: None, fresh: None }));
     }
     let Some(packed) = store.fetch(wanted)? else { return Ok(None) };
     let found = archive::unpack(&packed.bytes, &wanted.id, wanted.checksum, &folder, store.limits)?;

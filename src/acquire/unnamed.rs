@@ -38,6 +38,9 @@ impl Unnamed {
     }
 
     /// Names the registry in the manifest of the package in this folder.
+    ///
+    /// # Errors
+    /// When the manifest cannot be read or written.
     pub(crate) fn name(&self, folder: &Path) -> Result<(), AcquireError> {
         let mut manifest = read_table(folder)?;
         self.name_in(&mut manifest);

@@ -32,3 +32,28 @@ fn packages_of_another_registry_that_name_none_for_what_they_need_are_built_from
         }
     }
 }
+
+/// Of a folder of packages cargo goes by the manifests, and one that names no registry means the default one.
+#[test]
+fn a_vendored_package_of_another_registry_needs_what_its_manifest_says() {
+    let other = Registry::start();
+    let ground = Ground::new();
+    let folder = ground.home.path().join("vendored");
+    ground.registry.configure_more(&format!(
+        "[registries.mine]\nindex = '{0}'\n[source.mine]\nregistry = '{0}'\nreplace-with = 'vendored'\n\
+         [source.vendored]\ndirectory = '{1}'\n",
+        other.index_url(),
+        folder.display()
+    ));
+    let sums = format!("{{\"files\":{{}},\"package\":\"{}\"}}", "0".repeat(64));
+    ground
+        .file("vendored/above-1.0.0/Cargo.toml", &Package::new("above", "1.0.0").needs("leafy", "^1").manifest)
+        .file("vendored/above-1.0.0/src/lib.rs", "")
+        .file("vendored/above-1.0.0/.cargo-checksum.json", &sums)
+        .file("ws/Cargo.toml", &member("member", "[dependencies]\nabove = { version = '1', registry = 'mine' }\n"))
+        .file("ws/src/lib.rs", "");
+    ground.locked();
+    let (report, exit) = ground.report(&["ws", "--depth", "check"]);
+    assert_eq!((exit, &report["completeness"]["status"]), (0, &Value::from("complete")), "{report:#}");
+    assert_eq!(report["coverage"]["build_scripts"]["run"], 1, "{report:#}");
+}
