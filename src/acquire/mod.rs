@@ -101,6 +101,8 @@ pub struct Acquired {
     pub registry_dir: String,
     /// Sources that must be replaced by a folder of verified sources.
     pub replaced_sources: Vec<Replaced>,
+    /// Registries by name, with their indexes, where manifests may name them: one that was published names none.
+    pub registries: Vec<(String, String)>,
     /// What was seen on the way.
     pub facts: Vec<Fact>,
     /// Settings of the user's that put a program around rustc, by name. Inside, ours stands there.

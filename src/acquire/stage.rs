@@ -30,7 +30,7 @@ use super::{
     Acquired, Entry, Locked, Previous, Replaced, Reputation, SourcePackage, SubjectDependency, SubjectOrigin, Survey,
     choose, consumer, library, locked, offline, previous, reputation,
 };
-use crate::evidence::line::{Fact, Target, TargetKind};
+use crate::evidence::line::{Fact, PackageSource, Target, TargetKind};
 use crate::ids::{PackageId, Sha256Digest};
 
 /// A checksum for index lines that are never held against a file.
@@ -95,6 +95,8 @@ fn acquire_in_new_run<T>(
         Work::Known(known) => return Ok(Outcome::Known(known)),
         Work::Done(parts) => *parts,
     };
+    let is_published = |package: &SourcePackage| package.source == PackageSource::Registry;
+    let registries = if parts.packages.iter().all(is_published) { Vec::new() } else { config.registries() };
     Ok(Outcome::Acquired(Box::new(Acquired {
         target: parts.target,
         packages: parts.packages,
@@ -103,6 +105,7 @@ fn acquire_in_new_run<T>(
         locked: parts.locked,
         registry_dir: parts.registry_dir,
         replaced_sources: parts.replaced_sources,
+        registries,
         facts: parts.facts,
         wrappers: config.wrappers(),
         index: parts.index,

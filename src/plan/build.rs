@@ -238,6 +238,9 @@ fn cargo_command(
         }
         config(&format!("source.{key}.replace-with"), &stands_in);
     }
+    for (name, index) in &acquired.registries {
+        config(&format!("registries.{}.index", text(name)), index);
+    }
     if let Some(locked) = &acquired.locked {
         args.extend(locked_config(locked, layout).into_iter().flat_map(|config| ["--config".to_owned(), config]));
     }
@@ -269,15 +272,13 @@ fn built(acquired: &Acquired, layout: &Layout, depth: Depth) -> Vec<String> {
     args
 }
 
-/// What of a workspace's own settings counts, and the registries that its manifests name.
+/// What of a workspace's own settings counts.
 fn locked_config(locked: &Locked, layout: &Layout) -> Vec<String> {
     let text = |text: &str| toml::Value::String(text.to_owned()).to_string();
     let root = match &locked.user {
         LockUser::Workspace(dir) => Path::new(&layout.local_src).join(dir),
         LockUser::Generated(_) => return Vec::new(),
     };
-    let registries =
-        locked.registries.iter().map(|(name, url)| format!("registries.{}.index={}", text(name), text(url)));
     let flags = locked.flags.iter().map(|(key, flags)| {
         let flags = toml::Value::Array(flags.iter().cloned().map(toml::Value::String).collect());
         format!("{key}={flags}")
@@ -286,7 +287,7 @@ fn locked_config(locked: &Locked, layout: &Layout) -> Vec<String> {
         let value = if *is_relative { root.join(value).display().to_string() } else { value.clone() };
         format!("env.{}={}", text(name), text(&value))
     });
-    registries.chain(flags).chain(variables).collect()
+    flags.chain(variables).collect()
 }
 
 fn header(

@@ -128,15 +128,8 @@ impl Stage<'_> {
         let mut packages = self.lock_packages(&file, locals, placed, &mut facts);
         packages.extend(broken);
         let (own, registry_dir) = (asked.request.own.clone(), default.folder());
-        let locked = Locked {
-            record,
-            user,
-            variables: own.variables,
-            flags: own.flags,
-            registries: self.config.registries(),
-            repositories,
-            survey: asked.survey,
-        };
+        let locked =
+            Locked { record, user, variables: own.variables, flags: own.flags, repositories, survey: asked.survey };
         Ok(Parts {
             target: asked.target,
             packages,

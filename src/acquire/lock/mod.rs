@@ -65,8 +65,6 @@ pub struct Locked {
     pub variables: Vec<(String, String, bool)>,
     /// Keys of cargo's configuration and the flags that they hold.
     pub flags: Vec<(String, Vec<String>)>,
-    /// Registries by name, with their indexes: manifests of a workspace name them.
-    pub registries: Vec<(String, String)>,
     /// Repositories whose packages lie among the verified sources, where a workspace is the user.
     pub repositories: Vec<Replaced>,
     /// What the default registry says today of the packages of the file.

@@ -78,6 +78,7 @@ fn acquired(sources: tempfile::TempDir, packages: Vec<SourcePackage>, lock: Stri
         registry_dir: "registry.invalid-1949cf8c6b5b557f".to_owned(),
         replaced_sources: Vec::new(),
         facts: Vec::new(),
+        registries: Vec::new(),
         wrappers: Vec::new(),
         index: Vec::new(),
         offline: false,

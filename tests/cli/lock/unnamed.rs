@@ -57,3 +57,19 @@ fn a_vendored_package_of_another_registry_needs_what_its_manifest_says() {
     assert_eq!((exit, &report["completeness"]["status"]), (0, &Value::from("complete")), "{report:#}");
     assert_eq!(report["coverage"]["build_scripts"]["run"], 1, "{report:#}");
 }
+
+/// The names of registries are the user's, and a folder's manifest goes by them.
+#[test]
+fn a_folder_whose_manifest_names_a_registry_is_checked_with_what_that_has() {
+    let other = Registry::start();
+    let ground = served_unchanged(&other);
+    for depth in ["build", "check"] {
+        let mut command = ground.home.command(env!("CARGO_BIN_EXE_sandbox-check"));
+        command.env("CARGO_HOME", ground.registry.home()).args(["--format=json", "--fresh", "--depth", depth, "./ws"]);
+        let output = command.output().unwrap();
+        assert_eq!(code(&output), 0, "{depth}: {}{}", stdout(&output), stderr(&output));
+        let report = json(&output);
+        assert_eq!(report["completeness"]["status"], "complete", "{depth}: {report:#}");
+        assert_eq!(report["coverage"]["build_scripts"]["run"], 3, "{depth}: {report:#}");
+    }
+}
