@@ -6,6 +6,7 @@
 //! no link can be followed.
 
 mod extension;
+mod inflate;
 mod names;
 mod refusal;
 mod walk;
@@ -16,6 +17,7 @@ use std::io::{self, Read, Write as _};
 use std::os::unix::fs::{DirBuilderExt as _, OpenOptionsExt as _, PermissionsExt as _};
 use std::path::{Path, PathBuf};
 
+use self::inflate::{Inflating, inflate};
 pub use self::refusal::{Reason, Refusal};
 use self::walk::{Bounds, Visitor, WalkError, walk};
 use super::embedded;
@@ -44,10 +46,12 @@ pub(crate) fn unpack(
         WalkError::Refused(refusal) => AcquireError::UnsafeArchive { package: Box::new(package.clone()), refusal },
         WalkError::Visitor(source) => AcquireError::File { doing: "unpack to", path: to.to_owned(), source },
     };
-    let names = walk(packed, Some(&top), bounds, &mut Scan).map_err(refused)?;
+    let held = inflate(packed);
+    let stream = || Inflating::new(packed, held.as_deref());
+    let names = walk(stream(), Some(&top), bounds, &mut Scan).map_err(refused)?;
     let mut writer = Writer { root: to, made: BTreeSet::new(), found: Vec::new() };
     let written = writer.make_folder(Path::new("")).map_err(WalkError::Visitor);
-    let written = written.and_then(|()| walk(packed, Some(&top), bounds, &mut writer).map(|_| ()));
+    let written = written.and_then(|()| walk(stream(), Some(&top), bounds, &mut writer).map(|_| ()));
     let written = written.and_then(|()| writer.checksum_file(checksum).map_err(WalkError::Visitor));
     if let Err(error) = written {
         // The first walk passed, so this is the disk. What was written is of no use to anyone.
@@ -65,7 +69,7 @@ pub(crate) fn unpack(
 
 /// The name of the single folder at the top of an archive whose package is not known yet.
 pub(crate) fn top_folder(packed: &[u8], limits: &Limits) -> Result<String, Refusal> {
-    match walk(packed, None, bounds(packed, limits), &mut Scan) {
+    match walk(Inflating::new(packed, None), None, bounds(packed, limits), &mut Scan) {
         Ok(names) => names.top().map(str::to_owned).ok_or_else(|| Refusal::whole(Reason::Empty)),
         Err(WalkError::Refused(refusal)) => Err(refusal),
         Err(WalkError::Visitor(error)) => Err(Refusal::whole(Reason::Malformed { what: error.to_string() })),

@@ -3,10 +3,10 @@
 use std::io::{self, Read};
 use std::path::Path;
 
-use flate2::bufread::GzDecoder;
 use tar::{Archive, EntryType};
 
 use super::extension::{EXTENSION_BYTES, Pending, check_global};
+use super::inflate::Inflating;
 use super::names::{Names, Shape};
 use super::refusal::{Reason, Refusal};
 
@@ -43,12 +43,12 @@ impl From<Refusal> for WalkError {
 
 /// Walks through all entries; gives the names for what they tell.
 pub(super) fn walk(
-    packed: &[u8],
+    inflating: Inflating<'_>,
     top: Option<&str>,
     bounds: Bounds,
     visitor: &mut dyn Visitor,
 ) -> Result<Names, WalkError> {
-    let stream = Stream { inner: GzDecoder::new(packed), read: 0, limit: bounds.bytes, exceeded: false };
+    let stream = Stream { inner: inflating, read: 0, limit: bounds.bytes, exceeded: false };
     let mut archive = Archive::new(stream);
     let mut names = Names::below(top);
     let outcome = entries(&mut archive, bounds, &mut names, visitor);
@@ -227,12 +227,12 @@ fn check_end(mut stream: Stream<'_>, end: u64, over: impl Fn() -> Refusal) -> Re
         }
     }
     // A second gzip member or anything else that another reader might use.
-    if stream.inner.get_ref().is_empty() { Ok(()) } else { Err(Refusal::whole(Reason::TrailingData).into()) }
+    if stream.inner.is_used_up() { Ok(()) } else { Err(Refusal::whole(Reason::TrailingData).into()) }
 }
 
 /// The unpacked stream, bounded and counted.
 struct Stream<'a> {
-    inner: GzDecoder<&'a [u8]>,
+    inner: Inflating<'a>,
     read: u64,
     limit: u64,
     exceeded: bool,
