@@ -103,7 +103,7 @@ impl RunProgress {
                 state.finished.extend(self.packages.get(package).cloned());
             }
             Event::Started => "the sandbox holds".clone_into(&mut state.last),
-            Event::NeedsMapping | Event::Closed | Event::Failed { .. } => {}
+            Event::NeedsMapping | Event::Closed { .. } | Event::Failed { .. } => {}
         }
         state.show(&self.bar, count(&self.packages), self.begun.elapsed());
     }

@@ -14,6 +14,7 @@ use super::refused::refuse;
 use super::tell::{Teller, complain, deliver, fail, failed_to, judged, printed, refuse_settings, warn};
 use super::{baseline, inputs, known};
 use crate::acquire::{AcquireError, Acquired, Bar, Outcome, Resolved, acquire_unless};
+use crate::base::tree::Tree;
 use crate::base::{Finished, pack};
 use crate::cli::{CheckArgs, Format, RunArgs};
 use crate::evidence::file::{Opened, counters_path, open};
@@ -121,7 +122,7 @@ pub(super) fn examine(
     thread::scope(|scope| {
         let remove_sources = || drop(scope.spawn(|| ready.remove_sources()));
         match carry_out(&ready, signals, args.tone.quiet, remove_sources) {
-            Ok(()) => tell(&ready, settings, teller),
+            Ok(outputs) => tell(&ready, outputs, settings, teller),
             Err(error) => broken_run(&error, signals.received(), &ready.spec, settings, teller),
         }
     })
@@ -324,8 +325,14 @@ fn give(path: &Path, identity: Identity) -> io::Result<()> {
     Ok(())
 }
 
-/// Runs a plan to the end of its log. `closed` is called once everything inside has ended, before outputs are written.
-pub(super) fn carry_out(ready: &Ready, signals: &Signals, quiet: bool, closed: impl Fn()) -> Result<(), RunError> {
+/// Runs a plan to the end of its log, and gives the outputs if later runs may take them. `closed` is called once everything
+/// inside has ended.
+pub(super) fn carry_out(
+    ready: &Ready,
+    signals: &Signals,
+    quiet: bool,
+    closed: impl Fn(),
+) -> Result<Option<Tree>, RunError> {
     let evidence = ready.spec.evidence.clone();
     let progress = RunProgress::new(&ready.acquired, ready.spec.header.depth == Depth::Check, quiet, move || {
         findings_so_far(&evidence)
@@ -344,7 +351,7 @@ pub(super) fn carry_out(ready: &Ready, signals: &Signals, quiet: bool, closed: i
                         "the self-test has passed, cargo starts"
                     );
                 }
-                Event::Closed => closed(),
+                Event::Closed { .. } => closed(),
                 _ => {}
             }
             progress.tell(event);
@@ -353,7 +360,7 @@ pub(super) fn carry_out(ready: &Ready, signals: &Signals, quiet: bool, closed: i
     tracing::debug!(microseconds = begun.elapsed().as_micros(), "everything inside has ended");
     signals.disarm();
     tracing::info!("the build has ended");
-    ended
+    Ok(ended?.map(Tree::new))
 }
 
 /// Findings at low or above in the log as far as it is written, by the shipped policy; none where reading it again and
@@ -368,7 +375,7 @@ fn findings_so_far(evidence: &Path) -> Option<u64> {
 }
 
 /// Judges the log and keeps the evidence.
-fn tell(ready: &Ready, settings: &Settings, teller: &Teller) -> Result<Told, ExitCode> {
+fn tell(ready: &Ready, outputs: Option<Tree>, settings: &Settings, teller: &Teller) -> Result<Told, ExitCode> {
     let spec = &ready.spec;
     let policy = &settings.reporting.policy;
     let internal = |message| fail(teller, ExitCode::Internal, message, None);
@@ -384,7 +391,7 @@ fn tell(ready: &Ready, settings: &Settings, teller: &Teller) -> Result<Told, Exi
         Ok(kept) => kept,
         Err(message) => return Ok(unkept(&opened.log, settings, message)),
     };
-    keep_units(finished, ready, &opened.log, kept.own.as_deref(), teller);
+    keep_units(finished, ready, (&opened.log, kept.own.as_deref()), outputs, teller);
     let path = kept.shown.as_deref().and_then(Path::to_str);
     let report = judged(&opened.log, &settings.reporting, path);
     baseline::remember(opened.log, settings, teller);
@@ -405,13 +412,13 @@ fn unkept(log: &EvidenceLog, settings: &Settings, message: String) -> Told {
 fn keep_units(
     finished: BTreeMap<PackageId, Vec<Finished>>,
     ready: &Ready,
-    log: &EvidenceLog,
-    evidence: Option<&Path>,
+    (log, evidence): (&EvidenceLog, Option<&Path>),
+    outputs: Option<Tree>,
     teller: &Teller,
 ) {
-    let (Some(keys), Some(outputs), Some(evidence)) = (&ready.keys, &ready.spec.outputs, evidence) else { return };
+    let (Some(keys), Some(outputs), Some(evidence)) = (&ready.keys, outputs, evidence) else { return };
     tracing::info!(packages = finished.len(), "keep finished units for later runs");
-    if let Err(error) = base::write(finished, keys, log, outputs, evidence) {
+    if let Err(error) = base::write(finished, keys, log, &outputs, evidence) {
         warn(&format!("finished units are not kept beside {}: {error}", evidence.display()), teller);
     }
 }

@@ -111,7 +111,7 @@ fn examine(args: &DoctorArgs, teller: &Teller, signals: &Signals) -> ExitCode {
         target: None,
     };
     match carry_out(&ready, signals, args.tone.quiet, || {}) {
-        Ok(()) => {}
+        Ok(_) => {}
         Err(RunError::Layer { layer, text }) => {
             let remedy = Some(remedy(&layer));
             told.layers = vec![ToldLayer { name: layer, status: LayerStatus::Missing, detail: text, remedy }];

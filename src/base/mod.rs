@@ -1,11 +1,12 @@
 //! The base: finished units of earlier runs, given to a run so that cargo finds them fresh.
 //!
-//! [`stream`] is the form in which outputs leave a sandbox and enter another one, [`pack`] how those of one package are
-//! kept. Which packages are taken, and what their evidence says, is for whoever knows the whole story. Decision 16 has
+//! [`tree`] is where outputs of a run are taken from, [`pack`] how those of one package are kept, and [`stream`] the form
+//! in which they lie in it and enter another run. Which packages are taken, and what their evidence says, is for whoever knows the whole story. Decision 16 has
 //! the reasons.
 
 pub mod pack;
 pub mod stream;
+pub mod tree;
 
 use serde::{Deserialize, Serialize};
 

@@ -146,7 +146,7 @@ pub fn plan(acquired: &Acquired, toolchain: &HostToolchain, settings: &RunSettin
         evidence,
         captured: run("captured"),
         finished: finished.unwrap_or_default(),
-        outputs: settings.base.is_kept.then(|| run("outputs")),
+        hands_outputs_over: settings.base.is_kept,
     })
 }
 

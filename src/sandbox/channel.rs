@@ -1,9 +1,10 @@
 //! The lines of JSON between the process that the user started and the launch helper.
 
 use std::fs::File;
-use std::io::{self, Read as _, Write as _};
-use std::os::fd::{AsFd, BorrowedFd};
+use std::io::{self, IoSlice, Read as _, Write as _};
+use std::os::fd::{AsFd, AsRawFd as _, BorrowedFd};
 
+use nix::sys::socket::{ControlMessage, MsgFlags, sendmsg};
 use serde::{Deserialize, Serialize};
 
 /// From the launch helper, later the supervisor.
@@ -26,8 +27,11 @@ pub enum Event {
         /// Which package.
         package: String,
     },
-    /// Everything inside has ended and the log is closed. Outputs for later runs may still be written.
-    Closed,
+    /// Everything inside has ended and the log is closed.
+    Closed {
+        /// True if the folder with all outputs was handed over just before, see [`Parent::hand_over`].
+        outputs: bool,
+    },
     /// It could not go on. There is no closed log.
     Failed {
         /// What kind of failure it is.
@@ -61,7 +65,7 @@ pub enum Order {
     Stop,
 }
 
-/// The helper's side: standard input and output.
+/// The helper's side: standard input, a socket, and standard output.
 #[derive(Debug)]
 pub struct Parent {
     input: File,
@@ -91,6 +95,17 @@ impl Parent {
             line.extend(byte);
         }
         Err(io::ErrorKind::InvalidData.into())
+    }
+
+    /// Hands a descriptor over, for [`Order`]s come through a socket.
+    ///
+    /// # Errors
+    /// When it cannot be sent.
+    pub fn hand_over(&self, fd: BorrowedFd<'_>) -> io::Result<()> {
+        let fds = [fd.as_raw_fd()];
+        let message = [ControlMessage::ScmRights(&fds)];
+        sendmsg::<()>(self.input.as_raw_fd(), &[IoSlice::new(&[0])], &message, MsgFlags::MSG_DONTWAIT, None)?;
+        Ok(())
     }
 
     /// Tells an event. That nobody listens is no reason to stop: the end of our life pipe is.

@@ -97,15 +97,13 @@ fn run(parent: &mut Parent, spec: &Path) -> Result<(), LaunchError> {
     seal::lower_to_our_own(&mut spec.limits).map_err(LaunchError::Spec)?;
     let thread = SingleThreaded::prove().map_err(in_layer("user-namespace", "count our threads"))?;
     let _ = nix::sys::prctl::set_pdeathsig(nix::sys::signal::Signal::SIGKILL);
-    let append = |path| OpenOptions::new().append(true).open(path).map_err(LaunchError::Evidence);
-    let evidence = append(&spec.evidence)?;
+    let evidence = OpenOptions::new().append(true).open(&spec.evidence).map_err(LaunchError::Evidence)?;
     let counters = OpenOptions::new().read(true).write(true).open(&spec.counters).map_err(LaunchError::Evidence)?;
 
     let captured =
         open(&spec.captured, OFlag::O_PATH | OFlag::O_DIRECTORY | OFlag::O_NOFOLLOW | OFlag::O_CLOEXEC, Mode::empty())
             .map_err(|errno| LaunchError::Captured(errno.into()))?;
 
-    let outputs = spec.outputs.as_ref().map(append).transpose()?;
     enter_namespaces(parent)?;
     let sources = mounts::open_sources(&spec.mounts)?;
     become_user(&spec)?;
@@ -113,7 +111,7 @@ fn run(parent: &mut Parent, spec: &Path) -> Result<(), LaunchError> {
     let sandbox = start_init(&thread, &spec, root)?;
     mounts::pivot(&spec.root)?;
     restrict(&spec, &sandbox, &captured)?;
-    supervise(&thread, parent, spec, sandbox, Files { evidence, counters, captured, outputs })
+    supervise(&thread, parent, spec, sandbox, Files { evidence, counters, captured })
 }
 
 /// Files of the host's that the supervisor writes.
@@ -121,7 +119,6 @@ struct Files {
     evidence: File,
     counters: File,
     captured: OwnedFd,
-    outputs: Option<File>,
 }
 
 fn read_spec(path: &Path) -> io::Result<SandboxSpec> {
@@ -292,7 +289,6 @@ fn supervise(
         evidence: files.evidence,
         counters: files.counters,
         captured: files.captured,
-        outputs: files.outputs,
     };
     Ok(supervisor::supervise(sandboxed, parent)?)
 }

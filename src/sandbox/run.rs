@@ -1,15 +1,19 @@
 //! The host's side of a run: starts the launch helper, maps its ids, listens, and stops it.
 
 use std::fs::{self, File};
-use std::io::{self, BufRead as _, BufReader, Write as _};
+use std::io::{self, BufRead as _, BufReader, IoSliceMut, Write as _};
+use std::os::fd::{AsRawFd as _, OwnedFd, RawFd};
 use std::os::unix::fs::{DirBuilderExt as _, OpenOptionsExt as _, PermissionsExt as _, chown};
-use std::os::unix::net::UnixListener;
+use std::os::unix::net::{UnixListener, UnixStream};
 use std::os::unix::process::CommandExt as _;
 use std::path::Path;
-use std::process::{Child, ChildStdin, Command, Stdio};
+use std::process::{Child, Command, Stdio};
+
+use nix::sys::socket::{ControlMessageOwned, MsgFlags, recvmsg};
 
 use super::channel::{Event, Order, Why};
 use super::spec::{Identity, SandboxSpec};
+use crate::sys::descriptors::adopt;
 
 /// Why a run did not end with a closed log.
 #[derive(Debug, thiserror::Error)]
@@ -54,7 +58,7 @@ pub struct RunningSandbox {
 
 /// The way to stop a sandbox from another thread.
 #[derive(Debug)]
-pub struct Stopper(ChildStdin);
+pub struct Stopper(UnixStream);
 
 impl Stopper {
     /// Asks the supervisor to end everything and close the log.
@@ -65,12 +69,25 @@ impl Stopper {
     fn mapped(&mut self) -> io::Result<()> {
         send(&mut self.0, Order::Mapped)
     }
+
+    /// What was handed over, see [`Parent::hand_over`](super::channel::Parent::hand_over).
+    fn received(&self) -> Option<OwnedFd> {
+        let (mut byte, mut space) = ([0], nix::cmsg_space!([RawFd; 1]));
+        let mut buffer = [IoSliceMut::new(&mut byte)];
+        let flags = MsgFlags::MSG_DONTWAIT | MsgFlags::MSG_CMSG_CLOEXEC;
+        let message = recvmsg::<()>(self.0.as_raw_fd(), &mut buffer, Some(&mut space), flags).ok()?;
+        let fds = message.cmsgs().ok()?.filter_map(|message| match message {
+            ControlMessageOwned::ScmRights(fds) => Some(fds),
+            _ => None,
+        });
+        fds.flatten().map(adopt).next()
+    }
 }
 
-fn send(pipe: &mut ChildStdin, order: Order) -> io::Result<()> {
+fn send(socket: &mut UnixStream, order: Order) -> io::Result<()> {
     let mut line = serde_json::to_vec(&order)?;
     line.push(b'\n');
-    pipe.write_all(&line)
+    socket.write_all(&line)
 }
 
 /// Starts the launch helper with a spec. The helper is this very program.
@@ -82,7 +99,7 @@ pub fn spawn(spec: &SandboxSpec, run_dir: &Path) -> Result<(RunningSandbox, Stop
         let path = path.to_owned();
         |source| RunError::Prepare { path, source }
     };
-    for path in [&spec.evidence, &spec.counters].into_iter().chain(&spec.outputs) {
+    for path in [&spec.evidence, &spec.counters] {
         private_file(path).map_err(prepare(path))?;
     }
     private_folder(&spec.captured, spec.identity).map_err(prepare(&spec.captured))?;
@@ -92,17 +109,18 @@ pub fn spawn(spec: &SandboxSpec, run_dir: &Path) -> Result<(RunningSandbox, Stop
 
     let program = std::env::current_exe().map_err(RunError::Start)?;
     let mut command = Command::new(program);
-    command.arg("__launch").arg(&spec_file).stdin(Stdio::piped()).stdout(Stdio::piped()).stderr(Stdio::inherit());
+    let (orders, input) = UnixStream::pair().map_err(RunError::Start)?;
+    command.arg("__launch").arg(&spec_file).stdin(OwnedFd::from(input)).stdout(Stdio::piped()).stderr(Stdio::inherit());
     // A Ctrl-C of the terminal is ours to handle; the helper gets an order.
     command.process_group(0).env_clear().current_dir("/");
     command.envs(super::sabotage::variables());
     let mut child = command.spawn().map_err(RunError::Start)?;
-    let (Some(input), Some(output)) = (child.stdin.take(), child.stdout.take()) else {
-        return Err(RunError::Start(io::ErrorKind::BrokenPipe.into()));
-    };
+    // It holds the helper's end of the socket, which must end with the helper.
+    drop(command);
+    let output = child.stdout.take().ok_or_else(|| RunError::Start(io::ErrorKind::BrokenPipe.into()))?;
     tracing::debug!(pid = child.id(), spec = %spec_file.display(), "started the launch helper");
     let running = RunningSandbox { child, identity: spec.identity, events: BufReader::new(output) };
-    Ok((running, Stopper(input)))
+    Ok((running, Stopper(orders)))
 }
 
 /// What the self-test must not be able to reach. Dropped after the run.
@@ -123,7 +141,8 @@ pub fn plant_self_test(spec: &SandboxSpec) -> Result<UnixListener, RunError> {
 }
 
 impl RunningSandbox {
-    /// Follows the run to its end. `handle` gets each event; `stopper` is lent for the mapping.
+    /// Follows the run to its end. `handle` gets each event; `stopper` is lent for the mapping and for the folder of
+    /// outputs, which is given if it was handed over.
     ///
     /// # Errors
     /// See [`RunError`]; with `Ok` the log is closed.
@@ -131,8 +150,8 @@ impl RunningSandbox {
         mut self,
         with_stopper: impl Fn(&mut dyn FnMut(&mut Stopper)),
         mut handle: impl FnMut(&Event),
-    ) -> Result<(), RunError> {
-        let mut failure = None;
+    ) -> Result<Option<OwnedFd>, RunError> {
+        let (mut failure, mut outputs) = (None, None);
         let mut line = String::new();
         loop {
             line.clear();
@@ -153,6 +172,7 @@ impl RunningSandbox {
                         let _ = stopper.mapped();
                     });
                 }
+                Event::Closed { outputs: true } => with_stopper(&mut |stopper| outputs = stopper.received()),
                 Event::Failed { why, text } => {
                     let text = text.clone();
                     failure = Some(match why {
@@ -169,7 +189,7 @@ impl RunningSandbox {
         let status = self.child.wait().map_err(RunError::Start)?;
         match failure {
             Some(error) => Err(error),
-            None if status.success() => Ok(()),
+            None if status.success() => Ok(outputs),
             None => Err(RunError::Failed(format!("get to the end of the log: the supervisor ended with {status}"))),
         }
     }

@@ -57,9 +57,9 @@ pub struct SandboxSpec {
     /// Units of earlier runs whose outputs lie in the target folder from the beginning.
     #[serde(default)]
     pub finished: Vec<Finished>,
-    /// The file to which all outputs go when everything has ended, on the host.
+    /// Whether the folder with all outputs is handed over when everything has ended, for later runs.
     #[serde(default)]
-    pub outputs: Option<PathBuf>,
+    pub hands_outputs_over: bool,
 }
 
 /// User and group id, in the host's numbers.

@@ -124,10 +124,6 @@ pub(super) struct EventLoop<'a> {
     libraries: Libraries,
     /// What cargo found finished, by identity.
     fresh: HashSet<String>,
-    /// Packages of which a unit ran in this run.
-    ran: HashSet<PackageId>,
-    /// Where outputs go when everything has ended.
-    outputs: Option<File>,
     asked: Vec<Vec<u8>>,
     store: Store,
     /// Units that did not end well: to them belong cargo's words about the failure.
@@ -159,7 +155,6 @@ impl<'a> EventLoop<'a> {
             evidence,
             counters,
             captured,
-            outputs,
         } = sandboxed;
         let watch = |step| move |error: nix::errno::Errno| SupervisorError::Watch { step, source: error.into() };
         let epoll = Epoll::new(EpollCreateFlags::EPOLL_CLOEXEC).map_err(watch("make an epoll instance"))?;
@@ -196,8 +191,6 @@ impl<'a> EventLoop<'a> {
             announced: HashMap::new(),
             libraries: Libraries::new(&spec),
             fresh: HashSet::new(),
-            ran: HashSet::new(),
-            outputs,
             asked: Vec::new(),
             store: Store::new(captured),
             failed: Vec::new(),
@@ -324,10 +317,8 @@ impl<'a> EventLoop<'a> {
         if let Some(evidence) = self.evidence.take() {
             evidence.close().map_err(SupervisorError::Evidence)?;
         }
-        self.parent.tell(&Event::Closed);
-        if let Some(outputs) = self.outputs.take() {
-            self.write_outputs(&outputs);
-        }
+        let outputs = self.spec.hands_outputs_over && self.hand_over_outputs();
+        self.parent.tell(&Event::Closed { outputs });
         Ok(())
     }
 

@@ -83,8 +83,6 @@ pub struct Sandboxed {
     pub counters: File,
     /// The folder for captured bytes.
     pub captured: OwnedFd,
-    /// For the outputs of all units.
-    pub outputs: Option<File>,
 }
 
 /// An error that ended the supervisor before the log was closed.

@@ -1,10 +1,8 @@
 //! Which units of a run are kept for later ones, with their outputs.
 
 use std::collections::{BTreeMap, BTreeSet};
-use std::fs::File;
-use std::io::{self, BufReader, Seek as _, Write};
+use std::io;
 use std::num::NonZero;
-use std::os::unix::fs::FileExt as _;
 use std::panic::resume_unwind;
 use std::path::Path;
 use std::sync::atomic::{AtomicUsize, Ordering};
@@ -14,7 +12,8 @@ use std::time::Instant;
 use super::{Keys, is_driver_of, is_harmless, is_ok, is_sound, starts};
 use crate::app::known::since_cleared;
 use crate::base::pack::{self, Index};
-use crate::base::stream::{Entry, EntryKind, read_entry, write_entry};
+use crate::base::stream::{Entry, EntryKind};
+use crate::base::tree::Tree;
 use crate::base::{Finished, owner};
 use crate::evidence::EvidenceLog;
 use crate::evidence::line::{Line, UnitKind, note};
@@ -25,6 +24,9 @@ use crate::policy::Policy;
 /// What lacks of a package when a run was stopped, and that a later run makes good: whether all of it is there is judged
 /// anew with the evidence of both.
 const OPEN: [&str; 2] = ["unit-not-run", "undriven"];
+
+/// The folders of the target folder that hold outputs of units, and cargo's word on them.
+const FOLDERS: [&str; 3] = ["debug/deps", "debug/build", "debug/.fingerprint"];
 
 /// The packages of a run that later runs may take, with their units.
 pub(in crate::app) fn keep(log: &EvidenceLog, keys: &Keys, policy: &Policy) -> BTreeMap<PackageId, Vec<Finished>> {
@@ -91,7 +93,7 @@ fn is_driven(log: &EvidenceLog, package: &PackageId, library: &str) -> bool {
 
 /// True if cargo had written down that a unit is finished: a script whose folder is there and that runs again might take
 /// exception to it.
-fn is_complete(unit: &Finished, files: &BTreeMap<String, Vec<(Entry, u64)>>) -> bool {
+fn is_complete(unit: &Finished, files: &BTreeMap<String, Vec<Entry>>) -> bool {
     let is_mark = |path: &str| {
         let name = path.rsplit_once('/').map_or(path, |(_, name)| name);
         let is_other =
@@ -100,7 +102,7 @@ fn is_complete(unit: &Finished, files: &BTreeMap<String, Vec<(Entry, u64)>>) -> 
     };
     let of_cargo = unit.owners().into_iter().find(|owner| owner.starts_with(".fingerprint/"));
     let mut entries = of_cargo.and_then(|owner| files.get(&owner)).into_iter().flatten();
-    entries.any(|(entry, _)| entry.kind == EntryKind::File && entry.size > 0 && is_mark(&entry.path))
+    entries.any(|entry| entry.kind == EntryKind::File && entry.size > 0 && is_mark(&entry.path))
 }
 
 /// Writes the packs of packages, from the outputs of their run. `evidence` is the run's log in the folder of evidence.
@@ -111,7 +113,7 @@ pub(in crate::app) fn write(
     all: BTreeMap<PackageId, Vec<Finished>>,
     keys: &Keys,
     log: &EvidenceLog,
-    outputs: &Path,
+    outputs: &Tree,
     evidence: &Path,
 ) -> io::Result<()> {
     let (Some(folder), Some(name), Some(sha256)) =
@@ -120,13 +122,10 @@ pub(in crate::app) fn write(
         return Err(io::ErrorKind::InvalidFilename.into());
     };
     let begun = Instant::now();
-    let (from, mut stream) = (File::open(outputs)?, BufReader::new(File::open(outputs)?));
-    let mut files: BTreeMap<String, Vec<(Entry, u64)>> = BTreeMap::new();
-    while let Some(entry) = read_entry(&mut stream)? {
-        let at = stream.stream_position()?;
-        stream.seek_relative(i64::try_from(entry.size).map_err(io::Error::other)?)?;
+    let mut files: BTreeMap<String, Vec<Entry>> = BTreeMap::new();
+    for entry in outputs.entries(&FOLDERS)? {
         if let Some(owner) = owner(&entry.path) {
-            files.entry(owner).or_default().push((entry, at));
+            files.entry(owner).or_default().push(entry);
         }
     }
     let have: BTreeSet<PackageId> = all.keys().cloned().collect();
@@ -150,28 +149,24 @@ pub(in crate::app) fn write(
         };
         packs.push((index, entries));
     }
-    put_all(&packs, folder, &from)?;
-    let bytes: u64 = packs.iter().flat_map(|(_, entries)| entries).map(|(entry, _)| entry.size).sum();
+    put_all(&packs, folder, outputs)?;
+    let bytes: u64 = packs.iter().flat_map(|(_, entries)| entries).map(|entry| entry.size).sum();
     tracing::info!(packages = packs.len(), bytes, ms = begun.elapsed().as_millis(), "kept finished units");
     Ok(())
 }
 
-/// An index with the entries of its stream, and where in the outputs of the run their bytes are.
-type Unwritten<'a> = (Index, Vec<&'a (Entry, u64)>);
+/// An index with the entries of its stream.
+type Unwritten<'a> = (Index, Vec<&'a Entry>);
 
 /// Writes packs, one for each CPU at a time: nearly all of it is hashing and copying.
-fn put_all(packs: &[Unwritten<'_>], folder: &Path, from: &File) -> io::Result<()> {
+fn put_all(packs: &[Unwritten<'_>], folder: &Path, outputs: &Tree) -> io::Result<()> {
     /// Each has half a mebibyte of buffers.
     const MOST: usize = 8;
     let threads = thread::available_parallelism().map_or(1, NonZero::get).min(MOST).min(packs.len());
     let next = AtomicUsize::new(0);
     let one_by_one = || {
         while let Some((index, entries)) = packs.get(next.fetch_add(1, Ordering::Relaxed)) {
-            pack::put(folder, index, |mut to| {
-                entries
-                    .iter()
-                    .try_for_each(|(entry, at)| write_entry(entry, &mut to, |to| copy(from, *at, entry.size, to)))
-            })?;
+            pack::put(folder, index, |mut to| entries.iter().try_for_each(|entry| outputs.write(entry, &mut to)))?;
         }
         Ok(())
     };
@@ -183,28 +178,13 @@ fn put_all(packs: &[Unwritten<'_>], folder: &Path, from: &File) -> io::Result<()
 }
 
 /// False for what is neither file nor folder, which cannot be given to a run, and for the second name of what is not there.
-fn are_plain(entries: &[&(Entry, u64)]) -> bool {
+fn are_plain(entries: &[&Entry]) -> bool {
     let mut before = BTreeSet::new();
-    for (entry, _) in entries {
+    for entry in entries {
         if entry.kind == EntryKind::Other || entry.same.as_ref().is_some_and(|name| !before.contains(name)) {
             return false;
         }
         before.insert(&entry.path);
     }
     true
-}
-
-/// Copies bytes of a file, and gives how many there were.
-fn copy(from: &File, at: u64, size: u64, to: &mut impl Write) -> io::Result<u64> {
-    const AT_ONCE: u64 = 256 * 1024;
-    let mut buffer = vec![0; usize::try_from(size.min(AT_ONCE)).unwrap_or_default()];
-    let mut copied = 0;
-    while copied < size {
-        let left = usize::try_from(size - copied).unwrap_or(usize::MAX).min(buffer.len());
-        let part = buffer.get_mut(..left).unwrap_or_default();
-        from.read_exact_at(part, at + copied)?;
-        to.write_all(part)?;
-        copied += u64::try_from(left).unwrap_or_default();
-    }
-    Ok(copied)
 }

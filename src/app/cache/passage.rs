@@ -14,7 +14,8 @@ use hmac::{Hmac, KeyInit as _, Mac as _};
 use serde::{Deserialize, Serialize};
 use sha2::Sha256;
 
-use crate::base::stream::{Entry, EntryKind, read_entry, write_tree};
+use crate::base::stream::{Entry, EntryKind, read_entry};
+use crate::base::tree::Tree;
 use crate::evidence::known;
 use crate::ids::Sha256Digest;
 
@@ -152,7 +153,10 @@ pub(super) fn export(dir: &Path, to: &Path, key: Option<&[u8]>) -> Result<Sent, 
         let root = dir.file_name().and_then(OsStr::to_str).ok_or(io::ErrorKind::InvalidFilename)?;
         let is_left_out =
             |path: &str| path.strip_prefix(root).is_none_or(|path| place(path.trim_start_matches('/')).is_none());
-        write_tree(parent, &[root], is_left_out, &mut coding)?;
+        let tree = Tree::new(File::open(parent)?.into());
+        for entry in tree.entries(&[root])?.iter().filter(|entry| !is_left_out(&entry.path)) {
+            tree.write(entry, &mut coding)?;
+        }
         let Coding { to: mut out, code } = coding;
         out.flush()?;
         let code = code.map(|code| Sha256Digest(code.finalize().into_bytes().into()));

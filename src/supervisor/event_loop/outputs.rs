@@ -1,18 +1,19 @@
 //! What cargo prints, how it ends, and what the stub resolver is asked.
 
-use std::collections::{HashMap, HashSet};
+use std::collections::HashMap;
 use std::fs::File;
-use std::io::{self, BufWriter, Read as _, Write as _};
+use std::io::{self, Read as _};
 use std::os::fd::{AsFd as _, OwnedFd};
 use std::path::Path;
 
-use nix::fcntl::{FcntlArg, OFlag, fcntl};
+use nix::fcntl::{FcntlArg, OFlag, fcntl, open};
+use nix::sys::stat::Mode;
 use nix::unistd::Pid;
 
 use super::{EventLoop, Failed, Result};
-use crate::base::{self, stream};
+use crate::base;
 use crate::evidence::Bytes;
-use crate::evidence::line::{Address, Line, Output, PackageSource, note};
+use crate::evidence::line::{Address, Line, Output, note};
 use crate::ids::{PackageId, UnitId};
 use crate::sandbox::channel::Event;
 use crate::supervisor::cargo::{self, FailedScripts, Lines, Message, Tail};
@@ -161,32 +162,12 @@ impl EventLoop<'_> {
         Ok(())
     }
 
-    /// Lets the outputs out that later runs may take. Nothing of the run lives any more; without all of them, none.
-    pub(super) fn write_outputs(&self, outputs: &File) {
-        const FOLDERS: [&str; 3] = ["debug/deps", "debug/build", "debug/.fingerprint"];
-        const AT_ONCE: usize = 256 * 1024;
-        let header = &self.spec.header;
-        // What nobody touched is kept already, and what lies in folders is built each time.
-        let kept = self.spec.finished.iter().filter(|unit| !self.ran.contains(&unit.package));
-        let kept: HashSet<String> = kept.flat_map(base::Finished::owners).collect();
-        let of_registries = header.packages.iter().filter(|package| package.source == PackageSource::Registry);
-        let names: HashSet<&str> = of_registries.map(|package| package.id.name.as_str()).collect();
-        let is_left_out = |path: &str| {
-            let Some(owner) = base::owner(path) else { return false };
-            let Some((part, unit)) = owner.split_once('/') else { return false };
-            let of_package = match part {
-                "deps" => self.announced.get(unit).map(|package| package.name.as_str()),
-                _ => unit.rsplit_once('-').map(|(name, _)| name),
-            };
-            kept.contains(&owner) || of_package.is_some_and(|name| !names.contains(name))
-        };
-        let mut writer = BufWriter::with_capacity(AT_ONCE, outputs);
-        let target = Path::new(&header.layout.target_dir);
-        let written = stream::write_tree(target, &FOLDERS, is_left_out, &mut writer).and_then(|()| writer.flush());
-        drop(writer);
-        if written.is_err() {
-            let _ = outputs.set_len(0);
-        }
+    /// Hands the folder with the outputs over, of which the host keeps what later runs may take. Nothing of the run lives any
+    /// more. True if that came about: without it, nothing is kept.
+    pub(super) fn hand_over_outputs(&self) -> bool {
+        let flags = OFlag::O_PATH | OFlag::O_DIRECTORY | OFlag::O_NOFOLLOW | OFlag::O_CLOEXEC;
+        let folder = open(self.spec.header.layout.target_dir.as_str(), flags, Mode::empty());
+        folder.is_ok_and(|folder| self.parent.hand_over(folder.as_fd()).is_ok())
     }
 
     /// A query that no unit was seen to send, for example by `write` on a connected socket.

@@ -214,7 +214,6 @@ impl EventLoop<'_> {
         };
         let text = unit.describe();
         if let Some(package) = &unit.package {
-            self.ran.insert(package.clone());
             if matches!(unit.kind, UnitKind::CompileProcMacro) {
                 self.libraries.packages.insert(unit.name.clone(), package.clone());
             }
