@@ -83,7 +83,7 @@ pub struct MacroLibraries {
     /// Those of them that answered an input at least once; without a driver, those that rustc found when the consumer
     /// used them. None when that is not known.
     pub expanded: Option<u64>,
-    /// What came of each macro that was driven, in the order of driving.
+    /// What came of each macro that was driven, by package, those of one library in the order of its list.
     pub by_name: Vec<MacroCoverage>,
 }
 
@@ -162,9 +162,11 @@ fn has_driver(cx: &Context<'_>) -> bool {
 
 fn driven(cx: &Context<'_>) -> Vec<MacroCoverage> {
     let lines = cx.log.lines.iter();
-    lines
-        .filter_map(|line| if let Line::Driven(driven) = line { Some(MacroCoverage::new(driven)) } else { None })
-        .collect()
+    let driven = lines.filter_map(|line| if let Line::Driven(driven) = line { Some(driven) } else { None });
+    let mut driven: Vec<_> = driven.map(MacroCoverage::new).collect();
+    // Which library was driven first is chance.
+    driven.sort_by(|one, other| one.package.cmp(&other.package));
+    driven
 }
 
 /// The sources of facts, and whether the user wants each.

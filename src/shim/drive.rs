@@ -1,4 +1,5 @@
-//! After cargo: each macro library alone in a server of the toolchain, as a unit of its own.
+//! Each macro library alone in a server of the toolchain, as a unit of its own: one at a time while cargo runs, and several
+//! after it.
 //!
 //! The supervisor says which; the shim only starts the server and hands the supervisor the other ends of its standard
 //! input and output.
@@ -12,30 +13,38 @@ use crate::fail;
 use crate::protocol::{DRIVER_INPUT, DRIVER_OUTPUT, End, Request, Role};
 use crate::unit::{self, Program};
 
-/// Starts so many at a time, until there is nothing left to drive. The exit status is cargo's, as it was given.
+/// While cargo runs: one after the other, each when the supervisor says so.
+pub(crate) fn run_early(exe: &[u8], start: &Start) -> i32 {
+    while drive(exe, start, Role::EarlyDriver) {}
+    0
+}
+
+/// After cargo: so many at a time, until there is nothing left to drive. The exit status is cargo's, as it was given.
 pub(crate) fn run(exe: &[u8], start: &Start) -> i32 {
     let number = |at: usize| core::str::from_utf8(start.args.get(at)?).ok()?.parse::<i32>().ok();
     let (Some(jobs @ 1..=1024), Some(status)) = (number(2), number(3)) else {
         return fail(b"this program is started by sandbox-check only");
     };
-    for _ in 0..jobs {
+    for _ in 1..jobs {
         match calls::clone_process(calls::SIGCHLD) {
             Ok(0) => {
-                while drive(exe, start) {}
+                while drive(exe, start, Role::Driver) {}
                 calls::exit(0)
             }
             Ok(_) => {}
             Err(_) => break,
         }
     }
+    // By the first of these requests the supervisor knows that cargo has ended, so one is made whatever else fails.
+    while drive(exe, start, Role::Driver) {}
     while calls::wait(usize::MAX).is_ok() {}
     status
 }
 
 /// Drives one library; false when there is none.
-fn drive(exe: &[u8], start: &Start) -> bool {
+fn drive(exe: &[u8], start: &Start, role: Role) -> bool {
     let ask = Request {
-        role: Role::Driver,
+        role,
         exe: exe.to_vec(),
         crate_name: Vec::new(),
         extra: Vec::new(),

@@ -53,6 +53,7 @@ fn run(start: Start) -> i32 {
     match start.args.get(1).map(Vec::as_slice) {
         Some(b"self-test") => unit::self_test(&exe, start),
         Some(b"drive") => drive::run(&exe, &start),
+        Some(b"drive-early") => drive::run_early(&exe, &start),
         Some(b"self-test-payload") => payload::run(&start.args[2..]),
         Some(_) => rustc::run(&exe, start),
         None => fail(b"this program is started by sandbox-check only"),

@@ -44,8 +44,10 @@ pub enum Role {
     BuildScript,
     /// Our own proof.
     SelfTest,
-    /// A server that expands macros.
+    /// A server that expands macros, once cargo has ended.
     Driver,
+    /// The same while cargo runs, when the supervisor finds the time for it.
+    EarlyDriver,
 }
 
 /// What the shim asks for. A driver's request has no more than its role: the supervisor chooses. Nothing of it is believed without a check: all
@@ -123,6 +125,7 @@ impl Request {
             Role::BuildScript => 2,
             Role::SelfTest => 3,
             Role::Driver => 4,
+            Role::EarlyDriver => 5,
         };
         let mut out = Writer(Vec::new());
         out.byte(role);
@@ -140,6 +143,7 @@ impl Request {
             2 => Role::BuildScript,
             3 => Role::SelfTest,
             4 => Role::Driver,
+            5 => Role::EarlyDriver,
             _ => return None,
         };
         let request = Self {

@@ -89,7 +89,7 @@ impl Admission {
             Role::BuildScript => self.run(request)?,
             Role::SelfTest => self.self_test(),
             // The supervisor chooses what is driven: `drive`.
-            Role::Driver => return Err(AdmitError::Shape("a driver")),
+            Role::Driver | Role::EarlyDriver => return Err(AdmitError::Shape("a driver")),
         };
         if request.role != Role::SelfTest {
             admitted.tmp = Path::new(&self.layout.tmp).join(format!("{id}"));

@@ -230,6 +230,7 @@ impl<'a> EventLoop<'a> {
             }
             self.look_at_limits()?;
             self.look_at_drivers()?;
+            self.drive_early()?;
         }
         self.close()
     }

@@ -100,3 +100,34 @@ fn a_library_that_ends_its_server_while_it_is_loaded_is_undriven() {
     assert_eq!(text(&undriven[0]["text"]), "the library ended its driver while it was loaded");
     assert_ne!(run.report["verdict"], "pass");
 }
+
+/// The lines at which the library's driver starts, and at which the build script that sleeps has ended.
+fn order(jobs: &str) -> (usize, usize) {
+    let subject = Subject::new("uses")
+        .manifest("[dependencies]\nmade = { path = 'made' }")
+        .file("src/lib.rs", "")
+        .file("build.rs", "fn main() { std::thread::sleep(std::time::Duration::from_secs(4)); }")
+        .file(
+            "made/Cargo.toml",
+            "[package]\nname = 'made'\nversion = '0.1.0'\nedition = '2021'\n[lib]\nproc-macro = true\n",
+        )
+        .file(
+            "made/src/lib.rs",
+            "#[proc_macro]\npub fn none(_: proc_macro::TokenStream) -> proc_macro::TokenStream { Default::default() }",
+        );
+    let run = subject.read(&subject.command().args(["--depth", "build", "--jobs", jobs]).output().unwrap());
+    assert_eq!(run.report["completeness"]["status"], "complete", "{:#}", run.report);
+    let (script, driver) = (run.unit("run-build-script", "uses"), run.unit("drive-macros", "made"));
+    let at = |kind: &str, unit: &Value| {
+        run.lines.iter().position(|line| line["line"] == kind && line["unit"] == *unit).unwrap()
+    };
+    (at("unit-start", &driver.into()), at("unit-end", &script.into()))
+}
+
+#[test]
+fn a_library_is_driven_beside_cargo_where_that_leaves_a_cpu_idle_and_after_it_where_not() {
+    let (driver, script) = order("2");
+    assert!(driver < script, "the driver starts at line {driver}, and the build script ends at {script}");
+    let (driver, script) = order("1");
+    assert!(driver > script, "the driver starts at line {driver}, and the build script ends at {script}");
+}

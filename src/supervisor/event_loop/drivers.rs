@@ -1,20 +1,24 @@
-//! Carries out the driving of macros: pipes to the servers, deadlines, lines of evidence.
+//! Carries out the driving of macros: whose turn it is, pipes to the servers, deadlines, lines of evidence.
+//!
+//! A library is driven after cargo, or beside it where cargo leaves a CPU idle, as it does towards the end of many graphs.
 
 use std::collections::{HashMap, HashSet};
 use std::fs::File;
 use std::io::{self, Read as _, Write as _};
 use std::os::fd::{AsFd as _, OwnedFd};
 use std::path::Path;
-use std::time::Instant;
+use std::time::{Duration, Instant};
 
 use nix::fcntl::{FcntlArg, OFlag, fcntl};
 
+use super::shims::Shim;
 use super::{EventLoop, Result, Source};
 use crate::evidence::Bytes;
 use crate::evidence::line::{Artifact, Captured, Line, UnitKind, note};
 use crate::evidence::store::Bounds;
 use crate::ids::{PackageId, UnitId};
 use crate::sandbox::spec::SandboxSpec;
+use crate::shim::protocol::Reply;
 use crate::supervisor::SupervisorError;
 use crate::supervisor::drive::{Driver, Finished, Job, Loss, Next};
 
@@ -32,14 +36,25 @@ impl Driving {
     }
 }
 
+/// So long a CPU must have had nothing to do before a macro is driven beside cargo, which may just be about to start a unit.
+const IDLE: Duration = Duration::from_millis(100);
+
 /// The macro libraries of a run.
 pub(super) struct Libraries {
     /// By the unit's name.
     pub(super) packages: HashMap<String, PackageId>,
-    /// Those that wait for a driver, the next one last; none until cargo has ended.
-    waiting: Option<Vec<Job>>,
+    /// Those that wait for a driver, the next one last.
+    waiting: Vec<Job>,
+    /// Names of those that were ever put there.
+    queued: HashSet<String>,
     /// Names of those that a driver has asked for their macros, whatever it got.
     asked: HashSet<String>,
+    /// True once cargo has ended, after which there are no others.
+    are_all: bool,
+    /// The early driver's shim, while it waits for its turn.
+    early: Option<u32>,
+    /// Since when fewer units run than could.
+    idle: Option<Instant>,
 }
 
 impl Libraries {
@@ -47,7 +62,8 @@ impl Libraries {
     pub(super) fn new(spec: &SandboxSpec) -> Self {
         let taken = spec.finished.iter().filter(|unit| unit.kind == UnitKind::CompileProcMacro);
         let packages = taken.map(|unit| (unit.identity.clone(), unit.package.clone())).collect();
-        Self { packages, waiting: None, asked: HashSet::new() }
+        let (queued, asked) = (HashSet::new(), HashSet::new());
+        Self { packages, waiting: Vec::new(), queued, asked, are_all: false, early: None, idle: None }
     }
 }
 
@@ -71,7 +87,7 @@ impl EventLoop<'_> {
         let is_open = |name: &str| !self.libraries.asked.contains(name) && self.is_to_be_driven(name);
         let left = self.libraries.packages.iter().filter(|(name, _)| is_open(name) && is_there(name));
         let mut left: Vec<_> = left.map(|(name, package)| (name.clone(), package.clone())).collect();
-        let begun = self.libraries.waiting.iter().flatten().map(|job| (job.name.clone(), job.package.clone()));
+        let begun = self.libraries.waiting.iter().map(|job| (job.name.clone(), job.package.clone()));
         left.extend(begun);
         left.sort();
         left.dedup();
@@ -80,27 +96,96 @@ impl EventLoop<'_> {
         })
     }
 
-    /// The next library to drive. Asked for the first time, cargo has ended, so that all libraries are there.
-    pub(super) fn next_job(&mut self) -> Option<Job> {
-        if self.libraries.waiting.is_none() {
-            let layout = &self.spec.header.layout;
-            let deps = Path::new(&layout.target_dir).join("debug/deps");
-            let mut jobs: Vec<_> = self
-                .libraries
-                .packages
-                .iter()
-                .filter(|(name, _)| self.is_to_be_driven(name))
-                .map(|(name, package)| {
-                    let library = deps.join(format!("lib{name}.so"));
-                    let (name, library) = (name.clone(), library.display().to_string());
-                    Job::new(package.clone(), name, library, layout.consumer.clone())
-                })
-                .filter(|job| std::fs::symlink_metadata(&job.library).is_ok_and(|meta| meta.is_file()))
-                .collect();
-            jobs.sort_by(|one, other| other.name.cmp(&one.name));
-            self.libraries.waiting = Some(jobs);
+    /// A library that was just made can be driven from now on.
+    pub(super) fn queue(&mut self, name: &str, package: &PackageId) {
+        let layout = &self.spec.header.layout;
+        let library = Path::new(&layout.target_dir).join(format!("debug/deps/lib{name}.so"));
+        let is_there = std::fs::symlink_metadata(&library).is_ok_and(|meta| meta.is_file());
+        if is_there && self.libraries.queued.insert(name.to_owned()) {
+            let library = library.display().to_string();
+            let job = Job::new(package.clone(), name.to_owned(), library, layout.consumer.clone());
+            self.libraries.waiting.push(job);
         }
-        if self.life.is_none() { None } else { self.libraries.waiting.as_mut()?.pop() }
+    }
+
+    /// Cargo has ended: all libraries are there, also those of earlier runs, and nobody drives early any more.
+    fn queue_all(&mut self) {
+        if std::mem::replace(&mut self.libraries.are_all, true) {
+            return;
+        }
+        let all = self.libraries.packages.iter().filter(|(name, _)| self.is_to_be_driven(name));
+        let all: Vec<_> = all.map(|(name, package)| (name.clone(), package.clone())).collect();
+        for (name, package) in all {
+            self.queue(&name, &package);
+        }
+        self.libraries.waiting.sort_by(|one, other| other.name.cmp(&one.name));
+        if let Some(number) = self.libraries.early.take() {
+            self.dismiss(number);
+        }
+    }
+
+    /// The first shim that drives after cargo says by its question that cargo has ended.
+    pub(super) fn admit_driver(&mut self, number: u32) -> Result<()> {
+        self.queue_all();
+        self.drive_next(number)
+    }
+
+    /// The shim that drives early waits for its turn, or is told that there is none.
+    pub(super) fn admit_early_driver(&mut self, number: u32) {
+        if self.libraries.are_all {
+            self.dismiss(number);
+        } else {
+            self.libraries.early = Some(number);
+        }
+    }
+
+    fn dismiss(&mut self, number: u32) {
+        self.answer(number, &Reply::Refused(b"all are driven".to_vec()), None);
+    }
+
+    fn drive_next(&mut self, number: u32) -> Result<()> {
+        let next = if self.life.is_some() { self.libraries.waiting.pop() } else { None };
+        let Some(job) = next else {
+            self.dismiss(number);
+            return Ok(());
+        };
+        let id = UnitId(number);
+        let admitted = self.admission.drive(id, &job.package, &job.name);
+        if let Some(shim) = self.shims.get_mut(&number) {
+            shim.driving = Some(Driving::new(id, job));
+        }
+        self.answer_admitted(number, admitted)
+    }
+
+    /// Drives a library beside cargo if there is one, and a CPU that has nothing else to do.
+    pub(super) fn drive_early(&mut self) -> Result<()> {
+        if self.libraries.early.is_none() || self.libraries.waiting.is_empty() || self.is_busy() {
+            return Ok(());
+        }
+        let now = Instant::now();
+        let since = *self.libraries.idle.get_or_insert(now);
+        match self.libraries.early.take_if(|_| now.duration_since(since) >= IDLE) {
+            Some(number) => self.drive_next(number),
+            None => Ok(()),
+        }
+    }
+
+    /// True while cargo has as many units run as it may.
+    fn is_busy(&self) -> bool {
+        let of_cargo = |shim: &&Shim| shim.unit.is_some() && shim.driving.is_none();
+        self.shims.values().filter(of_cargo).count() >= self.spec.jobs
+    }
+
+    /// One more unit runs.
+    pub(super) fn note_started(&mut self) {
+        if self.is_busy() {
+            self.libraries.idle = None;
+        }
+    }
+
+    /// A shim is gone.
+    pub(super) fn forget_driver(&mut self, number: u32) {
+        self.libraries.early.take_if(|early| *early == number);
     }
 
     /// The shim brings an end of a pipe: the server's standard input or output.
@@ -228,10 +313,13 @@ impl EventLoop<'_> {
         late.into_iter().try_for_each(|number| self.lose_server(number, Loss::TimedOut))
     }
 
-    /// When the next answer is late.
+    /// When the next answer is late, or a CPU was idle for long enough.
     pub(super) fn next_driver(&self) -> Option<Instant> {
+        let Libraries { early, waiting, idle, .. } = &self.libraries;
+        let turn = idle.filter(|_| early.is_some() && !waiting.is_empty()).map(|since| since + IDLE);
         let waiting = self.shims.values().filter_map(|shim| shim.driving.as_ref());
-        waiting.filter(|driving| driving.driver.doing().is_some()).map(|driving| driving.driver.deadline).min()
+        let late = waiting.filter(|driving| driving.driver.doing().is_some()).map(|driving| driving.driver.deadline);
+        late.chain(turn).min()
     }
 
     /// The unit has ended: what is left of its library goes to another one. A shim ends without a word only when
@@ -252,9 +340,7 @@ impl EventLoop<'_> {
             self.note_driven(number)?;
         }
         let Some(driving) = self.shims.get_mut(&number).and_then(|shim| shim.driving.take()) else { return Ok(()) };
-        if let (Some(rest), Some(jobs)) = (driving.driver.into_rest(), &mut self.libraries.waiting) {
-            jobs.push(rest);
-        }
+        self.libraries.waiting.extend(driving.driver.into_rest());
         Ok(())
     }
 }

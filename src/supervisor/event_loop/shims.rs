@@ -23,7 +23,7 @@ use crate::sandbox::{ruleset, sabotage};
 use crate::shim::protocol::{
     BOOTSTRAP, DRIVER_INPUT, DRIVER_OUTPUT, End, GO, KNOCK, LISTENER, OUTPUT_FULL, Plan, Reply, Request, Role,
 };
-use crate::supervisor::admit::Admitted;
+use crate::supervisor::admit::{AdmitError, Admitted};
 use crate::supervisor::capture::Capturer;
 use crate::supervisor::handle::Handler;
 use crate::supervisor::limits::Act;
@@ -123,38 +123,46 @@ impl EventLoop<'_> {
     }
 
     fn admit(&mut self, number: u32, bytes: &[u8]) -> Result<()> {
-        let id = UnitId(number);
-        let admitted = match Request::decode(bytes) {
-            Some(Request { role: Role::Driver, .. }) => {
-                let Some(job) = self.next_job() else {
-                    self.answer(number, &Reply::Refused(b"all are driven".to_vec()), None);
-                    return Ok(());
-                };
-                let admitted = self.admission.drive(id, &job.package, &job.name);
-                if let Some(shim) = self.shims.get_mut(&number) {
-                    shim.driving = Some(Driving::new(id, job));
-                }
-                admitted.map_err(|error| crate::error_chain(&error))
+        match Request::decode(bytes) {
+            Some(Request { role: Role::Driver, .. }) => self.admit_driver(number),
+            Some(Request { role: Role::EarlyDriver, .. }) => {
+                self.admit_early_driver(number);
+                Ok(())
             }
-            Some(request) => self.admission.admit(id, &request).map_err(|error| crate::error_chain(&error)),
-            None => Err("the request makes no sense".to_owned()),
-        };
-        let ready = admitted.and_then(|mut admitted| {
+            Some(request) => {
+                let admitted = self.admission.admit(UnitId(number), &request);
+                self.answer_admitted(number, admitted)
+            }
+            None => self.refuse(number, "the request makes no sense".to_owned()),
+        }
+    }
+
+    /// The unit as it was admitted, or why it is none.
+    pub(super) fn answer_admitted(
+        &mut self,
+        number: u32,
+        admitted: std::result::Result<Admitted, AdmitError>,
+    ) -> Result<()> {
+        let ready = admitted.map_err(|error| crate::error_chain(&error)).and_then(|mut admitted| {
             admitted.reads.extend(self.spec.reads.iter().cloned());
             let domain = ruleset::unit(&self.spec.header.layout, &admitted.places, &admitted.reads);
             domain.map(|domain| (admitted, domain)).map_err(|error| crate::error_chain(&error))
         });
-        let (reply, unit) = match ready {
-            Ok((admitted, domain)) => (Reply::Plan(self.plan_for(&admitted)), Some(Unit::new(id, &admitted, domain))),
-            Err(why) => {
-                self.note(note::UNIT_REFUSED, None, None, &why)?;
-                (Reply::Refused(why.into_bytes()), None)
-            }
+        let (admitted, domain) = match ready {
+            Ok(ready) => ready,
+            Err(why) => return self.refuse(number, why),
         };
-        self.answer(number, &reply, unit.as_ref().and_then(|unit| unit.ruleset.as_ref()));
+        let unit = Unit::new(UnitId(number), &admitted, domain);
+        self.answer(number, &Reply::Plan(self.plan_for(&admitted)), unit.ruleset.as_ref());
         if let Some(shim) = self.shims.get_mut(&number) {
-            shim.unit = unit;
+            shim.unit = Some(unit);
         }
+        Ok(())
+    }
+
+    fn refuse(&mut self, number: u32, why: String) -> Result<()> {
+        self.note(note::UNIT_REFUSED, None, None, &why)?;
+        self.answer(number, &Reply::Refused(why.into_bytes()), None);
         Ok(())
     }
 
@@ -187,7 +195,7 @@ impl EventLoop<'_> {
     }
 
     /// A shim that is gone is noticed by the end of its channel.
-    fn answer(&self, number: u32, reply: &Reply, ruleset: Option<&OwnedFd>) {
+    pub(super) fn answer(&self, number: u32, reply: &Reply, ruleset: Option<&OwnedFd>) {
         if let Some(channel) = self.shims.get(&number).and_then(|shim| shim.channel.as_ref()) {
             let _ = handoff::send(channel, &reply.encode(), ruleset);
         }
@@ -226,6 +234,7 @@ impl EventLoop<'_> {
             evidence.write(&Line::UnitStart(start)).map_err(SupervisorError::Evidence)?;
         }
         let _ = handoff::send(channel, GO, None);
+        self.note_started();
         self.parent.tell(&Event::UnitStarted { text });
         self.greet(number)
     }
@@ -306,6 +315,7 @@ impl EventLoop<'_> {
         }
         self.note_unheard(number)?;
         let has_told = self.shims.get(&number).is_some_and(|shim| matches!(shim.ended, Some(Ended::Told(_))));
+        self.forget_driver(number);
         self.end_driving(number, has_told)?;
         let (outcome, code, end) = match self.shims.get_mut(&number).and_then(|shim| shim.ended.take()) {
             Some(Ended::Told(end)) => {
@@ -339,6 +349,11 @@ impl EventLoop<'_> {
         }
         if let Some(package) = unit.package.as_ref().filter(|_| is_last(unit.kind, self.spec.header.depth)) {
             self.parent.tell(&Event::Finished { package: package.to_string() });
+        }
+        if let Some(package) = unit.package.as_ref().filter(|_| unit.kind == UnitKind::CompileProcMacro)
+            && outcome == UnitOutcome::Ok
+        {
+            self.queue(&unit.name, package);
         }
         if outcome != UnitOutcome::Ok
             && unit.kind != UnitKind::DriveMacros
