@@ -2,6 +2,7 @@
 
 mod network;
 mod origin;
+mod out_dir;
 
 use std::collections::HashMap;
 use std::io;
@@ -124,6 +125,9 @@ impl Handler<'_> {
                 Ok(if goes_on { Reply::Continue(Continue(layer)) } else { Reply::Errno(errno) })
             }
             Answer::Continue(layer) => {
+                if let Some(reply) = self.renews(unit, notification, row, &decoded)? {
+                    return Ok(reply);
+                }
                 let (first, state) = (decoded.object.clone(), decoded.state);
                 let reply = self.pass_on(unit, notification, row, decoded, layer)?;
                 if state != ArgState::Exact {

@@ -58,6 +58,8 @@ pub(super) struct Unit {
     pub(super) doing: Option<String>,
     /// The file mode creation mask of its processes.
     pub(super) umask: Umask,
+    /// True while a build script takes its `OUT_DIR` for removed.
+    pub(super) has_removed_out_dir: bool,
 }
 
 /// The file mode creation mask of a unit's processes. All inherit that of the first one (umask(2)), so that it is read
@@ -115,6 +117,7 @@ impl Unit {
             met: Met::default(),
             doing: None,
             umask: Umask::default(),
+            has_removed_out_dir: false,
         }
     }
 

@@ -2,9 +2,9 @@
 
 use std::sync::LazyLock;
 
-use libc::{E2BIG, EACCES, EEXIST, ELOOP, ENXIO, EOPNOTSUPP, EPERM, EXDEV};
+use libc::{E2BIG, EACCES, EEXIST, ELOOP, ENOENT, ENOTEMPTY, ENXIO, EOPNOTSUPP, EPERM, EXDEV};
 
-use crate::support::sandboxed::{PRELUDE, Run, Subject};
+use crate::support::sandboxed::{PRELUDE, Run, Subject, text};
 
 static RUN: LazyLock<Run> = LazyLock::new(|| {
     Subject::new("tries-files")
@@ -138,4 +138,62 @@ fn a_pipe_without_a_reader_keeps_nobody_waiting() {
     assert_eq!(RUN.value("while-pipe-waits-quick"), "true");
     RUN.met("pipe-read", 0);
     RUN.met("pipe-write", 0);
+}
+
+#[test]
+fn a_build_script_removes_and_makes_its_out_dir_as_it_does_elsewhere() {
+    let script = r#"
+        use std::fs;
+        fn errno<T>(result: std::io::Result<T>) -> i32 {
+            result.err().map_or(0, |error| error.raw_os_error().unwrap())
+        }
+        fn main() {
+            let out = std::env::var("OUT_DIR").unwrap();
+            let file = format!("{out}/made.rs");
+            fs::write(&file, "").unwrap();
+            let beside = format!("{out}/../beside");
+            let met = [
+                errno(fs::remove_dir(&out)),
+                errno(fs::create_dir(&out)),
+                errno(fs::remove_dir_all(&out)),
+                errno(fs::remove_dir(&out)),
+                errno(fs::create_dir(&out)),
+                errno(fs::create_dir(&out)),
+                errno(fs::write(&file, "pub const MADE: u8 = 1;")),
+            ];
+            let met = format!("met {met:?} {}", errno(fs::create_dir(&beside)));
+            println!("cargo::warning={met}\ncargo::rustc-env=MET={met}");
+        }
+    "#;
+    let subject = Subject::new("begins-afresh")
+        .file("build.rs", script)
+        .file("src/lib.rs", "include!(concat!(env!(\"OUT_DIR\"), \"/made.rs\"));\npub const IS: u8 = MADE;\n");
+    // The control: what the kernel says where nobody watches, but for the folder above, which is cargo's.
+    let mut plain = std::process::Command::new("cargo");
+    plain.args(["check", "--offline", "--target-dir"]).arg(subject.dir().join("../plain")).current_dir(subject.dir());
+    let plain = String::from_utf8(plain.output().unwrap().stderr).unwrap();
+    let met = |beside: i32| format!("met {:?} {beside}", [ENOTEMPTY, EEXIST, 0, ENOENT, 0, EEXIST, 0]);
+    assert!(plain.contains(&met(0)), "{plain}");
+
+    let run = subject.run();
+    let findings = run.report["packages"][0]["findings"].as_array().unwrap();
+    let subjects: Vec<_> = findings.iter().map(|finding| text(&finding["subject"])).collect();
+    assert!(subjects.iter().all(|subject| subject.ends_with("/beside")) && subjects.len() == 1, "{findings:#?}");
+    let said = run.of("directive").any(|line| text(&line["value"]) == format!("MET={}", met(EACCES)));
+    assert!(said, "{:#?}", run.of("directive").collect::<Vec<_>>());
+    let unit = run.unit("run-build-script", "begins-afresh");
+    let of_out_dir = |kind: &str| {
+        let attempts = run.attempts(kind);
+        let of_folder = attempts.iter().filter(|a| a.unit == unit && a.resolved.ends_with("/out"));
+        of_folder
+            .map(crate::support::sandboxed::Attempt::came_of)
+            .map(|(outcome, errno, _)| (outcome.to_owned(), errno))
+            .collect::<Vec<_>>()
+    };
+    let emulated = |errno: Option<i32>| ("emulated".to_owned(), errno.map(i64::from));
+    let removed = of_out_dir("fs.remove");
+    for expected in [emulated(Some(ENOTEMPTY)), emulated(None), emulated(Some(ENOENT))] {
+        assert!(removed.contains(&expected), "{expected:?}: {removed:?}");
+    }
+    assert!(of_out_dir("fs.write").contains(&emulated(None)));
 }
