@@ -227,6 +227,8 @@ fn the_supervisor_opens_paths_in_few_files() {
         ("src/supervisor/cargo.rs", "File::open("),
         // Who filled a folder: folders only, no link is followed.
         ("src/supervisor/weigh.rs", "openat("),
+        // Whether a script's OUT_DIR is empty: cargo made it, in a folder where no unit may write.
+        ("src/supervisor/handle/out_dir.rs", "fs::read"),
         // Private folders of a unit, made before the unit starts.
         ("src/supervisor/admit.rs", "DirBuilder"),
     ];
