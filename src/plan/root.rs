@@ -5,7 +5,7 @@ use std::path::{Path, PathBuf};
 
 use crate::evidence::line::Layout;
 use crate::sandbox::ruleset::{DEVICES, SYSTEM};
-use crate::sandbox::spec::{Contents, MountOp};
+use crate::sandbox::spec::{Contents, EARLY_SHIM, MountOp, SHIM};
 
 /// Sizes of the folders in memory. They bound what a build can fill.
 const ROOT_MIB: u64 = 64;
@@ -72,11 +72,11 @@ pub fn base(layout: &Layout, sysroot: &Path, user: (u32, u32)) -> Vec<MountOp> {
     if layout.toolchain != sysroot.display().to_string() {
         plan.push(bind(without_links(sysroot), &layout.toolchain));
     }
-    plan.push(MountOp::File {
-        at: format!("{}/shim", layout.tool),
+    plan.extend([SHIM, EARLY_SHIM].map(|name| MountOp::File {
+        at: format!("{}/{name}", layout.tool),
         contents: Contents(crate::shim::PROGRAM.to_vec()),
         mode: 0o755,
-    });
+    }));
     plan
 }
 

@@ -155,19 +155,19 @@ fn become_cargo(spec: &SandboxSpec) -> Result<Infallible, SealError> {
     if spec.driver.is_none() {
         return Err(call("start cargo")(cargo.exec()));
     }
-    let drive = |args: &[String]| {
-        let mut shim = Command::new(spec.shim());
+    let drive = |program: String, args: &[String]| {
+        let mut shim = Command::new(program);
         shim.args(args).env_clear().current_dir(&spec.cargo.cwd);
         shim.envs(spec.cargo.env.iter().map(|(name, value)| (name, value)));
         shim
     };
     // The shim that this process becomes waits for it, too. Without it everything is driven after cargo.
-    let early = drive(&["drive-early".to_owned()]).spawn();
+    let early = drive(spec.early_shim(), &["drive-early".to_owned()]).spawn();
     let status = cargo.status().map_err(call("start cargo"))?;
     let code = status.code().unwrap_or(101);
     drop(early);
     let after = ["drive".to_owned(), spec.jobs.to_string(), code.to_string()];
-    Err(call("start the drivers of macros")(drive(&after).exec()))
+    Err(call("start the drivers of macros")(drive(spec.shim(), &after).exec()))
 }
 
 /// So much later than the supervisor the kernel ends a process for its CPU time.

@@ -12,6 +12,12 @@ use super::table::Trace;
 use crate::base::Finished;
 use crate::evidence::line::{DecoyClass, Fact, Header};
 
+/// The name of the static shim in the folder of ours.
+pub const SHIM: &str = "shim";
+/// That of a copy. A program that runs can be opened for writing by nobody (`ETXTBSY`), and one waits beside cargo all the
+/// time: who tries to write the shim is to meet what Landlock answers.
+pub const EARLY_SHIM: &str = "early-shim";
+
 /// Everything that the launch helper needs.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 pub struct SandboxSpec {
@@ -210,7 +216,12 @@ pub struct SelfTestTargets {
 impl SandboxSpec {
     /// The static shim's path inside.
     pub fn shim(&self) -> String {
-        format!("{}/shim", self.header.layout.tool)
+        format!("{}/{SHIM}", self.header.layout.tool)
+    }
+
+    /// The path of its copy that drives macros beside cargo.
+    pub fn early_shim(&self) -> String {
+        format!("{}/{EARLY_SHIM}", self.header.layout.tool)
     }
 
     /// The folder below which all units have their outputs, into which the self-test must not write.

@@ -101,20 +101,24 @@ fn a_library_that_ends_its_server_while_it_is_loaded_is_undriven() {
     assert_ne!(run.report["verdict"], "pass");
 }
 
-/// The lines at which the library's driver starts, and at which the build script that sleeps has ended.
-fn order(jobs: &str) -> (usize, usize) {
-    let subject = Subject::new("uses")
+/// A script that sleeps leaves the CPU to the driver of the library that its package needs.
+fn sleeps_beside(library: &str, seconds: u8) -> Subject {
+    Subject::new("uses")
         .manifest("[dependencies]\nmade = { path = 'made' }")
         .file("src/lib.rs", "")
-        .file("build.rs", "fn main() { std::thread::sleep(std::time::Duration::from_secs(4)); }")
+        .file("build.rs", &format!("fn main() {{ std::thread::sleep(std::time::Duration::from_secs({seconds})); }}"))
         .file(
             "made/Cargo.toml",
             "[package]\nname = 'made'\nversion = '0.1.0'\nedition = '2021'\n[lib]\nproc-macro = true\n",
         )
-        .file(
-            "made/src/lib.rs",
-            "#[proc_macro]\npub fn none(_: proc_macro::TokenStream) -> proc_macro::TokenStream { Default::default() }",
-        );
+        .file("made/src/lib.rs", library)
+}
+
+/// The lines at which the library's driver starts, and at which the build script that sleeps has ended.
+fn order(jobs: &str) -> (usize, usize) {
+    let library =
+        "#[proc_macro]\npub fn none(_: proc_macro::TokenStream) -> proc_macro::TokenStream { Default::default() }";
+    let subject = sleeps_beside(library, 4);
     let run = subject.read(&subject.command().args(["--depth", "build", "--jobs", jobs]).output().unwrap());
     assert_eq!(run.report["completeness"]["status"], "complete", "{:#}", run.report);
     let (script, driver) = (run.unit("run-build-script", "uses"), run.unit("drive-macros", "made"));
@@ -130,4 +134,28 @@ fn a_library_is_driven_beside_cargo_where_that_leaves_a_cpu_idle_and_after_it_wh
     assert!(driver < script, "the driver starts at line {driver}, and the build script ends at {script}");
     let (driver, script) = order("1");
     assert!(driver > script, "the driver starts at line {driver}, and the build script ends at {script}");
+}
+
+#[test]
+fn what_a_macro_spoiled_is_driven_on_though_cargo_ended_meanwhile() {
+    let subject = sleeps_beside(
+        r"
+        use proc_macro::TokenStream;
+        #[proc_macro]
+        pub fn waits(_: TokenStream) -> TokenStream { loop { std::thread::sleep(std::time::Duration::from_secs(60)) } }
+        #[proc_macro]
+        pub fn works(_: TokenStream) -> TokenStream { TokenStream::new() }
+        ",
+        3,
+    );
+    // The server of the first macro is given up after five seconds, the script sleeps for three.
+    let run = subject.read(&subject.command().args(["--depth", "build", "--jobs", "2"]).output().unwrap());
+    let (script, driver) = (run.unit("run-build-script", "uses"), run.unit("drive-macros", "made"));
+    let ends =
+        |unit: u64| run.lines.iter().position(|line| line["line"] == "unit-end" && line["unit"] == unit).unwrap();
+    assert!(ends(script) < ends(driver), "the script is to end while the first server is waited for");
+    assert_eq!(
+        (inputs(&run, "waits")["timed_out"].as_u64(), inputs(&run, "works")["clean"].as_u64()),
+        (Some(1), Some(18))
+    );
 }

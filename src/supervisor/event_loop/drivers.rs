@@ -108,7 +108,7 @@ impl EventLoop<'_> {
         }
     }
 
-    /// Cargo has ended: all libraries are there, also those of earlier runs, and nobody drives early any more.
+    /// Cargo has ended: all libraries are there, also those of earlier runs, and nobody waits for a turn any more.
     fn queue_all(&mut self) {
         if std::mem::replace(&mut self.libraries.are_all, true) {
             return;
@@ -130,13 +130,14 @@ impl EventLoop<'_> {
         self.drive_next(number)
     }
 
-    /// The shim that drives early waits for its turn, or is told that there is none.
-    pub(super) fn admit_early_driver(&mut self, number: u32) {
+    /// The shim that drives early waits for its turn. When cargo ended while it drove, it goes on like the others: they may
+    /// have found nothing to do before it brought back what its macro spoiled.
+    pub(super) fn admit_early_driver(&mut self, number: u32) -> Result<()> {
         if self.libraries.are_all {
-            self.dismiss(number);
-        } else {
-            self.libraries.early = Some(number);
+            return self.drive_next(number);
         }
+        self.libraries.early = Some(number);
+        Ok(())
     }
 
     fn dismiss(&mut self, number: u32) {

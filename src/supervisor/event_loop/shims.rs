@@ -125,10 +125,7 @@ impl EventLoop<'_> {
     fn admit(&mut self, number: u32, bytes: &[u8]) -> Result<()> {
         match Request::decode(bytes) {
             Some(Request { role: Role::Driver, .. }) => self.admit_driver(number),
-            Some(Request { role: Role::EarlyDriver, .. }) => {
-                self.admit_early_driver(number);
-                Ok(())
-            }
+            Some(Request { role: Role::EarlyDriver, .. }) => self.admit_early_driver(number),
             Some(request) => {
                 let admitted = self.admission.admit(UnitId(number), &request);
                 self.answer_admitted(number, admitted)
