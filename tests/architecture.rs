@@ -28,7 +28,7 @@ const LAYERS: &[(&str, &[&str])] = &[
     ("facts", &["acquire", "evidence", "ids"]),
     ("plan", &["acquire", "base", "evidence", "ids", "sandbox", "shim", "toolchain"]),
     // The launch helper becomes the supervisor, and the supervisor reads the spec: these two know each other.
-    ("sandbox", &["base", "error_chain", "evidence", "shim", "supervisor", "sys"]),
+    ("sandbox", &["base", "error_chain", "evidence", "handoff", "shim", "supervisor", "sys"]),
     ("supervisor", &["base", "error_chain", "evidence", "handoff", "ids", "sandbox", "shim", "sys"]),
     // Pure.
     ("judge", &["decisions", "evidence", "ids", "policy"]),

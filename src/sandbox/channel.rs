@@ -1,11 +1,12 @@
 //! The lines of JSON between the process that the user started and the launch helper.
 
 use std::fs::File;
-use std::io::{self, IoSlice, Read as _, Write as _};
-use std::os::fd::{AsFd, AsRawFd as _, BorrowedFd};
+use std::io::{self, Read as _, Write as _};
+use std::os::fd::{AsFd, BorrowedFd, OwnedFd};
 
-use nix::sys::socket::{ControlMessage, MsgFlags, sendmsg};
 use serde::{Deserialize, Serialize};
+
+use crate::handoff;
 
 /// From the launch helper, later the supervisor.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
@@ -101,11 +102,8 @@ impl Parent {
     ///
     /// # Errors
     /// When it cannot be sent.
-    pub fn hand_over(&self, fd: BorrowedFd<'_>) -> io::Result<()> {
-        let fds = [fd.as_raw_fd()];
-        let message = [ControlMessage::ScmRights(&fds)];
-        sendmsg::<()>(self.input.as_raw_fd(), &[IoSlice::new(&[0])], &message, MsgFlags::MSG_DONTWAIT, None)?;
-        Ok(())
+    pub fn hand_over(&self, fd: &OwnedFd) -> io::Result<()> {
+        handoff::send(&self.input, b"fd", Some(fd))
     }
 
     /// Tells an event. That nobody listens is no reason to stop: the end of our life pipe is.

@@ -1,19 +1,17 @@
 //! The host's side of a run: starts the launch helper, maps its ids, listens, and stops it.
 
 use std::fs::{self, File};
-use std::io::{self, BufRead as _, BufReader, IoSliceMut, Write as _};
-use std::os::fd::{AsRawFd as _, OwnedFd, RawFd};
+use std::io::{self, BufRead as _, BufReader, Write as _};
+use std::os::fd::OwnedFd;
 use std::os::unix::fs::{DirBuilderExt as _, OpenOptionsExt as _, PermissionsExt as _, chown};
 use std::os::unix::net::{UnixListener, UnixStream};
 use std::os::unix::process::CommandExt as _;
 use std::path::Path;
 use std::process::{Child, Command, Stdio};
 
-use nix::sys::socket::{ControlMessageOwned, MsgFlags, recvmsg};
-
 use super::channel::{Event, Order, Why};
 use super::spec::{Identity, SandboxSpec};
-use crate::sys::descriptors::adopt;
+use crate::handoff;
 
 /// Why a run did not end with a closed log.
 #[derive(Debug, thiserror::Error)]
@@ -71,16 +69,9 @@ impl Stopper {
     }
 
     /// What was handed over, see [`Parent::hand_over`](super::channel::Parent::hand_over).
+    /// It was sent before that was told, so that nothing is waited for.
     fn received(&self) -> Option<OwnedFd> {
-        let (mut byte, mut space) = ([0], nix::cmsg_space!([RawFd; 1]));
-        let mut buffer = [IoSliceMut::new(&mut byte)];
-        let flags = MsgFlags::MSG_DONTWAIT | MsgFlags::MSG_CMSG_CLOEXEC;
-        let message = recvmsg::<()>(self.0.as_raw_fd(), &mut buffer, Some(&mut space), flags).ok()?;
-        let fds = message.cmsgs().ok()?.filter_map(|message| match message {
-            ControlMessageOwned::ScmRights(fds) => Some(fds),
-            _ => None,
-        });
-        fds.flatten().map(adopt).next()
+        handoff::receive(&self.0).ok().flatten()?.fd
     }
 }
 

@@ -167,7 +167,7 @@ impl EventLoop<'_> {
     pub(super) fn hand_over_outputs(&self) -> bool {
         let flags = OFlag::O_PATH | OFlag::O_DIRECTORY | OFlag::O_NOFOLLOW | OFlag::O_CLOEXEC;
         let folder = open(self.spec.header.layout.target_dir.as_str(), flags, Mode::empty());
-        folder.is_ok_and(|folder| self.parent.hand_over(folder.as_fd()).is_ok())
+        folder.is_ok_and(|folder| self.parent.hand_over(&folder).is_ok())
     }
 
     /// A query that no unit was seen to send, for example by `write` on a connected socket.
