@@ -240,9 +240,9 @@ def page(rows):
         "",
         "*Plain* is `cargo check --offline` of the very project that the sandbox builds (the graph, and the programs that make its macros "
         "run), with the same cargo, rustc, arguments and number of jobs, in a fresh target folder in memory. *Build* is the same in the "
-        "sandbox, from cargo's start to the end of its last unit. *Driving* follows: each macro library alone with many inputs, which "
-        "plain cargo has nothing like. *Whole* is the command `sandbox-check --offline --depth check` from its start to its end: "
-        "resolving, unpacking, verifying, planning, the self-test, the build, the driving, judging. *Added CPU* is what the supervisor "
+        "sandbox, from cargo's start to the end of its last unit. *Driving* is what follows: each macro library alone with many inputs, "
+        "but for those that were driven beside cargo, where that left a CPU idle; plain cargo has nothing like it. *Whole* is the "
+        "command `sandbox-check --offline --depth check` from its start to its end: resolving, unpacking, verifying, planning, the self-test, the build, the driving, judging. *Added CPU* is what the supervisor "
         "used during the build, and the system time of the rest of the build beyond plain's, as a share of plain's CPU time. *strace* is "
         "plain cargo below `strace -f --seccomp-bpf` with the calls that are always notified. *Calls* are notifications.",
         "",
@@ -262,14 +262,14 @@ def page(rows):
             "",
             "## Units",
             "",
-            f"Chains of {UNITS} packages, of which each waits for the one before: how much longer one takes in the sandbox, by wall time.",
+            f"Chains of {UNITS} packages, of which each waits for the one before: how much longer one takes in the sandbox, by wall time. With one job, so that nothing else runs beside them.",
             "",
             *units,
         ]
     if rows.newest("driving"):
         driven = rows.newest("driving")
-        seconds = [row["driving_wall"] for row in driven]
-        text += ["", "## Driving", "", f"{driven[-1]['libraries']} macro libraries, each macro with all its inputs: {shown(seconds)} s (n = {len(seconds)})."]
+        seconds = [row.get("driven_wall", row["driving_wall"]) for row in driven]
+        text += ["", "## Driving", "", f"{driven[-1]['libraries']} macro libraries, each macro with all its inputs: {shown(seconds)} s in which a driver ran (n = {len(seconds)})."]
         bounds.append(f"* 20 macro libraries driven in at most {TARGETS['driving']:.0f} s: {verdict(driven[-1]['libraries'] >= 20 and median(seconds) <= TARGETS['driving'])}")
     if rows.newest("start"):
         times = [row["milliseconds"] for row in rows.newest("start")]
