@@ -90,11 +90,19 @@ fn is_program(key: &str) -> bool {
     PROGRAM_KEYS.contains(&last)
         || key == "toolchain.path"
         || key.starts_with("credential-alias.")
-        // Variables that make cargo or the compiler start or load something.
-        || key.strip_prefix("env.").is_some_and(|name| {
-            let name = name.split('.').next().unwrap_or(name);
-            name == "PATH" || name.starts_with("LD_") || name.starts_with("RUSTC") || name.starts_with("CARGO")
-        })
+        || key.strip_prefix("env.").is_some_and(|name| chooses_program(name.split('.').next().unwrap_or(name)))
+}
+
+/// True for a variable that makes the loader, the compiler or a cargo start or load something: cargo has one for each of
+/// its settings. Many projects say where their workspace lies by one of their own that begins alike.
+fn chooses_program(variable: &str) -> bool {
+    const OBEYED: [&str; 7] =
+        ["PATH", "CARGO", "CARGO_HOME", "RUSTC", "RUSTDOC", "RUSTC_WRAPPER", "RUSTC_WORKSPACE_WRAPPER"];
+    const ENDS: [&str; 8] =
+        ["_RUSTC", "_RUSTDOC", "_WRAPPER", "_LINKER", "_RUNNER", "_RUSTFLAGS", "_PROVIDER", "_PROVIDERS"];
+    OBEYED.contains(&variable)
+        || variable.starts_with("LD_")
+        || (variable.starts_with("CARGO_") && ENDS.iter().any(|end| variable.ends_with(end)))
 }
 
 /// A text of bounded length.
@@ -153,6 +161,10 @@ mod tests {
             (".cargo/config.toml", "[target.'cfg(unix)']\nrunner = ['x']", "runner"),
             (".cargo/config.toml", "[registry]\ncredential-provider = 'x'", "credential-provider"),
             (".cargo/config.toml", "[env]\nLD_PRELOAD = { value = 'x', force = true }", "LD_PRELOAD"),
+            (".cargo/config.toml", "[env]\nRUSTC_WRAPPER = 'x'", "RUSTC_WRAPPER"),
+            (".cargo/config.toml", "[env]\nCARGO_HOME = 'x'", "CARGO_HOME"),
+            (".cargo/config.toml", "[env]\nCARGO_TARGET_X86_64_UNKNOWN_LINUX_GNU_RUNNER = 'x'", "GNU_RUNNER"),
+            (".cargo/config.toml", "[env]\nCARGO_BUILD_RUSTC_WORKSPACE_WRAPPER = 'x'", "WORKSPACE_WRAPPER"),
             ("rust-toolchain.toml", "[toolchain]\npath = '/x'", "toolchain.path"),
         ] {
             let text = says(path, contents);
@@ -189,11 +201,16 @@ mod tests {
     }
 
     #[test]
-    fn flags_and_a_channel_are_no_programs() {
+    fn flags_a_channel_and_variables_of_a_projects_own_are_no_programs() {
         for flag in ["-O", "-Clinker-flavor=gnu-lld", "-Clink-arg=-fuse-ld=lld"] {
             assert!(!says(".cargo/config.toml", &format!("[build]\nrustflags = ['{flag}']")).contains(NAMES_PROGRAM));
         }
         assert!(!says("rust-toolchain", "stable\n").contains(NAMES_PROGRAM));
+        for variable in
+            ["CARGO_WORKSPACE_DIR = { value = '', relative = true }", "CARGO_TERM_COLOR = 'always'", "RUST_LOG = 'x'"]
+        {
+            assert!(!says(".cargo/config.toml", &format!("[env]\n{variable}")).contains(NAMES_PROGRAM), "{variable}");
+        }
     }
 
     #[test]

@@ -20,7 +20,7 @@ pub(super) struct Diagnosis {
 }
 
 /// Texts that have the name of what is missing between them.
-const NAMED: [(MissingKind, &str, &str); 20] = [
+const NAMED: [(MissingKind, &str, &str); 21] = [
     (MissingKind::Program, "is `", "` not installed"),
     (MissingKind::Program, "Is `", "` installed"),
     (MissingKind::Program, "ailed to find tool \"", "\""),
@@ -40,8 +40,12 @@ const NAMED: [(MissingKind, &str, &str); 20] = [
     (MissingKind::Library, "could not find native static library `", "`"),
     (MissingKind::Header, "fatal error: ", ": No such file or directory"),
     (MissingKind::Header, "fatal error: '", "' file not found"),
+    (MissingKind::Header, "ailed to find '", HEADER_ENDS),
     (MissingKind::Target, "the `", "` target may not be installed"),
 ];
+
+/// The end of a name and of its quotation: what is in them without it may be anything.
+const HEADER_ENDS: &str = ".h'";
 
 /// Texts that name nothing, or always the same.
 const KNOWN: [(MissingKind, &str, &str); 5] = [
@@ -150,6 +154,7 @@ fn named(said: &[u8]) -> Vec<Missing> {
             let line = rest.split_inclusive(|&b| b == b'\n').next().unwrap_or_default();
             let end = line.windows(after.len()).position(|window| window == after.as_bytes());
             // A linker that is not GNU's ends the line after the name.
+            let end = end.map(|end| if after == HEADER_ENDS { end + ".h".len() } else { end });
             let name = end.and_then(|end| line.get(..end)).unwrap_or(line.trim_ascii_end());
             if end.is_some() || before.ends_with("-l") {
                 let name = if before.ends_with("protoc") { b"protoc" } else { name };
@@ -315,6 +320,7 @@ mod tests {
         assert_eq!(failure(|u| u.failed("couldn't find required command: \"cmake\"\n")), says("cmake"));
         assert_eq!(failure(|u| u.failed("NvccNotFound(\"No nvcc found in PATH or")), says("nvcc"));
         assert_eq!(failure(|u| u.failed("No such thing\nNo compiler of C found in PATH")).0, "build-failed");
+        assert_eq!(failure(|u| u.failed("Failed to find 'the answer'")).0, "build-failed");
         let ran = failure(|u| u.run(&["/usr/bin/cmake"]).failed("is `cmake` not installed?"));
         assert_eq!(ran.0, "build-failed", "words that the evidence refutes");
     }
@@ -346,6 +352,11 @@ mod tests {
                 &["/usr/bin/cc"],
                 "Unable to find libclang: \"couldn't find any",
                 "; it says that the library `clang` is missing",
+            ),
+            (
+                &["/usr/bin/uname"],
+                "x: Failed to find 'selinux/selinux.h'. Please make sure",
+                "; it says that the header `selinux/selinux.h` is missing",
             ),
             (
                 &["/usr/bin/cc"],
