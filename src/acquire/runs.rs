@@ -10,9 +10,32 @@ use std::os::unix::fs::{DirBuilderExt as _, OpenOptionsExt as _};
 use std::path::{Path, PathBuf};
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Mutex, MutexGuard, PoisonError};
+use std::thread;
 
 use super::error::AcquireError;
 use crate::sys::metadata::spread_folders;
+
+/// The folders of a run that hold packages.
+pub const SOURCES: [&str; 2] = ["registry", "local"];
+
+/// Removes the packages of a run. What cannot be removed goes with the rest of its folder.
+///
+/// Most of the time is spent waiting for the file system's journal, so two go at a time.
+pub fn remove_sources(run: &Path) {
+    let parts = SOURCES.map(|part| run.join(part));
+    let packages = parts.iter().filter_map(|part| fs::read_dir(part).ok()).flatten().flatten();
+    let packages = Mutex::new(packages.map(|entry| entry.path()));
+    let next = || packages.lock().ok()?.next();
+    let remove = || {
+        while let Some(package) = next() {
+            let _ = fs::remove_dir_all(package);
+        }
+    };
+    thread::scope(|scope| {
+        scope.spawn(remove);
+        remove();
+    });
+}
 
 /// Keeps a run's folder from being taken for a dead run's.
 #[derive(Debug)]
@@ -41,7 +64,7 @@ static ABANDONED: AtomicBool = AtomicBool::new(false);
 /// Does not return if the process is about to end: a failure that its end caused is nobody's business.
 pub(crate) fn stay_if_abandoned() {
     while ABANDONED.load(Ordering::SeqCst) {
-        std::thread::park();
+        thread::park();
     }
 }
 
@@ -141,6 +164,19 @@ mod tests {
         let (_new, _new_guard) = begin(cache.path()).unwrap();
         assert!(living.path().exists());
         assert!(!dead.exists() && !lock.exists() && !newborn_without_lock.exists());
+    }
+
+    #[test]
+    fn the_packages_of_a_run_are_removed_and_nothing_else() {
+        let run = tempfile::tempdir().unwrap();
+        for file in ["registry/a-1.0.0/src/lib.rs", "registry/b-1.0.0/lib.rs", "local/c/lib.rs", "run/spec.json"] {
+            let file = run.path().join(file);
+            fs::create_dir_all(file.parent().unwrap()).unwrap();
+            fs::write(file, "").unwrap();
+        }
+        remove_sources(run.path());
+        let left = |part: &str| fs::read_dir(run.path().join(part)).unwrap().count();
+        assert_eq!((left("registry"), left("local"), left("run")), (0, 0, 1));
     }
 
     #[test]

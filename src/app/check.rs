@@ -13,7 +13,7 @@ use super::keep::{Kept, Later, Left, keep};
 use super::refused::refuse;
 use super::tell::{Teller, complain, deliver, fail, failed_to, judged, printed, refuse_settings, warn};
 use super::{baseline, inputs, known};
-use crate::acquire::{AcquireError, Acquired, Bar, Outcome, Resolved, acquire_unless};
+use crate::acquire::{AcquireError, Acquired, Bar, Outcome, Resolved, SOURCES, acquire_unless, remove_sources};
 use crate::base::tree::Tree;
 use crate::base::{Finished, pack};
 use crate::cli::{CheckArgs, Format, RunArgs};
@@ -38,9 +38,6 @@ use crate::toolchain::{self, HostToolchain};
 
 /// Bytes of finished units that are kept: those of a few large workspaces.
 const PACKS: u64 = 4 << 30;
-
-/// The folders of a run that hold packages.
-const SOURCES: [&str; 2] = ["registry", "local"];
 
 /// Runs a check.
 pub(super) fn run(args: &CheckArgs) -> ExitCode {
@@ -120,7 +117,8 @@ pub(super) fn examine(
         return Err(printed(plan.and_then(|()| writeln!(io::stdout())), ExitCode::Pass, teller));
     }
     thread::scope(|scope| {
-        let remove_sources = || drop(scope.spawn(|| ready.remove_sources()));
+        // Nothing reads them once the log is closed, and thousands of files take longer to go than a run to be judged.
+        let remove_sources = || drop(scope.spawn(|| remove_sources(ready.acquired.sources.path())));
         match carry_out(&ready, signals, args.tone.quiet, remove_sources) {
             Ok(outputs) => tell(&ready, outputs, settings, teller),
             Err(error) => broken_run(&error, signals.received(), &ready.spec, settings, teller),
@@ -139,16 +137,6 @@ pub(super) struct Ready {
     keys: Option<Keys>,
     /// What it was given of earlier runs.
     given: Option<Given>,
-}
-
-impl Ready {
-    /// Nothing reads the sources once the log is closed, and thousands of files take as long to go as a run to be judged.
-    fn remove_sources(&self) {
-        for part in SOURCES {
-            // What is left goes with the rest.
-            let _ = fs::remove_dir_all(self.acquired.sources.path().join(part));
-        }
-    }
 }
 
 /// What a request leads to before anything runs.
