@@ -204,16 +204,27 @@ fn is_other_toolchain(cx: &Context<'_>, path: &[u8]) -> bool {
     (file_name(beside) == b"toolchains" && is_below(path, beside)) || is_below(path, &default)
 }
 
-/// True below `build/NAME-HASH/` and `.fingerprint/NAME-HASH/`, which belong to one package each.
+/// True below `build/NAME-HASH/` and `.fingerprint/NAME-HASH/`, which belong to one package each, and below the `NAME/HASH/`
+/// of cargo's later layout. What macros put there under names of their own is nobody else's.
 fn is_packages_folder(cx: &Context<'_>, path: &[u8]) -> bool {
     let rest = path.strip_prefix(layout_path(&cx.layout().target_dir)).unwrap_or_default();
     let names: Vec<_> = rest.split(|&b| b == b'/').filter(|name| !name.is_empty()).collect();
     // One or two folders in front: a profile, perhaps a triple.
-    names
-        .iter()
-        .take(3)
-        .position(|name| *name == b"build" || *name == b".fingerprint")
-        .is_some_and(|i| names.len() > i + 2)
+    let shared = names.iter().take(3).position(|name| *name == b"build" || *name == b".fingerprint");
+    shared.and_then(|at| names.get(at + 1..)).is_some_and(|below| match below {
+        [package, _, ..] if has_hash(package) => true,
+        [_, hash, _, ..] => is_hash(hash),
+        _ => false,
+    })
+}
+
+/// True for what cargo tells units of one name apart by.
+fn is_hash(name: &[u8]) -> bool {
+    name.len() == 16 && name.iter().all(u8::is_ascii_hexdigit)
+}
+
+fn has_hash(name: &[u8]) -> bool {
+    name.rsplit(|&b| b == b'-').next().is_some_and(|last| last.len() < name.len() && is_hash(last))
 }
 
 /// True for names that rustc loads, and for what another unit was seen to write.

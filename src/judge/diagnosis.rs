@@ -1,6 +1,7 @@
 //! Why a unit failed: by the evidence first, then by the words that it left.
 
-use super::context::Context;
+use super::access::is_folder_made;
+use super::context::{Context, Tried};
 use super::finding::short;
 use super::missing::{Asked, Missing, MissingKind, outside};
 use super::paths::contains;
@@ -111,10 +112,16 @@ fn refused(cx: &Context<'_>, unit: UnitId, said: &[u8]) -> String {
     if !["Permission denied", "Read-only file system"].iter().any(|text| contains(said, text.as_bytes())) {
         return String::new();
     }
-    let is_refused = |errno: Option<i32>| matches!(errno, Some(EACCES | EROFS));
-    let last = cx.tried.iter().rev().find(|tried| {
-        tried.attempt.unit == unit && tried.attempt.kind == Kind::FsWrite && is_refused(tried.attempt.errno)
-    });
+    // What the kernel answers itself has no errno here. Folders in the home it lets everybody make, others nobody.
+    let is_folder_beyond = |tried: &Tried<'_>| {
+        let (unit, path) = (tried.unit, tried.path.as_slice());
+        let is_shared = cx.in_target(path) || !cx.in_home(path);
+        is_folder_made(tried) && is_shared && !unit.owns(path) && !unit.in_source(path)
+    };
+    let is_refused = |tried: &Tried<'_>| matches!(tried.attempt.errno, Some(EACCES | EROFS)) || is_folder_beyond(tried);
+    let of_unit = |tried: &&Tried<'_>| tried.attempt.unit == unit && tried.attempt.kind == Kind::FsWrite;
+    // Who makes folders on the way to one asks for that one first.
+    let last = cx.tried.iter().rev().filter(of_unit).find(|tried| is_refused(tried));
     last.map_or_else(String::new, |tried| {
         format!("; a write to {} was refused, which lies outside of its own places", short(cx, &tried.path))
     })
@@ -274,7 +281,7 @@ fn listed(names: impl ExactSizeIterator<Item = String>) -> String {
 #[cfg(test)]
 mod tests {
     use crate::evidence::line::ProgramFile;
-    use crate::evidence::testing::{LogBuilder, UnitBuilder};
+    use crate::evidence::testing::{LogBuilder, OUT, UnitBuilder};
     use crate::judge::judge;
     use crate::policy::Policy;
 
@@ -309,6 +316,12 @@ mod tests {
         let start = text.strip_prefix("; a write to ").unwrap();
         assert!(start.contains("x.lock was refused"), "{text}");
         assert_eq!(failure(|u| u.write(lock).denied(13).failed("another platform")).1, "");
+        let folder = "/home/dev/orders-service/target/downloads";
+        let text = failure(|u| u.mkdir(folder).failed("Permission denied (os error 13)")).1;
+        assert!(text.contains("target/downloads was refused"), "{text}");
+        for own in ["/home/dev/notes", OUT] {
+            assert_eq!(failure(|u| u.mkdir(own).failed("Permission denied (os error 13)")).1, "", "{own}");
+        }
     }
 
     #[test]

@@ -67,6 +67,7 @@ mod tests {
             format!("{CONSUMER}/src/main.rs"),
             format!("{CONSUMER}/target/debug/build/serde-0011223344556677/out/generated.rs"),
             format!("{CONSUMER}/target/debug/.fingerprint/serde-0011223344556677/lib-serde"),
+            format!("{CONSUMER}/target/debug/build/serde/0011223344556677/out/generated.rs"),
         ] {
             let log = LogBuilder::new().dependency("serde", false).build_script("u", |u| u.write(path.as_str())).log();
             let found = found(&log);

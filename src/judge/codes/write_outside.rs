@@ -56,10 +56,10 @@ fn rule(cx: &Context<'_>, out: &mut Vec<Draft>) {
     refused_outputs(cx, out);
 }
 
-/// What units changed beyond their own places, but for new folders and attributes.
+/// What units changed beyond their own places, but for attributes.
 fn told<'t>(cx: &'t Context<'_>) -> BTreeSet<(UnitId, &'t [u8])> {
     let mut told = BTreeSet::new();
-    let is_change = |tried: &&Tried<'_>| !is_folder_made(tried) && tried.attempt.kind != Kind::FsMeta;
+    let is_change = |tried: &&Tried<'_>| tried.attempt.kind != Kind::FsMeta;
     for tried in cx.tried.iter().filter(is_change) {
         let foreign = changes(tried).into_iter().filter(|change| zone(cx, tried, change) != Zone::Own);
         told.extend(foreign.map(|change| (tried.unit.id(), change.path)));
@@ -142,6 +142,9 @@ mod tests {
         let found =
             script(|u| u.mkdir("/home/dev/x").mkdir("/home/dev/x/y").write("/home/dev/x/y/z").mkdir("/home/dev/xx"));
         assert_eq!(found, ["write-outside medium ~/x/y/z", "write-outside medium ~/xx"]);
+        // The deepest first, then those above it, as long as they are not there either.
+        let found = script(|u| u.mkdir("/home/dev/x/y/z").mkdir("/home/dev/x/y").mkdir("/home/dev/x"));
+        assert_eq!(found, ["write-outside medium ~/x/y/z"]);
     }
 
     #[test]
@@ -155,6 +158,10 @@ mod tests {
     fn a_new_name_in_a_shared_folder_is_write_outside_and_no_more() {
         let found = script(|u| u.mkdir(&format!("{DEPS}/mine")));
         assert_eq!(found, ["write-outside medium ~/orders-service/target/debug/deps/mine"]);
+        // Folders of packages end with cargo's hash.
+        let own = "~/orders-service/target/debug/build/crabtime/project_0011223344556677/pid_2";
+        let found = script(|u| u.mkdir(&own.replace('~', "/home/dev")));
+        assert_eq!(found, [format!("write-outside medium {own}")]);
     }
 
     #[test]
