@@ -261,18 +261,23 @@ fn lock<T>(mutex: &Mutex<T>) -> MutexGuard<'_, T> {
     mutex.lock().unwrap_or_else(std::sync::PoisonError::into_inner)
 }
 
+/// A refused package leaves no folder: something else may have to stand there in its place.
 fn place(wanted: &Wanted<'_>, to: &Path, store: &Store<'_>) -> Result<Option<Placed>, AcquireError> {
     let folder = to.join(&wanted.dir);
+    place_in(&folder, wanted, store).inspect_err(|_| drop(fs::remove_dir_all(&folder)))
+}
+
+fn place_in(folder: &Path, wanted: &Wanted<'_>, store: &Store<'_>) -> Result<Option<Placed>, AcquireError> {
     let (id, dir, checksum) = (wanted.called.clone(), wanted.dir.clone(), wanted.checksum);
     if let Source::Directory(root) = &wanted.registry.source {
-        let found = vendored::place(root, &wanted.id, &folder, store.limits)?.found;
-        let manifest = local::read_unpacked(&folder, &wanted.id)?;
+        let found = vendored::place(root, &wanted.id, folder, store.limits)?.found;
+        let manifest = local::read_unpacked(folder, &wanted.id)?;
         // Of a folder cargo goes by the manifest.
         return Ok(Some(Placed { id, dir, checksum, manifest, found, unnamed: None, fresh: None }));
     }
     let Some(packed) = store.fetch(wanted)? else { return Ok(None) };
-    let found = archive::unpack(&packed.bytes, &wanted.id, wanted.checksum, &folder, store.limits)?;
-    let manifest = local::read_unpacked(&folder, &wanted.id)?;
+    let found = archive::unpack(&packed.bytes, &wanted.id, wanted.checksum, folder, store.limits)?;
+    let manifest = local::read_unpacked(folder, &wanted.id)?;
     if let Some(what) = promise::broken(wanted.release, &manifest) {
         return Err(wanted.refused(Reason::OtherThanPromised { what }));
     }

@@ -312,6 +312,24 @@ fn a_package_that_is_refused_or_cannot_be_had_leaves_the_others() {
 }
 
 #[test]
+fn a_package_whose_manifest_is_not_what_its_index_says_is_refused_and_leaves_the_others() {
+    let ground = Ground::new();
+    let leafy = Package::new("leafy", "1.0.0").file("build.rs", BUILDS);
+    let line = leafy.line().replace("\"features\":{}", "\"features\":{\"hidden\":[]}");
+    assert_ne!(line, leafy.line(), "the control: the index says something else");
+    ground.registry.put(&index_path("leafy"), line.into_bytes());
+    ground.workspace().locked();
+    for place in ["ws", "ws/Cargo.lock"] {
+        let (report, exit) = ground.report(&[place]);
+        assert_eq!((exit, &report["verdict"]), (10, &Value::from("fail")), "{place}: {report:#}");
+        let leafy = package(&report, "leafy@1.0.0").unwrap();
+        assert_eq!(leafy["findings"][0]["code"], "unsafe-archive", "{leafy:#}");
+        assert!(not_exercised(&report).contains(&pair("leafy@1.0.0", "refused")));
+        assert_eq!(report["coverage"]["build_scripts"]["run"], 1);
+    }
+}
+
+#[test]
 fn an_index_that_says_nothing_of_one_package_leaves_the_others() {
     let ground = Ground::new();
     ground.workspace().locked();
