@@ -186,7 +186,7 @@ fn is_foreign(cx: &Context<'_>, tried: &Tried<'_>, path: &[u8], touch: Touch) ->
 }
 
 /// True for what cargo downloaded: releases, the index, repositories. Also where cargo keeps it by default.
-fn is_cargos_store(cx: &Context<'_>, path: &[u8]) -> bool {
+pub(crate) fn is_cargos_store(cx: &Context<'_>, path: &[u8]) -> bool {
     let layout = cx.layout();
     let own = layout_path(&layout.cargo_home).to_vec();
     let default = [layout_path(&layout.home), b"/.cargo"].concat();

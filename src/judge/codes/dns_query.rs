@@ -59,7 +59,12 @@ fn rule(cx: &Context<'_>, out: &mut Vec<Draft>) {
 fn is_of_the_resolver(cx: &Context<'_>, tried: &Tried<'_>, name: &[u8]) -> bool {
     let folder = file_name(cx.layout().registry_src.as_bytes());
     let registry = folder.iter().rposition(|&byte| byte == b'-').and_then(|at| folder.get(..at));
-    if tried.role() != Some(Role::Cargo) || !registry.is_some_and(|host| host.eq_ignore_ascii_case(name)) {
+    registry.is_some_and(|host| host.eq_ignore_ascii_case(name)) && lists_packages(cx, tried)
+}
+
+/// True for the toolchain's cargo that was told to say which packages there are, and nothing else.
+pub(super) fn lists_packages(cx: &Context<'_>, tried: &Tried<'_>) -> bool {
+    if tried.role() != Some(Role::Cargo) {
         return false;
     }
     let is_own = |start: &&Tried<'_>| {

@@ -5,10 +5,11 @@ use std::collections::BTreeSet;
 use serde_json::json;
 
 use super::credential_read::secret;
+use super::dns_query::lists_packages;
 use super::{Code, mass_delete, process_read, push};
 use crate::evidence::line::Kind;
 use crate::ids::UnitId;
-use crate::judge::access::{Zone, changes, is_folder_made, verb, zone};
+use crate::judge::access::{Zone, changes, is_cargos_store, is_folder_made, verb, zone};
 use crate::judge::context::{Context, Tried};
 use crate::judge::finding::{Draft, actor, short};
 use crate::judge::paths::{file_name, normalise};
@@ -16,7 +17,7 @@ use crate::policy::Severity;
 
 pub(crate) const CODE: Code = Code {
     name: "write-outside",
-    severity: "medium; the user's cache directory low",
+    severity: "medium; the user's cache directory, and cargo's own store by a cargo that lists packages, low",
     attack: &["T1565.001"],
     meaning: "Code that runs at build time tried to write, create, rename or remove outside OUT_DIR, TMPDIR and its \
               own source, at a place that nothing starts from and that nobody else made.",
@@ -40,6 +41,8 @@ fn rule(cx: &Context<'_>, out: &mut Vec<Draft>) {
         for change in changes(tried).into_iter().filter(|change| moved != Some(change.path)) {
             let severity = match zone(cx, tried, &change) {
                 Zone::Known(severity) => severity,
+                // It would bring the build's own repositories there, and runs nothing of what it gets.
+                Zone::Outside if is_cargos_store(cx, change.path) && lists_packages(cx, tried) => Severity::Low,
                 Zone::Outside => Severity::Medium,
                 _ => continue,
             };
@@ -109,13 +112,24 @@ fn is_left_by_rustc(path: &[u8]) -> bool {
 #[cfg(test)]
 mod tests {
     use crate::evidence::line::{Attempt, Kind, Object};
-    use crate::evidence::testing::{DEPS, HOME, OUT, RUSTC};
+    use crate::evidence::testing::{DEPS, HOME, OUT, RUSTC, TOOLCHAIN};
     use crate::judge::codes::testing::script;
 
     fn resolve(attempt: &mut Attempt, path: &str) {
         if let Object::Path(object) = &mut attempt.object {
             object.resolved = path.into();
         }
+    }
+
+    #[test]
+    fn a_cargo_that_lists_packages_would_keep_repositories_in_its_own_store() {
+        let cargo = format!("{TOOLCHAIN}/bin/cargo");
+        let store = "/home/dev/.cargo/git/db/gitty-0011223344556677";
+        let made = |command: &str, path: &str| script(|u| u.by(&cargo).run(&[&cargo, command]).mkdir(path));
+        assert_eq!(made("tree", store), [store.replace("/home/dev", "write-outside low ~")]);
+        assert_eq!(made("fetch", store), [store.replace("/home/dev", "write-outside medium ~")]);
+        assert_eq!(made("tree", "/home/dev/x"), ["write-outside medium ~/x"]);
+        assert_eq!(script(|u| u.mkdir(store)), [store.replace("/home/dev", "write-outside medium ~")]);
     }
 
     #[test]
