@@ -122,7 +122,8 @@ pub fn consumer(
     let macro_crates: Vec<_> =
         dependencies.iter().skip(of_subject).filter_map(|dependency| dependency.crate_name.as_deref()).collect();
     let mut tracked = project::files(persona, subject_crate.as_deref(), random);
-    tracked.push(("Cargo.toml".to_owned(), manifest::manifest(&lock, &dependencies, persona)));
+    let of_pins = acquired.locked.as_ref().is_some_and(|locked| matches!(locked.user, LockUser::Generated(_)));
+    tracked.push(("Cargo.toml".to_owned(), manifest::manifest(&lock, &dependencies, persona, of_pins)));
     tracked.push(("Cargo.lock".to_owned(), lock.text()));
     if !macro_crates.is_empty() {
         tracked.push(("src/bin/worker.rs".to_owned(), uses::worker(&macro_crates)));

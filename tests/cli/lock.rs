@@ -5,6 +5,7 @@ use super::server::{Manners, Package, Registry, download_path, index_path};
 use super::*;
 
 mod again;
+mod bare;
 mod base;
 mod baseline;
 mod ends;
@@ -201,22 +202,6 @@ fn the_lock_file_is_found_upward_and_none_is_no_error_of_ours() {
     assert_eq!((exit, &report["error"]["code"]), (3, &Value::from("not-found")), "{report}");
 }
 
-#[test]
-fn a_bare_lock_file_is_built_with_default_features() {
-    let ground = Ground::new();
-    ground.workspace().locked();
-    fs::create_dir(ground.home.path().join("bare")).unwrap();
-    fs::copy(ground.home.path().join("ws/Cargo.lock"), ground.home.path().join("bare/Cargo.lock")).unwrap();
-    let (report, code) = ground.report(&["bare/Cargo.lock"]);
-    assert_eq!((code, &report["verdict"]), (0, &Value::from("pass")), "{}", report["completeness"]);
-    assert_eq!(report["lock"]["consumer"], "generated");
-    assert!(report["lock"]["remarks"][0].as_str().unwrap().contains("is not known"), "{}", report["lock"]["remarks"]);
-    // Which of them only another platform needs is not in the file: all are built.
-    assert_eq!(report["coverage"]["build_scripts"]["run"], 2);
-    assert_eq!(not_exercised(&report), [pair("app@0.1.0", "no-source"), pair("inner@0.1.0", "no-source")]);
-}
-
-/// As it is after an attack: the release is gone, and stays in lock files.
 #[test]
 fn a_release_that_is_gone_takes_along_what_needs_it_also_where_no_workspace_lies_beside_the_file() {
     let ground = Ground::new();

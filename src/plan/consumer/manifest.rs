@@ -138,8 +138,8 @@ fn join(root: &str, below: &Path) -> Result<String, ConsumerError> {
     Ok(format!("{}/{below}", root.trim_end_matches('/')))
 }
 
-/// The text of `Cargo.toml`.
-pub(super) fn manifest(lock: &Lock, dependencies: &[Dependency], persona: &Persona) -> String {
+/// The text of `Cargo.toml`. `of_pins` is that of a bare lock file.
+pub(super) fn manifest(lock: &Lock, dependencies: &[Dependency], persona: &Persona, of_pins: bool) -> String {
     let author = Value::String(format!("{} <{}>", persona.full_name, persona.email));
     let mut text = format!(
         "[package]\nname = \"{CONSUMER_NAME}\"\nversion = \"{}\"\nedition = \"2021\"\nauthors = [{author}]\npublish = \
@@ -152,7 +152,13 @@ pub(super) fn manifest(lock: &Lock, dependencies: &[Dependency], persona: &Perso
         text += &[&key, " = ", &Value::Table(value.clone()).to_string(), "\n"].concat();
     }
     // Without this table cargo would look for a workspace in the folders above.
-    text + "\n[workspace]\n"
+    text += "\n[workspace]\n";
+    if of_pins {
+        // Which features its owners turned on a lock file does not say. Some packages do not compile without one that only
+        // what runs at build time asks for (tiny-keccak for const-random-macro): the old resolver turns it on for all.
+        text += "resolver = \"1\"\n";
+    }
+    text
 }
 
 /// A lock file, as data.
