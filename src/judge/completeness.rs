@@ -12,7 +12,7 @@ use super::missing::Missing;
 use super::units::Unit;
 use crate::evidence::Bytes;
 use crate::evidence::fact::Asked;
-use crate::evidence::line::{Driven, Integrity, LayerStatus, Line, Note, UnitKind, UnitOutcome, note};
+use crate::evidence::line::{Driven, Integrity, LayerStatus, Line, Note, Package, UnitKind, UnitOutcome, note};
 use crate::ids::{PackageId, UnitId};
 
 /// Lines of a unit's output that a reason shows.
@@ -443,13 +443,31 @@ fn cargo(cx: &Context<'_>, reasons: &mut Vec<Reason>) {
         let status = said.text.rsplit(|c: char| !c.is_ascii_digit()).next();
         if status != Some("0") {
             let tail = cx.log.lines.iter().rev().find_map(|line| match line {
-                Line::Output(output) if output.unit.is_none() => Some(shown_tail(&output.tail.0)),
+                Line::Output(output) if output.unit.is_none() => Some(output.tail.0.as_slice()),
                 _ => None,
             });
+            let told = tail.map(|tail| told_errors(cx, tail)).unwrap_or_default();
+            let tail = tail.map(shown_tail);
+            if !told.is_empty() {
+                reasons.extend(told.into_iter().map(|reason| Reason { log_tail: tail.clone(), ..reason }));
+                continue;
+            }
             let text = format!("cargo failed and no unit did: {}{}", Bytes::from(said.text.as_str()), unpatched(cx));
             reasons.push(Reason { log_tail: tail, ..of_run("build-failed", text) });
         }
     }
+}
+
+/// What build scripts that ended well told cargo by `cargo::error`: it fails for that, and prints it behind the package.
+fn told_errors(cx: &Context<'_>, tail: &[u8]) -> Vec<Reason> {
+    let lines: Vec<_> = tail.split(|&b| b == b'\n').filter_map(|line| line.strip_prefix(b"error: ")).collect();
+    let of = |package: &Package| {
+        let start = format!("{}@{}: ", package.id.name, package.id.version);
+        let said = lines.iter().find_map(|line| line.strip_prefix(start.as_bytes()))?;
+        let text = format!("its build script told cargo of an error: {}", Bytes::from(said));
+        Some(Reason { package: Some(package.id.to_string()), ..of_run("build-failed", text) })
+    };
+    cx.log.header.packages.iter().filter(|package| package.build_script).filter_map(of).collect()
 }
 
 /// What to do where a lock file was made with patches that do not count.

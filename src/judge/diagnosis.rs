@@ -21,7 +21,7 @@ pub(super) struct Diagnosis {
 }
 
 /// Texts that have the name of what is missing between them.
-const NAMED: [(MissingKind, &str, &str); 21] = [
+const NAMED: [(MissingKind, &str, &str); 22] = [
     (MissingKind::Program, "is `", "` not installed"),
     (MissingKind::Program, "Is `", "` installed"),
     (MissingKind::Program, "ailed to find tool \"", "\""),
@@ -36,6 +36,7 @@ const NAMED: [(MissingKind, &str, &str); 21] = [
     (MissingKind::PkgConfig, "Package ", " was not found in the pkg-config search path"),
     (MissingKind::PkgConfig, "No package '", "' found"),
     (MissingKind::PkgConfig, "The system library `", "` required by crate"),
+    (MissingKind::PkgConfig, "annot find `", "` with version "),
     (MissingKind::Library, "cannot find -l", ":"),
     (MissingKind::Library, "unable to find library -l", "\n"),
     (MissingKind::Library, "could not find native static library `", "`"),
@@ -365,6 +366,11 @@ mod tests {
                 &["/usr/bin/cc"],
                 "Unable to find libclang: \"couldn't find any",
                 "; it says that the library `clang` is missing",
+            ),
+            (
+                &["/usr/bin/pkg-config", "--libs", "libjxl"],
+                "Cannot find `libjxl` with version >= 0.12.0",
+                "; it asked pkg-config for `libjxl`, and pkg-config says that it is not there",
             ),
             (
                 &["/usr/bin/uname"],

@@ -212,6 +212,22 @@ fn cargos_own_failure_counts_when_no_unit_failed() {
 }
 
 #[test]
+fn an_error_that_a_script_told_cargo_is_its_packages() {
+    let of = |said: &str| {
+        let tail = format!("   Compiling subject v1.0.0\n{said}\nerror: build script logged errors\n");
+        let log = LogBuilder::new().build_script("u", |u| u).note(note::CARGO_EXIT, "exit status: 101");
+        judge(&log.said(&tail).log(), &Policy::shipped()).completeness.reasons
+    };
+    let told = of("error: subject@1.0.0: choose a \x1bbackend");
+    assert_eq!((told.len(), told[0].code, told[0].package.is_some()), (1, "build-failed", true));
+    assert_eq!(told[0].text, "its build script told cargo of an error: choose a \\x1bbackend");
+    for other in ["error: stranger@1.0.0: x", "warning: subject@1.0.0: x", "error: no matching package"] {
+        let told = of(other);
+        assert_eq!((told.len(), told[0].package.is_some()), (1, false), "{other}");
+    }
+}
+
+#[test]
 fn a_tail_is_escaped_line_by_line() {
     let log = LogBuilder::new().build_script("u", |u| u.failed("one\n\x1b[2Jtwo\n")).log();
     let judgement = judge(&log, &Policy::shipped());
