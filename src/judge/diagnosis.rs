@@ -121,7 +121,7 @@ fn refused(cx: &Context<'_>, unit: UnitId, said: &[u8]) -> String {
     };
     let is_refused = |tried: &Tried<'_>| matches!(tried.attempt.errno, Some(EACCES | EROFS)) || is_folder_beyond(tried);
     let of_unit = |tried: &&Tried<'_>| tried.attempt.unit == unit && tried.attempt.kind == Kind::FsWrite;
-    // Who makes folders on the way to one asks for that one first.
+    // Of folders made in a row the last is the one that was refused: those below it had nothing to lie in.
     let last = cx.tried.iter().rev().filter(of_unit).find(|tried| is_refused(tried));
     last.map_or_else(String::new, |tried| {
         format!("; a write to {} was refused, which lies outside of its own places", short(cx, &tried.path))
