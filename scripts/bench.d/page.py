@@ -148,23 +148,26 @@ def workspace(rows):
         return [], []
 
     def walls(variant):
-        return [found[number, variant]["wall"] for number in numbers]
+        return [found[number, variant]["wall"] for number in numbers if (number, variant) in found]
 
     def ratios(variant, plain):
-        return [ours / theirs for ours, theirs in zip(walls(variant), walls(plain))]
+        both = [number for number in numbers if (number, variant) in found and (number, plain) in found]
+        return [found[number, variant]["wall"] / found[number, plain]["wall"] for number in both]
 
     one = found[numbers[0], "sandboxed"]
     text = [
         f"`sandbox-check lock --offline --fresh` over the workspace of {' '.join(WORKSPACE)}, {one['packages']} packages, from its start to its end, against "
-        f"`cargo check --workspace --offline` there, whose sources are unpacked or have to be (n = {len(numbers)}): "
+        f"`cargo check --workspace --offline` there, whose sources are unpacked (n = {len(walls('plain'))}) or have to be (n = {len(walls('unpacking'))}): "
         f"{median(walls('plain')):.1f} and {median(walls('unpacking')):.1f} s.",
         "",
-        "| depth | s | / plain | / plain that unpacks | calls |",
-        "|---|---|---|---|---|",
+        "| depth | n | s | / plain | / plain that unpacks | calls |",
+        "|---|---|---|---|---|---|",
     ]
     for variant, depth in (("sandboxed", "check"), ("executes", "build")):
-        calls = median([found[number, variant]["calls"] for number in numbers])
-        text.append(f"| `{depth}` | {median(walls(variant)):.1f} | {shown(ratios(variant, 'plain'))} | {shown(ratios(variant, 'unpacking'))} | {calls:.0f} |")
+        calls = median([row["calls"] for (_, name), row in found.items() if name == variant])
+        text.append(
+            f"| `{depth}` | {len(walls(variant))} | {median(walls(variant)):.1f} | {shown(ratios(variant, 'plain'))} | {shown(ratios(variant, 'unpacking'))} | {calls:.0f} |"
+        )
     bound = TARGETS["wall"]
     return text, [
         f"* workspace: depth `check` / plain at most {bound:.2f} with its interval: {verdict(high(ratios('sandboxed', 'plain')) <= bound)}",
