@@ -74,6 +74,8 @@ pub enum Via {
     Unit,
     /// By the stack of the calling thread: evidence, not proof.
     Unwind,
+    /// By the stack of the calling thread, on which nearer frames lie in files that are nobody's.
+    Called,
     /// By who created the calling thread.
     Creator,
     /// By who started the calling program, or one of its ancestors.

@@ -30,6 +30,7 @@ pub(super) fn actor(attempt: &Attempt) -> Option<&'static str> {
 /// How that is known, to stand behind a sentence.
 pub(super) fn words(attempt: &Attempt) -> Option<String> {
     let whose = match attempt.via {
+        Via::Called => "the stack, below code that was loaded",
         Via::Creator => "the stack of who made the thread",
         Via::Lineage => "the stack of who started the program",
         Via::Unit | Via::Unwind | Via::Driver => "the stack",
@@ -89,6 +90,7 @@ mod tests {
         for (via, symbol, words) in [
             (Via::Unwind, None, "(known by the stack)"),
             (Via::Unwind, Some("helper::send"), "(known by the stack, in helper::send)"),
+            (Via::Called, None, "(known by the stack, below code that was loaded)"),
             (Via::Creator, None, "(known by the stack of who made the thread)"),
             (Via::Lineage, None, "(known by the stack of who started the program)"),
         ] {

@@ -14,6 +14,14 @@ const NUMBERS: usize = 10;
 const FIRST_PORT: usize = 20_000;
 const PORTS: usize = 100;
 
+/// A library whose macro does nothing but what macros are for.
+const CALM: &str = "extern crate proc_macro;\n#[proc_macro]\npub fn calm(_: proc_macro::TokenStream) -> proc_macro::TokenStream { \
+                    \"const _: u8 = 1;\".parse().unwrap() }\n";
+
+fn manifest(name: &str) -> String {
+    format!("[package]\nname = \"{name}\"\nversion = \"0.1.0\"\nedition = \"2021\"\n[lib]\nproc-macro = true\n")
+}
+
 const HELPER: &str = "pub fn opens(path: &str) { let _ = std::fs::File::open(path); }";
 
 fn library(subject: Subject, at: usize, name: &str) -> Subject {
@@ -186,15 +194,12 @@ fn calls_that_were_broken_off_are_made_again_and_counted_once() {
 #[test]
 fn of_two_libraries_in_one_compiler_only_the_one_that_misbehaves_is_blamed() {
     let library = |name: &str, path: &str| {
-        let manifest = format!(
-            "[package]\nname = \"{name}\"\nversion = \"0.1.0\"\nedition = \"2021\"\n[lib]\nproc-macro = true\n"
-        );
         let source = format!(
             "extern crate proc_macro;\n#[proc_macro]\npub fn look(_: proc_macro::TokenStream) -> proc_macro::TokenStream {{\n\
              let open = |path: &str| std::thread::scope(|scope| scope.spawn(|| drop(std::fs::File::open(path))).join()).unwrap();\n\
              open({path:?});\nproc_macro::TokenStream::new()\n}}\n"
         );
-        (manifest, source)
+        (manifest(name), source)
     };
     let (calm, calm_source) = library("calm", "/marked/calm/thread/1");
     let (restless, restless_source) = library("restless", "/home/dev/.ssh/id_ed25519");
@@ -225,6 +230,68 @@ fn of_two_libraries_in_one_compiler_only_the_one_that_misbehaves_is_blamed() {
     assert!(text(&finding["summary"]).contains("known by the stack"), "{finding}");
 }
 
+/// A macro library that loads a shared object, which opens files when it is loaded, when it is called and in a thread.
+const LOADER: &str = r#"
+    extern crate proc_macro;
+    use std::ffi::{c_char, c_int, c_void};
+    extern "C" {
+        fn dlopen(path: *const c_char, flags: c_int) -> *mut c_void;
+        fn dlsym(object: *mut c_void, name: *const c_char) -> *mut c_void;
+    }
+    #[proc_macro]
+    pub fn load(_: proc_macro::TokenStream) -> proc_macro::TokenStream {
+        unsafe {
+            let object = dlopen(concat!(env!("OUT_DIR"), "/loaded.so\0").as_ptr().cast(), 2);
+            let call: extern "C" fn() = std::mem::transmute(dlsym(object, c"call".as_ptr()));
+            call();
+        }
+        proc_macro::TokenStream::new()
+    }
+"#;
+const LOADED: &str = r#"
+    #include <fcntl.h>
+    #include <pthread.h>
+    __attribute__((constructor)) static void begin(void) { open("/marked/loader/constructor/1", O_RDONLY); }
+    static void *thread(void *nothing) { open("/marked/loader/thread/1", O_RDONLY); return nothing; }
+    void call(void) {
+        pthread_t made;
+        open("/marked/loader/call/1", O_RDONLY);
+        if (pthread_create(&made, NULL, thread, NULL) == 0) pthread_join(made, NULL);
+    }
+"#;
+
+#[test]
+fn what_a_shared_object_tries_is_the_librarys_that_called_into_it() {
+    let build = r#"
+        fn main() {
+            let out = std::env::var("OUT_DIR").unwrap() + "/loaded.so";
+            let built = std::process::Command::new("cc").args(["-shared", "-fPIC", "-pthread", "loaded.c", "-o", &out]).status();
+            assert!(built.unwrap().success());
+        }
+    "#;
+    let run = Subject::new("meets-a-loader")
+        .manifest("[dependencies]\nneighbour = { path = \"neighbour\" }\nloader = { path = \"loader\" }")
+        .file("src/lib.rs", "neighbour::calm!();\nloader::load!();\n")
+        .file("neighbour/Cargo.toml", &manifest("neighbour"))
+        .file("neighbour/src/lib.rs", CALM)
+        .file("loader/Cargo.toml", &manifest("loader"))
+        .file("loader/build.rs", build)
+        .file("loader/loaded.c", LOADED)
+        .file("loader/src/lib.rs", LOADER)
+        .run();
+    let tried = run.of("attempt").filter(|attempt| attempt["via"] != "driver");
+    let told: BTreeMap<_, _> = tried
+        .filter_map(|attempt| {
+            let path = text(&attempt["object"]["path"]);
+            let way = path.strip_prefix("/marked/loader/")?.split('/').next()?.to_owned();
+            Some((way, (text(&attempt["via"]), said(attempt))))
+        })
+        .collect();
+    let expected = [("call", "called"), ("constructor", "called"), ("thread", "creator")]
+        .map(|(way, via)| (way.to_owned(), (via.to_owned(), "loader".to_owned())));
+    assert_eq!(told, BTreeMap::from(expected), "{}", run.output());
+}
+
 /// It opens a key by code that lies in no file, so that no stack leads to it.
 #[test]
 fn what_no_stack_tells_is_said_to_be_unknown_and_is_the_compiled_packages() {
@@ -247,11 +314,10 @@ fn what_no_stack_tells_is_said_to_be_unknown_and_is_the_compiled_packages() {
             proc_macro::TokenStream::new()
         }
     "#;
-    let manifest = "[package]\nname = \"hider\"\nversion = \"0.1.0\"\nedition = \"2021\"\n[lib]\nproc-macro = true\n";
     let run = Subject::new("hides-its-stack")
         .manifest("[dependencies]\nhider = { path = \"hider\" }")
         .file("src/lib.rs", "hider::hide!();\n")
-        .file("hider/Cargo.toml", manifest)
+        .file("hider/Cargo.toml", &manifest("hider"))
         .file("hider/src/lib.rs", source)
         .run();
     let key = run.of("attempt").find(|attempt| text(&attempt["object"]["path"]).ends_with("id_ed25519")).unwrap();
@@ -298,16 +364,11 @@ const FORGER: &str = r#"
 
 #[test]
 fn a_library_that_forges_its_stack_can_have_a_neighbour_named_and_hides_nothing() {
-    let manifest = |name: &str| {
-        format!("[package]\nname = \"{name}\"\nversion = \"0.1.0\"\nedition = \"2021\"\n[lib]\nproc-macro = true\n")
-    };
-    let calm = "extern crate proc_macro;\n#[proc_macro]\npub fn calm(_: proc_macro::TokenStream) -> proc_macro::TokenStream { \
-                \"const _: u8 = 1;\".parse().unwrap() }\n";
     let run = Subject::new("meets-a-forger")
         .manifest("[dependencies]\nneighbour = { path = \"neighbour\" }\nforger = { path = \"forger\" }")
         .file("src/lib.rs", "neighbour::calm!();\nforger::forge!();\n")
         .file("neighbour/Cargo.toml", &manifest("neighbour"))
-        .file("neighbour/src/lib.rs", calm)
+        .file("neighbour/src/lib.rs", CALM)
         .file("forger/Cargo.toml", &manifest("forger"))
         .file("forger/src/lib.rs", FORGER)
         .run();

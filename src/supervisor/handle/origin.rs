@@ -202,6 +202,7 @@ impl Handler<'_> {
     pub(super) fn written(&self) -> (Via, Option<Library>) {
         let via = |how| match how {
             How::Stack => Via::Unwind,
+            How::Called => Via::Called,
             How::Creator => Via::Creator,
             How::Lineage => Via::Lineage,
         };

@@ -25,8 +25,9 @@ pub(super) use thread::{Ask, Walker};
 /// What a walk found.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub(super) enum Walked {
-    /// A frame lies in a macro library; nearer ones lie in the system's or the toolchain's files.
-    Library(Hit),
+    /// A frame lies in a macro library; nearer ones lie in the system's or the toolchain's files ([`How::Stack`]), or some
+    /// of them in others ([`How::Called`]).
+    Library(How, Hit),
     /// The walk came to the end of a stack, and no frame lies in a macro library.
     Through {
         /// Where it began.

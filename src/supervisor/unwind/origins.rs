@@ -26,6 +26,8 @@ pub(in crate::supervisor) enum Origin {
 pub(in crate::supervisor) enum How {
     /// By the stack of the thread.
     Stack,
+    /// By the stack of the thread, of which nearer frames lie in files that are nobody's: it called them.
+    Called,
     /// By the stack of the thread that made the thread.
     Creator,
     /// By the stack of the thread that started the program, or one of its ancestors.
@@ -168,7 +170,7 @@ impl Origins {
     /// the thread, in this order.
     pub(in crate::supervisor) fn judge(&self, walked: Walked, processes: &[i32]) -> Origin {
         match walked {
-            Walked::Library(hit) => Origin::Library(How::Stack, hit),
+            Walked::Library(how, hit) => Origin::Library(how, hit),
             Walked::NoLibrary => Origin::Unit,
             Walked::OtherProgram => Origin::Unknown("nobody saw who started the program"),
             Walked::Through { is_first: true, .. } => Origin::Compiler(How::Stack),
@@ -213,7 +215,7 @@ mod tests {
 
     #[test]
     fn a_library_on_the_stack_is_whose_the_call_is() {
-        assert_eq!(Origins::default().judge(Walked::Library(hit("a")), &[1]), library("a"));
+        assert_eq!(Origins::default().judge(Walked::Library(How::Stack, hit("a")), &[1]), library("a"));
     }
 
     #[test]

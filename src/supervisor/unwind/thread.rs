@@ -195,8 +195,8 @@ impl Desk {
             .map_or(Walked::Lost { sp, why: "code that is no file's" }, |done| done.walked);
         // A library that was found without the frame pointer stays found.
         Some(match (&walked, &again) {
-            (Walked::Library(found), Walked::Library(now)) if found.file == now.file => again,
-            (Walked::Library(_), _) => walked,
+            (Walked::Library(_, found), Walked::Library(_, now)) if found.file == now.file => again,
+            (Walked::Library(..), _) => walked,
             _ => again,
         })
     }

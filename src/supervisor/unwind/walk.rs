@@ -7,7 +7,7 @@ use framehop::{FrameAddress, Unwinder as _};
 
 use super::files::{Files, Owner};
 use super::space::Space;
-use super::{Hit, Walked};
+use super::{Hit, How, Walked};
 use crate::supervisor::caller;
 use crate::sys::registers::Registers;
 
@@ -73,7 +73,10 @@ enum Step {
 
 impl Walk {
     fn outwards(&mut self, start: Start, stack: &mut Stack, space: &mut Space, files: &mut Files) -> Option<Walked> {
+        const FOREIGN: &str = "code of a file that is no macro library";
         let lost = |why| Some(Walked::Lost { sp: start.sp, why });
+        // A shared object that somebody loaded. Below it may be who called it; without one it is nobody's.
+        let mut is_foreign = false;
         for _ in 0..MOST_FRAMES {
             let at = self.address.address_for_lookup();
             let part = space.at(at)?;
@@ -81,14 +84,16 @@ impl Walk {
                 Owner::Library(file) => {
                     let file = file.clone();
                     let symbol = if start.named { self.name(stack, space, files) } else { None };
-                    return Some(Walked::Library(Hit { file, symbol }));
+                    let how = if is_foreign { How::Called } else { How::Stack };
+                    return Some(Walked::Library(how, Hit { file, symbol }));
                 }
                 Owner::Other if part.mapping.path.as_os_str().is_empty() => return lost("code that is no file's"),
-                Owner::Other => return lost("code of a file that is no macro library"),
+                Owner::Other => is_foreign = true,
                 Owner::Fixed => {}
             }
             match self.step(stack, space, files) {
                 Step::Next => {}
+                Step::End | Step::Lost(_) if is_foreign => return lost(FOREIGN),
                 Step::End => {
                     let base = self.registers.sp();
                     let is_first = space.is_first_stack(start.sp) && space.is_first_stack(base);
