@@ -83,6 +83,7 @@ mod tests {
             origin: SubjectOrigin::Local { dir: "x\"y".into() },
             features: vec!["f".to_owned()],
             default_features: false,
+            features_off: Vec::new(),
         };
         let table: Table = manifest(&subject).unwrap().parse().unwrap();
         assert_eq!(table["dependencies"]["a"]["path"].as_str(), Some("../local/x\"y"));

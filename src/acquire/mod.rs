@@ -175,6 +175,8 @@ pub struct SubjectDependency {
     pub features: Vec<String>,
     /// Whether `default` is on.
     pub default_features: bool,
+    /// Those that nothing of this turns on.
+    pub features_off: Vec<String>,
 }
 
 /// Where the subject lies.

@@ -11,7 +11,7 @@ use tame_index::krate::{DependencyKind, IndexDependency};
 use super::SubjectDependency;
 use super::error::AcquireError;
 use super::identity::Identities;
-use super::release::Release;
+use super::release::{DEFAULT_FEATURE, Release};
 use crate::ids::PackageId;
 use crate::plan::CONSUMER_NAME;
 
@@ -48,7 +48,7 @@ pub(crate) fn on_host(
     walk.reached.insert(key(root));
     for package in walk.edges(root) {
         walk.need(package);
-        let default = subject.default_features.then(|| DEFAULT.to_owned());
+        let default = subject.default_features.then(|| DEFAULT_FEATURE.to_owned());
         for feature in subject.features.iter().cloned().chain(default) {
             walk.ask(package, feature);
         }
@@ -71,8 +71,6 @@ pub(crate) fn on_host_from(
     Ok(walk.finish())
 }
 
-/// The feature that is on unless it is switched off.
-const DEFAULT: &str = "default";
 /// In place of a feature: all of them, with all optional dependencies.
 const ALL: &str = "*";
 
@@ -200,7 +198,7 @@ impl<'a> Walk<'a> {
         let asked = self.if_on.get(&at).cloned().unwrap_or_default();
         for (dep, target) in self.targets(package, name) {
             self.need(target);
-            let default = dep.has_default_features().then(|| DEFAULT.to_owned());
+            let default = dep.has_default_features().then(|| DEFAULT_FEATURE.to_owned());
             for feature in dep.features().iter().chain(&asked).cloned().chain(default) {
                 self.ask(target, feature);
             }
@@ -377,6 +375,7 @@ mod tests {
             origin: crate::acquire::SubjectOrigin::Registry { version: "1.0.0".to_owned() },
             features: features.iter().map(|feature| (*feature).to_owned()).collect(),
             default_features,
+            features_off: Vec::new(),
         };
         let needed = on_host(&lock.parse().unwrap(), &releases, HOST, &subject).unwrap();
         needed.into_iter().map(|(name, ..)| name).filter(|name| !["a", CONSUMER_NAME].contains(&&**name)).collect()

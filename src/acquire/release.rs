@@ -1,6 +1,6 @@
 //! One version of a package, as an index describes it.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 
 use semver::Version;
 use serde::Deserialize;
@@ -13,6 +13,9 @@ use crate::ids::{PackageId, Sha256Digest, plain_name};
 
 /// The newest form of index lines that we understand; cargo too ignores lines of a newer one.
 const NEWEST_FORM: u32 = 2;
+
+/// The feature that is on unless it is switched off.
+pub(crate) const DEFAULT_FEATURE: &str = "default";
 
 /// One line of an index, checked.
 #[derive(Clone, Debug)]
@@ -141,6 +144,13 @@ impl Release {
     pub(crate) fn feature_names(&self) -> Vec<String> {
         feature_names(&self.features(), self.index.deps.iter().filter(|dep| dep.optional).map(|dep| dep.name.as_str()))
     }
+
+    /// Those of them that are off where these are asked for: nothing that is asked for turns them on. What other packages of
+    /// a build ask for is not in it.
+    pub(crate) fn features_off<'a>(&self, asked: impl Iterator<Item = &'a str>) -> Vec<String> {
+        let names = self.feature_names();
+        off(&self.features(), names, asked.map(str::to_owned).collect())
+    }
 }
 
 /// False for a line of a form that is newer than we are.
@@ -207,11 +217,23 @@ pub(crate) fn feature_names<'a>(
     table: &BTreeMap<String, Vec<String>>,
     optional: impl Iterator<Item = &'a str>,
 ) -> Vec<String> {
-    let mentioned: std::collections::BTreeSet<&str> =
-        table.values().flatten().filter_map(|word| word.strip_prefix("dep:")).collect();
+    let mentioned: BTreeSet<&str> = table.values().flatten().filter_map(|word| word.strip_prefix("dep:")).collect();
     let implied = optional.filter(|name| !mentioned.contains(name)).map(str::to_owned);
-    let names: std::collections::BTreeSet<String> = table.keys().cloned().chain(implied).collect();
+    let names: BTreeSet<String> = table.keys().cloned().chain(implied).collect();
     names.into_iter().collect()
+}
+
+/// See [`Release::features_off`].
+fn off(table: &BTreeMap<String, Vec<String>>, names: Vec<String>, mut open: Vec<String>) -> Vec<String> {
+    let mut on = BTreeSet::new();
+    while let Some(word) = open.pop() {
+        // `NAME/FEATURE` turns an optional dependency on, too; `NAME?/FEATURE` and `dep:NAME` turn no feature on.
+        let name = word.split_once('/').map_or(word.as_str(), |(name, _)| name);
+        if !name.ends_with('?') && !name.starts_with("dep:") && on.insert(name.to_owned()) {
+            open.extend(table.get(name).into_iter().flatten().cloned());
+        }
+    }
+    names.into_iter().filter(|name| !on.contains(name)).collect()
 }
 
 /// Lines for tests.
@@ -277,5 +299,22 @@ pub(super) mod tests {
     fn optional_dependencies_are_features_unless_the_table_mentions_them() {
         let table = BTreeMap::from([("std".to_owned(), vec!["dep:libc".to_owned(), "other".to_owned()])]);
         assert_eq!(feature_names(&table, ["libc", "other"].into_iter()), ["other", "std"]);
+    }
+
+    #[test]
+    fn a_feature_is_off_unless_something_that_was_asked_for_turns_it_on() {
+        let words = |words: &[&str]| words.iter().map(|word| (*word).to_owned()).collect::<Vec<_>>();
+        let table = BTreeMap::from([
+            ("default".to_owned(), words(&["std", "weak?/x", "dep:hidden", "named/x"])),
+            ("std".to_owned(), words(&["default"])),
+            ("full".to_owned(), words(&["std", "net"])),
+            ("net".to_owned(), words(&[])),
+        ]);
+        let names = words(&["default", "full", "named", "net", "std", "weak"]);
+        let off = |asked: &[&str]| off(&table, names.clone(), words(asked));
+        assert_eq!(off(&["default"]), ["full", "net", "weak"]);
+        assert_eq!(off(&["full"]), ["weak"]);
+        assert_eq!(off(&["net"]), ["default", "full", "named", "std", "weak"]);
+        assert_eq!(off(&[]), names);
     }
 }

@@ -19,7 +19,7 @@ use super::locked::LockedSources;
 use super::needed;
 use super::progress::Progress;
 use super::registry::Registry;
-use super::release::Release;
+use super::release::{DEFAULT_FEATURE, Release};
 use super::resolve::{Resolution, missing_name, resolve};
 use super::resolved::{self, Resolved};
 use super::runs;
@@ -394,7 +394,7 @@ impl Stage<'_> {
         let origin = SubjectOrigin::Registry { version: release.id.version.clone() };
         Ok(Subject {
             target: target(TargetKind::Release, &release.id, Some(release.checksum())),
-            dependency: self.dependency(&release.id, origin, release.feature_names())?,
+            dependency: self.dependency(&release.id, origin, Some(&release))?,
             locals: Vec::new(),
             release: Some(release),
             releases,
@@ -404,10 +404,8 @@ impl Stage<'_> {
     fn local(&self, locals: Vec<LocalPackage>, kind: TargetKind) -> Result<Subject, AcquireError> {
         let first = locals.first().ok_or_else(|| lock_error("no package was copied".to_owned()))?;
         let id = first.manifest.id();
-        let features =
-            first.manifest.as_release(NO_CHECKSUM).map(|release| release.feature_names()).unwrap_or_default();
         let origin = SubjectOrigin::Local { dir: first.dir.clone() };
-        let dependency = self.dependency(&id, origin, features)?;
+        let dependency = self.dependency(&id, origin, first.manifest.as_release(NO_CHECKSUM).as_ref())?;
         Ok(Subject {
             target: target(kind, &id, first.checksum),
             dependency,
@@ -421,9 +419,10 @@ impl Stage<'_> {
         &self,
         id: &PackageId,
         origin: SubjectOrigin,
-        known: Vec<String>,
+        release: Option<&Release>,
     ) -> Result<SubjectDependency, AcquireError> {
         let settings = self.settings;
+        let known = release.map(Release::feature_names).unwrap_or_default();
         // `package/feature` and `dep?/feature` are for cargo to judge.
         let unknown = |name: &&String| !name.contains('/') && !known.contains(name);
         if let Some(name) = settings.features.iter().find(unknown) {
@@ -432,14 +431,12 @@ impl Stage<'_> {
             return Err(AcquireError::Usage { message: format!("{id} has no feature {name:?}"), hint: Some(hint) });
         }
         let features = if settings.all_features { known } else { settings.features.clone() };
-        // `default` is a matter of its own.
-        let features = features.into_iter().filter(|name| name != "default").collect();
-        Ok(SubjectDependency {
-            name: id.name.clone(),
-            origin,
-            features,
-            default_features: settings.all_features || !settings.no_default_features,
-        })
+        // It is a matter of its own.
+        let features: Vec<String> = features.into_iter().filter(|name| name != DEFAULT_FEATURE).collect();
+        let default_features = settings.all_features || !settings.no_default_features;
+        let asked = features.iter().map(String::as_str).chain(default_features.then_some(DEFAULT_FEATURE));
+        let features_off = release.map(|release| release.features_off(asked)).unwrap_or_default();
+        Ok(SubjectDependency { name: id.name.clone(), origin, features, default_features, features_off })
     }
 
     fn resolve(&self, subject: &Subject, default: &Registry<'_>, store: &Store<'_>) -> Result<String, AcquireError> {

@@ -40,6 +40,7 @@ pub(super) fn unbuilt(
         depth: Depth::default(),
         policy: Some(settings.reporting.policy.record()),
         earlier: Vec::new(),
+        features: None,
         lock: None,
     }
 }

@@ -45,6 +45,9 @@ pub struct Header {
     /// The runs from which finished units were taken.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     pub earlier: Vec<EarlierRun>,
+    /// Which features of the subject were on. Absent for a lock file, whose workspace decides, and in older files.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub features: Option<Features>,
     /// The lock file whose packages are examined.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub lock: Option<Box<LockRecord>>,
@@ -83,6 +86,17 @@ pub enum Depth {
     /// All that `cargo check` compiles, so that macros meet their real inputs.
     #[default]
     Check,
+}
+
+/// Which features of one package were on: code behind another one was neither compiled nor run.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Features {
+    /// Whether `default` was asked for.
+    pub default: bool,
+    /// What was asked for beside it.
+    pub asked: Vec<String>,
+    /// Those of the package that neither of these turns on.
+    pub off: Vec<String>,
 }
 
 /// A policy, as evidence and reports tell it from others.

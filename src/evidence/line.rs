@@ -15,8 +15,8 @@ pub use super::attempt::{
 use super::bytes::Bytes;
 pub use super::fact::Fact;
 pub use super::header::{
-    DecoyClass, DecoyPath, Depth, EarlierRun, Header, Layer, LayerStatus, Layout, MacroKind, MacroName, Package,
-    PackageSource, PolicyRecord, Target, TargetKind, Tool, Toolchain,
+    DecoyClass, DecoyPath, Depth, EarlierRun, Features, Header, Layer, LayerStatus, Layout, MacroKind, MacroName,
+    Package, PackageSource, PolicyRecord, Target, TargetKind, Tool, Toolchain,
 };
 pub use super::locked::{
     Change, LastPackage, LastRun, LeftOut, LeftOutWhy, LockConsumer, LockRecord, LockedPackage, LockedSource,

@@ -11,7 +11,7 @@ use super::paths::contains;
 use crate::evidence::Bytes;
 use crate::evidence::fact::{self, Asked};
 use crate::evidence::line::{
-    Depth, Driven, DrivenInputs, Line, MacroKind, MacroName, Package, UnitKind, UnitOutcome, note,
+    Depth, Driven, DrivenInputs, Features, Line, MacroKind, MacroName, Package, UnitKind, UnitOutcome, note,
 };
 use crate::ids::{PackageId, UnitId};
 
@@ -24,6 +24,9 @@ pub struct Coverage {
     pub build_scripts: BuildScripts,
     /// Of the whole build.
     pub macro_libraries: MacroLibraries,
+    /// Which features of the subject were on. None for a lock file, and where the evidence does not tell.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub features: Option<Features>,
     /// Which sources of facts were asked; none where nobody asked.
     pub facts: Vec<FactSource>,
     /// What counts in the sums above, package by package.
@@ -114,7 +117,9 @@ impl MacroCoverage {
 
 pub(super) fn of(cx: &Context<'_>) -> Coverage {
     let facts = sources(cx).map(|(source, _)| source).collect();
-    let mut coverage = Coverage { depth: cx.log.header.depth, facts, ..Coverage::default() };
+    let header = &cx.log.header;
+    let features = header.features.as_ref().map(plain);
+    let mut coverage = Coverage { depth: header.depth, features, facts, ..Coverage::default() };
     let consumers: BTreeSet<_> = cx
         .units
         .0
@@ -153,6 +158,12 @@ pub(super) fn of(cx: &Context<'_>) -> Coverage {
         libraries.expanded = expanded(cx, &consumers, &driven_macros);
     }
     coverage
+}
+
+/// With names escaped for a reader.
+fn plain(features: &Features) -> Features {
+    let plain = |names: &[String]| names.iter().map(|name| Bytes::from(name.as_str()).to_string()).collect();
+    Features { default: features.default, asked: plain(&features.asked), off: plain(&features.off) }
 }
 
 /// True if a driver took a library, whatever came of it.

@@ -14,7 +14,7 @@ use crate::acquire::{Acquired, LockUser, Locked};
 use crate::base::Finished;
 use crate::evidence::Bytes;
 use crate::evidence::file::counters_path;
-use crate::evidence::line::{Depth, FORMAT, Header, Layout, Package, PackageSource, Tool, VERSION};
+use crate::evidence::line::{Depth, FORMAT, Features, Header, Layout, Package, PackageSource, Tool, VERSION};
 use crate::ids::PackageId;
 use crate::sandbox::limits::{Limit, Limits};
 use crate::sandbox::spec::{CargoCommand, Contents, Identity, MountOp, Read, SandboxSpec, SelfTestTargets};
@@ -344,6 +344,11 @@ fn header(
         depth: settings.depth,
         policy: None,
         earlier: Vec::new(),
+        features: acquired.subject.as_ref().map(|subject| Features {
+            default: subject.default_features,
+            asked: subject.features.clone(),
+            off: subject.features_off.clone(),
+        }),
         lock: acquired.locked.as_ref().map(|locked| Box::new(locked.record.clone())),
     }
 }

@@ -20,7 +20,7 @@ pub(super) use self::wrap::wrap;
 use super::{EnforcementStatus, Report, ReportArtifact, ReportError, ReportFinding, ReportPackage};
 use crate::evidence::Bytes;
 use crate::evidence::captured::SUFFIX;
-use crate::evidence::line::{Captured, Depth, DrivenInputs, Integrity, LayerStatus, PolicyRecord, UnitKind};
+use crate::evidence::line::{Captured, Depth, DrivenInputs, Features, Integrity, LayerStatus, PolicyRecord, UnitKind};
 use crate::ids::counted;
 use crate::judge::{BaselineState, MacroCoverage, Seen, Verdict};
 use crate::policy::Severity;
@@ -327,11 +327,31 @@ impl Page {
             17,
         );
         self.spoilt(&libraries.by_name);
+        if let Some(features) = &report.coverage.features {
+            self.features(features);
+        }
         if report.coverage.depth == Depth::Build {
             let text = "depth            build: what runs at build time, and what it needs; --depth check compiles all";
             self.paragraph(text, 17);
         }
         self.paragraph("functions        none called: code that acts when the program runs is not seen here", 17);
+    }
+
+    /// Which features were on, where some were not.
+    fn features(&mut self, features: &Features) {
+        const SHOWN: usize = 5;
+        let default = features.default.then_some("default");
+        let on: Vec<_> = default.into_iter().chain(features.asked.iter().map(String::as_str)).collect();
+        let on = if on.is_empty() { "none".to_owned() } else { on.join(", ") };
+        let off = &features.off;
+        if off.is_empty() {
+            return;
+        }
+        let shown: Vec<_> = off.iter().take(SHOWN).map(String::as_str).collect();
+        let more = off.len().checked_sub(SHOWN).filter(|more| *more > 0);
+        let more = more.map(|more| format!(" and {more} more")).unwrap_or_default();
+        let text = format!("features         {on}; not {}{more}: --all-features turns all on", shown.join(", "));
+        self.paragraph(&text, 17);
     }
 
     /// What the macros tried in one place only.

@@ -5,7 +5,7 @@ mod formats;
 mod in_toto;
 
 use super::*;
-use crate::evidence::line::{Captured, LayerStatus, UnitKind, note};
+use crate::evidence::line::{Captured, Features, LayerStatus, UnitKind, note};
 use crate::evidence::testing::{CONSUMER, HOME, LogBuilder, OUT, SCRIPT, text_of};
 use crate::exit::ExitCode;
 
@@ -245,6 +245,7 @@ fn forged() -> EvidenceLog {
             }
             h.given.push(bad.to_owned());
             h.policy = Some(PolicyRecord { name: bad.to_owned(), sha256: Sha256Digest([7; 32]) });
+            h.features = Some(Features { default: false, asked: vec![bad.to_owned()], off: vec![bad.to_owned()] });
         })
         .unit(UnitKind::RunBuildScript, bad.parse().ok(), SCRIPT, vec![bad.into()], |u| {
             u.dns(bad).failed("\x1b[1;1Hverdict: pass\n")

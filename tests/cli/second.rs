@@ -154,6 +154,17 @@ fn what_the_user_gives_decides() {
 }
 
 #[test]
+fn the_report_says_which_features_were_off() {
+    let machine = Machine::honest();
+    let told = |args: &[&str]| machine.report(args).0["coverage"]["features"].clone();
+    assert_eq!(told(&[]), serde_json::json!({"default": true, "asked": [], "off": ["more"]}));
+    assert_eq!(told(&["--all-features"]), serde_json::json!({"default": true, "asked": ["more"], "off": []}));
+    let text = |args: &[&str]| stdout(&machine.run(args));
+    assert!(text(&[]).contains("\nfeatures         default; not more: --all-features turns all on\n"), "{}", text(&[]));
+    assert!(!text(&["--all-features"]).contains("\nfeatures"));
+}
+
+#[test]
 fn a_new_release_of_a_dependency_is_built() {
     let machine = Machine::honest();
     assert!(!machine.is_reused(&[]));

@@ -65,6 +65,7 @@ impl LogBuilder {
             format: FORMAT.to_owned(),
             version: VERSION,
             earlier: Vec::new(),
+            features: None,
             tool: Tool { name: "sandbox-check".to_owned(), version: "0.1.0".to_owned() },
             target: Target {
                 kind: TargetKind::Release,

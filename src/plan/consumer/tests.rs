@@ -72,6 +72,7 @@ fn acquired(sources: tempfile::TempDir, packages: Vec<SourcePackage>, lock: Stri
             origin: SubjectOrigin::Local { dir },
             features: Vec::new(),
             default_features: true,
+            features_off: Vec::new(),
         }),
         packages,
         lock,
