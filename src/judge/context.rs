@@ -265,6 +265,13 @@ impl<'a> Context<'a> {
         self.policy.role(&tried.path).or_else(|| self.policy.program_named(file_name(&program.path.0)).map(|(r, _)| r))
     }
 
+    /// True for a dynamic linker of the system's.
+    pub(crate) fn is_dynamic_linker(&self, path: &[u8]) -> bool {
+        let name = file_name(path);
+        let is_named = [&b"ld-linux"[..], b"ld-musl-", b"ld.so"].iter().any(|start| name.starts_with(start));
+        is_named && self.policy.is_system(path)
+    }
+
     pub(crate) fn decoy(&self, path: &[u8]) -> Option<DecoyClass> {
         self.decoys.get(path).copied()
     }

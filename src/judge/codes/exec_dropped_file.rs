@@ -9,7 +9,7 @@ use crate::evidence::Bytes;
 use crate::evidence::line::{Captured, ProgramFile};
 use crate::judge::context::{Context, Tried, program};
 use crate::judge::finding::{Draft, actor, short};
-use crate::judge::paths::{file_name, is_below, normalise};
+use crate::judge::paths::{is_below, normalise};
 use crate::judge::shell::{self, Given};
 use crate::policy::{Role, Severity};
 
@@ -127,9 +127,7 @@ fn is_in_path(cx: &Context<'_>, path: &[u8]) -> bool {
 fn carried(cx: &Context<'_>, tried: &Tried<'_>, argv: &[Bytes]) -> Option<(Vec<u8>, ProgramFile)> {
     let argument = || argv.iter().skip(1).find(|argument| !argument.0.starts_with(b"-"));
     let absolute = |Bytes(path): &Bytes| path.starts_with(b"/").then(|| normalise(path));
-    let name = file_name(&tried.path);
-    let is_loader = [&b"ld-linux"[..], b"ld-musl-", b"ld.so"].iter().any(|start| name.starts_with(start));
-    if is_loader && cx.policy.is_system(&tried.path) {
+    if cx.is_dynamic_linker(&tried.path) {
         // `ldd` asks for a list in the same way, of programs that other units made.
         let is_elsewhere = |path: &Vec<u8>| !cx.in_target(path) || cx.writers(path).next().is_some();
         return argument().and_then(absolute).filter(is_elsewhere).map(|path| (path, ProgramFile::Elf));
