@@ -1,83 +1,156 @@
-//! Whether macros tried the same when they were driven alone and where the consumer used them.
+//! Whether macros tried the same wherever they ran: driven alone, where our consumer used them, and where other packages did.
 
-use std::collections::BTreeSet;
+use std::collections::{BTreeMap, BTreeSet};
 
 use serde::Serialize;
 
 use super::context::Context;
 use super::finding::Finding;
-use crate::evidence::line::UnitKind;
+use super::units::Unit;
+use crate::evidence::line::{Line, UnitKind, note};
 use crate::ids::{PackageId, UnitId};
 
-/// What the macros of one package tried in one place only.
-#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize)]
-pub struct Agreement {
-    /// Seen only when they were driven.
-    pub only_driven: Vec<Seen>,
-    /// Seen only where the consumer used them.
-    pub only_in_consumer: Vec<Seen>,
+/// Where macros ran.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Serialize)]
+#[serde(rename_all = "kebab-case")]
+pub enum Place {
+    /// Alone in a driver, with the inputs of ours.
+    Driven,
+    /// In the rustc of the program of ours that uses them.
+    Consumer,
+    /// In the rustc of other packages of the build, with their real inputs.
+    Dependents,
 }
 
-/// What a finding is about, wherever it was seen.
-#[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord, Serialize)]
-pub struct Seen {
+/// What the macros of one package tried in some of the places where they ran and not in others.
+#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize)]
+pub struct Agreement {
+    /// None where they tried the same everywhere.
+    pub differs: Vec<Difference>,
+}
+
+/// What a finding is about, and where it was seen.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize)]
+pub struct Difference {
     /// The finding's code.
     pub code: &'static str,
     /// Its subject.
     pub subject: String,
+    /// Where it was tried.
+    pub seen: Vec<Place>,
+    /// Where they ran as well and it was not.
+    pub unseen: Vec<Place>,
 }
 
-/// Holds the findings of the package's drivers against those of the consumer's units; none where they did not run in
-/// both.
+/// Holds the findings of the places where the package's macros ran against each other; none where that is one place only.
 pub(super) fn of(cx: &Context<'_>, package: &PackageId, findings: &[Finding]) -> Option<Agreement> {
-    let ran_in = |kind| {
-        let is_of = |unit: &super::units::Unit<'_>| unit.kind() == kind && unit.package.as_ref() == Some(package);
-        cx.units.0.values().any(|unit| is_of(unit) && unit.end.is_some())
-    };
-    if !super::coverage::is_listed(cx, package) || !ran_in(UnitKind::CompileConsumer) {
+    let ran = places(cx, package);
+    if ran.len() < 2 {
         return None;
     }
-    let kind = |unit: Option<UnitId>| unit.and_then(|unit| cx.units.0.get(&unit)).map(super::units::Unit::kind);
-    let seen = |wanted| {
-        let of_kind = findings.iter().filter(|finding| kind(finding.unit) == Some(wanted));
-        of_kind.map(|finding| Seen { code: finding.code, subject: finding.subject.clone() }).collect::<BTreeSet<_>>()
+    let mut all: BTreeMap<(&'static str, &str), BTreeSet<Place>> = BTreeMap::new();
+    for finding in findings {
+        let unit = finding.unit.and_then(|unit| cx.units.0.get(&unit));
+        if let Some(place) = unit.and_then(|unit| place(unit, package)) {
+            all.entry((finding.code, &finding.subject)).or_default().insert(place);
+        }
+    }
+    let differences = all.into_iter().filter_map(|((code, subject), seen)| {
+        let unseen: Vec<_> = ran.difference(&seen).copied().collect();
+        let is_one = !unseen.is_empty();
+        is_one.then(|| Difference { code, subject: subject.to_owned(), seen: seen.into_iter().collect(), unseen })
+    });
+    Some(Agreement { differs: differences.collect() })
+}
+
+/// Where the macros of a package ran to an end.
+fn places(cx: &Context<'_>, package: &PackageId) -> BTreeSet<Place> {
+    let ended = |unit: Option<UnitId>| unit.and_then(|unit| cx.units.0.get(&unit)).filter(|unit| unit.end.is_some());
+    let in_dependents = |line: &Line| match line {
+        Line::Note(said) if said.code == note::MACRO_LOADED && said.package.as_ref() == Some(package) => {
+            ended(said.unit).and_then(|unit| place(unit, package)) == Some(Place::Dependents)
+        }
+        _ => false,
     };
-    let (driven, used) = (seen(UnitKind::DriveMacros), seen(UnitKind::CompileConsumer));
-    let only = |one: &BTreeSet<Seen>, other: &BTreeSet<Seen>| one.difference(other).cloned().collect();
-    Some(Agreement { only_driven: only(&driven, &used), only_in_consumer: only(&used, &driven) })
+    // It uses the subject's macros; those of other packages it may load and does not use.
+    let is_subject = cx.package(package).is_some_and(|package| package.subject);
+    let in_consumer = |unit: &Unit<'_>| unit.end.is_some() && place(unit, package) == Some(Place::Consumer);
+    let found = [
+        (Place::Driven, super::coverage::is_listed(cx, package)),
+        (Place::Consumer, is_subject && cx.units.0.values().any(in_consumer)),
+        (Place::Dependents, cx.log.lines.iter().any(in_dependents)),
+    ];
+    found.into_iter().filter_map(|(place, has_run)| has_run.then_some(place)).collect()
+}
+
+/// Which place a unit is to the macros of a package; none to their own compilation.
+fn place(unit: &Unit<'_>, package: &PackageId) -> Option<Place> {
+    let is_own = unit.package.as_ref() == Some(package);
+    match unit.kind() {
+        UnitKind::DriveMacros => Some(Place::Driven),
+        UnitKind::CompileConsumer if is_own => Some(Place::Consumer),
+        UnitKind::Compile | UnitKind::CompileProcMacro | UnitKind::CompileBuildScript | UnitKind::CompileConsumer => {
+            (!is_own).then_some(Place::Dependents)
+        }
+        UnitKind::RunBuildScript | UnitKind::SelfTest => None,
+    }
 }
 
 #[cfg(test)]
 mod tests {
-    use crate::evidence::line::{Line, Note, UnitKind, note};
-    use crate::evidence::testing::{LogBuilder, subject};
+    use super::Place::{Consumer, Dependents, Driven};
+    use super::{Agreement, Place};
+    use crate::evidence::line::{Library, Line, Note, UnitKind, note};
+    use crate::evidence::testing::{LogBuilder, RUSTC, subject};
+    use crate::ids::{PackageId, UnitId};
     use crate::judge::judge;
     use crate::policy::Policy;
 
     const KEY: &str = "/home/dev/.ssh/id_ed25519";
     const OTHER: &str = "/home/dev/.ssh/id_rsa";
 
+    fn note(code: &str, unit: Option<UnitId>) -> Line {
+        let (code, text) = (code.to_owned(), "1 macros".to_owned());
+        Line::Note(Note { code, package: Some(subject()), unit, text, limit: None })
+    }
+
+    fn agreement(log: LogBuilder) -> Option<Agreement> {
+        judge(&log.log(), &Policy::shipped()).packages[0].agreement.clone()
+    }
+
+    /// Whose subject, where it was seen and where not.
+    fn told(agreement: Option<Agreement>) -> Vec<(String, Vec<Place>, Vec<Place>)> {
+        agreement.unwrap().differs.into_iter().map(|one| (one.subject, one.seen, one.unseen)).collect()
+    }
+
     #[test]
     fn what_is_seen_in_one_place_only_is_told_and_what_is_seen_in_both_is_not() {
-        let listed = Line::Note(Note {
-            code: note::MACROS_LISTED.to_owned(),
-            package: Some(subject()),
-            unit: None,
-            text: "1 macros".to_owned(),
-            limit: None,
-        });
         let log = LogBuilder::new()
             .proc_macro(&["A"])
             .driven()
             .rustc(UnitKind::CompileConsumer, |u| u.open(KEY))
             .rustc(UnitKind::DriveMacros, |u| u.open(KEY).open(OTHER))
-            .line(listed)
-            .log();
-        let agreement = judge(&log, &Policy::shipped()).packages[0].agreement.clone().unwrap();
-        let only: Vec<_> = agreement.only_driven.iter().map(|seen| (seen.code, seen.subject.as_str())).collect();
-        assert_eq!(only, [("credential-read", "~/.ssh/id_rsa")]);
-        assert_eq!(agreement.only_in_consumer, []);
-        let alone = LogBuilder::new().proc_macro(&["A"]).driven().log();
-        assert_eq!(judge(&alone, &Policy::shipped()).packages[0].agreement, None);
+            .line(note(note::MACROS_LISTED, None));
+        assert_eq!(told(agreement(log)), [("~/.ssh/id_rsa".to_owned(), vec![Driven], vec![Consumer])]);
+        assert_eq!(agreement(LogBuilder::new().proc_macro(&["A"]).driven()), None);
+    }
+
+    #[test]
+    fn what_a_macro_tries_only_in_the_package_that_really_uses_it_is_told() {
+        let by_macro = Library::Macro { package: Some(subject()), file: "libsubject-1.so".to_owned(), symbol: None };
+        let user = PackageId::new("user", "2.0.0");
+        let log = LogBuilder::new()
+            .proc_macro(&["A"])
+            .dependency("user", false)
+            .rustc(UnitKind::DriveMacros, |u| u.open(KEY))
+            .line(note(note::MACROS_LISTED, None))
+            .unit(UnitKind::Compile, Some(user), RUSTC, vec!["/tmp/r".into()], |u| {
+                u.open(KEY)
+                    .with(|attempt| attempt.library = Some(by_macro.clone()))
+                    .open(OTHER)
+                    .with(|attempt| attempt.library = Some(by_macro))
+            })
+            .line(note(note::MACRO_LOADED, Some(UnitId(1))));
+        assert_eq!(told(agreement(log)), [("~/.ssh/id_rsa".to_owned(), vec![Dependents], vec![Driven])]);
     }
 }

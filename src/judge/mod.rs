@@ -31,7 +31,7 @@ mod honest;
 
 use std::collections::BTreeMap;
 
-pub use agreement::{Agreement, Seen};
+pub use agreement::{Agreement, Difference, Place};
 pub use baseline::BaselineState;
 pub use completeness::{Completeness, Reason, Status};
 pub use coverage::{BuildScripts, Coverage, FactSource, MacroCoverage, MacroLibraries, Part};

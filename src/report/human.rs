@@ -3,6 +3,7 @@
 //! The shape is not a contract; programs read JSON. Nothing in it depends on
 //! colour, and every text that a package chose is escaped.
 
+mod agreement;
 mod baseline;
 mod decided;
 mod facts;
@@ -22,7 +23,7 @@ use crate::evidence::Bytes;
 use crate::evidence::captured::SUFFIX;
 use crate::evidence::line::{Captured, Depth, DrivenInputs, Features, Integrity, LayerStatus, PolicyRecord, UnitKind};
 use crate::ids::counted;
-use crate::judge::{BaselineState, MacroCoverage, Seen, Verdict};
+use crate::judge::{BaselineState, MacroCoverage, Verdict};
 use crate::policy::Severity;
 
 /// How it is written.
@@ -253,8 +254,7 @@ impl Page {
         }
         self.resolved(package);
         if let Some(agreement) = &package.agreement {
-            self.seen("only when driven", &agreement.only_driven);
-            self.seen("only in the consumer", &agreement.only_in_consumer);
+            self.differences(agreement);
         }
     }
 
@@ -352,18 +352,6 @@ impl Page {
         let more = more.map(|more| format!(" and {more} more")).unwrap_or_default();
         let text = format!("features         {on}; not {}{more}: --all-features turns all on", shown.join(", "));
         self.paragraph(&text, 17);
-    }
-
-    /// What the macros tried in one place only.
-    fn seen(&mut self, place: &str, seen: &[Seen]) {
-        const SHOWN: usize = 3;
-        let first: Vec<_> =
-            seen.iter().take(SHOWN).map(|seen| format!("{} {}", seen.code, safe(&seen.subject))).collect();
-        let rest = seen.len() - first.len();
-        let rest = if rest > 0 { format!("; and {rest} more") } else { String::new() };
-        if !first.is_empty() {
-            self.paragraph(&format!("  {place}: {}{rest}", first.join(", ")), 4);
-        }
     }
 
     /// Macros that ended their driver, kept it waiting or answered nonsense.

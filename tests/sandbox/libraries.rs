@@ -292,6 +292,25 @@ fn what_a_shared_object_tries_is_the_librarys_that_called_into_it() {
     assert_eq!(told, BTreeMap::from(expected), "{}", run.output());
 }
 
+#[test]
+fn what_a_macro_tries_only_where_it_is_really_used_is_told_as_a_difference() {
+    let picky = "extern crate proc_macro;\n#[proc_macro]\npub fn look(_: proc_macro::TokenStream) -> proc_macro::TokenStream {\n\
+                 if std::env::var(\"CARGO_PKG_NAME\").as_deref() == Ok(\"uses-a-macro\") {\n\
+                 drop(std::fs::File::open(\"/home/dev/.ssh/id_ed25519\"));\n}\nproc_macro::TokenStream::new()\n}\n";
+    let run = Subject::new("uses-a-macro")
+        .manifest("[dependencies]\npicky = { path = \"picky\" }")
+        .file("src/lib.rs", "picky::look!();\n")
+        .file("picky/Cargo.toml", &manifest("picky"))
+        .file("picky/src/lib.rs", picky)
+        .run();
+    let packages = run.report["packages"].as_array().unwrap();
+    let package = packages.iter().find(|package| package["id"] == "picky@0.1.0").unwrap();
+    let expected = serde_json::json!([{
+        "code": "credential-read", "subject": "~/.ssh/id_ed25519", "seen": ["dependents"], "unseen": ["driven"],
+    }]);
+    assert_eq!(package["agreement"]["differs"], expected, "{}", run.output());
+}
+
 /// It opens a key by code that lies in no file, so that no stack leads to it.
 #[test]
 fn what_no_stack_tells_is_said_to_be_unknown_and_is_the_compiled_packages() {
