@@ -114,6 +114,15 @@ pub fn human_warning(text: &str, options: HumanOptions, writer: &mut impl Write)
     writer.write_all(page.text.as_bytes())
 }
 
+/// The first of some names, and how many more there are.
+fn first_of(names: &[impl AsRef<str>], most: usize) -> String {
+    let shown = names.iter().take(most).map(AsRef::as_ref).collect::<Vec<_>>().join(", ");
+    match names.len().saturating_sub(most) {
+        0 => shown,
+        more => format!("{shown} and {more} more"),
+    }
+}
+
 /// Text that may come from a package, on one line and without controls.
 fn safe(text: &str) -> String {
     Bytes::from(text).to_string()
@@ -339,24 +348,18 @@ impl Page {
 
     /// Which features were on, where some were not.
     fn features(&mut self, features: &Features) {
-        const SHOWN: usize = 5;
+        if features.off.is_empty() {
+            return;
+        }
         let default = features.default.then_some("default");
         let on: Vec<_> = default.into_iter().chain(features.asked.iter().map(String::as_str)).collect();
         let on = if on.is_empty() { "none".to_owned() } else { on.join(", ") };
-        let off = &features.off;
-        if off.is_empty() {
-            return;
-        }
-        let shown: Vec<_> = off.iter().take(SHOWN).map(String::as_str).collect();
-        let more = off.len().checked_sub(SHOWN).filter(|more| *more > 0);
-        let more = more.map(|more| format!(" and {more} more")).unwrap_or_default();
-        let text = format!("features         {on}; not {}{more}: --all-features turns all on", shown.join(", "));
-        self.paragraph(&text, 17);
+        let off = first_of(&features.off, 5);
+        self.paragraph(&format!("features         {on}; not {off}: --all-features turns all on"), 17);
     }
 
     /// Macros that ended their driver, kept it waiting or answered nonsense.
     fn spoilt(&mut self, macros: &[MacroCoverage]) {
-        const SHOWN: usize = 8;
         let named = |count: fn(&DrivenInputs) -> u32| -> Vec<&str> {
             macros.iter().filter(|m| count(&m.inputs) > 0).map(|m| m.name.as_str()).collect()
         };
@@ -366,10 +369,7 @@ impl Page {
             ("confused", named(|inputs| inputs.garbled)),
         ];
         for (way, names) in ways.into_iter().filter(|(_, names)| !names.is_empty()) {
-            let more = names.len().checked_sub(SHOWN).filter(|more| *more > 0);
-            let shown = names.iter().take(SHOWN).copied().collect::<Vec<_>>().join(", ");
-            let more = more.map(|more| format!(" and {more} more")).unwrap_or_default();
-            self.paragraph(&format!("                 their driver was {way} by {shown}{more}"), 17);
+            self.paragraph(&format!("                 their driver was {way} by {}", first_of(&names, 8)), 17);
         }
     }
 
