@@ -17,7 +17,7 @@ use sha2::{Digest as _, Sha256};
 pub(super) use kept::{keep, write};
 
 use super::inputs;
-use super::known::{is_recent, since_cleared};
+use super::known::{is_recent, judged_whole};
 use super::tell::{Teller, failed_to, warn};
 use super::written::rewritten;
 use crate::acquire::{Acquired, Replaced};
@@ -30,7 +30,7 @@ use crate::evidence::line::{Integrity, LayerStatus, Line, PackageSource, UnitKin
 use crate::evidence::merged::{Taken, merged};
 use crate::evidence::{EvidenceLog, Header};
 use crate::ids::{PackageId, Sha256Digest, UnitId};
-use crate::judge::{Finding, Judgement, judge};
+use crate::judge::{Finding, Judgement};
 use crate::policy::Severity;
 use crate::sandbox::spec::SandboxSpec;
 use crate::settings::Settings;
@@ -224,7 +224,7 @@ fn source(settings: &Settings, name: &str, sha256: Sha256Digest) -> Result<Optio
     if !is_recent(oldest(&opened.log.header), settings.now) {
         return Ok(None);
     }
-    let judgement = judge(&since_cleared(&opened.log), &settings.reporting.policy);
+    let judgement = judged_whole(&opened.log, &settings.reporting.policy);
     Ok(Some(Source { opened, sha256, judgement }))
 }
 

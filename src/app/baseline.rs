@@ -4,6 +4,7 @@
 use std::collections::BTreeMap;
 use std::path::{Path, PathBuf};
 
+use super::known::judged_whole;
 use super::tell::{Teller, warn};
 use crate::acquire::Request;
 use crate::evidence::EvidenceLog;
@@ -13,7 +14,7 @@ use crate::evidence::file::open;
 use crate::evidence::known::{Shelf, is_build};
 use crate::evidence::line::{Change, Fact, LastPackage, LastRun, LockRecord, PackageSource, Tool};
 use crate::ids::{PackageId, Sha256Digest, counted};
-use crate::judge::{Finding, Judgement, judge};
+use crate::judge::{Finding, Judgement};
 use crate::policy::Policy;
 use crate::report::{Report, ReportFinding, ReportPackage};
 use crate::settings::Settings;
@@ -28,6 +29,12 @@ struct Earlier {
     evidence: Option<Sha256Digest>,
 }
 
+impl Earlier {
+    fn new(log: &EvidenceLog, judgement: Judgement) -> Self {
+        Self { judgement, recorded: log.header.started, evidence: log.sha256 }
+    }
+}
+
 /// What judges findings here.
 fn by(policy: &Policy) -> JudgedBy {
     JudgedBy { tool: Tool::this(), policy: policy.record().sha256 }
@@ -35,13 +42,15 @@ fn by(policy: &Policy) -> JudgedBy {
 
 /// Keeps what was found of each package of a registry or of git that was seen in full, whatever the verdict, for a run that
 /// compares its next version.
-pub(super) fn remember(log: EvidenceLog, settings: &Settings, teller: &Teller) {
-    let policy = &settings.reporting.policy;
-    let Some(earlier) = judged_today(log, policy) else { return };
+pub(super) fn remember(log: &EvidenceLog, whole: Judgement, settings: &Settings, teller: &Teller) {
+    if !is_build(log) {
+        return;
+    }
+    let earlier = Earlier::new(log, whole);
     let packages = earlier.judgement.packages.iter();
     let of_others = packages.filter(|p| matches!(p.source, PackageSource::Registry | PackageSource::Git));
     let all = of_others.filter_map(|package| Some((package.id.clone(), baseline(&earlier, &package.id)?)));
-    if let Err(error) = baselines::put(&settings.known, &by(policy), all) {
+    if let Err(error) = baselines::put(&settings.known, &by(&settings.reporting.policy), all) {
         let folder = settings.known.display();
         warn(&format!("what was found is not kept in {folder} to compare later versions with: {error}"), teller);
     }
@@ -130,16 +139,8 @@ pub(super) fn facts(record: Option<&LockRecord>, settings: &Settings) -> Vec<Fac
 }
 
 fn earlier(path: &Path, policy: &Policy) -> Option<Earlier> {
-    judged_today(open(path).ok()?.log, policy)
-}
-
-fn judged_today(mut log: EvidenceLog, policy: &Policy) -> Option<Earlier> {
-    // That run may have been limited to other changes.
-    if let Some(record) = log.header.lock.as_mut() {
-        record.since = None;
-    }
-    let is_whole = is_build(&log);
-    is_whole.then(|| Earlier { recorded: log.header.started, evidence: log.sha256, judgement: judge(&log, policy) })
+    let log = open(path).ok()?.log;
+    is_build(&log).then(|| Earlier::new(&log, judged_whole(&log, policy)))
 }
 
 /// What was found of a package, where all of it was seen.

@@ -369,20 +369,20 @@ fn tell(ready: &Ready, outputs: Option<Tree>, settings: &Settings, teller: &Tell
     let internal = |message| fail(teller, ExitCode::Internal, message, None);
     let opened = open(&spec.evidence).map_err(|error| internal(failed_to(&error)))?;
     let opened = base::complete(opened, ready.given.as_ref(), spec).map_err(internal)?;
-    let draft = Report::new(&opened.log, policy, None);
+    let known::Draft { verdict, whole } = known::Draft::of(&opened.log, policy);
     let lines = opened.log.lines.len();
-    tracing::info!(lines, policy = policy.name, verdict = draft.verdict.as_str(), "judged");
-    let finished = ready.keys.as_ref().map(|keys| base::keep(&opened.log, keys, policy)).unwrap_or_default();
-    let key = ready.key.filter(|_| known::lasts(&opened.log, policy));
+    tracing::info!(lines, policy = policy.name, verdict = verdict.as_str(), "judged");
+    let finished = ready.keys.as_ref().map(|keys| base::keep(&opened.log, keys, &whole)).unwrap_or_default();
+    let key = ready.key.filter(|_| known::lasts(&opened.log, &whole));
     let later = Later { key, is_base: !finished.is_empty() };
-    let kept = match keep_run(&opened, spec, settings, draft.verdict, later, teller) {
+    let kept = match keep_run(&opened, spec, settings, verdict, later, teller) {
         Ok(kept) => kept,
         Err(message) => return Ok(unkept(&opened.log, settings, message)),
     };
     keep_units(finished, ready, (&opened.log, kept.own.as_deref()), outputs, teller);
     let path = kept.shown.as_deref().and_then(Path::to_str);
     let report = judged(&opened.log, &settings.reporting, path);
-    baseline::remember(opened.log, settings, teller);
+    baseline::remember(&opened.log, whole, settings, teller);
     baseline::remember_last(&report, settings, teller);
     Ok(Told::Judged(Box::new(report)))
 }

@@ -1,6 +1,5 @@
 //! The answer of an earlier run with the same inputs: its evidence, judged again.
 
-use std::borrow::Cow;
 use std::collections::BTreeMap;
 use std::fs::File;
 use std::io::BufReader;
@@ -20,7 +19,7 @@ use crate::evidence::known::{self, Bounds};
 use crate::evidence::line::{Fact, Header, LayerStatus, Line, LockRecord, LockedPackage, PackageSource, Target};
 use crate::facts::{self, FactsError};
 use crate::ids::{PackageId, Sha256Digest};
-use crate::judge::judge;
+use crate::judge::{Judgement, Verdict, judge};
 use crate::policy::Policy;
 use crate::report::{Report, Reused};
 use crate::settings::Settings;
@@ -79,7 +78,7 @@ fn is_same_lock(one: &LockRecord, other: &LockRecord) -> bool {
 
 /// True if the run saw all that it should have seen, with all layers, and is not too long ago.
 fn answers(log: &EvidenceLog, settings: &Settings) -> bool {
-    is_recent(base::oldest(&log.header), settings.now) && lasts(log, &settings.reporting.policy)
+    is_recent(base::oldest(&log.header), settings.now) && lasts(log, &judged_whole(log, &settings.reporting.policy))
 }
 
 /// A run of the future was made under another clock.
@@ -87,21 +86,42 @@ pub(super) fn is_recent(started: u64, now: u64) -> bool {
     now.checked_sub(started).is_some_and(|age| age <= Bounds::default().age)
 }
 
-/// True for a run that can answer for later ones. Whatever else may have been missing may be there the next time.
-pub(super) fn lasts(log: &EvidenceLog, policy: &Policy) -> bool {
+/// True for a run that can answer for later ones, by the judgement on all of it. Whatever else may have been missing may
+/// be there the next time.
+pub(super) fn lasts(log: &EvidenceLog, whole: &Judgement) -> bool {
     let layers = &log.header.layers;
-    let is_whole = || judge(&since_cleared(log), policy).completeness.is_complete();
-    !layers.is_empty() && layers.iter().all(|layer| layer.status == LayerStatus::Full) && is_whole()
+    let is_full = !layers.is_empty() && layers.iter().all(|layer| layer.status == LayerStatus::Full);
+    is_full && whole.completeness.is_complete()
 }
 
-/// The log for a judgement on all packages: one on changes says nothing of what the others lack.
-pub(super) fn since_cleared(log: &EvidenceLog) -> Cow<'_, EvidenceLog> {
-    let Some(record) = log.header.lock.as_deref().filter(|record| record.since.is_some()) else {
-        return Cow::Borrowed(log);
-    };
-    let mut all = log.clone();
-    all.header.lock = Some(Box::new(LockRecord { since: None, ..record.clone() }));
-    Cow::Owned(all)
+/// The judgement that later runs go by: without decisions, and on all packages, since one on changes says nothing of what
+/// the others lack.
+pub(super) fn judged_whole(log: &EvidenceLog, policy: &Policy) -> Judgement {
+    match log.header.lock.as_deref() {
+        Some(record) if record.since.is_some() => {
+            let mut all = log.clone();
+            all.header.lock = Some(Box::new(LockRecord { since: None, ..record.clone() }));
+            judge(&all, policy)
+        }
+        _ => judge(log, policy),
+    }
+}
+
+/// What decides, before there is a report, what is kept of a log.
+pub(super) struct Draft {
+    /// On what the run was asked for.
+    pub(super) verdict: Verdict,
+    /// On all packages.
+    pub(super) whole: Judgement,
+}
+
+impl Draft {
+    pub(super) fn of(log: &EvidenceLog, policy: &Policy) -> Self {
+        let whole = judged_whole(log, policy);
+        let is_limited = log.header.lock.as_ref().is_some_and(|record| record.since.is_some());
+        let verdict = if is_limited { judge(log, policy).verdict } else { whole.verdict };
+        Self { verdict, whole }
+    }
 }
 
 /// What this call knows, in the place of what the earlier run knew.
@@ -185,14 +205,11 @@ fn written_anew(
     let file =
         rewritten(header, lines, &opened.log.totals).map_err(|error| format!("failed to write evidence: {error}"))?;
     let log = EvidenceLog::read(BufReader::new(&file), None).map_err(|error| failed_to(&error))?;
-    let policy = &settings.reporting.policy;
-    let draft = Report::new(&log, policy, None);
-    let is_limited = log.header.lock.as_ref().is_some_and(|record| record.since.is_some());
-    let is_whole = if is_limited { lasts(&log, policy) } else { draft.is_complete() };
+    let draft = Draft::of(&log, &settings.reporting.policy);
     let captured = folder_of(&opened.path);
     let captured = Some(captured.as_path()).filter(|folder| folder.is_dir());
     let left = Left { file, log: &log, counters: None, captured };
-    let later = Later { key: key.filter(|_| is_whole), ..Later::default() };
+    let later = Later { key: key.filter(|_| lasts(&log, &draft.whole)), ..Later::default() };
     let kept = keep(left, settings, draft.verdict, later, teller)?;
     Ok(judged(&log, &settings.reporting, kept.shown.as_deref().and_then(Path::to_str)))
 }

@@ -19,6 +19,9 @@ use super::stream::{Entry, EntryKind, write_entry};
 /// Bytes that all files together may have.
 const BYTES: u64 = 16 << 30;
 
+/// Bytes that are read at once.
+const AT_ONCE: usize = 256 * 1024;
+
 /// Files with several names by device and inode: the name that came first.
 type Names = HashMap<(u64, u64), String>;
 
@@ -63,7 +66,12 @@ impl Tree {
     /// When its bytes cannot be read or written, or are fewer than it says.
     pub fn write(&self, entry: &Entry, to: &mut impl Write) -> io::Result<()> {
         let file = if entry.kind == EntryKind::File { Some(self.open(&entry.path, OFlag::O_NONBLOCK)?) } else { None };
-        write_entry(entry, to, |to| file.map_or(Ok(0), |file| io::copy(&mut File::from(file).take(entry.size), to)))
+        let copy = |file, to: &mut _| {
+            // As much at once as a pack's writer takes.
+            let at_once = usize::try_from(entry.size).map_or(AT_ONCE, |size| size.min(AT_ONCE));
+            io::copy(&mut io::BufReader::with_capacity(at_once, File::from(file).take(entry.size)), to)
+        };
+        write_entry(entry, to, |to| file.map_or(Ok(0), |file| copy(file, to)))
     }
 
     fn read(&self, folder: &str, names: &mut Names) -> nix::Result<Vec<Entry>> {

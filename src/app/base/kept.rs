@@ -10,7 +10,6 @@ use std::thread;
 use std::time::Instant;
 
 use super::{Keys, is_driver_of, is_harmless, is_ok, is_sound, starts};
-use crate::app::known::since_cleared;
 use crate::base::pack::{self, Index};
 use crate::base::stream::{Entry, EntryKind};
 use crate::base::tree::Tree;
@@ -18,8 +17,7 @@ use crate::base::{Finished, owner};
 use crate::evidence::EvidenceLog;
 use crate::evidence::line::{Line, UnitKind, note};
 use crate::ids::PackageId;
-use crate::judge::{Judgement, judge};
-use crate::policy::Policy;
+use crate::judge::Judgement;
 
 /// What lacks of a package when a run was stopped, and that a later run makes good: whether all of it is there is judged
 /// anew with the evidence of both.
@@ -28,29 +26,27 @@ const OPEN: [&str; 2] = ["unit-not-run", "undriven"];
 /// The folders of the target folder that hold outputs of units, and cargo's word on them.
 const FOLDERS: [&str; 3] = ["debug/deps", "debug/build", "debug/.fingerprint"];
 
-/// The packages of a run that later runs may take, with their units.
-pub(in crate::app) fn keep(log: &EvidenceLog, keys: &Keys, policy: &Policy) -> BTreeMap<PackageId, Vec<Finished>> {
-    let log = since_cleared(log);
-    let judgement = judge(&log, policy);
-    if !is_sound(&log, &judgement) {
+/// The packages of a run that later runs may take, with their units, by the judgement on all of it.
+pub(in crate::app) fn keep(log: &EvidenceLog, keys: &Keys, whole: &Judgement) -> BTreeMap<PackageId, Vec<Finished>> {
+    if !is_sound(log, whole) {
         return BTreeMap::new();
     }
     let mut all: BTreeMap<PackageId, Vec<Finished>> = BTreeMap::new();
     let mut has_units = BTreeSet::new();
-    for start in starts(&log).filter(|start| !matches!(start.kind, UnitKind::SelfTest | UnitKind::DriveMacros)) {
+    for start in starts(log).filter(|start| !matches!(start.kind, UnitKind::SelfTest | UnitKind::DriveMacros)) {
         let Some(package) = &start.package else { continue };
         has_units.insert(package.clone());
         let identity = start.identity();
-        let driven = start.kind == UnitKind::CompileProcMacro && is_driven(&log, package, &identity);
+        let driven = start.kind == UnitKind::CompileProcMacro && is_driven(log, package, &identity);
         let unit = Finished { package: package.clone(), kind: start.kind, identity, driven };
         all.entry(package.clone()).or_default().push(unit);
     }
     let is_fine = |package: &PackageId| {
-        let of_package = starts(&log).filter(|start| start.package.as_ref() == Some(package));
+        let of_package = starts(log).filter(|start| start.package.as_ref() == Some(package));
         keys.keys.contains_key(package)
-            && is_harmless(&judgement, package)
-            && is_whole(&judgement, package)
-            && of_package.into_iter().all(|start| is_ok(&log, start))
+            && is_harmless(whole, package)
+            && is_whole(whole, package)
+            && of_package.into_iter().all(|start| is_ok(log, start))
     };
     all.retain(|package, _| is_fine(package));
     loop {
