@@ -229,6 +229,9 @@ fn the_supervisor_opens_paths_in_few_files() {
         ("src/supervisor/weigh.rs", "openat("),
         // Whether a script's OUT_DIR is empty: cargo made it, in a folder where no unit may write.
         ("src/supervisor/handle/out_dir.rs", "fs::read"),
+        // What is lent to a build script: made in a folder of its own, named where no unit may write.
+        ("src/supervisor/handle/lent.rs", "fs::create_dir"),
+        ("src/supervisor/handle/lent.rs", "symlink("),
         // Private folders of a unit, made before the unit starts.
         ("src/supervisor/admit.rs", "DirBuilder"),
     ];
@@ -243,6 +246,8 @@ fn the_supervisor_opens_paths_in_few_files() {
         "fs::read",
         "fs::write",
         "fs::copy",
+        "fs::create_dir",
+        "symlink(",
         "fs::rename",
         "fs::hard_link",
         "fcntl::open(",

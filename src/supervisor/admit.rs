@@ -17,6 +17,9 @@ use crate::ids::{PackageId, UnitId};
 use crate::sandbox::spec::SandboxSpec;
 use crate::shim::protocol::{Request, Role};
 
+/// The folder, beside a script's `OUT_DIR`, of what has its names elsewhere: see `handle/lent.rs`.
+pub(super) const LENT: &str = "lent";
+
 /// A unit that may run.
 #[derive(Debug)]
 pub(super) struct Admitted {
@@ -160,7 +163,9 @@ impl Admission {
         if self.out_dirs.insert(out_dir.to_owned(), package.clone()).is_some() {
             return Err(AdmitError::Shape("OUT_DIR is another unit's"));
         }
-        let mut places = vec![out_dir.to_owned()];
+        let lent = out_dir.with_file_name(LENT);
+        make_private(&lent)?;
+        let mut places = vec![out_dir.to_owned(), lent];
         places.extend(self.packages.iter().find(|(_, id, _)| *id == package).map(|(dir, ..)| dir.clone()));
         let name = folder.file_name().map(|name| name.to_string_lossy().into_owned()).unwrap_or_default();
         Ok(Admitted {

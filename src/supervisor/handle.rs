@@ -1,12 +1,12 @@
 //! One notification: decode, act, record, answer. In this order, always.
 
+mod lent;
 mod network;
 mod origin;
 mod out_dir;
 
 use std::collections::HashMap;
 use std::io;
-use std::os::unix::ffi::OsStrExt as _;
 use std::path::{Path, PathBuf};
 use std::time::Instant;
 
@@ -125,7 +125,7 @@ impl Handler<'_> {
                 Ok(if goes_on { Reply::Continue(Continue(layer)) } else { Reply::Errno(errno) })
             }
             Answer::Continue(layer) => {
-                if let Some(reply) = self.renews(unit, notification, row, &decoded)? {
+                if let Some(reply) = self.on_folder(unit, notification, row, &decoded)? {
                     return Ok(reply);
                 }
                 let (first, state) = (decoded.object.clone(), decoded.state);
@@ -274,15 +274,20 @@ impl Handler<'_> {
             Ok(call) => call,
             Err(unreadable) => return self.unreadable(unit, notification, Kind::FsOpen, unreadable),
         };
-        let (opened, resolved) = if let Some(thread) = &unit.opener {
-            let umask = if call.makes() { unit.umask.of(|| self.procfs.umask(notification.tid)) } else { 0 };
-            let umask = Mode::from_bits_truncate(umask);
-            let this_unit = open::Unit { kind: unit.kind, places: &unit.places, opener: thread, umask };
-            open::open(&call, notification.tid, this_unit, self.zones, self.procfs)
-        } else {
+        let umask = if call.makes() { unit.umask.of(|| self.procfs.umask(notification.tid)) } else { 0 };
+        let open = |unit: &Unit, call: &OpenCall| {
             // The thread could not be started. Nothing is opened, and that is recorded, too.
-            (Opened::Failed(Errno::EACCES), call.by_text.clone())
+            let Some(opener) = &unit.opener else { return (Opened::Failed(Errno::EACCES), call.by_text.clone()) };
+            let umask = Mode::from_bits_truncate(umask);
+            let this_unit = open::Unit { kind: unit.kind, places: &unit.places, opener, umask };
+            open::open(call, notification.tid, this_unit, self.zones, self.procfs)
         };
+        let (mut opened, resolved) = open(unit, &call);
+        if matches!(opened, Opened::Failed(Errno::EACCES))
+            && let Some(lent) = self.lends_file(unit, &call, &resolved, |unit, call| open(unit, call).0)
+        {
+            opened = lent;
+        }
         unit.met.no_room |= matches!(opened, Opened::Failed(Errno::ENOSPC));
         self.note_library(unit, &resolved);
         let kind = if call.writes() { Kind::FsWrite } else { Kind::FsOpen };
@@ -310,19 +315,6 @@ impl Handler<'_> {
             self.wrote(unit, &resolved);
         }
         Ok(answer_open(&call, opened))
-    }
-
-    /// A rustc that opens a library that a unit made: how we know that macros were loaded.
-    fn note_library(&self, unit: &mut Unit, path: &Path) {
-        let compiles = !matches!(unit.kind, UnitKind::RunBuildScript | UnitKind::SelfTest);
-        if compiles
-            && self.zones.is_published_library(path)
-            && let Some(name) = path.file_name()
-            && !unit.libraries.iter().any(|known| known.as_bytes() == name.as_bytes())
-        {
-            unit.origins.libraries += usize::from(self.macros.contains_key(origin::unit_name(&name.to_string_lossy())));
-            unit.libraries.push(name.to_owned());
-        }
     }
 
     fn metadata(&mut self, unit: &Unit, notification: &Notification, which: Metadata) -> io::Result<Reply> {

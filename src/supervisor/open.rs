@@ -131,6 +131,17 @@ impl OpenCall {
         makes(self.flags)
     }
 
+    /// True if the call makes what it names where that is not there yet.
+    pub(super) fn makes_by_name(&self) -> bool {
+        self.flags.contains(OFlag::O_CREAT) && !self.flags.contains(OFlag::O_TMPFILE) && self.is_plain()
+    }
+
+    /// The same call for what lies at an absolute path.
+    pub(super) fn of(&self, path: &Path) -> Self {
+        let Self { flags, mode, resolve, .. } = *self;
+        Self { dirfd: None, path: path.as_os_str().as_bytes().to_vec(), flags, mode, resolve, by_text: path.to_owned() }
+    }
+
     /// True if the call can change anything.
     pub(super) fn writes(&self) -> bool {
         self.flags.intersects(OFlag::O_WRONLY | OFlag::O_RDWR | OFlag::O_TRUNC) || makes(self.flags)

@@ -60,6 +60,8 @@ pub(super) struct Unit {
     pub(super) umask: Umask,
     /// True while a build script takes its `OUT_DIR` for removed.
     pub(super) has_removed_out_dir: bool,
+    /// How many names a build script was lent.
+    pub(super) lent: u8,
 }
 
 /// The file mode creation mask of a unit's processes. All inherit that of the first one (umask(2)), so that it is read
@@ -118,6 +120,7 @@ impl Unit {
             doing: None,
             umask: Umask::default(),
             has_removed_out_dir: false,
+            lent: 0,
         }
     }
 

@@ -26,6 +26,15 @@ pub(super) enum Zone {
     Other,
 }
 
+/// A folder of the target folder in which cargo makes things for all units.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum Shared {
+    /// That of the profile.
+    Profile,
+    /// `build`, in that.
+    Build,
+}
+
 /// The zone of devices that everyone may write.
 pub(super) const DEVICE: &str = "device";
 /// The zone of descriptors by path, whatever they are open for.
@@ -147,6 +156,15 @@ impl Zones {
         let is_library = || path.extension().is_some_and(|extension| extension == "so");
         let deps = || Path::new(&self.layout.target_dir).join("debug/deps");
         path.as_os_str().as_bytes().ends_with(b".so") && is_library() && path.parent() == Some(&deps())
+    }
+
+    /// Which shared folder this is, if it is one.
+    pub(super) fn shared_folder(&self, folder: &Path) -> Option<Shared> {
+        match folder.strip_prefix(&self.layout.target_dir).ok()?.to_str()? {
+            "debug" => Some(Shared::Profile),
+            "debug/build" => Some(Shared::Build),
+            _ => None,
+        }
     }
 
     /// True for a library that the dynamic linker looks for where cargo told it to (`LD_LIBRARY_PATH`).

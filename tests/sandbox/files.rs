@@ -197,3 +197,82 @@ fn a_build_script_removes_and_makes_its_out_dir_as_it_does_elsewhere() {
     }
     assert!(of_out_dir("fs.write").contains(&emulated(None)));
 }
+
+/// Names beside what cargo makes, and what came of each: those that a script may be lent, and those that are cargo's.
+const BESIDE: &str = r#"
+    use std::fs::{self, OpenOptions};
+    use std::path::PathBuf;
+    fn errno<T>(result: std::io::Result<T>) -> i32 {
+        result.err().map_or(0, |error| error.raw_os_error().unwrap())
+    }
+    fn main() {
+        let out = PathBuf::from(std::env::var_os("OUT_DIR").unwrap());
+        let profile = out.ancestors().nth(3).unwrap().to_owned();
+        let (lock, obj) = (profile.join("build/own.fslock"), profile.join("own_out/obj"));
+        let new = |path: PathBuf| errno(OpenOptions::new().write(true).create_new(true).open(path));
+        let lent = [
+            new(lock.clone()),
+            errno(fs::write(&lock, "pid")),
+            errno(fs::create_dir_all(&obj)),
+            errno(fs::write(obj.join("made.tmp"), "pub const MADE: u8 = 1;")),
+            errno(fs::rename(obj.join("made.tmp"), obj.join("made.rs"))),
+            errno(fs::write(obj.join("more"), "")),
+            errno(fs::remove_file(obj.join("more"))),
+            new(lock),
+        ];
+        let of_cargo = [
+            new(profile.join("deps/libother-0123456789abcdef.rlib")),
+            new(profile.join("libother-0123456789abcdef.rlib")),
+            new(profile.join(".hidden")),
+            errno(fs::create_dir(profile.join("artifact"))),
+            errno(fs::create_dir(profile.join("build/other"))),
+            errno(fs::create_dir(profile.join("build/other-0123456789abcdef"))),
+            errno(fs::rename(profile.join("own_out"), profile.join("elsewhere"))),
+        ];
+        let met = format!("met {lent:?} {of_cargo:?}");
+        let made = obj.join("made.rs").display().to_string();
+        println!("cargo::warning={met}\ncargo::rustc-env=MET={met}\ncargo::rustc-env=MADE={made}");
+    }
+"#;
+
+#[test]
+fn a_name_beside_what_cargo_makes_is_lent_to_a_build_script_and_none_of_cargos_is() {
+    let subject = Subject::new("makes-names-beside")
+        .file("build.rs", BESIDE)
+        .file("src/lib.rs", "include!(env!(\"MADE\"));\npub const IS: u8 = MADE;\n");
+    // The control: where nobody confines it, all of them can be made.
+    let mut plain = std::process::Command::new("cargo");
+    plain.args(["check", "--offline", "--target-dir"]).arg(subject.dir().join("../plain")).current_dir(subject.dir());
+    let plain = String::from_utf8(plain.output().unwrap().stderr).unwrap();
+    let met = |of_cargo: i32| format!("met {:?} {:?}", [0, 0, 0, 0, 0, 0, 0, EEXIST], [of_cargo; 7]);
+    assert!(plain.contains(&met(0)), "{plain}");
+
+    let run = subject.run();
+    let directives: Vec<_> = run.of("directive").map(|line| text(&line["value"])).collect();
+    assert!(directives.contains(&format!("MET={}", met(EACCES))), "{directives:#?}");
+    // What was made is there for the rustc that comes after.
+    assert!(run.of("unit-end").all(|line| text(&line["outcome"]) == "ok"));
+    let findings = run.report["packages"][0]["findings"].as_array().unwrap();
+    let mut found: Vec<_> = findings.iter().map(|f| (text(&f["code"]), text(&f["subject"]))).collect();
+    found.sort_unstable();
+    let at = |path: &str| format!("/workspace/orders-service/target/debug/{path}");
+    for path in ["build/own.fslock", "own_out/obj"] {
+        assert!(found.contains(&("write-outside".to_owned(), at(path))), "{path}: {found:#?}");
+    }
+    // The attempts are there with what came of each.
+    let hashed = "other-0123456789abcdef";
+    let unit = run.unit("run-build-script", "makes-names-beside");
+    let came_of = |path: &str| {
+        let attempts = run.attempts("fs.write");
+        let of_path = attempts.iter().filter(|a| a.unit == unit && a.resolved == at(path));
+        of_path.map(|a| a.came_of().0.to_owned()).collect::<Vec<_>>()
+    };
+    assert_eq!(came_of("own_out"), ["emulated"]);
+    assert!(came_of("build/own.fslock").contains(&"emulated".to_owned()));
+    let of_cargo = [".hidden", "artifact", "build/other", &format!("build/{hashed}"), &format!("lib{hashed}.rlib")];
+    for path in of_cargo {
+        assert!(found.contains(&("write-outside".to_owned(), at(path))), "{path}: {found:#?}");
+        let came = came_of(path);
+        assert!(!came.is_empty() && !came.contains(&"emulated".to_owned()), "{path}: {came:?}");
+    }
+}

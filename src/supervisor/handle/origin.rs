@@ -1,6 +1,8 @@
 //! Within rustc: whose a call is, asked before anything is done about it, because reading registers breaks it off.
 
 use std::io;
+use std::os::unix::ffi::OsStrExt as _;
+use std::path::Path;
 
 use syscalls::Sysno;
 
@@ -26,6 +28,19 @@ enum Step {
 }
 
 impl Handler<'_> {
+    /// A rustc that opens a library that a unit made: how we know that macros were loaded.
+    pub(super) fn note_library(&self, unit: &mut Unit, path: &Path) {
+        let compiles = !matches!(unit.kind, UnitKind::RunBuildScript | UnitKind::SelfTest);
+        if compiles
+            && self.zones.is_published_library(path)
+            && let Some(name) = path.file_name()
+            && !unit.libraries.iter().any(|known| known.as_bytes() == name.as_bytes())
+        {
+            unit.origins.libraries += usize::from(self.macros.contains_key(unit_name(&name.to_string_lossy())));
+            unit.libraries.push(name.to_owned());
+        }
+    }
+
     /// Whose the call is. `None` if it was broken off: the kernel makes it again.
     pub(super) fn attribute(&mut self, unit: &mut Unit, notification: &Notification) -> io::Result<Option<Origin>> {
         if !unit.compiles() {

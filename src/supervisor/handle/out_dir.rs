@@ -20,14 +20,26 @@ use crate::sys::seccomp::Notification;
 
 /// What a call is about to do with a folder.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-enum Act {
+pub(super) enum Act {
     Remove,
     Make,
 }
 
 impl Handler<'_> {
-    /// The answer to a call that removes the unit's own `OUT_DIR`, or makes it after that; none for any other call.
-    pub(super) fn renews(
+    /// The answer to a call on a folder that the unit has no right to and is answered for; none for any other call.
+    pub(super) fn on_folder(
+        &mut self,
+        unit: &mut Unit,
+        notification: &Notification,
+        row: Row,
+        decoded: &Decoded,
+    ) -> io::Result<Option<Reply>> {
+        let renewed = self.renews(unit, notification, row, decoded)?;
+        if renewed.is_some() { Ok(renewed) } else { self.lends_folder(unit, notification, row, decoded) }
+    }
+
+    /// The answer to a call that removes the unit's own `OUT_DIR`, or makes it after that.
+    fn renews(
         &mut self,
         unit: &mut Unit,
         notification: &Notification,
@@ -57,7 +69,7 @@ impl Handler<'_> {
     }
 }
 
-fn act_of(notification: &Notification) -> Option<Act> {
+pub(super) fn act_of(notification: &Notification) -> Option<Act> {
     match usize::try_from(notification.number).ok().and_then(Sysno::new)? {
         Sysno::rmdir => Some(Act::Remove),
         Sysno::unlinkat if int(notification.args[2]) & AtFlags::AT_REMOVEDIR.bits() != 0 => Some(Act::Remove),

@@ -1,0 +1,101 @@
+//! A build script that makes a new name beside what cargo makes, as some do for a lock among builds or for one copy of a
+//! large library.
+//!
+//! Rules of Landlock's are on whole hierarchies: none grants new names without all that lies there. So what is made is made
+//! in a folder of the unit's own, and the name is lent: a link to that. Whatever follows goes by the link, and what may be
+//! done where it leads is the kernel's to say. Names that cargo has there, or could give to another unit, are not lent.
+
+use std::fs;
+use std::io;
+use std::os::unix::ffi::OsStrExt as _;
+use std::os::unix::fs::symlink;
+use std::path::{Path, PathBuf};
+
+use super::out_dir::{Act, act_of};
+use super::{Handler, Record};
+use crate::evidence::line::{ArgState, Object, Outcome, UnitKind};
+use crate::sandbox::table::Row;
+use crate::supervisor::admit::LENT;
+use crate::supervisor::decode::Decoded;
+use crate::supervisor::open::{OpenCall, Opened};
+use crate::supervisor::reply::Reply;
+use crate::supervisor::units::Unit;
+use crate::supervisor::zones::Shared;
+use crate::sys::seccomp::Notification;
+
+/// Names that one unit can be lent: no honest one makes so many.
+const MOST: u8 = 32;
+
+/// What cargo keeps beside its hidden files in the folder of a profile.
+const OF_CARGO: [&[u8]; 5] = [b"artifact", b"build", b"deps", b"examples", b"incremental"];
+
+/// What a name is to be.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+enum Made {
+    File,
+    Folder,
+}
+
+impl Handler<'_> {
+    /// The answer to a call that makes a folder which is then lent; none for any other call.
+    pub(super) fn lends_folder(
+        &mut self,
+        unit: &mut Unit,
+        notification: &Notification,
+        row: Row,
+        decoded: &Decoded,
+    ) -> io::Result<Option<Reply>> {
+        let (Some(Act::Make), Object::Path(path)) = (act_of(notification), &decoded.object) else { return Ok(None) };
+        let path = path.resolved.as_path();
+        let Some(own) = self.own_of(unit, path, Made::Folder) else { return Ok(None) };
+        if fs::create_dir(&own).is_err() || !lend(unit, &own, path) {
+            return Ok(None);
+        }
+        let (state, object) = (ArgState::Exact, decoded.object.clone());
+        let record = Record { kind: row.kind, outcome: Outcome::Emulated, errno: None, state, object };
+        self.record(unit, notification, record)?;
+        Ok(Some(Reply::Success))
+    }
+
+    /// What came of an open that was refused, of a file which is then lent; none for any other.
+    pub(super) fn lends_file(
+        &self,
+        unit: &mut Unit,
+        call: &OpenCall,
+        path: &Path,
+        open: impl Fn(&Unit, &OpenCall) -> Opened,
+    ) -> Option<Opened> {
+        let own = self.own_of(unit, path, Made::File).filter(|_| call.makes_by_name())?;
+        let opened = open(unit, &call.of(&own));
+        (matches!(opened, Opened::Done(_)) && lend(unit, &own, path)).then_some(opened)
+    }
+
+    /// Where the unit has as its own what it makes at `path`, if that name can be lent to it.
+    fn own_of(&self, unit: &Unit, path: &Path, made: Made) -> Option<PathBuf> {
+        let lent = unit.places.iter().find(|place| place.file_name().is_some_and(|name| name == LENT));
+        let lent = lent.filter(|_| unit.kind == UnitKind::RunBuildScript && unit.lent < MOST)?;
+        let folder = self.zones.shared_folder(path.parent()?)?;
+        let name = path.file_name()?;
+        let is_cargos = match folder {
+            Shared::Profile => OF_CARGO.contains(&name.as_bytes()),
+            // A later cargo may name folders there after packages alone.
+            Shared::Build => made == Made::Folder,
+        };
+        let is_cargos = is_cargos || name.as_bytes().starts_with(b".") || ends_with_hash(name.as_bytes());
+        (!is_cargos && fs::symlink_metadata(path).is_err()).then(|| lent.join(name))
+    }
+}
+
+/// Makes the link. No unit may write in its folder, so that nothing on the way there is one; a name that is taken stays.
+fn lend(unit: &mut Unit, own: &Path, path: &Path) -> bool {
+    let is_lent = symlink(own, path).is_ok();
+    unit.lent += u8::from(is_lent);
+    is_lent
+}
+
+/// True for what ends in a dash and 16 hexadecimal digits: cargo's names for what it makes of a unit.
+fn ends_with_hash(name: &[u8]) -> bool {
+    let stem = name.split(|byte| *byte == b'.').next().unwrap_or_default();
+    let hash = stem.rsplit(|byte| *byte == b'-').next().unwrap_or_default();
+    hash.len() == 16 && hash.iter().all(u8::is_ascii_hexdigit)
+}
