@@ -87,24 +87,6 @@ mod tests {
             },
         ),
         (
-            "cargo",
-            Case {
-                version: "0.100.0",
-                path: ".cargo/config.toml",
-                text: "ships .cargo/config.toml that names a program (env.CARGO_RUSTC_CURRENT_DIR.relative, env.CARGO_RUSTC_CURRENT_DIR.value) and sets 5 other keys",
-                others: &[
-                    (
-                        ".cargo/config.toml",
-                        "ships .cargo/config.toml that names a program (env.CARGO_RUSTC_CURRENT_DIR.relative, env.CARGO_RUSTC_CURRENT_DIR.value, env.LD_PRELOAD) and sets 5 other keys",
-                    ),
-                    (
-                        "rust-toolchain.toml",
-                        "ships rust-toolchain.toml that names a program (toolchain.path) and sets 0 other keys",
-                    ),
-                ],
-            },
-        ),
-        (
             "curl",
             Case {
                 version: "0.4.51",

@@ -17,9 +17,6 @@ use crate::ids::{PackageId, UnitId};
 use crate::sandbox::spec::SandboxSpec;
 use crate::shim::protocol::{Request, Role};
 
-/// The folder, beside a script's `OUT_DIR`, of what has its names elsewhere: see `handle/lent.rs`.
-pub(super) const LENT: &str = "lent";
-
 /// A unit that may run.
 #[derive(Debug)]
 pub(super) struct Admitted {
@@ -30,6 +27,8 @@ pub(super) struct Admitted {
     pub(super) places: Vec<PathBuf>,
     /// Folders that only units of this kind may read.
     pub(super) reads: Vec<PathBuf>,
+    /// Of a build script: its folder for what has its name in one that cargo shares.
+    pub(super) lends: Option<PathBuf>,
     pub(super) private_out: Option<PathBuf>,
     pub(super) tmp: PathBuf,
 }
@@ -131,13 +130,16 @@ impl Admission {
         }
         let private = out_dir.join(format!(".p-{crate_name}{extra}"));
         // rustc itself reads the consumer's sources; the decoys beside them stay the supervisor's to hand over.
-        let reads = if origin == PackageSource::Consumer { vec![dir.join("src")] } else { vec![dir] };
+        let mut reads = if origin == PackageSource::Consumer { vec![dir.join("src")] } else { vec![dir] };
+        // A compiler reads what scripts were lent names for, and no other script does.
+        reads.extend(Some(lent_below(&self.layout)).filter(|lent| lent.is_dir()));
         Ok(Admitted {
             kind,
             package: Some(package),
             name: format!("{crate_name}{extra}"),
             places: vec![private.clone()],
             reads,
+            lends: None,
             private_out: Some(private),
             tmp: PathBuf::new(),
         })
@@ -163,17 +165,18 @@ impl Admission {
         if self.out_dirs.insert(out_dir.to_owned(), package.clone()).is_some() {
             return Err(AdmitError::Shape("OUT_DIR is another unit's"));
         }
-        let lent = out_dir.with_file_name(LENT);
-        make_private(&lent)?;
-        let mut places = vec![out_dir.to_owned(), lent];
-        places.extend(self.packages.iter().find(|(_, id, _)| *id == package).map(|(dir, ..)| dir.clone()));
         let name = folder.file_name().map(|name| name.to_string_lossy().into_owned()).unwrap_or_default();
+        let lends = lent_below(&self.layout).join(&name);
+        make_private(&lends)?;
+        let mut places = vec![out_dir.to_owned(), lends.clone()];
+        places.extend(self.packages.iter().find(|(_, id, _)| *id == package).map(|(dir, ..)| dir.clone()));
         Ok(Admitted {
             kind: UnitKind::RunBuildScript,
             package: Some(package),
             name,
             places,
             reads: Vec::new(),
+            lends: Some(lends),
             private_out: None,
             tmp: PathBuf::new(),
         })
@@ -189,6 +192,7 @@ impl Admission {
             name: name.to_owned(),
             places: vec![tmp.clone()],
             reads: Vec::new(),
+            lends: None,
             private_out: None,
             tmp,
         })
@@ -218,6 +222,7 @@ impl Admission {
             name: "self-test".to_owned(),
             places: Vec::new(),
             reads: Vec::new(),
+            lends: None,
             private_out: None,
             tmp: Path::new(&self.layout.tmp).join("self-test"),
         }
@@ -256,11 +261,16 @@ fn identifier(bytes: &[u8]) -> Result<&str, AdmitError> {
     if fine { Ok(text) } else { Err(AdmitError::Shape("--crate-name")) }
 }
 
+/// Where the folders of what is lent lie: see `handle/lent.rs`.
+pub(super) fn lent_below(layout: &Layout) -> PathBuf {
+    Path::new(&layout.tmp).join("lent")
+}
+
 /// An empty folder that only our uid may enter. What a killed build left there is removed.
 fn make_private(path: &Path) -> Result<(), AdmitError> {
     let failed = |source| AdmitError::Make { path: path.to_owned(), source };
     if fs::symlink_metadata(path).is_ok() {
         fs::remove_dir_all(path).map_err(failed)?;
     }
-    fs::DirBuilder::new().mode(0o700).create(path).map_err(failed)
+    fs::DirBuilder::new().recursive(true).mode(0o700).create(path).map_err(failed)
 }

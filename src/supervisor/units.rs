@@ -60,8 +60,17 @@ pub(super) struct Unit {
     pub(super) umask: Umask,
     /// True while a build script takes its `OUT_DIR` for removed.
     pub(super) has_removed_out_dir: bool,
-    /// How many names a build script was lent.
-    pub(super) lent: u8,
+    /// What a build script is lent.
+    pub(super) lent: Lent,
+}
+
+/// What a build script has as its own under names in folders that cargo shares.
+#[derive(Debug)]
+pub(super) struct Lent {
+    /// Where that lies.
+    pub(super) folder: Option<PathBuf>,
+    /// How many names there are.
+    pub(super) names: u8,
 }
 
 /// The file mode creation mask of a unit's processes. All inherit that of the first one (umask(2)), so that it is read
@@ -120,7 +129,7 @@ impl Unit {
             doing: None,
             umask: Umask::default(),
             has_removed_out_dir: false,
-            lent: 0,
+            lent: Lent { folder: admitted.lends.clone(), names: 0 },
         }
     }
 

@@ -5,6 +5,7 @@ use std::collections::HashSet;
 use std::os::unix::ffi::OsStrExt as _;
 use std::path::{Path, PathBuf};
 
+use super::admit::lent_below;
 use super::caller;
 use crate::evidence::line::{Layout, Object, PathObject, UnitKind};
 use crate::evidence::quota::Lane;
@@ -45,6 +46,8 @@ pub(super) const OWN_DESCRIPTOR: &str = "own-descriptor";
 pub(super) struct Zones {
     layout: Layout,
     consumer_sources: PathBuf,
+    /// What build scripts were lent names for in the target folder.
+    lent: PathBuf,
     decoys_elsewhere: Vec<String>,
     /// Every decoy, and every folder on the way to one.
     planted: HashSet<PathBuf>,
@@ -89,6 +92,7 @@ impl Zones {
         let planted = layout.decoys.iter().flat_map(|decoy| Path::new(&decoy.path).ancestors()).map(PathBuf::from);
         Self {
             consumer_sources: Path::new(&layout.consumer).join("src"),
+            lent: lent_below(&layout),
             decoys_elsewhere,
             planted: planted.collect(),
             given: given.into_iter().map(|given| caller::normal(&given)).collect(),
@@ -138,7 +142,7 @@ impl Zones {
             Zone::Kernel
         } else if places.iter().any(|place| is_below(path, place)) {
             Zone::Dull("own")
-        } else if compiles && below(&self.layout.target_dir) {
+        } else if compiles && (below(&self.layout.target_dir) || is_below(path, &self.lent)) {
             Zone::Dull("target")
         } else if compiles && (below(&self.layout.registry_src) || below(&self.layout.local_src)) {
             Zone::Dull("sources")

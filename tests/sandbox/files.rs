@@ -276,3 +276,44 @@ fn a_name_beside_what_cargo_makes_is_lent_to_a_build_script_and_none_of_cargos_i
         assert!(!came.is_empty() && !came.contains(&"emulated".to_owned()), "{path}: {came:?}");
     }
 }
+
+#[test]
+fn what_a_build_script_is_lent_a_name_for_no_other_script_reads() {
+    let makes = r#"
+        fn main() {
+            let out = std::path::PathBuf::from(std::env::var_os("OUT_DIR").unwrap());
+            let made = out.ancestors().nth(3).unwrap().join("settings");
+            std::fs::write(&made, "").unwrap();
+            println!("cargo::metadata=made={}", made.display());
+        }
+    "#;
+    let reads = r#"
+        fn main() {
+            let read = std::fs::read(std::env::var_os("DEP_MAKER_MADE").unwrap());
+            let met = read.err().map_or(0, |error| error.raw_os_error().unwrap());
+            println!("cargo::warning=met {met}\ncargo::rustc-env=MET={met}");
+        }
+    "#;
+    let manifest = "[package]\nname = \"maker\"\nversion = \"0.1.0\"\nedition = \"2021\"\nlinks = \"maker\"\n";
+    let subject = Subject::new("reads-as-it-is-told")
+        .manifest("[dependencies]\nmaker = { path = \"maker\" }")
+        .file("build.rs", reads)
+        .file("maker/Cargo.toml", manifest)
+        .file("maker/src/lib.rs", "")
+        .file("maker/build.rs", makes);
+    // The control: elsewhere it is there for everybody.
+    let mut plain = std::process::Command::new("cargo");
+    plain.args(["check", "--offline", "--target-dir"]).arg(subject.dir().join("../plain")).current_dir(subject.dir());
+    let plain = String::from_utf8(plain.output().unwrap().stderr).unwrap();
+    assert!(plain.contains("met 0"), "{plain}");
+
+    let run = subject.run();
+    let directives: Vec<_> = run.of("directive").map(|line| text(&line["value"])).collect();
+    assert!(directives.contains(&format!("MET={EACCES}")), "{directives:#?}");
+    let made = |kind: &str, package: &str| {
+        let unit = run.unit("run-build-script", package);
+        run.the(kind, "what is lent", |a| a.unit == unit && a.path.ends_with("debug/settings"))
+    };
+    assert_eq!(made("fs.write", "maker").came_of(), ("emulated", None, "exact"));
+    made("fs.open", "reads-as-it-is-told");
+}

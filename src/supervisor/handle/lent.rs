@@ -4,6 +4,9 @@
 //! Rules of Landlock's are on whole hierarchies: none grants new names without all that lies there. So what is made is made
 //! in a folder of the unit's own, and the name is lent: a link to that. Whatever follows goes by the link, and what may be
 //! done where it leads is the kernel's to say. Names that cargo has there, or could give to another unit, are not lent.
+//!
+//! Compilers may read what lies there, since scripts send them there (`rustc-link-search`); another package's script may
+//! not, which could take it for cargo's.
 
 use std::fs;
 use std::io;
@@ -13,9 +16,8 @@ use std::path::{Path, PathBuf};
 
 use super::out_dir::{Act, act_of};
 use super::{Handler, Record};
-use crate::evidence::line::{ArgState, Object, Outcome, UnitKind};
+use crate::evidence::line::{ArgState, Object, Outcome};
 use crate::sandbox::table::Row;
-use crate::supervisor::admit::LENT;
 use crate::supervisor::decode::Decoded;
 use crate::supervisor::open::{OpenCall, Opened};
 use crate::supervisor::reply::Reply;
@@ -72,8 +74,7 @@ impl Handler<'_> {
 
     /// Where the unit has as its own what it makes at `path`, if that name can be lent to it.
     fn own_of(&self, unit: &Unit, path: &Path, made: Made) -> Option<PathBuf> {
-        let lent = unit.places.iter().find(|place| place.file_name().is_some_and(|name| name == LENT));
-        let lent = lent.filter(|_| unit.kind == UnitKind::RunBuildScript && unit.lent < MOST)?;
+        let lent = unit.lent.folder.as_ref().filter(|_| unit.lent.names < MOST)?;
         let folder = self.zones.shared_folder(path.parent()?)?;
         let name = path.file_name()?;
         let is_cargos = match folder {
@@ -89,7 +90,7 @@ impl Handler<'_> {
 /// Makes the link. No unit may write in its folder, so that nothing on the way there is one; a name that is taken stays.
 fn lend(unit: &mut Unit, own: &Path, path: &Path) -> bool {
     let is_lent = symlink(own, path).is_ok();
-    unit.lent += u8::from(is_lent);
+    unit.lent.names += u8::from(is_lent);
     is_lent
 }
 
