@@ -224,6 +224,7 @@ const BESIDE: &str = r#"
             new(profile.join("deps/libother-0123456789abcdef.rlib")),
             new(profile.join("libother-0123456789abcdef.rlib")),
             new(profile.join(".hidden")),
+            new(profile.join("own.d")),
             errno(fs::create_dir(profile.join("artifact"))),
             errno(fs::create_dir(profile.join("build/other"))),
             errno(fs::create_dir(profile.join("build/other-0123456789abcdef"))),
@@ -244,7 +245,7 @@ fn a_name_beside_what_cargo_makes_is_lent_to_a_build_script_and_none_of_cargos_i
     let mut plain = std::process::Command::new("cargo");
     plain.args(["check", "--offline", "--target-dir"]).arg(subject.dir().join("../plain")).current_dir(subject.dir());
     let plain = String::from_utf8(plain.output().unwrap().stderr).unwrap();
-    let met = |of_cargo: i32| format!("met {:?} {:?}", [0, 0, 0, 0, 0, 0, 0, EEXIST], [of_cargo; 7]);
+    let met = |of_cargo: i32| format!("met {:?} {:?}", [0, 0, 0, 0, 0, 0, 0, EEXIST], [of_cargo; 8]);
     assert!(plain.contains(&met(0)), "{plain}");
 
     let run = subject.run();
@@ -269,7 +270,8 @@ fn a_name_beside_what_cargo_makes_is_lent_to_a_build_script_and_none_of_cargos_i
     };
     assert_eq!(came_of("own_out"), ["emulated"]);
     assert!(came_of("build/own.fslock").contains(&"emulated".to_owned()));
-    let of_cargo = [".hidden", "artifact", "build/other", &format!("build/{hashed}"), &format!("lib{hashed}.rlib")];
+    let of_cargo =
+        [".hidden", "own.d", "artifact", "build/other", &format!("build/{hashed}"), &format!("lib{hashed}.rlib")];
     for path in of_cargo {
         assert!(found.contains(&("write-outside".to_owned(), at(path))), "{path}: {found:#?}");
         let came = came_of(path);

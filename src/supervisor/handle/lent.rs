@@ -82,7 +82,9 @@ impl Handler<'_> {
             // A later cargo may name folders there after packages alone.
             Shared::Build => made == Made::Folder,
         };
-        let is_cargos = is_cargos || name.as_bytes().starts_with(b".") || ends_with_hash(name.as_bytes());
+        // cargo writes what a program was made of into `NAME.d`, by whatever link is there.
+        let is_list = path.extension().is_some_and(|extension| extension == "d");
+        let is_cargos = is_cargos || is_list || name.as_bytes().starts_with(b".") || ends_with_hash(name.as_bytes());
         (!is_cargos && fs::symlink_metadata(path).is_err()).then(|| lent.join(name))
     }
 }
