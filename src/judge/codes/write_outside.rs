@@ -143,6 +143,19 @@ mod tests {
     }
 
     #[test]
+    fn folders_that_libraries_for_builds_share_are_low_and_their_neighbours_medium() {
+        let made = |path: &str| script(|u| u.mkdir(&path.replace('~', "/home/dev")));
+        for name in ["cxxbridge/include", "scratch/x", "generated/bincode"] {
+            let path = format!("~/orders-service/target/{name}");
+            assert_eq!(made(&path), [format!("write-outside low {path}")]);
+        }
+        for name in ["generated-x", "debug/generated"] {
+            let path = format!("~/orders-service/target/{name}");
+            assert_eq!(made(&path), [format!("write-outside medium {path}")]);
+        }
+    }
+
+    #[test]
     fn writes_outside_are_medium_and_in_the_users_cache_low() {
         assert_eq!(
             script(|u| u.write("/home/dev/.zcash-params/sprout.key").write("/home/dev/.cache/ort/lib.a")),
