@@ -369,7 +369,7 @@ fn tell(ready: &Ready, outputs: Option<Tree>, settings: &Settings, teller: &Tell
     let internal = |message| fail(teller, ExitCode::Internal, message, None);
     let opened = open(&spec.evidence).map_err(|error| internal(failed_to(&error)))?;
     let opened = base::complete(opened, ready.given.as_ref(), spec).map_err(internal)?;
-    let known::Draft { verdict, whole } = known::Draft::of(&opened.log, policy);
+    let known::Preview { verdict, whole } = known::Preview::of(&opened.log, policy);
     let lines = opened.log.lines.len();
     tracing::info!(lines, policy = policy.name, verdict = verdict.as_str(), "judged");
     let finished = ready.keys.as_ref().map(|keys| base::keep(&opened.log, keys, &whole)).unwrap_or_default();

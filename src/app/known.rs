@@ -108,14 +108,14 @@ pub(super) fn judged_whole(log: &EvidenceLog, policy: &Policy) -> Judgement {
 }
 
 /// What decides, before there is a report, what is kept of a log.
-pub(super) struct Draft {
+pub(super) struct Preview {
     /// On what the run was asked for.
     pub(super) verdict: Verdict,
     /// On all packages.
     pub(super) whole: Judgement,
 }
 
-impl Draft {
+impl Preview {
     pub(super) fn of(log: &EvidenceLog, policy: &Policy) -> Self {
         let whole = judged_whole(log, policy);
         let is_limited = log.header.lock.as_ref().is_some_and(|record| record.since.is_some());
@@ -205,12 +205,12 @@ fn written_anew(
     let file =
         rewritten(header, lines, &opened.log.totals).map_err(|error| format!("failed to write evidence: {error}"))?;
     let log = EvidenceLog::read(BufReader::new(&file), None).map_err(|error| failed_to(&error))?;
-    let draft = Draft::of(&log, &settings.reporting.policy);
+    let preview = Preview::of(&log, &settings.reporting.policy);
     let captured = folder_of(&opened.path);
     let captured = Some(captured.as_path()).filter(|folder| folder.is_dir());
     let left = Left { file, log: &log, counters: None, captured };
-    let later = Later { key: key.filter(|_| lasts(&log, &draft.whole)), ..Later::default() };
-    let kept = keep(left, settings, draft.verdict, later, teller)?;
+    let later = Later { key: key.filter(|_| lasts(&log, &preview.whole)), ..Later::default() };
+    let kept = keep(left, settings, preview.verdict, later, teller)?;
     Ok(judged(&log, &settings.reporting, kept.shown.as_deref().and_then(Path::to_str)))
 }
 

@@ -13,6 +13,9 @@ use serde::{Deserialize, Serialize};
 use crate::evidence::line::UnitKind;
 use crate::ids::PackageId;
 
+/// Bytes that are read or written at once.
+const AT_ONCE: usize = 256 * 1024;
+
 /// A finished unit of an earlier run, whose outputs lie in the target folder of this one.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Finished {

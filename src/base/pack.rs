@@ -12,7 +12,7 @@ use std::time::UNIX_EPOCH;
 use serde::{Deserialize, Serialize};
 use sha2::{Digest as _, Sha256};
 
-use super::Finished;
+use super::{AT_ONCE, Finished};
 use crate::evidence::known;
 use crate::ids::{PackageId, Sha256Digest};
 
@@ -20,8 +20,6 @@ use crate::ids::{PackageId, Sha256Digest};
 const PACKS: &str = "units";
 const FORMAT: &str = "sandbox-check-units";
 const VERSION: u32 = 2;
-/// Bytes that are read or written at once.
-const AT_ONCE: usize = 256 * 1024;
 /// No package has so many units.
 const LINE: u64 = 4 << 20;
 

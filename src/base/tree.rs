@@ -14,13 +14,11 @@ use nix::errno::Errno;
 use nix::fcntl::{AtFlags, OFlag, OpenHow, ResolveFlag, openat2};
 use nix::sys::stat::{FileStat, SFlag, fstatat};
 
+use super::AT_ONCE;
 use super::stream::{Entry, EntryKind, write_entry};
 
 /// Bytes that all files together may have.
 const BYTES: u64 = 16 << 30;
-
-/// Bytes that are read at once.
-const AT_ONCE: usize = 256 * 1024;
 
 /// Files with several names by device and inode: the name that came first.
 type Names = HashMap<(u64, u64), String>;
@@ -67,7 +65,6 @@ impl Tree {
     pub fn write(&self, entry: &Entry, to: &mut impl Write) -> io::Result<()> {
         let file = if entry.kind == EntryKind::File { Some(self.open(&entry.path, OFlag::O_NONBLOCK)?) } else { None };
         let copy = |file, to: &mut _| {
-            // As much at once as a pack's writer takes.
             let at_once = usize::try_from(entry.size).map_or(AT_ONCE, |size| size.min(AT_ONCE));
             io::copy(&mut io::BufReader::with_capacity(at_once, File::from(file).take(entry.size)), to)
         };

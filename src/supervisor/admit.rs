@@ -28,7 +28,7 @@ pub(super) struct Admitted {
     /// Folders that only units of this kind may read.
     pub(super) reads: Vec<PathBuf>,
     /// Of a build script: its folder for what has its name in one that cargo shares.
-    pub(super) lends: Option<PathBuf>,
+    pub(super) lent: Option<PathBuf>,
     pub(super) private_out: Option<PathBuf>,
     pub(super) tmp: PathBuf,
 }
@@ -139,7 +139,7 @@ impl Admission {
             name: format!("{crate_name}{extra}"),
             places: vec![private.clone()],
             reads,
-            lends: None,
+            lent: None,
             private_out: Some(private),
             tmp: PathBuf::new(),
         })
@@ -166,9 +166,9 @@ impl Admission {
             return Err(AdmitError::Shape("OUT_DIR is another unit's"));
         }
         let name = folder.file_name().map(|name| name.to_string_lossy().into_owned()).unwrap_or_default();
-        let lends = lent_below(&self.layout).join(&name);
-        make_private(&lends)?;
-        let mut places = vec![out_dir.to_owned(), lends.clone()];
+        let lent = lent_below(&self.layout).join(&name);
+        make_private(&lent)?;
+        let mut places = vec![out_dir.to_owned(), lent.clone()];
         places.extend(self.packages.iter().find(|(_, id, _)| *id == package).map(|(dir, ..)| dir.clone()));
         Ok(Admitted {
             kind: UnitKind::RunBuildScript,
@@ -176,7 +176,7 @@ impl Admission {
             name,
             places,
             reads: Vec::new(),
-            lends: Some(lends),
+            lent: Some(lent),
             private_out: None,
             tmp: PathBuf::new(),
         })
@@ -192,7 +192,7 @@ impl Admission {
             name: name.to_owned(),
             places: vec![tmp.clone()],
             reads: Vec::new(),
-            lends: None,
+            lent: None,
             private_out: None,
             tmp,
         })
@@ -222,7 +222,7 @@ impl Admission {
             name: "self-test".to_owned(),
             places: Vec::new(),
             reads: Vec::new(),
-            lends: None,
+            lent: None,
             private_out: None,
             tmp: Path::new(&self.layout.tmp).join("self-test"),
         }
@@ -266,7 +266,7 @@ pub(super) fn lent_below(layout: &Layout) -> PathBuf {
     Path::new(&layout.tmp).join("lent")
 }
 
-/// An empty folder that only our uid may enter. What a killed build left there is removed.
+/// An empty folder that only our uid may enter, with those above it. What a killed build left there is removed.
 fn make_private(path: &Path) -> Result<(), AdmitError> {
     let failed = |source| AdmitError::Make { path: path.to_owned(), source };
     if fs::symlink_metadata(path).is_ok() {

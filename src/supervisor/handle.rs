@@ -1,5 +1,6 @@
 //! One notification: decode, act, record, answer. In this order, always.
 
+mod folder;
 mod lent;
 mod network;
 mod origin;
@@ -284,7 +285,7 @@ impl Handler<'_> {
         };
         let (mut opened, resolved) = open(unit, &call);
         if matches!(opened, Opened::Failed(Errno::EACCES))
-            && let Some(lent) = self.lends_file(unit, &call, &resolved, |unit, call| open(unit, call).0)
+            && let Some(lent) = self.lent_file(unit, &call, &resolved, |unit, call| open(unit, call).0)
         {
             opened = lent;
         }

@@ -129,7 +129,7 @@ impl Unit {
             doing: None,
             umask: Umask::default(),
             has_removed_out_dir: false,
-            lent: Lent { folder: admitted.lends.clone(), names: 0 },
+            lent: Lent { folder: admitted.lent.clone(), names: 0 },
         }
     }
 

@@ -169,9 +169,7 @@ fn a_build_script_removes_and_makes_its_out_dir_as_it_does_elsewhere() {
         .file("build.rs", script)
         .file("src/lib.rs", "include!(concat!(env!(\"OUT_DIR\"), \"/made.rs\"));\npub const IS: u8 = MADE;\n");
     // The control: what the kernel says where nobody watches, but for the folder above, which is cargo's.
-    let mut plain = std::process::Command::new("cargo");
-    plain.args(["check", "--offline", "--target-dir"]).arg(subject.dir().join("../plain")).current_dir(subject.dir());
-    let plain = String::from_utf8(plain.output().unwrap().stderr).unwrap();
+    let plain = subject.plain();
     let met = |beside: i32| format!("met {:?} {beside}", [ENOTEMPTY, EEXIST, 0, ENOENT, 0, EEXIST, 0]);
     assert!(plain.contains(&met(0)), "{plain}");
 
@@ -242,9 +240,7 @@ fn a_name_beside_what_cargo_makes_is_lent_to_a_build_script_and_none_of_cargos_i
         .file("build.rs", BESIDE)
         .file("src/lib.rs", "include!(env!(\"MADE\"));\npub const IS: u8 = MADE;\n");
     // The control: where nobody confines it, all of them can be made.
-    let mut plain = std::process::Command::new("cargo");
-    plain.args(["check", "--offline", "--target-dir"]).arg(subject.dir().join("../plain")).current_dir(subject.dir());
-    let plain = String::from_utf8(plain.output().unwrap().stderr).unwrap();
+    let plain = subject.plain();
     let met = |of_cargo: i32| format!("met {:?} {:?}", [0, 0, 0, 0, 0, 0, 0, EEXIST], [of_cargo; 8]);
     assert!(plain.contains(&met(0)), "{plain}");
 
@@ -304,9 +300,7 @@ fn what_a_build_script_is_lent_a_name_for_no_other_script_reads() {
         .file("maker/src/lib.rs", "")
         .file("maker/build.rs", makes);
     // The control: elsewhere it is there for everybody.
-    let mut plain = std::process::Command::new("cargo");
-    plain.args(["check", "--offline", "--target-dir"]).arg(subject.dir().join("../plain")).current_dir(subject.dir());
-    let plain = String::from_utf8(plain.output().unwrap().stderr).unwrap();
+    let plain = subject.plain();
     assert!(plain.contains("met 0"), "{plain}");
 
     let run = subject.run();

@@ -123,6 +123,16 @@ impl Subject {
         entries.map(|entry| entry.path()).filter(|path| path.extension().is_some_and(|end| end == "jsonl")).collect()
     }
 
+    /// What cargo tells of it where nobody confines it: the control.
+    pub fn plain(&self) -> String {
+        let mut cargo = Command::new("cargo");
+        cargo
+            .args(["check", "--offline", "--target-dir"])
+            .arg(self.folder.path().join("plain"))
+            .current_dir(self.dir());
+        String::from_utf8(cargo.output().unwrap().stderr).unwrap()
+    }
+
     /// Runs it to its end.
     pub fn run(&self) -> Run {
         self.read(&self.command().output().unwrap())

@@ -2,23 +2,19 @@
 
 use std::collections::BTreeMap;
 
-use super::{Page, safe};
+use super::{Page, first_of, safe};
 use crate::judge::{Agreement, Place};
 
 impl Page {
     /// What the macros tried in some of the places where they ran and not in others.
     pub(super) fn differences(&mut self, agreement: &Agreement) {
-        const SHOWN: usize = 3;
         let mut by_places: BTreeMap<(&[Place], &[Place]), Vec<String>> = BTreeMap::new();
         for one in &agreement.differs {
             let what = format!("{} {}", one.code, safe(&one.subject));
             by_places.entry((&one.seen, &one.unseen)).or_default().push(what);
         }
         for ((seen, unseen), all) in by_places {
-            let rest = all.len().checked_sub(SHOWN).filter(|rest| *rest > 0);
-            let rest = rest.map(|rest| format!("; and {rest} more")).unwrap_or_default();
-            let shown = all.iter().take(SHOWN).map(String::as_str).collect::<Vec<_>>().join(", ");
-            self.paragraph(&format!("  {}, not {}: {shown}{rest}", named(seen), named(unseen)), 4);
+            self.paragraph(&format!("  {}, not {}: {}", named(seen), named(unseen), first_of(&all, 3)), 4);
         }
     }
 }

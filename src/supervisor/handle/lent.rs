@@ -9,21 +9,15 @@
 //! not, which could take it for cargo's.
 
 use std::fs;
-use std::io;
 use std::os::unix::ffi::OsStrExt as _;
 use std::os::unix::fs::symlink;
 use std::path::{Path, PathBuf};
 
-use super::out_dir::{Act, act_of};
-use super::{Handler, Record};
-use crate::evidence::line::{ArgState, Object, Outcome};
-use crate::sandbox::table::Row;
-use crate::supervisor::decode::Decoded;
+use super::Handler;
+use super::folder::Act;
 use crate::supervisor::open::{OpenCall, Opened};
-use crate::supervisor::reply::Reply;
 use crate::supervisor::units::Unit;
 use crate::supervisor::zones::Shared;
-use crate::sys::seccomp::Notification;
 
 /// Names that one unit can be lent: no honest one makes so many.
 const MOST: u8 = 32;
@@ -39,28 +33,14 @@ enum Made {
 }
 
 impl Handler<'_> {
-    /// The answer to a call that makes a folder which is then lent; none for any other call.
-    pub(super) fn lends_folder(
-        &mut self,
-        unit: &mut Unit,
-        notification: &Notification,
-        row: Row,
-        decoded: &Decoded,
-    ) -> io::Result<Option<Reply>> {
-        let (Some(Act::Make), Object::Path(path)) = (act_of(notification), &decoded.object) else { return Ok(None) };
-        let path = path.resolved.as_path();
-        let Some(own) = self.own_of(unit, path, Made::Folder) else { return Ok(None) };
-        if fs::create_dir(&own).is_err() || !lend(unit, &own, path) {
-            return Ok(None);
-        }
-        let (state, object) = (ArgState::Exact, decoded.object.clone());
-        let record = Record { kind: row.kind, outcome: Outcome::Emulated, errno: None, state, object };
-        self.record(unit, notification, record)?;
-        Ok(Some(Reply::Success))
+    /// What comes of a call that makes a folder which is then lent; none for any other call.
+    pub(super) fn lent_folder(&self, unit: &mut Unit, act: Act, path: &Path) -> Option<Result<(), i32>> {
+        let own = self.own_of(unit, path, Made::Folder).filter(|_| act == Act::Make)?;
+        (fs::create_dir(&own).is_ok() && lend(unit, &own, path)).then_some(Ok(()))
     }
 
     /// What came of an open that was refused, of a file which is then lent; none for any other.
-    pub(super) fn lends_file(
+    pub(super) fn lent_file(
         &self,
         unit: &mut Unit,
         call: &OpenCall,
