@@ -95,15 +95,15 @@ impl RunProgress {
                 state.units_running += 1;
                 state.last.clone_from(text);
             }
-            Event::UnitEnded => {
+            Event::UnitEnded { .. } => {
                 state.units_done += 1;
                 state.units_running = state.units_running.saturating_sub(1);
             }
             Event::Finished { package } => {
                 state.finished.extend(self.packages.get(package).cloned());
             }
-            Event::Started => "the sandbox holds".clone_into(&mut state.last),
-            Event::NeedsMapping | Event::Closed { .. } | Event::Failed { .. } => {}
+            Event::Started { .. } => "the sandbox holds".clone_into(&mut state.last),
+            Event::NeedsMapping | Event::Closed | Event::Failed { .. } => {}
         }
         state.show(&self.bar, count(&self.packages), self.begun.elapsed());
     }

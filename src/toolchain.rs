@@ -5,8 +5,10 @@
 //! toolchain pinned, and everything after uses absolute paths below the sysroot.
 
 use std::io;
+use std::panic::resume_unwind;
 use std::path::{Path, PathBuf};
 use std::process::Command;
+use std::thread;
 
 use crate::evidence::line::Toolchain;
 
@@ -122,12 +124,17 @@ pub fn find(name: Option<&str>) -> Result<HostToolchain, ToolchainError> {
     if !cargo.is_file() {
         return Err(ToolchainError::NoCargo(sysroot));
     }
-    let verbose = ask(&rustc, None, &["-vV"])?;
+    let (verbose, of_cargo) = thread::scope(|scope| {
+        let verbose = scope.spawn(|| ask(&rustc, None, &["-vV"]));
+        let of_cargo = ask(&cargo, None, &["-V"]);
+        (verbose.join().unwrap_or_else(|panic| resume_unwind(panic)), of_cargo)
+    });
+    let verbose = verbose?;
     let host = verbose.lines().find_map(|line| line.strip_prefix("host: ")).unwrap_or("an unknown machine").to_owned();
     if host != "x86_64-unknown-linux-gnu" {
         return Err(ToolchainError::Host(host));
     }
-    let of_cargo = ask(&cargo, None, &["-V"])?;
+    let of_cargo = of_cargo?;
     let record = Toolchain { cargo: first_line(&of_cargo), rustc: first_line(&verbose), host };
     Ok(HostToolchain { sysroot, cargo, rustc, record, described: format!("{of_cargo}\n{verbose}\n") })
 }

@@ -20,8 +20,9 @@ pub const SOURCES: [&str; 2] = ["registry", "local"];
 
 /// Removes the packages of a run. What cannot be removed goes with the rest of its folder.
 ///
-/// Most of the time is spent waiting for the file system's journal, so two go at a time.
+/// Most of the time is spent waiting for the file system's journal, so several go at a time.
 pub fn remove_sources(run: &Path) {
+    const AT_A_TIME: usize = 8;
     let parts = SOURCES.map(|part| run.join(part));
     let packages = parts.iter().filter_map(|part| fs::read_dir(part).ok()).flatten().flatten();
     let packages = Mutex::new(packages.map(|entry| entry.path()));
@@ -32,8 +33,9 @@ pub fn remove_sources(run: &Path) {
         }
     };
     thread::scope(|scope| {
-        scope.spawn(remove);
-        remove();
+        for _ in 0..AT_A_TIME {
+            scope.spawn(remove);
+        }
     });
 }
 

@@ -3,6 +3,7 @@
 //! A package is taken from an earlier run if all that decides its units is the same, its evidence is whole and is the one
 //! that was kept, nothing above low was found on it, and the same holds for all that it needs (decision 16).
 
+mod ahead;
 mod kept;
 
 use std::collections::{BTreeMap, BTreeSet};
@@ -14,6 +15,7 @@ use std::time::Instant;
 use serde::Serialize;
 use sha2::{Digest as _, Sha256};
 
+pub(super) use ahead::{Ahead, Outputs};
 pub(super) use kept::{keep, write};
 
 use super::inputs;

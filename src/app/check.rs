@@ -3,18 +3,18 @@
 use std::collections::BTreeMap;
 use std::fs::{self, File};
 use std::io::{self, Write as _};
+use std::os::fd::OwnedFd;
 use std::os::unix::fs::chown;
 use std::path::{Path, PathBuf};
 use std::thread;
 use std::time::Instant;
 
-use super::base::{self, Given, Keys};
+use super::base::{self, Ahead, Given, Keys, Outputs};
 use super::keep::{Kept, Later, Left, keep};
 use super::refused::refuse;
 use super::tell::{Teller, complain, deliver, fail, failed_to, judged, printed, refuse_settings, warn};
 use super::{baseline, inputs, known};
 use crate::acquire::{AcquireError, Acquired, Bar, Outcome, Resolved, SOURCES, acquire_unless, remove_sources};
-use crate::base::tree::Tree;
 use crate::base::{Finished, pack};
 use crate::cli::{CheckArgs, Format, RunArgs};
 use crate::evidence::file::{Opened, counters_path, open};
@@ -119,8 +119,15 @@ pub(super) fn examine(
     thread::scope(|scope| {
         // Nothing reads them once the log is closed, and thousands of files take longer to go than a run to be judged.
         let remove_sources = || drop(scope.spawn(|| remove_sources(ready.acquired.sources.path())));
-        match carry_out(&ready, signals, args.tone.quiet, remove_sources) {
-            Ok(outputs) => tell(&ready, outputs, settings, teller),
+        let mut ahead = Ahead::new(&settings.known, settings.jobs);
+        let ended = carry_out(&ready, signals, args.tone.quiet, |event, outputs| {
+            if matches!(event, Event::Closed) {
+                remove_sources();
+            }
+            ahead.tell(event, outputs);
+        });
+        match ended {
+            Ok(()) => tell(&ready, ahead.end(), settings, teller),
             Err(error) => broken_run(&error, signals.received(), &ready.spec, settings, teller),
         }
     })
@@ -313,14 +320,14 @@ fn give(path: &Path, identity: Identity) -> io::Result<()> {
     Ok(())
 }
 
-/// Runs a plan to the end of its log, and gives the outputs if later runs may take them. `closed` is called once everything
-/// inside has ended.
+/// Runs a plan to the end of its log. `tell` gets each event, and with one of them the folder of outputs if later runs may
+/// take them.
 pub(super) fn carry_out(
     ready: &Ready,
     signals: &Signals,
     quiet: bool,
-    closed: impl Fn(),
-) -> Result<Option<Tree>, RunError> {
+    mut tell: impl FnMut(&Event, Option<OwnedFd>),
+) -> Result<(), RunError> {
     let evidence = ready.spec.evidence.clone();
     let progress = RunProgress::new(&ready.acquired, ready.spec.header.depth == Depth::Check, quiet, move || {
         findings_so_far(&evidence)
@@ -331,24 +338,19 @@ pub(super) fn carry_out(
     signals.arm(stopper);
     let ended = running.follow(
         |act| signals.with_stopper(act),
-        |event| {
-            match event {
-                Event::Started => {
-                    tracing::debug!(
-                        microseconds = begun.elapsed().as_micros(),
-                        "the self-test has passed, cargo starts"
-                    );
-                }
-                Event::Closed { .. } => closed(),
-                _ => {}
+        |event, outputs| {
+            if matches!(event, Event::Started { .. }) {
+                let microseconds = begun.elapsed().as_micros();
+                tracing::debug!(microseconds, "the self-test has passed, cargo starts");
             }
+            tell(event, outputs);
             progress.tell(event);
         },
     );
     tracing::debug!(microseconds = begun.elapsed().as_micros(), "everything inside has ended");
     signals.disarm();
     tracing::info!("the build has ended");
-    Ok(ended?.map(Tree::new))
+    ended
 }
 
 /// Findings at low or above in the log as far as it is written, by the shipped policy; none where reading it again and
@@ -363,7 +365,7 @@ fn findings_so_far(evidence: &Path) -> Option<u64> {
 }
 
 /// Judges the log and keeps the evidence.
-fn tell(ready: &Ready, outputs: Option<Tree>, settings: &Settings, teller: &Teller) -> Result<Told, ExitCode> {
+fn tell(ready: &Ready, outputs: Option<Outputs>, settings: &Settings, teller: &Teller) -> Result<Told, ExitCode> {
     let spec = &ready.spec;
     let policy = &settings.reporting.policy;
     let internal = |message| fail(teller, ExitCode::Internal, message, None);
@@ -401,12 +403,12 @@ fn keep_units(
     finished: BTreeMap<PackageId, Vec<Finished>>,
     ready: &Ready,
     (log, evidence): (&EvidenceLog, Option<&Path>),
-    outputs: Option<Tree>,
+    outputs: Option<Outputs>,
     teller: &Teller,
 ) {
     let (Some(keys), Some(outputs), Some(evidence)) = (&ready.keys, outputs, evidence) else { return };
     tracing::info!(packages = finished.len(), "keep finished units for later runs");
-    if let Err(error) = base::write(finished, keys, log, &outputs, evidence) {
+    if let Err(error) = base::write(finished, keys, log, outputs, evidence) {
         warn(&format!("finished units are not kept beside {}: {error}", evidence.display()), teller);
     }
 }

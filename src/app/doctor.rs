@@ -110,8 +110,8 @@ fn examine(args: &DoctorArgs, teller: &Teller, signals: &Signals) -> ExitCode {
         layers: Vec::new(),
         target: None,
     };
-    match carry_out(&ready, signals, args.tone.quiet, || {}) {
-        Ok(_) => {}
+    match carry_out(&ready, signals, args.tone.quiet, |_, _| {}) {
+        Ok(()) => {}
         Err(RunError::Layer { layer, text }) => {
             let remedy = Some(remedy(&layer));
             told.layers = vec![ToldLayer { name: layer, status: LayerStatus::Missing, detail: text, remedy }];

@@ -4,6 +4,7 @@ use std::fs::{self, File};
 use std::io::{self, Read as _};
 use std::os::unix::fs::MetadataExt as _;
 use std::path::Path;
+use std::sync::OnceLock;
 
 use serde::Serialize;
 use sha2::{Digest as _, Sha256};
@@ -58,9 +59,14 @@ struct Inputs<'a> {
     is_depth_asked: bool,
 }
 
-/// The digest of this program.
+/// The digest of this program, which is read once.
 pub(super) fn program() -> io::Result<Sha256Digest> {
-    digest_of(Path::new("/proc/self/exe"))
+    static OWN: OnceLock<Sha256Digest> = OnceLock::new();
+    if let Some(known) = OWN.get() {
+        return Ok(*known);
+    }
+    let own = digest_of(Path::new("/proc/self/exe"))?;
+    Ok(*OWN.get_or_init(|| own))
 }
 
 /// A file without its contents.

@@ -28,6 +28,9 @@ pub struct Entry {
     pub mtime: (u64, u32),
     /// How many bytes follow.
     pub size: u64,
+    /// When anything about it changed last, by the kernel's own word, in seconds and nanoseconds; of no use in a stream.
+    #[serde(skip)]
+    pub changed: (u64, u32),
     /// Of another name for a file: the first one.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub same: Option<String>,
@@ -50,7 +53,7 @@ pub enum EntryKind {
 impl Entry {
     /// One of which nothing is known but its path.
     pub fn other(path: String) -> Self {
-        Self { path, kind: EntryKind::Other, mode: 0, mtime: (0, 0), size: 0, same: None }
+        Self { path, kind: EntryKind::Other, mode: 0, mtime: (0, 0), size: 0, changed: (0, 0), same: None }
     }
 }
 
@@ -141,7 +144,7 @@ mod tests {
 
     fn entry(path: &str, kind: EntryKind, same: Option<&str>) -> Entry {
         let same = same.map(str::to_owned);
-        Entry { path: path.to_owned(), kind, mode: 0o644, mtime: (1, 0), size: 0, same }
+        Entry { path: path.to_owned(), kind, mode: 0o644, mtime: (1, 0), size: 0, changed: (0, 0), same }
     }
 
     #[test]

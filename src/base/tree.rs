@@ -1,7 +1,7 @@
-//! The target folder of a run that has ended, for whoever keeps outputs of it.
+//! The target folder of a run, for whoever keeps outputs of it.
 //!
-//! It lies in another mount namespace, and its names, links and rights are the build's. Nobody writes it any more, and
-//! still nothing in it is reached by a way that leads through a link or out of it (`RESOLVE_BENEATH`, `openat2(2)`).
+//! It lies in another mount namespace, its names, links and rights are the build's, and while the run goes on they change.
+//! Nothing in it is reached by a way that leads through a link or out of it (`RESOLVE_BENEATH`, `openat2(2)`).
 
 use std::collections::HashMap;
 use std::ffi::{CStr, CString};
@@ -103,7 +103,8 @@ fn entry_of(folder: &str, name: &CStr, meta: &FileStat, names: &mut Names) -> En
     let path = path_of(folder, name);
     let mode = meta.st_mode & 0o7777;
     let mtime = (meta.st_mtime.try_into().unwrap_or_default(), meta.st_mtime_nsec.try_into().unwrap_or_default());
-    let entry = Entry { mode, mtime, ..Entry::other(path) };
+    let changed = (meta.st_ctime.try_into().unwrap_or_default(), meta.st_ctime_nsec.try_into().unwrap_or_default());
+    let entry = Entry { mode, mtime, changed, ..Entry::other(path) };
     // What its owner may not read, we may not either where we are that user.
     if name.to_str().is_err() || mode & 0o7000 != 0 || mode & 0o400 == 0 {
         return entry;

@@ -77,18 +77,22 @@ pub struct UnitStart {
 }
 
 impl UnitStart {
-    /// What tells it from every other unit of all runs with the same sources: `build/NAME-HASH` for the compilation of a
-    /// build script, `build/NAME-HASH/out` for its run, else crate name and hash.
+    /// See [`identity`].
     pub fn identity(&self) -> String {
-        let place = self.places.first().map(ToString::to_string).unwrap_or_default();
-        let mut parts = place.rsplit('/');
-        match self.kind {
-            UnitKind::RunBuildScript => parts.nth(1).map(|folder| format!("build/{folder}/out")),
-            UnitKind::CompileBuildScript => parts.nth(1).map(|folder| format!("build/{folder}")),
-            _ => None,
-        }
-        .unwrap_or_else(|| self.name.clone())
+        identity(self.kind, &self.name, &self.places.first().map(ToString::to_string).unwrap_or_default())
     }
+}
+
+/// What tells a unit from every other one of all runs with the same sources: `build/NAME-HASH` for the compilation of a
+/// build script, `build/NAME-HASH/out` for its run, else crate name and hash. `place` is the first that it was given.
+pub fn identity(kind: UnitKind, name: &str, place: &str) -> String {
+    let mut parts = place.rsplit('/');
+    match kind {
+        UnitKind::RunBuildScript => parts.nth(1).map(|folder| format!("build/{folder}/out")),
+        UnitKind::CompileBuildScript => parts.nth(1).map(|folder| format!("build/{folder}")),
+        _ => None,
+    }
+    .unwrap_or_else(|| name.to_owned())
 }
 
 /// The kinds of units.

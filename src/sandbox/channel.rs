@@ -6,6 +6,7 @@ use std::os::fd::{AsFd, BorrowedFd, OwnedFd};
 
 use serde::{Deserialize, Serialize};
 
+use crate::base::Finished;
 use crate::handoff;
 
 /// From the launch helper, later the supervisor.
@@ -15,24 +16,27 @@ pub enum Event {
     /// The user namespace exists; its ids must be mapped from outside.
     NeedsMapping,
     /// The self-test is through; cargo starts.
-    Started,
+    Started {
+        /// True if the folder of all outputs was handed over just before, see [`Parent::hand_over`].
+        outputs: bool,
+    },
     /// A unit started.
     UnitStarted {
         /// For people: what kind of work on which package.
         text: String,
     },
     /// A unit ended.
-    UnitEnded,
+    UnitEnded {
+        /// What later runs may take of it, as far as is known by now.
+        finished: Option<Finished>,
+    },
     /// Nothing more of a package is waited for.
     Finished {
         /// Which package.
         package: String,
     },
     /// Everything inside has ended and the log is closed.
-    Closed {
-        /// True if the folder with all outputs was handed over just before, see [`Parent::hand_over`].
-        outputs: bool,
-    },
+    Closed,
     /// It could not go on. There is no closed log.
     Failed {
         /// What kind of failure it is.

@@ -132,17 +132,17 @@ pub fn plant_self_test(spec: &SandboxSpec) -> Result<UnixListener, RunError> {
 }
 
 impl RunningSandbox {
-    /// Follows the run to its end. `handle` gets each event; `stopper` is lent for the mapping and for the folder of
-    /// outputs, which is given if it was handed over.
+    /// Follows the run to its end. `handle` gets each event, and the folder of outputs with the one that it was handed over
+    /// with; `stopper` is lent for the mapping and for that folder.
     ///
     /// # Errors
     /// See [`RunError`]; with `Ok` the log is closed.
     pub fn follow(
         mut self,
         with_stopper: impl Fn(&mut dyn FnMut(&mut Stopper)),
-        mut handle: impl FnMut(&Event),
-    ) -> Result<Option<OwnedFd>, RunError> {
-        let (mut failure, mut outputs) = (None, None);
+        mut handle: impl FnMut(&Event, Option<OwnedFd>),
+    ) -> Result<(), RunError> {
+        let mut failure = None;
         let mut line = String::new();
         loop {
             line.clear();
@@ -151,6 +151,7 @@ impl RunningSandbox {
                 Ok(_) => {}
             }
             let Ok(event) = serde_json::from_str::<Event>(&line) else { continue };
+            let mut outputs = None;
             match &event {
                 Event::NeedsMapping => {
                     if let Err(error) = map_ids(self.child.id(), self.identity) {
@@ -163,7 +164,7 @@ impl RunningSandbox {
                         let _ = stopper.mapped();
                     });
                 }
-                Event::Closed { outputs: true } => with_stopper(&mut |stopper| outputs = stopper.received()),
+                Event::Started { outputs: true } => with_stopper(&mut |stopper| outputs = stopper.received()),
                 Event::Failed { why, text } => {
                     let text = text.clone();
                     failure = Some(match why {
@@ -175,12 +176,12 @@ impl RunningSandbox {
                 }
                 _ => {}
             }
-            handle(&event);
+            handle(&event, outputs);
         }
         let status = self.child.wait().map_err(RunError::Start)?;
         match failure {
             Some(error) => Err(error),
-            None if status.success() => Ok(outputs),
+            None if status.success() => Ok(()),
             None => Err(RunError::Failed(format!("get to the end of the log: the supervisor ended with {status}"))),
         }
     }

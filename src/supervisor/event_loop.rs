@@ -318,8 +318,7 @@ impl<'a> EventLoop<'a> {
         if let Some(evidence) = self.evidence.take() {
             evidence.close().map_err(SupervisorError::Evidence)?;
         }
-        let outputs = self.spec.hands_outputs_over && self.hand_over_outputs();
-        self.parent.tell(&Event::Closed { outputs });
+        self.parent.tell(&Event::Closed);
         Ok(())
     }
 

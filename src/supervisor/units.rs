@@ -11,7 +11,8 @@ use super::capture::Captures;
 use super::opener::Opener;
 use super::running::Expected;
 use super::unwind::Origins;
-use crate::evidence::line::{Address, UnitKind};
+use crate::base::Finished;
+use crate::evidence::line::{Address, UnitKind, identity};
 use crate::ids::{PackageId, UnitId};
 use crate::sys::seccomp::Listener;
 
@@ -131,6 +132,16 @@ impl Unit {
             has_removed_out_dir: false,
             lent: Lent { folder: admitted.lent.clone(), names: 0 },
         }
+    }
+
+    /// What it is for later runs, once it has come to a good end. Of what drives macros there is nothing to take.
+    pub(super) fn finished(&self) -> Option<Finished> {
+        if matches!(self.kind, UnitKind::SelfTest | UnitKind::DriveMacros) {
+            return None;
+        }
+        let place = self.places.first().map(|place| place.to_string_lossy()).unwrap_or_default();
+        let identity = identity(self.kind, &self.name, &place);
+        Some(Finished { package: self.package.clone()?, kind: self.kind, identity, driven: false })
     }
 
     /// Remembers where a socket is connected to. A unit that makes many forgets the old ones: a question on one of

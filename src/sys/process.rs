@@ -78,6 +78,16 @@ pub fn take_short_turns() -> io::Result<()> {
     answer(unsafe { libc::syscall(libc::SYS_sched_setattr, 0, &raw const attributes, 0) }).map(drop)
 }
 
+/// The calling thread runs only on a CPU that nobody else wants (`SCHED_IDLE`, sched(7)).
+///
+/// # Errors
+/// What `sched_setscheduler(2)` answers.
+pub fn run_when_idle() -> io::Result<()> {
+    let attributes = libc::sched_param { sched_priority: 0 };
+    // SAFETY: the kernel reads a local structure.
+    answer(unsafe { libc::syscall(libc::SYS_sched_setscheduler, 0, libc::SCHED_IDLE, &raw const attributes) }).map(drop)
+}
+
 /// Children of the caller are reaped by the kernel from now on.
 ///
 /// # Errors

@@ -9,8 +9,9 @@ use std::sync::atomic::{AtomicUsize, Ordering};
 use std::thread;
 use std::time::Instant;
 
+use super::ahead::Outputs;
 use super::{Keys, is_driver_of, is_harmless, is_ok, is_sound, starts};
-use crate::base::pack::{self, Index};
+use crate::base::pack::{Draft, Index};
 use crate::base::stream::{Entry, EntryKind};
 use crate::base::tree::Tree;
 use crate::base::{Finished, owner};
@@ -101,6 +102,31 @@ fn is_complete(unit: &Finished, files: &BTreeMap<String, Vec<Entry>>) -> bool {
     entries.any(|entry| entry.kind == EntryKind::File && entry.size > 0 && is_mark(&entry.path))
 }
 
+/// The files and folders that belong to units, by their owner.
+///
+/// # Errors
+/// When there is too much of it.
+pub(super) fn outputs_of(tree: &Tree) -> io::Result<BTreeMap<String, Vec<Entry>>> {
+    let mut files: BTreeMap<String, Vec<Entry>> = BTreeMap::new();
+    for entry in tree.entries(&FOLDERS)? {
+        if let Some(owner) = owner(&entry.path) {
+            files.entry(owner).or_default().push(entry);
+        }
+    }
+    Ok(files)
+}
+
+/// Those of a package's units that cargo takes for finished, and what is kept of them; nothing where that cannot be kept.
+pub(super) fn entries_of<'a>(
+    units: &[Finished],
+    files: &'a BTreeMap<String, Vec<Entry>>,
+) -> (Vec<Finished>, Vec<&'a Entry>) {
+    let units: Vec<Finished> = units.iter().filter(|unit| is_complete(unit, files)).cloned().collect();
+    let owners: BTreeSet<String> = units.iter().flat_map(Finished::owners).collect();
+    let entries: Vec<_> = owners.iter().filter_map(|owner| files.get(owner)).flatten().collect();
+    if are_plain(&entries) { (units, entries) } else { (Vec::new(), Vec::new()) }
+}
+
 /// Writes the packs of packages, from the outputs of their run. `evidence` is the run's log in the folder of evidence.
 ///
 /// # Errors
@@ -109,7 +135,7 @@ pub(in crate::app) fn write(
     all: BTreeMap<PackageId, Vec<Finished>>,
     keys: &Keys,
     log: &EvidenceLog,
-    outputs: &Tree,
+    outputs: Outputs,
     evidence: &Path,
 ) -> io::Result<()> {
     let (Some(folder), Some(name), Some(sha256)) =
@@ -118,23 +144,19 @@ pub(in crate::app) fn write(
         return Err(io::ErrorKind::InvalidFilename.into());
     };
     let begun = Instant::now();
-    let mut files: BTreeMap<String, Vec<Entry>> = BTreeMap::new();
-    for entry in outputs.entries(&FOLDERS)? {
-        if let Some(owner) = owner(&entry.path) {
-            files.entry(owner).or_default().push(entry);
-        }
-    }
+    let Outputs { tree, mut drafts, .. } = outputs;
+    let files = outputs_of(&tree)?;
     let have: BTreeSet<PackageId> = all.keys().cloned().collect();
     let new = are_new(log);
-    let mut packs = Vec::new();
+    let (mut ahead, mut packs, mut bytes) = (0, Vec::new(), 0);
     for (package, units) in all.into_iter().filter(|(package, _)| new.contains(package)) {
         let (Some(key), Some(needs)) = (keys.keys.get(&package), keys.needs.get(&package)) else { continue };
-        let units: Vec<Finished> = units.into_iter().filter(|unit| is_complete(unit, &files)).collect();
-        let owners: BTreeSet<String> = units.iter().flat_map(Finished::owners).collect();
-        let entries: Vec<_> = owners.iter().filter_map(|owner| files.get(owner)).flatten().collect();
-        if entries.is_empty() || !are_plain(&entries) {
+        let (units, entries) = entries_of(&units, &files);
+        if entries.is_empty() {
             continue;
         }
+        bytes += entries.iter().map(|entry| entry.size).sum::<u64>();
+        let drafted = drafts.remove(&package).filter(|drafted| drafted.holds(&entries));
         let index = Index {
             key: *key,
             package,
@@ -143,11 +165,17 @@ pub(in crate::app) fn write(
             needs: needs.intersection(&have).cloned().collect(),
             units,
         };
-        packs.push((index, entries));
+        match drafted {
+            Some(drafted) => {
+                drafted.draft.finish(folder, &index)?;
+                ahead += 1;
+            }
+            None => packs.push((index, entries)),
+        }
     }
-    put_all(&packs, folder, outputs)?;
-    let bytes: u64 = packs.iter().flat_map(|(_, entries)| entries).map(|entry| entry.size).sum();
-    tracing::info!(packages = packs.len(), bytes, ms = begun.elapsed().as_millis(), "kept finished units");
+    write_all(&packs, folder, &tree)?;
+    let (packages, ms) = (ahead + packs.len(), begun.elapsed().as_millis());
+    tracing::info!(packages, ahead, bytes, ms, "kept finished units");
     Ok(())
 }
 
@@ -155,14 +183,15 @@ pub(in crate::app) fn write(
 type Unwritten<'a> = (Index, Vec<&'a Entry>);
 
 /// Writes packs, one for each CPU at a time: nearly all of it is hashing and copying.
-fn put_all(packs: &[Unwritten<'_>], folder: &Path, outputs: &Tree) -> io::Result<()> {
+fn write_all(packs: &[Unwritten<'_>], folder: &Path, tree: &Tree) -> io::Result<()> {
     /// Each has half a mebibyte of buffers.
     const MOST: usize = 8;
     let threads = thread::available_parallelism().map_or(1, NonZero::get).min(MOST).min(packs.len());
     let next = AtomicUsize::new(0);
     let one_by_one = || {
         while let Some((index, entries)) = packs.get(next.fetch_add(1, Ordering::Relaxed)) {
-            pack::put(folder, index, |mut to| entries.iter().try_for_each(|entry| outputs.write(entry, &mut to)))?;
+            Draft::write(folder, |mut to| entries.iter().try_for_each(|entry| tree.write(entry, &mut to)))?
+                .finish(folder, index)?;
         }
         Ok(())
     };

@@ -162,8 +162,8 @@ impl EventLoop<'_> {
         Ok(())
     }
 
-    /// Hands the folder with the outputs over, of which the host keeps what later runs may take. Nothing of the run lives any
-    /// more. True if that came about: without it, nothing is kept.
+    /// Hands the folder of outputs over, of which the host keeps what later runs may take. True if that came about: without
+    /// it, nothing is kept.
     pub(super) fn hand_over_outputs(&self) -> bool {
         let flags = OFlag::O_PATH | OFlag::O_DIRECTORY | OFlag::O_NOFOLLOW | OFlag::O_CLOEXEC;
         let folder = open(self.spec.header.layout.target_dir.as_str(), flags, Mode::empty());

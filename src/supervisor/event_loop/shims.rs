@@ -352,6 +352,7 @@ impl EventLoop<'_> {
         {
             self.queue(&unit.name, package);
         }
+        let finished = if outcome == UnitOutcome::Ok { unit.finished() } else { None };
         if outcome != UnitOutcome::Ok
             && unit.kind != UnitKind::DriveMacros
             && let Some(package) = unit.package
@@ -359,7 +360,7 @@ impl EventLoop<'_> {
             let runs_script = unit.kind == UnitKind::RunBuildScript;
             self.failed.push(Failed { unit: unit.id, package, name: unit.name, runs_script });
         }
-        self.parent.tell(&Event::UnitEnded);
+        self.parent.tell(&Event::UnitEnded { finished });
         if unit.kind == UnitKind::SelfTest { self.judge_self_test(outcome) } else { Ok(()) }
     }
 
@@ -416,7 +417,8 @@ impl EventLoop<'_> {
         if let Some(mut go) = self.go.take() {
             go.write_all(b"g").map_err(|source| SupervisorError::Watch { step: "start cargo", source })?;
         }
-        self.parent.tell(&Event::Started);
+        let outputs = self.spec.hands_outputs_over && self.hand_over_outputs();
+        self.parent.tell(&Event::Started { outputs });
         Ok(())
     }
 

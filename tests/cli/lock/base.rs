@@ -196,6 +196,28 @@ fn a_reader_that_leaves_early_costs_neither_the_exit_code_nor_what_is_kept() {
 }
 
 #[test]
+fn what_was_written_while_the_build_went_on_is_taken_as_all_else() {
+    let ground = Ground::new();
+    let slow = "fn main() { std::thread::sleep(std::time::Duration::from_secs(6)) }";
+    ground.larger().file("ws/app/build.rs", slow);
+    // One job is one CPU: while the script sleeps, as many units run as may.
+    for (jobs, expected) in [("-j2", true), ("-j1", false)] {
+        let output = ground.run(&["ws", "--format=json", "--fresh", "--verbose", jobs]);
+        pass(&json(&output));
+        let said = said(&output);
+        let ahead = said.split(" ahead=").nth(1).and_then(|rest| rest.split(' ').next()?.parse::<usize>().ok());
+        assert_eq!(ahead.map(|count| count >= 2), Some(expected), "{jobs}: {said}");
+        assert!(ground.packs().iter().all(|path| path.extension().is_some_and(|it| it == "pack")), "{jobs}");
+        let verified = ground.home.run(["cache", "verify"]);
+        assert_eq!(code(&verified), 0, "{}", stdout(&verified));
+        let (report, _) = ground.change().report(&["ws"]);
+        pass(&report);
+        let again = names(&["leafy", "middle", "macros"]).intersection(&ran(&report)).cloned().collect::<BTreeSet<_>>();
+        assert_eq!(again, names(&[]), "{jobs}");
+    }
+}
+
+#[test]
 fn what_was_edited_is_told_removed_and_built_again() {
     let ground = Ground::new();
     pass(&ground.larger().report(&["ws"]).0);
