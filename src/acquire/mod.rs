@@ -71,7 +71,7 @@ pub use self::reputation::Reputation;
 pub use self::resolved::{Resolved, ResolvedLock};
 #[cfg(test)]
 pub(crate) use self::runs::begin as begin_run;
-pub use self::runs::{RunGuard, SOURCES, abandon, remove_sources};
+pub use self::runs::{RunGuard, abandon, give_sources, remove_sources};
 pub use self::settings::{AcquireSettings, Environment, Limits};
 pub use self::shared::shared_text;
 pub use self::stage::{Outcome, acquire, acquire_unless, survey};

@@ -5,8 +5,10 @@
 //! a folder whose lock is free is a dead run's and is removed by the next one.
 
 use std::fs::{self, DirBuilder, File, OpenOptions};
+use std::io;
 use std::os::fd::AsFd as _;
-use std::os::unix::fs::{DirBuilderExt as _, OpenOptionsExt as _};
+use std::os::unix::fs::{DirBuilderExt as _, OpenOptionsExt as _, lchown};
+use std::panic::resume_unwind;
 use std::path::{Path, PathBuf};
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Mutex, MutexGuard, PoisonError};
@@ -16,27 +18,57 @@ use super::error::AcquireError;
 use crate::sys::metadata::spread_folders;
 
 /// The folders of a run that hold packages.
-pub const SOURCES: [&str; 2] = ["registry", "local"];
+const SOURCES: [&str; 2] = ["registry", "local"];
 
 /// Removes the packages of a run. What cannot be removed goes with the rest of its folder.
+pub fn remove_sources(run: &Path) {
+    let _ = with_each_package(run, |package| {
+        let _ = fs::remove_dir_all(package);
+        Ok(())
+    });
+}
+
+/// Gives the packages of a run to a user: what another one owns cannot be written through the private view.
+///
+/// # Errors
+/// What `chown(2)` answers.
+pub fn give_sources(run: &Path, uid: u32, gid: u32) -> io::Result<()> {
+    for part in SOURCES.map(|part| run.join(part)).iter().filter(|part| part.is_dir()) {
+        lchown(part, Some(uid), Some(gid))?;
+    }
+    with_each_package(run, |package| give(package, fs::symlink_metadata(package)?.is_dir(), uid, gid))
+}
+
+fn give(path: &Path, is_folder: bool, uid: u32, gid: u32) -> io::Result<()> {
+    lchown(path, Some(uid), Some(gid))?;
+    if is_folder {
+        for entry in fs::read_dir(path)? {
+            let entry = entry?;
+            give(&entry.path(), entry.file_type()?.is_dir(), uid, gid)?;
+        }
+    }
+    Ok(())
+}
+
+/// Does something with the folder of each package of a run, until it fails for one.
 ///
 /// Most of the time is spent waiting for the file system's journal, so several go at a time.
-pub fn remove_sources(run: &Path) {
+fn with_each_package(run: &Path, act: impl Fn(&Path) -> io::Result<()> + Sync) -> io::Result<()> {
     const AT_A_TIME: usize = 8;
     let parts = SOURCES.map(|part| run.join(part));
     let packages = parts.iter().filter_map(|part| fs::read_dir(part).ok()).flatten().flatten();
     let packages = Mutex::new(packages.map(|entry| entry.path()));
     let next = || packages.lock().ok()?.next();
-    let remove = || {
+    let one_by_one = || {
         while let Some(package) = next() {
-            let _ = fs::remove_dir_all(package);
+            act(&package)?;
         }
+        Ok(())
     };
     thread::scope(|scope| {
-        for _ in 0..AT_A_TIME {
-            scope.spawn(remove);
-        }
-    });
+        let workers: Vec<_> = (0..AT_A_TIME).map(|_| scope.spawn(one_by_one)).collect();
+        workers.into_iter().try_for_each(|worker| worker.join().unwrap_or_else(|panic| resume_unwind(panic)))
+    })
 }
 
 /// Keeps a run's folder from being taken for a dead run's.

@@ -4,7 +4,6 @@ use std::collections::BTreeMap;
 use std::fs::{self, File};
 use std::io::{self, Write as _};
 use std::os::fd::OwnedFd;
-use std::os::unix::fs::chown;
 use std::path::{Path, PathBuf};
 use std::thread;
 use std::time::Instant;
@@ -14,7 +13,7 @@ use super::keep::{Kept, Later, Left, keep};
 use super::refused::refuse;
 use super::tell::{Teller, complain, deliver, fail, failed_to, judged, printed, refuse_settings, warn};
 use super::{baseline, inputs, known};
-use crate::acquire::{AcquireError, Acquired, Bar, Outcome, Resolved, SOURCES, acquire_unless, remove_sources};
+use crate::acquire::{AcquireError, Acquired, Bar, Outcome, Resolved, acquire_unless, give_sources, remove_sources};
 use crate::base::{Finished, pack};
 use crate::cli::{CheckArgs, Format, RunArgs};
 use crate::evidence::file::{Opened, counters_path, open};
@@ -31,7 +30,7 @@ use crate::progress::RunProgress;
 use crate::report::{Report, ReportError};
 use crate::sandbox::channel::Event;
 use crate::sandbox::run::{self, RunError};
-use crate::sandbox::spec::{Identity, SandboxSpec};
+use crate::sandbox::spec::SandboxSpec;
 use crate::settings::{Settings, is_mapped};
 use crate::signals::Signals;
 use crate::toolchain::{self, HostToolchain};
@@ -283,10 +282,8 @@ fn prepare(
     fs::create_dir(&run_dir).map_err(|error| format!("failed to make {}: {error}", run_dir.display()))?;
     acquired.name_registries().map_err(|error| failed_to(&error))?;
     if nix::unistd::geteuid().is_root() {
-        for part in SOURCES {
-            give(&acquired.sources.path().join(part), settings.identity)
-                .map_err(|error| format!("failed to give the sources to the sandbox's user: {error}"))?;
-        }
+        give_sources(acquired.sources.path(), settings.identity.uid, settings.identity.gid)
+            .map_err(|error| format!("failed to give the sources to the sandbox's user: {error}"))?;
     }
     let run_settings = RunSettings {
         identity: settings.identity,
@@ -306,18 +303,6 @@ fn prepare(
     let mut spec = plan(acquired, toolchain, &run_settings).map_err(|error| failed_to(&error))?;
     spec.header.policy = Some(settings.reporting.policy.record());
     Ok((spec, run_dir))
-}
-
-/// Files that another user owns cannot be written through the private view.
-fn give(path: &Path, identity: Identity) -> io::Result<()> {
-    let Ok(meta) = fs::symlink_metadata(path) else { return Ok(()) };
-    chown(path, Some(identity.uid), Some(identity.gid))?;
-    if meta.is_dir() {
-        for entry in fs::read_dir(path)? {
-            give(&entry?.path(), identity)?;
-        }
-    }
-    Ok(())
 }
 
 /// Runs a plan to the end of its log. `tell` gets each event, and with one of them the folder of outputs if later runs may
