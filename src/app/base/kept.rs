@@ -5,7 +5,7 @@ use std::io;
 use std::num::NonZero;
 use std::panic::resume_unwind;
 use std::path::Path;
-use std::sync::atomic::{AtomicUsize, Ordering};
+use std::sync::Mutex;
 use std::thread;
 use std::time::Instant;
 
@@ -148,7 +148,7 @@ pub(in crate::app) fn write(
     let files = outputs_of(&tree)?;
     let have: BTreeSet<PackageId> = all.keys().cloned().collect();
     let new = are_new(log);
-    let (mut ahead, mut packs, mut bytes) = (0, Vec::new(), 0);
+    let (mut packs, mut bytes) = (Vec::new(), 0);
     for (package, units) in all.into_iter().filter(|(package, _)| new.contains(package)) {
         let (Some(key), Some(needs)) = (keys.keys.get(&package), keys.needs.get(&package)) else { continue };
         let (units, entries) = entries_of(&units, &files);
@@ -156,7 +156,7 @@ pub(in crate::app) fn write(
             continue;
         }
         bytes += entries.iter().map(|entry| entry.size).sum::<u64>();
-        let drafted = drafts.remove(&package).filter(|drafted| drafted.holds(&entries));
+        let draft = drafts.remove(&package).filter(|drafted| drafted.holds(&entries)).map(|drafted| drafted.draft);
         let index = Index {
             key: *key,
             package,
@@ -165,33 +165,34 @@ pub(in crate::app) fn write(
             needs: needs.intersection(&have).cloned().collect(),
             units,
         };
-        match drafted {
-            Some(drafted) => {
-                drafted.draft.finish(folder, &index)?;
-                ahead += 1;
-            }
-            None => packs.push((index, entries)),
-        }
+        packs.push(Unfinished { index, entries, draft });
     }
-    write_all(&packs, folder, &tree)?;
-    let (packages, ms) = (ahead + packs.len(), begun.elapsed().as_millis());
-    tracing::info!(packages, ahead, bytes, ms, "kept finished units");
+    let (packages, ahead) = (packs.len(), packs.iter().filter(|pack| pack.draft.is_some()).count());
+    finish_all(packs, folder, &tree)?;
+    tracing::info!(packages, ahead, bytes, ms = begun.elapsed().as_millis(), "kept finished units");
     Ok(())
 }
 
-/// An index with the entries of its stream.
-type Unwritten<'a> = (Index, Vec<&'a Entry>);
+/// A pack that is to be written.
+struct Unfinished<'a> {
+    index: Index,
+    entries: Vec<&'a Entry>,
+    /// Its stream, if it was written ahead.
+    draft: Option<Draft>,
+}
 
 /// Writes packs, one for each CPU at a time: nearly all of it is hashing and copying.
-fn write_all(packs: &[Unwritten<'_>], folder: &Path, tree: &Tree) -> io::Result<()> {
+fn finish_all(packs: Vec<Unfinished<'_>>, folder: &Path, tree: &Tree) -> io::Result<()> {
     /// Each has half a mebibyte of buffers.
     const MOST: usize = 8;
     let threads = thread::available_parallelism().map_or(1, NonZero::get).min(MOST).min(packs.len());
-    let next = AtomicUsize::new(0);
+    let packs = Mutex::new(packs.into_iter());
+    let next = || packs.lock().ok()?.next();
     let one_by_one = || {
-        while let Some((index, entries)) = packs.get(next.fetch_add(1, Ordering::Relaxed)) {
-            Draft::write(folder, |mut to| entries.iter().try_for_each(|entry| tree.write(entry, &mut to)))?
-                .finish(folder, index)?;
+        while let Some(Unfinished { index, entries, draft }) = next() {
+            let write =
+                || Draft::write(folder, |mut to| entries.iter().try_for_each(|entry| tree.write(entry, &mut to)));
+            draft.map_or_else(write, Ok)?.finish(folder, &index)?;
         }
         Ok(())
     };
