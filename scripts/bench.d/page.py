@@ -158,7 +158,7 @@ def workspace(rows):
     text = [
         f"`sandbox-check lock --offline --fresh` over the workspace of {' '.join(WORKSPACE)}, {one['packages']} packages, from its start to its end, against "
         f"`cargo check --workspace --offline` there, whose sources are unpacked (n = {len(walls('plain'))}) or have to be (n = {len(walls('unpacking'))}): "
-        f"{median(walls('plain')):.1f} and {median(walls('unpacking')):.1f} s.",
+        f"{median(walls('plain')):.1f} and {median(walls('unpacking')):.1f} s. What a run wrote is on the disk before the next one begins.",
         "",
         "| depth | n | s | / plain | / plain that unpacks | calls |",
         "|---|---|---|---|---|---|",
