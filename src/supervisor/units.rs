@@ -12,6 +12,7 @@ use super::opener::Opener;
 use super::running::Expected;
 use super::unwind::Origins;
 use crate::base::Finished;
+use crate::evidence::Bytes;
 use crate::evidence::line::{Address, UnitKind, identity};
 use crate::ids::{PackageId, UnitId};
 use crate::sys::seccomp::Listener;
@@ -139,7 +140,7 @@ impl Unit {
         if matches!(self.kind, UnitKind::SelfTest | UnitKind::DriveMacros) {
             return None;
         }
-        let place = self.places.first().map(|place| place.to_string_lossy()).unwrap_or_default();
+        let place = self.places.first().map(|place| Bytes::from(place.as_path()).to_string()).unwrap_or_default();
         let identity = identity(self.kind, &self.name, &place);
         Some(Finished { package: self.package.clone()?, kind: self.kind, identity, driven: false })
     }

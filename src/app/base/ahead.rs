@@ -40,7 +40,7 @@ pub(in crate::app) struct Outputs {
     pub(super) tree: Arc<Tree>,
     /// What was written ahead, by package.
     pub(super) drafts: BTreeMap<PackageId, Drafted>,
-    _writer: Writer,
+    _writer: Option<Writer>,
 }
 
 /// A stream with the entries that are in it.
@@ -61,7 +61,9 @@ impl Drafted {
 #[derive(Debug)]
 pub(in crate::app) struct Ahead {
     watched: Arc<Watched>,
-    writer: Option<(Arc<Tree>, Writer)>,
+    tree: Option<Arc<Tree>>,
+    /// None as well where no thread could be started: then nothing is written ahead.
+    writer: Option<Writer>,
 }
 
 /// The thread that writes. It is waited for at the very end: on a machine that is busy, its last word may take a while.
@@ -105,7 +107,7 @@ impl Ahead {
     fn with_pause(folder: &Path, jobs: usize, pause: Duration) -> Self {
         let (folder, state, changed) = (folder.to_owned(), Mutex::default(), Condvar::new());
         let watched = Watched { folder, jobs, pause, state, changed, is_over: AtomicBool::new(false) };
-        Self { watched: Arc::new(watched), writer: None }
+        Self { watched: Arc::new(watched), tree: None, writer: None }
     }
 
     /// Takes in an event, and the folder of outputs when it comes.
@@ -117,7 +119,8 @@ impl Ahead {
                 let ended = watched.write_ahead(&of_writer);
                 tracing::debug!(?ended, "nothing more is written ahead");
             });
-            self.writer = started.ok().map(|thread| (tree, Writer(Some(thread))));
+            self.writer = started.ok().map(|thread| Writer(Some(thread)));
+            self.tree = Some(tree);
         }
         let mut state = self.watched.state();
         match event {
@@ -136,9 +139,9 @@ impl Ahead {
     /// The outputs, if they were handed over, with what is written by now.
     pub(in crate::app) fn end(mut self) -> Option<Outputs> {
         self.watched.end();
-        let (tree, writer) = self.writer.take()?;
+        let tree = self.tree.take()?;
         let drafts = std::mem::take(&mut self.watched.state().drafts);
-        Some(Outputs { tree, drafts, _writer: writer })
+        Some(Outputs { tree, drafts, _writer: self.writer.take() })
     }
 }
 
